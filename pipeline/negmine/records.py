@@ -1,0 +1,236 @@
+"""The contract between the stages: what a row of each table is. Nothing else lives here.
+
+Tables are Parquet with exactly these Arrow schemas; the dataclasses are the same rows for code that looks at one
+row at a time. ``trainer/ahnpl`` knows the pipeline only through this module, ``errors`` and ``shards.format``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+
+KEY_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]+")
+
+KINDS: Final = (
+    "swap_object", "swap_attribute", "swap_relation", "swap_phrase",
+    "replace_object", "replace_attribute", "replace_relation", "replace_action", "replace_count",
+    "negate", "add_object", "add_attribute", "reorder",
+    "geometry_name", "geometry_shape", "geometry_relation", "geometry_value", "geometry_mark", "geometry_style",
+    "retrieved",
+)  # fmt: skip
+"""How a negative differs from the truth."""
+
+DIRECTIONS: Final = ("i2i", "i2t", "t2i", "t2t")
+"""Retrieval directions, query first: ``t2i`` finds images for a caption."""
+
+
+def _schema(*fields: tuple[str, pa.DataType] | tuple[str, pa.DataType, bool]) -> pa.Schema:
+    columns = [pa.field(name, kind, nullable=bool(rest and rest[0])) for name, kind, *rest in fields]
+    return pa.schema(columns, metadata={"negmine.schema_version": str(SCHEMA_VERSION)})
+
+
+PAIRS: Final = _schema(
+    ("key", pa.string()),
+    ("image_id", pa.string()),
+    ("image", pa.string(), True),
+    ("image_offset", pa.int64(), True),
+    ("image_bytes", pa.int64(), True),
+    ("caption", pa.string()),
+    ("width", pa.int32(), True),
+    ("height", pa.int32(), True),
+    ("signature", pa.uint64(), True),
+    ("source", pa.string()),
+)
+
+NEGATIVES: Final = _schema(
+    ("key", pa.string()),
+    ("image_id", pa.string()),
+    ("caption", pa.string()),
+    ("negative", pa.string()),
+    ("kind", pa.string()),
+    ("rule", pa.string()),
+    (
+        "edits",
+        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("old", pa.string()), ("new", pa.string())])),
+    ),
+    ("score", pa.float32(), True),
+    ("slot", pa.int32()),
+)
+
+NEIGHBOURS: Final = _schema(
+    ("key", pa.string()),
+    ("neighbour_key", pa.string()),
+    ("direction", pa.string()),
+    ("rank", pa.int32()),
+    ("score", pa.float32()),
+    ("positive_score", pa.float32()),
+    ("keep", pa.bool_()),
+    ("reason", pa.string(), True),
+    ("selected", pa.bool_()),
+)
+
+REJECTED: Final = _schema(
+    ("row", pa.int64(), True),
+    ("source", pa.string()),
+    ("key", pa.string(), True),
+    ("reason", pa.string()),
+    ("detail", pa.string(), True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One image and one caption of it.
+
+    Attributes:
+        key: unique and stable, matches `KEY_PATTERN`; never derived from a row number.
+        image_id: shared by all captions of one image.
+        image: path relative to the image root, or ``archive.tar::member``; None when the source names no picture.
+        image_offset: byte position of a tar member's content in its archive; None for plain files.
+        image_bytes: length of that content in bytes; None for plain files.
+        caption: NFC text without control characters.
+        width: pixels; None where images were not read.
+        height: pixels; None where images were not read.
+        signature: 64-bit perceptual hash; None where images were not read.
+        source: the file the row came from, relative to the input.
+    """
+
+    key: str
+    image_id: str
+    image: str | None
+    caption: str
+    source: str
+    image_offset: int | None = None
+    image_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    signature: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace ``caption[start:end]``, which is ``old``, by ``new``. Offsets count characters."""
+
+    start: int
+    end: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A caption that is false of the image. ``apply_edits(caption, edits) == negative``, byte for byte."""
+
+    key: str
+    image_id: str
+    caption: str
+    negative: str
+    kind: str
+    rule: str
+    edits: tuple[Edit, ...]
+    slot: int
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A mined candidate, kept or refused with the filter's name as the reason."""
+
+    key: str
+    neighbour_key: str
+    direction: str
+    rank: int
+    score: float
+    positive_score: float
+    keep: bool
+    reason: str | None
+    selected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An input row that went no further, and why. ``row`` counts from 1 in ``source``; None if it has no number."""
+
+    row: int | None
+    source: str
+    key: str | None
+    reason: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextNegative:
+    """A false caption inside a shard sample."""
+
+    slot: int
+    text: str
+    kind: str
+    rule: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNegative:
+    """A picture for which the sample's caption is false, with that picture's own caption."""
+
+    member: str
+    caption: str
+    kind: str
+    rule: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One shard sample (see ``negmine.shards.format`` for its members).
+
+    Attributes:
+        image: encoded bytes.
+        extension: of the image, without a dot: ``jpg png jpeg webp``.
+        captions: all captions of the image, the sample's own included.
+        negatives: at most K; readers pad and mask.
+        image_negative_bytes: encoded pictures, one for each of ``image_negatives``.
+        neighbours: keys of mined samples.
+    """
+
+    key: str
+    image_id: str
+    caption: str
+    image: bytes
+    extension: str
+    captions: tuple[str, ...]
+    negatives: tuple[TextNegative, ...] = ()
+    image_negatives: tuple[ImageNegative, ...] = ()
+    image_negative_bytes: tuple[bytes, ...] = field(default=(), repr=False)
+    neighbours: tuple[str, ...] = ()
+
+
+def apply_edits(caption: str, edits: Sequence[Edit]) -> str:
+    """Apply edits (in any order, never overlapping) to a caption.
+
+    Raises:
+        ValueError: an edit does not match the caption, or two overlap.
+    """
+    pieces, position = [], 0
+    for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+        if edit.start < position or caption[edit.start : edit.end] != edit.old:
+            raise ValueError(f"{edit} does not fit {caption!r}")
+        pieces += [caption[position : edit.start], edit.new]
+        position = edit.end
+    return "".join([*pieces, caption[position:]])
+
+
+def to_table(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    """Rows (dataclasses with the schema's field names) as an Arrow table."""
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    if "edits" in columns:
+        columns["edits"] = [
+            [{"start": e.start, "end": e.end, "old": e.old, "new": e.new} for e in edits] for edits in columns["edits"]
+        ]
+    return pa.table(columns, schema=schema)
