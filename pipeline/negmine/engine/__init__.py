@@ -1,0 +1,45 @@
+"""Run a phase: map a function over parts, on workers, and enter each finished part in the store.
+
+An engine knows nothing of stages, and a stage nothing of engines: they meet in `Phase`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from negmine.console import progress
+from negmine.store import PartRecord, Store
+
+PartFunction = Callable[[int, Path], PartRecord]
+"""Makes part `index` in `folder`, its files written through `negmine.store.write_file`."""
+
+
+class Phase(Protocol):
+    """A picklable description of work; equal phases make equal bytes for a part, in any process."""
+
+    def setup(self) -> PartFunction:
+        """Load what the work needs, once a process."""
+        ...
+
+
+class Engine(Protocol):
+    def run(self, phase: Phase, folder: Path, parts: Sequence[int]) -> Iterator[PartRecord]:
+        """Make the parts, in any order, and yield each once its files are on the disk."""
+        ...
+
+
+def run_phase(store: Store, phase: Phase, engine: Engine, parts: int, *, title: str, unit: str, total: int) -> None:
+    """Make what is missing of a store's parts.
+
+    Args:
+        parts: how many there are in all.
+        unit: what is counted, e.g. ``pairs``: a key of each part's counts.
+        total: of these, in all parts.
+    """
+    done = sum(part.counts.get(unit, 0) for part in store.parts.values())
+    with progress(title, total, unit, done) as bar:
+        for part in engine.run(phase, store.folder, store.missing(parts)):
+            store.enter(part)
+            bar.advance(part.counts.get(unit, 0))

@@ -23,6 +23,7 @@ from typing import IO, Any, Final
 
 from negmine.errors import DamagedError
 from negmine.records import KEY_PATTERN, SCHEMA_VERSION, ImageNegative, Sample, TextNegative
+from negmine.seal import seal, unseal
 
 INDEX_NAME: Final = "index.json"
 HELDOUT: Final = "heldout"
@@ -69,45 +70,41 @@ class Index:
         return sum(shard.samples for shard in self.shards)
 
     def to_json(self) -> str:
-        body = {
-            "version": self.version, "negatives_per_sample": self.negatives_per_sample, "samples": self.samples,
-            "bytes": sum(shard.bytes for shard in self.shards), "kinds": self.kinds, "image_kinds": self.image_kinds,
-            "made_from": self.made_from, "settings": self.settings, "shards": [asdict(shard) for shard in self.shards],
-        }  # fmt: skip
-        return json.dumps(body, indent=1, sort_keys=False, ensure_ascii=False) + "\n"
+        return seal(
+            {
+                "version": self.version,
+                "negatives_per_sample": self.negatives_per_sample,
+                "samples": self.samples,
+                "bytes": sum(shard.bytes for shard in self.shards),
+                "kinds": self.kinds,
+                "image_kinds": self.image_kinds,
+                "made_from": self.made_from,
+                "settings": self.settings,
+                "shards": [asdict(shard) for shard in self.shards],
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Index:
         """Parse ``index.json``.
 
         Raises:
-            DamagedError: not an index, another schema version, or totals that do not add up.
+            DamagedError: not an index, edited after it was written, or of another schema version.
         """
-        try:
-            body = json.loads(text)
-            version = body["version"]
-            if version != SCHEMA_VERSION:
-                raise DamagedError(
-                    f"shards of schema version {version}, this negmine reads version {SCHEMA_VERSION}",
-                    where=where,
-                    fix=_REWRITE + ", or install the matching negmine",
-                )
-            index = cls(
-                tuple(ShardEntry(**shard) for shard in body["shards"]), int(body["negatives_per_sample"]),
-                dict(body["kinds"]), dict(body["image_kinds"]), dict(body["made_from"]), dict(body["settings"]),
-                version,
-            )  # fmt: skip
-            samples = body["samples"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError("this is not a shard index", where=where, why=repr(error), fix=_REWRITE) from None
-        if samples != index.samples:
+        body = unseal(text, where, _REWRITE)
+        if body.get("version") != SCHEMA_VERSION:
             raise DamagedError(
-                "the index was edited",
+                f"shards of schema version {body.get('version')}, this negmine reads version {SCHEMA_VERSION}",
                 where=where,
-                why=f"it says {samples} samples, its shards add up to {index.samples}",
-                fix=_REWRITE,
+                fix=_REWRITE + ", or install the matching negmine",
             )
-        return index
+        try:
+            return cls(
+                tuple(ShardEntry(**shard) for shard in body["shards"]),
+                *(body[name] for name in ("negatives_per_sample", "kinds", "image_kinds", "made_from", "settings")),
+            )
+        except (KeyError, TypeError) as error:
+            raise DamagedError("this is not a shard index", where=where, why=repr(error), fix=_REWRITE) from None
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -143,11 +140,14 @@ def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
 def describe(sample: Sample) -> str:
     """The sample's JSON member."""
     body = {
-        "version": SCHEMA_VERSION, "key": sample.key, "image_id": sample.image_id, "captions": sample.captions,
+        "version": SCHEMA_VERSION,
+        "key": sample.key,
+        "image_id": sample.image_id,
+        "captions": sample.captions,
         "negatives": [asdict(negative) for negative in sample.negatives],
         "image_negatives": [asdict(negative) for negative in sample.image_negatives],
         "neighbours": sample.neighbours,
-    }  # fmt: skip
+    }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -223,13 +223,17 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
             )
         image_negatives = tuple(ImageNegative(**negative) for negative in body["image_negatives"])
         return Sample(
-            key=key, image_id=body["image_id"], caption=members["txt"].decode(), image=members[extension],
-            extension=extension, captions=tuple(body["captions"]),
+            key=key,
+            image_id=body["image_id"],
+            caption=members["txt"].decode(),
+            image=members[extension],
+            extension=extension,
+            captions=tuple(body["captions"]),
             negatives=tuple(TextNegative(**negative) for negative in body["negatives"]),
             image_negatives=image_negatives,
             image_negative_bytes=tuple(members[negative.member] for negative in image_negatives),
             neighbours=tuple(body["neighbours"]),
-        )  # fmt: skip
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(where, f"sample {key}: {error!r}") from None
 

@@ -1,0 +1,247 @@
+"""Read rows once, clean their text, give them keys, group them by image: memory does not grow with the input."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from negmine.console import progress
+from negmine.errors import explain_os_error
+from negmine.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
+from negmine.sources import Row
+from negmine.spill import Spill
+from negmine.store import REJECTED_FILE, TEMPORARY, FileRecord, PartRecord, part_name, write_file, write_table
+
+CHUNK: Final = 8_192  # rows in memory while reading
+BUCKET_BITS: Final = 6
+MAX_KEY: Final = 200
+
+_ROW: Final = pa.schema([*PAIRS, pa.field("row", pa.int64())])
+_SPILLED: Final = pa.schema(
+    [*_ROW, pa.field("hash", pa.uint64()), pa.field("ordinal", pa.int64()), pa.field("given", pa.bool_())]
+)
+_KEYS: Final = pa.schema(
+    [_SPILLED.field(n) for n in ("key", "image_id", "caption", "row", "source", "ordinal", "given")]
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of the input is taken.
+
+    Attributes:
+        max_caption: characters kept of a caption.
+        part_size: pairs in a part.
+        rows: rows to read; None for all.
+    """
+
+    max_caption: int
+    part_size: int
+    rows: int | None = None
+
+
+def gather(rows: Iterable[Row | Rejected], folder: Path, limits: Limits) -> PartRecord:
+    """Write gathered parts and ``rejected.parquet`` to `folder`, as one unit of work.
+
+    The counts hold ``rows``, ``pairs``, ``parts``, ``changed:...`` and ``rejected:...``, and reconcile:
+    rows = pairs + all rejected.
+    """
+    scratch = folder / f"{TEMPORARY}gather"
+    try:
+        scratch.mkdir(parents=True)
+        record = _gather(islice(rows, limits.rows), folder, scratch, limits)
+        shutil.rmtree(scratch)
+    except OSError as error:
+        raise explain_os_error(error, str(folder)) from error
+    return record
+
+
+def _gather(rows: Iterable[Row | Rejected], folder: Path, scratch: Path, limits: Limits) -> PartRecord:
+    by_image, by_key = Spill(scratch / "images", _SPILLED, BUCKET_BITS), Spill(scratch / "keys", _KEYS, BUCKET_BITS)
+    counts: Counter[str] = Counter(rows=0, pairs=0, parts=0)
+    with pa.ipc.new_stream(scratch / "rejected.arrow", REJECTED) as refusals:
+        for pairs, rejected in _chunks(rows, limits.max_caption, counts):
+            refusals.write_table(to_table(rejected, REJECTED))
+            by_image.add(pairs, pairs["hash"].to_numpy())
+            by_key.add(pairs.select(_KEYS.names), _hashes(pairs["key"]))
+        repeated: set[int] = set()
+        for bucket in by_key.buckets():
+            rejected = list(_repeated_keys(bucket, repeated))
+            counts.update(f"rejected:{row.reason}" for row in rejected)
+            refusals.write_table(to_table(rejected, REJECTED))
+    files = []
+    unique = (_without(bucket, repeated) for bucket in by_image.buckets())
+    for index, part in enumerate(cut_at_images(unique, limits.part_size)):
+        files.append(write_table(folder, part_name(index), part.select(_ROW.names)))
+        counts["parts"] += 1
+        counts["pairs"] += part.num_rows
+    files.append(_write_rejected(scratch / "rejected.arrow", folder))
+    return PartRecord(0, tuple(files), dict(counts))
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _chunks(
+    rows: Iterable[Row | Rejected], max_caption: int, counts: Counter[str]
+) -> Iterator[tuple[pa.Table, list[Rejected]]]:
+    """Cleaned rows as tables of `_SPILLED`, with the refused ones beside them."""
+    ordinals = iter(enumerate(rows))
+    with progress("reading", None, "rows") as bar:
+        while chunk := list(islice(ordinals, CHUNK)):
+            pairs, rejected = [], []
+            for ordinal, row in chunk:
+                kept = row if isinstance(row, Rejected) else _pair(row, ordinal, max_caption, counts)
+                if isinstance(kept, Rejected):
+                    rejected.append(kept)
+                    counts[f"rejected:{kept.reason}"] += 1
+                else:
+                    pairs.append(kept)
+            counts["rows"] += len(chunk)
+            bar.advance(len(chunk))
+            yield pa.Table.from_pylist(pairs, schema=_SPILLED), rejected
+
+
+def _pair(row: Row, ordinal: int, max_caption: int, counts: Counter[str]) -> dict[str, Any] | Rejected:
+    caption, changes = clean_caption(row.caption or "", max_caption)
+    counts.update(f"changed:{change}" for change in changes)
+    if not caption:
+        return Rejected(row.row, row.source, row.key, "empty_caption", None)
+    if row.key is not None and not (KEY_PATTERN.fullmatch(row.key) and len(row.key) <= MAX_KEY):
+        return Rejected(
+            row.row, row.source, row.key[:MAX_KEY], "key_characters", f"a key is 1 to {MAX_KEY} of 0-9 A-Z a-z _ -"
+        )
+    image_id = row.image_id or row.image
+    key = row.key or _key(image_id or "", caption)
+    return {
+        "key": key,
+        "image_id": image_id or key,
+        "image": row.image,
+        "image_offset": row.image_offset,
+        "image_bytes": row.image_bytes,
+        "caption": caption,
+        "source": row.source,
+        "row": row.row,
+        "hash": hash64(image_id or key),
+        "ordinal": ordinal,
+        "given": row.key is not None,
+    }
+
+
+def clean_caption(text: str, max_caption: int) -> tuple[str, list[str]]:
+    """NFC text without control characters, its white space single blanks, cut to `max_caption` characters.
+
+    Returns:
+        The text, and what was changed: ``control``, ``nfc``, ``space``, ``length``.
+    """
+    changes = []
+    if not text.isascii() or not text.isprintable():
+        printable = "".join(" " if c.isspace() else c for c in text if c.isspace() or not _is_control(c))
+        if len(printable) < len(text):
+            changes.append("control")
+        normal = unicodedata.normalize("NFC", printable)
+        if normal != printable:
+            changes.append("nfc")
+        text = normal
+    squeezed = " ".join(text.split())
+    if squeezed != text:
+        changes.append("space")
+    if len(squeezed) > max_caption:
+        changes.append("length")
+        squeezed = squeezed[:max_caption].rsplit(" ", 1)[0]
+    return squeezed, changes
+
+
+def _is_control(character: str) -> bool:
+    """Control characters, halves of surrogate pairs, and marks that reorder or hide text on a terminal."""
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cs") or (category == "Cf" and character not in "\u200c\u200d")
+
+
+def _key(image_id: str, caption: str) -> str:
+    return hashlib.blake2b(f"{image_id}\0{caption}".encode(), digest_size=10).hexdigest()
+
+
+def hash64(text: str) -> int:
+    """A 64-bit hash of a text that is the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _hashes(texts: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    return np.fromiter((hash64(text) for text in texts.to_pylist()), dtype=np.uint64, count=len(texts))
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def _repeated_keys(bucket: pa.Table, repeated: set[int]) -> Iterator[Rejected]:
+    """Rows whose key an earlier row has; "earlier" is by image and caption, not by place in the input.
+
+    Adds their ordinals to `repeated`.
+    """
+    counts = pc.value_counts(bucket["key"])
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    rows = bucket.filter(pc.is_in(bucket["key"], twice)).sort_by([(name, "ascending") for name in _KEYS.names[:4]])
+    previous = None
+    for row in rows.to_pylist():
+        if row["key"] == previous:
+            repeated.add(row["ordinal"])
+            reason = "duplicate_key" if row["given"] else "duplicate_pair"
+            yield Rejected(row["row"], row["source"], row["key"], reason, None)
+        previous = row["key"]
+
+
+def _without(bucket: pa.Table, ordinals: set[int]) -> pa.Table:
+    keep = pc.invert(pc.is_in(bucket["ordinal"], pa.array(sorted(ordinals), pa.int64())))
+    return bucket.filter(keep).sort_by([("hash", "ascending"), ("image_id", "ascending"), ("key", "ascending")])
+
+
+def cut_at_images(tables: Iterable[pa.Table], part_size: int) -> Iterator[pa.Table]:
+    """Cut a sequence of rows, grouped by image, into parts of at most `part_size` rows; no image is split.
+
+    An image with more rows than `part_size` is a part of its own. Where the tables end does not matter.
+    """
+    pending = None
+    for table in tables:
+        pending = table if pending is None else pa.concat_tables([pending, table])
+        while (cut := _cut(pending, part_size)) is not None:
+            yield pending.slice(0, cut)
+            pending = pending.slice(cut)
+    if pending is not None and pending.num_rows:
+        yield pending
+
+
+def _cut(table: pa.Table, part_size: int) -> int | None:
+    """Rows of the first part, or None when rows to come might still belong to it."""
+    if table.num_rows <= part_size:
+        return None
+    images = table["image_id"].to_numpy(zero_copy_only=False)
+    starts = np.flatnonzero(images[1:] != images[:-1]) + 1
+    fitting = starts[starts <= part_size]
+    if fitting.size:
+        return int(fitting[-1])
+    return int(starts[0]) if starts.size else None
+
+
+def _write_rejected(path: Path, folder: Path) -> FileRecord:
+    def write(stream: Any) -> int:
+        rows = 0
+        with pa.ipc.open_stream(path) as reader, pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return rows
+
+    return write_file(folder, REJECTED_FILE, write)

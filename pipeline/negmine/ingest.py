@@ -1,0 +1,199 @@
+"""PAIRS in, ``work/pairs/`` out: read, clean, check, and bring the captions of one image together.
+
+Two phases. *Gather* reads the source once, from front to back, and deals its rows into buckets on the disk by the
+hash of their image, so that memory does not grow with the input; each bucket is then sorted and cut into parts. The
+order of the parts is therefore the order of hashes: a shuffle that does not depend on the order of the rows.
+*Inspect* looks at the pictures, part by part, on all workers.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from negmine import gather, sources
+from negmine.engine import Engine, PartFunction, run_phase
+from negmine.errors import InputError, UsageError
+from negmine.images import MAX_PIXELS, BadImageError, ImageFacts, ImageRoot, inspect_image
+from negmine.records import PAIRS, REJECTED, Rejected, to_table
+from negmine.store import (
+    REJECTED_FILE,
+    REJECTED_STEM,
+    Manifest,
+    PartRecord,
+    Spec,
+    Store,
+    load_manifest,
+    merge_rejected,
+    part_name,
+    write_table,
+)
+
+STAGE: Final = "pairs"
+GATHERED: Final = ".gathered"
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """How PAIRS are read.
+
+    Attributes:
+        path: file, folder, glob or URL.
+        format: name of a source; None to recognise it.
+        images: root of the picture paths; None: no picture is looked at (sources that hold pictures bring their own).
+        max_caption: characters kept of a caption.
+        max_pixels: larger pictures are rejected.
+        part_size: pairs in a part; the pairs of one image stay together.
+        limit: rows to read; None for all.
+    """
+
+    path: str
+    format: str | None = None
+    images: str | None = None
+    max_caption: int = 2_000
+    max_pixels: int = MAX_PIXELS
+    part_size: int = 4_096
+    limit: int | None = None
+
+
+def ingest(
+    settings: IngestSettings, work: Path, engine: Engine, *, max_bad: float = 0.01, overwrite: bool = False
+) -> Manifest:
+    """Make ``work/pairs`` unless it is there.
+
+    Args:
+        max_bad: share of rows, 0 to 1, that may be rejected.
+
+    Raises:
+        UsageError: no such input, or its format is not recognised.
+        InputError: the input is cut or empty, or more than `max_bad` of its rows were rejected.
+        DamagedError: ``work/pairs`` was made from other input or with other settings.
+    """
+    source = sources.open_source(settings.path, settings.format)
+    images = settings.images or sources.image_root(source, settings.path)
+    chosen = {name: value for name, value in asdict(settings).items() if name not in ("path", "images")}
+    chosen |= {"format": source.name, "images": images is not None}
+    spec = Spec(STAGE, chosen, {"source": sources.digest(settings.path)}, context={"images": images})
+    with Store.open(work / STAGE, spec, overwrite=overwrite) as store:
+        if not store.finished:
+            _make(store, settings, source, images, engine)
+    manifest = load_manifest(work / STAGE)
+    check_share(manifest.counts, max_bad, work / STAGE / REJECTED_FILE)
+    return manifest
+
+
+def _make(store: Store, settings: IngestSettings, source: sources.Source, images: str | None, engine: Engine) -> None:
+    gathered = store.folder / GATHERED
+    with Store.open(gathered, store.spec) as gathering:
+        if not gathering.finished:
+            limits = gather.Limits(settings.max_caption, settings.part_size, settings.limit)
+            gathering.enter(gather.gather(source.read(settings.path), gathered, limits))
+            gathering.finish()
+        assert gathering.manifest is not None
+        counts = dict(gathering.manifest.counts)
+        parts = counts.pop("parts")
+        phase = InspectPhase(gathered, images, settings.max_pixels)
+        run_phase(store, phase, engine, parts, title="reading pairs", unit="pairs", total=counts.pop("pairs"))
+        rejected = merge_rejected(store, gathered / REJECTED_FILE)
+        store.finish([rejected], counts)
+    shutil.rmtree(gathered)
+
+
+def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> None:
+    """Stop if more than `max_bad` of the rows were rejected.
+
+    Raises:
+        InputError: with the reasons and their numbers.
+    """
+    reasons = {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:")}
+    bad, rows = sum(reasons.values()), counts["rows"]
+    if rows == 0:
+        raise InputError("the input has no rows", fix="check the file, or name its --format")
+    if bad > max_bad * rows:
+        named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
+        raise InputError(
+            f"{bad:,} of {rows:,} rows were rejected, more than --max-bad {max_bad:g} allows",
+            where=str(rejected),
+            why=named,
+            fix="mend the input (that table lists every row) or raise --max-bad",
+        )
+
+
+def load_pairs(work: Path) -> Manifest:
+    """The pairs that an earlier command left.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not (work / STAGE).is_dir():
+        raise UsageError(
+            "there are no pairs yet", where=str(work), fix="name captioned images, e.g. negmine parse PAIRS"
+        )
+    return load_manifest(work / STAGE)
+
+
+# --- inspect ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InspectPhase:
+    """Look at the pictures of gathered parts; without `images`, only pass the rows on."""
+
+    gathered: Path
+    images: str | None
+    max_pixels: int
+
+    def setup(self) -> PartFunction:
+        look: Callable[[dict[str, Any]], ImageFacts] | None = None
+        if self.images is not None:
+            look = partial(_look, ImageRoot(self.images), self.max_pixels)
+        return partial(_inspect_part, self.gathered, look)
+
+
+def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
+    if row["image"] is None:
+        raise BadImageError("no_image", "the row names no picture")
+    return inspect_image(root.read(row["image"], row["image_offset"], row["image_bytes"]), max_pixels)
+
+
+def _inspect_part(
+    gathered: Path, look: Callable[[dict[str, Any]], ImageFacts] | None, index: int, folder: Path
+) -> PartRecord:
+    rows = pq.read_table(gathered / part_name(index)).to_pylist()
+    kept, rejected = (rows, []) if look is None else _inspect_rows(rows, look)
+    table = pa.Table.from_pylist([{name: row.get(name) for name in PAIRS.names} for row in kept], schema=PAIRS)
+    files = [write_table(folder, part_name(index), table)]
+    counts = {"pairs": len(kept), "images": len({row["image_id"] for row in kept})}
+    for row in rejected:
+        counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
+    if rejected:
+        name = f"{REJECTED_STEM}{index:05d}.parquet"
+        files.append(write_table(folder, name, to_table(rejected, REJECTED)))
+    return PartRecord(index, tuple(files), counts)
+
+
+def _inspect_rows(
+    rows: list[dict[str, Any]], look: Callable[[dict[str, Any]], ImageFacts]
+) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    kept, rejected = [], []
+    seen: tuple[Any, ImageFacts | BadImageError] | None = None  # rows of one picture follow each other
+    for row in rows:
+        place = row["image"], row["image_offset"]
+        if seen is None or seen[0] != place:
+            try:
+                seen = place, look(row)
+            except BadImageError as error:
+                seen = place, error
+        facts = seen[1]
+        if isinstance(facts, BadImageError):
+            rejected.append(Rejected(row["row"], row["source"], row["key"], facts.reason, facts.detail))
+        else:
+            kept.append(row | {"width": facts.width, "height": facts.height, "signature": facts.signature})
+    return kept, rejected

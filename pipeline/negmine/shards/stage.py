@@ -1,0 +1,203 @@
+"""``negmine shard``: plan the shards of both splits, write them on all workers, and describe them in ``index.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Final
+
+import pyarrow.parquet as pq
+
+from negmine.engine import Engine, PartFunction, run_phase
+from negmine.errors import UsageError
+from negmine.images import MAX_PIXELS
+from negmine.ingest import check_share
+from negmine.records import REJECTED, to_table
+from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
+from negmine.shards.write import Pictures, ShardSource, Slice, Split, Tables
+from negmine.store import (
+    REJECTED_FILE,
+    REJECTED_STEM,
+    Manifest,
+    PartRecord,
+    Spec,
+    Store,
+    merge_rejected,
+    part_name,
+    reading,
+    write_file,
+    write_table,
+    write_text,
+)
+
+STAGE: Final = "shards"
+DEFAULT_SLOTS: Final = 4
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """How shards are made.
+
+    Attributes:
+        shard_size: samples in a shard; a shard with rejected samples has fewer.
+        train_fraction: share of the images in the training shards, 0 to 1; the others are held out.
+        negatives: K, the most text negatives of a sample.
+        image_size: short side in pixels to which larger pictures are shrunk; None copies the bytes unchanged.
+        max_pixels: larger pictures are rejected.
+    """
+
+    shard_size: int = 5_000
+    train_fraction: float = 0.9
+    negatives: int = DEFAULT_SLOTS
+    image_size: int | None = None
+    max_pixels: int = MAX_PIXELS
+    seed: int = 0
+
+
+def write_shards(
+    settings: ShardSettings,
+    work: Path,
+    out: Path,
+    engine: Engine,
+    *,
+    images: str | None = None,
+    max_bad: float = 0.01,
+    overwrite: bool = False,
+) -> dict[str, Manifest]:
+    """Write ``out/*.tar`` and ``out/heldout/*.tar``.
+
+    Args:
+        images: root of the picture paths, if it is not the one that the pairs were read with.
+
+    Returns:
+        The manifests, by ``train`` and ``heldout``; a split without samples is absent.
+
+    Raises:
+        UsageError: nobody said where the pictures are.
+        InputError: more than `max_bad` of the samples have no usable picture.
+        DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
+    """
+    with ExitStack() as stack:
+        stages = {name: stack.enter_context(reading(work / name)) for name in _stages(work)}
+        _check_same_pairs(stages)
+        images = images or stages["pairs"].spec.context.get("images")
+        if images is None:
+            raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
+        made = {}
+        for name, folder in (("train", out), ("heldout", out / HELDOUT)):
+            split = Split(settings.train_fraction, settings.seed, name == "heldout")
+            plan = plan_shards(stages["pairs"], work / "pairs", split, settings.shard_size)
+            if plan:
+                tables = Tables(
+                    work / "pairs", *(work / n if n in stages else None for n in ("negatives", "neighbours"))
+                )
+                phase = ShardPhase(tables, split, tuple(plan), settings, images)
+                made[name] = _write_split(phase, folder, stages, engine, overwrite)
+                check_share(made[name].counts, max_bad, folder / REJECTED_FILE)
+    return made
+
+
+def _stages(work: Path) -> list[str]:
+    """The stages whose results go into shards, as far as they were run."""
+    return ["pairs", *(name for name in ("negatives", "neighbours") if (work / name).is_dir())]
+
+
+def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
+    from negmine.errors import DamagedError
+
+    for name, manifest in stages.items():
+        if name != "pairs" and manifest.spec.inputs["pairs"] != stages["pairs"].digest:
+            raise DamagedError(
+                f"the {name} were made from other pairs",
+                fix="run that stage again with --overwrite, or use another --work",
+            )
+
+
+def plan_shards(pairs: Manifest, folder: Path, split: Split, shard_size: int) -> list[Slice]:
+    """Cut the rows of a split into shards, reading only the image ids."""
+    sizes = []
+    for part in pairs.parts:
+        ids = pq.read_table(folder / part_name(part.index), columns=["image_id"])["image_id"].to_pylist()
+        sizes.append(sum(map(split.holds, ids)))
+    return list(cut_into_shards(sizes, shard_size))
+
+
+def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
+    """Cut rows that lie in parts of these sizes into runs of `shard_size`."""
+    parts: list[int] = []
+    skip = held = 0  # rows of parts[0] that the last shard took; rows at hand for the next one
+    for part, size in enumerate(sizes):
+        if size == 0:
+            continue
+        parts.append(part)
+        held += size
+        while held >= shard_size:
+            yield Slice(tuple(parts), skip, shard_size)
+            held -= shard_size
+            skip, parts = (size - held, [part]) if held else (0, [])
+    if held:
+        yield Slice(tuple(parts), skip, held)
+
+
+def _write_split(
+    phase: ShardPhase, folder: Path, stages: Mapping[str, Manifest], engine: Engine, overwrite: bool
+) -> Manifest:
+    inputs = {name: manifest.digest for name, manifest in stages.items()}
+    packages = {"pillow": version("pillow")} if phase.settings.image_size else {}
+    chosen = {**asdict(phase.settings), "split": HELDOUT if phase.split.heldout else "train"}
+    spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
+    with Store.open(folder, spec, overwrite=overwrite) as store:
+        if not store.finished:
+            total = sum(rows.count for rows in phase.plan)
+            run_phase(store, phase, engine, len(phase.plan), title=f"writing {folder}", unit="samples", total=total)
+            rejected = merge_rejected(store)
+            index = write_text(folder, INDEX_NAME, make_index(store, phase.settings.negatives).to_json())
+            store.finish([rejected, index])
+        assert store.manifest is not None
+        return store.manifest
+
+
+def make_index(store: Store, negatives: int) -> Index:
+    """``index.json`` of a store whose parts are all shards."""
+    records = [store.parts[index] for index in sorted(store.parts)]
+    shards = tuple(
+        ShardEntry(file.file, file.rows, file.bytes, file.sha256) for record in records for file in record.files
+    )
+    kinds: dict[str, int] = {}
+    for record in records:
+        for name, number in record.counts.items():
+            if name.startswith("kind:"):
+                kinds[name.removeprefix("kind:")] = kinds.get(name.removeprefix("kind:"), 0) + number
+    settings = dict(store.spec.settings)
+    return Index(shards, negatives, dict(sorted(kinds.items())), {}, dict(store.spec.inputs), settings)
+
+
+@dataclass(frozen=True)
+class ShardPhase:
+    """Write the planned shards."""
+
+    tables: Tables
+    split: Split
+    plan: tuple[Slice, ...]
+    settings: ShardSettings
+    images: str
+
+    def setup(self) -> PartFunction:
+        pictures = Pictures(self.images, self.settings.image_size, self.settings.max_pixels)
+        return partial(_write_shard, self, pictures)
+
+
+def _write_shard(phase: ShardPhase, pictures: Pictures, index: int, folder: Path) -> PartRecord:
+    source = ShardSource(phase.tables, phase.split, phase.settings.negatives, pictures)
+
+    def write(stream: IO[bytes]) -> int:
+        return write_samples(stream, source.samples(phase.plan[index]))
+
+    files = [write_file(folder, part_name(index, "tar", "shard"), write)]
+    if source.rejected:
+        files.append(write_table(folder, f"{REJECTED_STEM}{index:05d}.parquet", to_table(source.rejected, REJECTED)))
+    return PartRecord(index, tuple(files), dict(source.counts))
