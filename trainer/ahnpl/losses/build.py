@@ -1,0 +1,186 @@
+"""Recipes: from a YAML file, a name or a mapping to a loss module.
+
+A recipe file holds ``title``, ``source``, ``evidence``, ``parameters`` (name: default), ``forms`` (name: parameters it
+sets) and ``terms`` (name: a term of `TERMS`, its ``weight`` and its options). ``$name`` stands for a parameter; a
+weight that is a list is multiplied. A term whose weight is 0 is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from inspect import signature
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from negmine.errors import UsageError
+from torch import Tensor, nn
+
+from ahnpl.losses.features import Features, LossOut
+from ahnpl.losses.margins import RunningMargins
+from ahnpl.losses.mixers import shift_images
+from ahnpl.losses.terms import TERMS, Part
+from ahnpl.names import pick
+
+RECIPE_FOLDER = Path(__file__).parents[1] / "recipes"
+_FIELDS = {"title", "source", "evidence", "parameters", "forms", "shift_images", "terms"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe with every parameter settled; ``parameters`` is what a run records."""
+
+    name: str
+    body: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+
+    def fill(self, value: Any) -> Any:
+        """`value` with each ``$name`` replaced by that parameter."""
+        if isinstance(value, Mapping):
+            return {key: self.fill(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.fill(inner) for inner in value]
+        if isinstance(value, str) and value.startswith("$"):
+            return self.parameters[pick("parameter", value[1:], self.parameters)]
+        return value
+
+
+class RecipeLoss(nn.Module):
+    """The weighted sum of a recipe's terms. State (margins) lies in the module and so in the checkpoint.
+
+    Attributes:
+        recipe: name and settled parameters.
+        weights: term name to weight.
+        needs_negatives: whether any term asks for text negatives.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.weights: dict[str, float] = {}
+        self.terms = nn.ModuleDict()
+        for name, options in recipe.fill(recipe.body["terms"]).items():
+            weight = _weight(options)
+            if weight:
+                self.weights[name] = weight
+                self.terms[name] = _build_term(name, options)
+        self.shift: dict[str, Any] | None = recipe.fill(recipe.body.get("shift_images"))
+        self.needs_negatives = any(bool(term.needs_negatives) for term in self.terms.values())
+
+    def forward(self, features: Features) -> LossOut:
+        """Compute the loss, in float32 at least and outside autocast.
+
+        Raises:
+            UsageError: the recipe needs negatives that `features` lacks.
+        """
+        with torch.autocast(features.image.device.type, enabled=False):
+            features = features.upcast()
+            if self.shift is not None and self.needs_negatives:
+                features = shift_images(features, **self.shift)
+            done: dict[str, Part] = {name: term(features) for name, term in self.terms.items()}
+            total: Tensor = sum((self.weights[name] * part.value for name, part in done.items()), _zero(features))
+        stats = {key: value for part in done.values() for key, value in part.stats.items()}
+        return LossOut(total, {name: part.value for name, part in done.items()}, stats)
+
+    def begin_epoch(self) -> None:
+        """Tell the terms' margins that an epoch begins."""
+        for module in self.modules():
+            if isinstance(module, RunningMargins):
+                module.begin_epoch()
+
+
+def build_loss(recipe: str | Path | Mapping[str, Any]) -> RecipeLoss:
+    """The loss of a recipe.
+
+    Args:
+        recipe: a name (see `list_recipes`), the path of a YAML file, or a mapping; a mapping or file may say
+            ``extends: NAME`` and set that recipe's parameters: ``{"extends": "ahnpl", "form": "released"}``.
+
+    Raises:
+        UsageError: an unknown recipe, key, form or option, with the nearest names.
+    """
+    return RecipeLoss(read_recipe(recipe))
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPE_FOLDER.glob("*.yaml"))
+
+
+def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
+    """Resolve ``extends`` and settle all parameters: defaults, then the form's, then the caller's."""
+    name, body, overrides = _resolve(recipe, ())
+    defaults = dict(body.get("parameters", {}))
+    forms = dict(body.get("forms", {}))
+    for key in overrides:
+        pick(f"parameter of recipe {name}", key, defaults)
+    form = {**defaults, **overrides}.get("form")
+    of_form = forms[pick(f"form of {name}", str(form), forms)] if forms else {}
+    settled = {**defaults, **of_form, **overrides}
+    for key, value in settled.items():
+        _check_type(name, key, value, defaults[pick("parameter", key, defaults)])
+    return Recipe(name, body, settled)
+
+
+def _resolve(recipe: Any, seen: tuple[str, ...]) -> tuple[str, Mapping[str, Any], dict[str, Any]]:
+    """The name, the body that has terms, and the parameters set on the way to it."""
+    if not isinstance(recipe, Mapping):
+        path = _path(str(recipe))
+        if path.stem in seen:
+            raise UsageError("recipes extend each other in a circle", where=" -> ".join([*seen, path.stem]))
+        name, body, overrides = _resolve(_read(path), (*seen, path.stem))
+        return path.stem, body, overrides
+    if "extends" not in recipe:
+        for key in recipe:
+            pick("recipe key", key, _FIELDS)
+        if "terms" not in recipe:
+            raise UsageError("a recipe needs `terms`, or `extends` with the name of another recipe")
+        return (seen or ("recipe",))[-1], recipe, {}
+    own = {key: value for key, value in recipe.items() if key not in {"extends", "title", "source", "evidence"}}
+    name, body, overrides = _resolve(recipe["extends"], seen)
+    return name, body, {**overrides, **own}
+
+
+def _path(recipe: str) -> Path:
+    if recipe.endswith((".yaml", ".yml")):
+        return Path(recipe)
+    return RECIPE_FOLDER / f"{pick('recipe', recipe, list_recipes())}.yaml"
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError("cannot read this recipe", where=str(path), why=str(error)) from None
+    if not isinstance(body, Mapping):
+        raise UsageError("a recipe is a YAML mapping", where=str(path))
+    return body
+
+
+def _check_type(recipe: str, key: str, value: Any, default: Any) -> None:
+    number = isinstance(default, int | float) and not isinstance(default, bool)
+    fits = (
+        isinstance(value, int | float) and not isinstance(value, bool) if number else isinstance(value, type(default))
+    )
+    if not fits:
+        raise UsageError(f"{key} of recipe {recipe} is {value!r}, expected something like {default!r}")
+
+
+def _weight(options: dict[str, Any]) -> float:
+    weight = options.pop("weight", 1.0)
+    return float(prod(weight)) if isinstance(weight, list) else float(weight)
+
+
+def _build_term(name: str, options: dict[str, Any]) -> nn.Module:
+    kind = options.pop("term", "row")
+    build = TERMS[pick(f"term of {name}", kind, TERMS)]
+    for key in options:
+        pick(f"option of term {kind}", key, signature(build).parameters)
+    return build(**options)
+
+
+def _zero(features: Features) -> Tensor:
+    return features.image.new_zeros(())

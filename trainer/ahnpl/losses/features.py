@@ -1,0 +1,89 @@
+"""What goes into a loss and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from negmine.errors import UsageError
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of one batch. Rows are unit vectors; negatives are always ``[B, K, D]``, never flat.
+
+    Attributes:
+        image: ``[B, D]``.
+        text: ``[B, D]``, row i is the true caption of image i.
+        logit_scale: the multiplier s itself (exponentiated and clamped), a scalar.
+        text_negatives: ``[B, K, D]``, false captions of image i.
+        text_valid: ``[B, K]`` bool, False where a sample has no such negative; None means that all exist.
+        image_negatives: ``[B, J, D]``, images for which caption i is false.
+        image_valid: ``[B, J]`` bool, likewise.
+        kinds: ``[B, K]`` integers, the position of each negative's kind in ``negmine.records.KINDS``.
+        image_ids: ``[B]`` integers, equal for captions of one image.
+
+    Raises:
+        UsageError: shapes that do not belong together, by name.
+    """
+
+    image: Tensor
+    text: Tensor
+    logit_scale: Tensor
+    text_negatives: Tensor | None = None
+    text_valid: Tensor | None = None
+    image_negatives: Tensor | None = None
+    image_valid: Tensor | None = None
+    kinds: Tensor | None = None
+    image_ids: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 2 or self.image.shape != self.text.shape:
+            raise _shape_error("image and text must both be [B, D]", image=self.image, text=self.text)
+        if self.logit_scale.numel() != 1:
+            raise _shape_error("logit_scale must be a scalar", logit_scale=self.logit_scale)
+        if self.image_ids is not None and self.image_ids.shape != self.image.shape[:1]:
+            raise _shape_error("image_ids must be [B]", image_ids=self.image_ids, image=self.image)
+        self._check_negatives("text_negatives", "text_valid", "kinds")
+        self._check_negatives("image_negatives", "image_valid")
+
+    def _check_negatives(self, name: str, *masks: str) -> None:
+        negatives = getattr(self, name)
+        if negatives is None:
+            return
+        batch, width = self.image.shape
+        if negatives.ndim != 3 or negatives.shape[0] != batch or negatives.shape[2] != width:
+            raise _shape_error(f"{name} must be [B, K, D]", **{name: negatives}, image=self.image)
+        for mask_name in masks:
+            mask = getattr(self, mask_name)
+            if mask is not None and mask.shape != negatives.shape[:2]:
+                raise _shape_error(f"{mask_name} must be [B, K]", **{mask_name: mask}, **{name: negatives})
+
+    def upcast(self) -> Features:
+        """The same features in float32 at least; float64 stays float64."""
+        names = ("image", "text", "logit_scale", "text_negatives", "image_negatives")
+        tensors = {name: getattr(self, name) for name in names}
+        half = (torch.float16, torch.bfloat16)
+        return replace(self, **{n: t.float() for n, t in tensors.items() if t is not None and t.dtype in half})
+
+
+@dataclass(frozen=True)
+class LossOut:
+    """A loss and what it is made of.
+
+    Attributes:
+        total: scalar, the weighted sum of `parts` (the weights are ``RecipeLoss.weights``).
+        parts: name to scalar, before weighting.
+        stats: name to a detached number or vector worth logging, such as the margins in force.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+def _shape_error(rule: str, **tensors: Tensor) -> UsageError:
+    shapes = ", ".join(f"{name} has shape {tuple(tensor.shape)}" for name, tensor in tensors.items())
+    return UsageError(rule, why=shapes)

@@ -1,0 +1,81 @@
+"""Column sets: which candidates stand against a positive, and which of them exist.
+
+A row has a direction, anchor first: ``i2t`` is an image against texts. A set names the candidates:
+
+======== ================ ==================================================================
+inbatch  ``[B, B]``       the other samples' true captions (images), the positive left out
+own      ``[B, K]``       the sample's own negatives
+all      ``[B, B * K]``   every negative of the batch, sample-major
+======== ================ ==================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from negmine.errors import UsageError
+from torch import Tensor
+
+from ahnpl.losses.features import Features
+
+DIRECTIONS = ("i2t", "t2i", "t2t", "i2i")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Candidate logits ``[B, M]`` and a mask ``[B, M]``, True where a candidate exists."""
+
+    logits: Tensor
+    mask: Tensor
+
+
+def anchors(features: Features, direction: str) -> Tensor:
+    """``[B, D]`` rows that ask."""
+    return features.image if direction[0] == "i" else features.text
+
+
+def targets(features: Features, direction: str) -> Tensor:
+    """``[B, D]`` rows that answer, row i belonging to anchor i."""
+    return features.image if direction[2] == "i" else features.text
+
+
+def negatives(features: Features, direction: str) -> tuple[Tensor, Tensor]:
+    """``[B, K, D]`` negatives in the answering modality and their ``[B, K]`` validity.
+
+    Raises:
+        UsageError: the batch has none.
+    """
+    texts = direction[2] == "t"
+    found = features.text_negatives if texts else features.image_negatives
+    valid = features.text_valid if texts else features.image_valid
+    if found is None:
+        raise UsageError(
+            f"this recipe needs {'text' if texts else 'image'} negatives and the batch has none",
+            fix="train on shards with negatives, or use --recipe clip",
+        )
+    return found, torch.ones(found.shape[:2], dtype=torch.bool, device=found.device) if valid is None else valid
+
+
+def inbatch(features: Features, direction: str) -> Columns:
+    """The other samples of the batch. In ``i2t`` and ``t2i`` these are CLIP's negatives."""
+    logits = features.logit_scale * anchors(features, direction) @ targets(features, direction).T
+    return Columns(logits, ~torch.eye(len(logits), dtype=torch.bool, device=logits.device))
+
+
+def own(features: Features, direction: str) -> Columns:
+    """The sample's own K negatives."""
+    found, valid = negatives(features, direction)
+    return Columns(features.logit_scale * torch.einsum("bd,bkd->bk", anchors(features, direction), found), valid)
+
+
+def every(features: Features, direction: str) -> Columns:
+    """All negatives of the batch against each anchor."""
+    found, valid = negatives(features, direction)
+    anchor = anchors(features, direction)
+    logits = features.logit_scale * torch.einsum("bd,jkd->bjk", anchor, found).flatten(1)
+    return Columns(logits, valid.flatten().expand(len(anchor), -1))
+
+
+SETS: dict[str, Callable[[Features, str], Columns]] = {"inbatch": inbatch, "own": own, "all": every}
