@@ -1,0 +1,97 @@
+"""Readers of PAIRS: one file a format, one entry in `SOURCES`.
+
+A source turns its format into `Row`s and `Rejected`s, streaming; it cleans no text and opens no image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Final
+
+from negmine.errors import UsageError
+from negmine.sources import files
+from negmine.sources.coco import Coco
+from negmine.sources.digest import digest
+from negmine.sources.flickr import Flickr
+from negmine.sources.folder import Folder
+from negmine.sources.jsonl import Jsonl
+from negmine.sources.karpathy import Karpathy
+from negmine.sources.parquet import Parquet
+from negmine.sources.row import Row, Source
+from negmine.sources.table import Delimited
+from negmine.sources.tars import Tars
+
+__all__ = ["SOURCES", "Row", "Source", "digest", "image_root", "open_source"]
+
+_ALL: tuple[Source, ...] = (
+    Tars(), Parquet(), Karpathy(), Coco(), Jsonl(), Flickr(), Delimited("tsv", (".tsv", ".tab"), "\t"),
+    Delimited("csv", (".csv",), ",;"), Folder(),
+)  # fmt: skip
+
+SOURCES: Final[Mapping[str, Source]] = MappingProxyType({source.name: source for source in _ALL})
+"""Format name to reader, in the order in which they are asked."""
+
+_FOREIGN: Final = (
+    (b"\x1f\x8b", "it is compressed with gzip", "unpack it first (gunzip)"),
+    (b"PK\x03\x04", "it is a zip archive (or an Excel workbook)", "unpack it, or export it as CSV"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "unpack it first (unzstd)"),
+    (b"\xff\xfe", "it is UTF-16 text", "save it as UTF-8"),
+    (b"\xfe\xff", "it is UTF-16 text", "save it as UTF-8"),
+    (b"\xff\xd8\xff", "it is a JPEG picture", "name a file of captions, or a folder of pictures with .txt files"),
+    (b"\x89PNG", "it is a PNG picture", "name a file of captions, or a folder of pictures with .txt files"),
+    (b"[", "it is one JSON array", "write one object a line: jq -c '.[]' pairs.json > pairs.jsonl"),
+    (b"<", "it is a web page or XML", "check the download"),
+)
+"""What people give that is no input: first bytes, what it is, what to do."""
+
+
+def open_source(path: str, format: str | None = None) -> Source:
+    """The reader for an input.
+
+    Args:
+        path: file, folder, pattern or URL.
+        format: a name in `SOURCES`; None to recognise it, by content first and by the ending if that is not enough.
+
+    Raises:
+        UsageError: no such file, no such format, or none recognises it.
+        InputError: the file is empty.
+    """
+    if format is not None and format not in SOURCES:
+        close = get_close_matches(format, SOURCES, n=1)
+        raise UsageError(
+            f"there is no format {format!r}" + (f"; did you mean {close[0]}?" if close else ""),
+            fix=f"choose one of {', '.join(SOURCES)}",
+        )
+    head = files.head(path)
+    if format is not None:
+        return SOURCES[format]
+    source = next((source for source in _ALL if source.recognises(path, head)), None)
+    if source is None and not _foreign(head):
+        source = next((source for source in _ALL if head and files.has_ending(path, source.endings)), None)
+    if source is None:
+        raise _unknown(path, head)
+    return source
+
+
+def image_root(source: Source, path: str) -> str | None:
+    """The folder that a source's own pictures are relative to; None where the input only names them."""
+    return files.root(path) if source.holds_images else None
+
+
+def _foreign(head: bytes) -> tuple[str, str] | None:
+    text = head.removeprefix(files.BOM).lstrip()
+    return next(((what, fix) for magic, what, fix in _FOREIGN if text.startswith(magic)), None)
+
+
+def _unknown(path: str, head: bytes) -> UsageError:
+    fix = f"name the format with --format ({', '.join(SOURCES)}); docs/formats.md shows an example of each"
+    if not head:
+        why = "it holds no .tar files, and no image has a .txt of its name beside it"
+        fix = "name the file of captions in it, or put a .txt beside each image"
+    elif foreign := _foreign(head):
+        why, fix = foreign
+    else:
+        why = f"it begins with {head[:60]!r}"
+    return UsageError("this input has no format that is known here", where=path, why=why, fix=fix)

@@ -1,0 +1,225 @@
+"""Where the input lies: local paths, patterns and fsspec URLs, and how their bytes are read."""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import IO, Any, Final
+
+import fsspec
+from braceexpand import braceexpand
+from fsspec.implementations.local import LocalFileSystem
+
+from negmine.errors import InputError, UsageError
+
+HEAD_BYTES: Final = 64 * 1024
+"""As much of a file as formats are recognised by."""
+
+MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+"""Longer lines are rejected unread: a file without line ends must not fill the memory."""
+
+BOM: Final = b"\xef\xbb\xbf"
+_MAGIC = re.compile(r"[*?\[{]")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One input file.
+
+    Attributes:
+        filesystem: fsspec's.
+        path: in that file system.
+        name: relative to the input's root; for people and for `Row.source`.
+    """
+
+    filesystem: Any
+    path: str
+    name: str
+
+    def open(self) -> IO[bytes]:
+        """The bytes, buffered and seekable.
+
+        Raises:
+            UsageError: the file cannot be read, or its server cannot seek.
+        """
+        try:
+            if isinstance(self.filesystem, LocalFileSystem):
+                return Path(self.path).open("rb")
+            stream = self.filesystem.open(self.path, "rb")
+        except PermissionError as error:
+            raise UsageError("this file may not be read", where=self.path, why=str(error.strerror)) from None
+        if not stream.seekable():
+            raise UsageError(
+                "this server sends files only from the beginning to the end",
+                where=self.path,
+                fix="download the file first, or write simplecache:: before its URL",
+            )
+        return io.BufferedReader(stream)  # its readline takes a limit, that of fsspec's own files does not
+
+
+def filesystem(path: str) -> tuple[Any, str]:
+    """The fsspec file system of a path or URL, and the path in it.
+
+    Raises:
+        UsageError: no such protocol, or its driver is not installed.
+    """
+    if "://" not in path:
+        local = LocalFileSystem()
+        return local, str(local._strip_protocol(path))
+    try:
+        system, inner = fsspec.core.url_to_fs(path)
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            "this kind of URL cannot be opened",
+            where=path,
+            why=str(error),
+            fix="install the driver that fsspec asks for, or copy the files to a local folder",
+        ) from None
+    return system, str(inner)
+
+
+def root(path: str) -> str:
+    """The folder that file names, and image names by default, are relative to.
+
+    A folder is its own root; a file's root is its folder; a pattern's is the folder before its first wildcard.
+    """
+    system, inner = filesystem(path)
+    if system.isdir(inner):
+        return path
+    pattern = _MAGIC.search(path)
+    fixed = path[: pattern.start()] if pattern and not system.exists(inner) else path
+    scheme, separator, rest = fixed.rpartition("://")
+    folder = posixpath.dirname(rest)
+    return scheme + separator + folder if separator else folder or "."
+
+
+def is_folder(path: str) -> bool:
+    system, inner = filesystem(path)
+    return bool(system.isdir(inner))
+
+
+def has_files(path: str, endings: tuple[str, ...]) -> bool:
+    """Whether a folder itself, not its sub-folders, has files with one of these endings."""
+    system, inner = filesystem(path)
+    return any(name.endswith(endings) for name in system.ls(inner, detail=False))
+
+
+def expand(path: str, ending: str | None = None) -> list[File]:
+    """The files that a path or pattern stands for: a file itself, what a pattern matches, a folder's own files.
+
+    Args:
+        path: local path or URL; ``*``, ``?``, ``[...]`` and ``{00..07}`` make a pattern where no such file exists.
+        ending: of the files to take from a folder; None where the format does not read folders.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    system, inner = filesystem(path)
+    if system.isdir(inner):
+        if ending is None:
+            raise UsageError("this is a folder; this format is read from files", where=path, fix="name the file")
+        found = sorted(name for name in system.ls(inner, detail=False) if name.endswith(ending))
+    elif system.exists(inner) or not _MAGIC.search(inner):
+        found = [inner]
+    else:
+        found = _match(system, inner)
+    missing = next((name for name in found if not system.isfile(name)), None)
+    if missing is not None or not found:
+        raise UsageError(
+            "there is no such file",
+            where=missing or path,
+            fix="check the path; a pattern needs quotes where the shell would expand it",
+        )
+    base = filesystem(root(path))[1]
+    return [File(system, name, printable(name.removeprefix(base).lstrip("/"))) for name in found]
+
+
+def _match(system: Any, pattern: str) -> list[str]:
+    try:
+        alternatives = list(braceexpand(pattern))
+    except ValueError:  # unbalanced braces are ordinary characters
+        alternatives = [pattern]
+    matches: dict[str, None] = {}  # a set that keeps the order
+    for alternative in alternatives:
+        matches |= dict.fromkeys(sorted(system.glob(alternative)) if _MAGIC.search(alternative) else [alternative])
+    return list(matches)
+
+
+def head(path: str) -> bytes:
+    """The first bytes of the (first) file; empty for a folder.
+
+    Raises:
+        UsageError: nothing is there.
+        InputError: the file is empty.
+    """
+    if is_folder(path):
+        return b""
+    file = expand(path)[0]
+    with file.open() as stream:
+        start = stream.read(HEAD_BYTES)
+    if not start:
+        raise InputError("this file is empty", where=file.path, fix="make or download it again")
+    return start
+
+
+def walk(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Each folder under a folder (relative to it, ``""`` first) and the sorted names of its files.
+
+    Linked folders are not entered; hidden files and folders are passed over.
+    """
+    system, inner = filesystem(path)
+    local = isinstance(system, LocalFileSystem)
+    for folder, folders, names in os.walk(inner, onerror=_refuse) if local else system.walk(inner):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield folder.removeprefix(inner).strip("/"), sorted(name for name in names if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise UsageError("this folder cannot be read", where=str(error.filename), why=str(error.strerror))
+
+
+def numbered_lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
+    """Lines with their line ends, numbered from 1; None for one longer than `MAX_LINE_BYTES`."""
+    for number in count(1):
+        line = stream.readline(MAX_LINE_BYTES)
+        if not line:
+            return
+        complete = line.endswith(b"\n") or len(line) < MAX_LINE_BYTES
+        if not complete:
+            _skip_line(stream)
+        yield number, (line.removeprefix(BOM) if number == 1 else line) if complete else None
+
+
+def _skip_line(stream: IO[bytes]) -> None:
+    while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+        pass
+
+
+def head_lines(head: bytes) -> list[bytes]:
+    """The complete lines of a file's first bytes that are not blank."""
+    lines = head.removeprefix(BOM).splitlines(keepends=True)
+    if len(head) >= HEAD_BYTES and len(lines) > 1 and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    return [line for line in lines if line.strip()]
+
+
+def has_ending(path: str, endings: Iterable[str]) -> bool:
+    return path.lower().endswith(tuple(endings))
+
+
+def printable(name: str) -> str:
+    """A file name that can be stored: bytes that are no UTF-8 become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def damaged(where: str, why: str) -> InputError:
+    """A file that stops half-way, or is broken inside."""
+    return InputError(
+        "this file is cut or damaged", where=where, why=why, fix="download or write it again, then run the same command"
+    )

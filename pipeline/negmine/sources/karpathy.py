@@ -1,0 +1,54 @@
+"""Karpathy's splits (``dataset_coco.json``): ``images[]`` with ``filepath, filename, sentences[].raw``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from negmine.records import Rejected
+from negmine.sources import files
+from negmine.sources.json_stream import entries, prefixes
+from negmine.sources.row import Row, Unusable, excerpt, make_row
+
+
+class Karpathy:
+    """Keys are sentence ids, image ids are COCO's where the file has them. All splits are read."""
+
+    name = "karpathy"
+    endings = ()
+    holds_images = False
+
+    def recognises(self, path: str, head: bytes) -> bool:
+        return any(prefix.startswith("images.item.sentences") for prefix in prefixes(head))
+
+    def read(self, path: str) -> Iterator[Row | Rejected]:
+        for file in files.expand(path):
+            for number, image in entries(file, "images"):
+                yield from _rows(number, file.name, image)
+
+
+def _rows(number: int, source: str, image: Any) -> Iterator[Row | Rejected]:
+    if not isinstance(image, Mapping):
+        yield Unusable("not_an_object", f"{excerpt(image)} is no image").rejected(number, source)
+        return
+    sentences = image.get("sentences")
+    if not isinstance(sentences, list) or not sentences:
+        yield Unusable("no_caption", f"sentences of {excerpt(image.get('filename'))}: none").rejected(number, source)
+        return
+    for sentence in sentences:
+        yield _row(number, source, image, sentence)
+
+
+def _row(number: int, source: str, image: Mapping[str, Any], sentence: Any) -> Row | Rejected:
+    if not isinstance(sentence, Mapping):
+        return Unusable("not_an_object", f"{excerpt(sentence)} is no sentence").rejected(number, source)
+    image_id = image.get("cocoid")
+    return make_row(
+        number, source, image=_path(image), caption=sentence.get("raw"), key=sentence.get("sentid"),
+        image_id=image.get("imgid") if image_id is None else image_id,
+    )  # fmt: skip
+
+
+def _path(image: Mapping[str, Any]) -> object:
+    folder, name = image.get("filepath"), image.get("filename")
+    return f"{folder.rstrip('/')}/{name}" if folder and isinstance(folder, str) and isinstance(name, str) else name
