@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tarfile
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -108,7 +109,8 @@ class ImageRoot:
         """The encoded picture.
 
         Args:
-            image: path below the root, or ``archive.tar::member`` with the member's offset and size.
+            image: path below the root, or ``archive.tar::member``.
+            offset: byte position of the member's content, if it is known; `size` its length.
 
         Raises:
             BadImageError: ``missing_image`` or ``path_outside``.
@@ -118,8 +120,10 @@ class ImageRoot:
             if not member:
                 return bytes(self._files.cat_file(self._below(image)))
             stream = self._archive(archive)
-            stream.seek(offset or 0)
-            return stream.read(-1 if size is None else size)
+            if offset is None or size is None:
+                offset, size = _find(stream, member)
+            stream.seek(offset)
+            return stream.read(size)
         except OSError as error:
             raise BadImageError("missing_image", f"{image}: {error.strerror or error}") from None
 
@@ -135,3 +139,14 @@ class ImageRoot:
         if path != self._root and not PurePosixPath(path).is_relative_to(self._root):
             raise BadImageError("path_outside", f"{image} is not below {self._root}")
         return path
+
+
+def _find(stream: IO[bytes], member: str) -> tuple[int, int]:
+    """Where a tar member's content lies: offset and size in bytes."""
+    stream.seek(0)
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            found = tar.getmember(member)
+            return found.offset_data, found.size
+    except (KeyError, tarfile.TarError) as error:
+        raise BadImageError("missing_image", f"{member}: {error}") from None

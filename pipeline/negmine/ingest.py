@@ -8,6 +8,7 @@ order of the parts is therefore the order of hashes: a shuffle that does not dep
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -137,6 +138,15 @@ def load_pairs(work: Path) -> Manifest:
             "there are no pairs yet", where=str(work), fix="name captioned images, e.g. negmine parse PAIRS"
         )
     return load_manifest(work / STAGE)
+
+
+def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None]:
+    """The first pairs of a work folder as a JSONL file, and the root of their pictures."""
+    manifest = load_pairs(work)
+    table = pq.read_table(work / STAGE / part_name(0), columns=["key", "image_id", "image", "caption"]).slice(0, pairs)
+    path = folder / "sample.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    return path, manifest.spec.context["images"]
 
 
 # --- inspect ---------------------------------------------------------------------------------------------------------

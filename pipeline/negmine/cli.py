@@ -1,0 +1,337 @@
+"""The command line: one command is one call into the package. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from negmine import __version__, console
+from negmine.console import Summary
+from negmine.errors import DamagedError
+
+if TYPE_CHECKING:
+    from negmine.engine import Engine
+    from negmine.store import Manifest
+
+SAMPLE = 256
+"""Pairs that ``--dry-run`` works on."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Hard negatives for vision-language models, from captions to training shards.
+
+    A run, start to end: `negmine parse captions.json --images photos/`, then `negmine retrieve`,
+    `negmine shard --out data/`, and `ahnpl-train --shards data/*.tar`.
+    """,
+)
+
+_DATA, _RUN = "What is read and written", "How the run goes"
+
+PairsArgument = Annotated[str, typer.Argument(help="captions file, folder, tars or URL; the format is recognised")]
+OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left out: the pairs already in --work")]
+Work = Annotated[Path, typer.Option(help="folder of the intermediate results", rich_help_panel=_DATA)]
+Images = Annotated[str | None, typer.Option(help="root of the picture paths; folder or URL", rich_help_panel=_DATA)]
+Format = Annotated[str | None, typer.Option("--format", help="name of the input's format", rich_help_panel=_DATA)]
+Limit = Annotated[int | None, typer.Option(min=1, help="rows to read", rich_help_panel=_DATA)]
+MaxBad = Annotated[
+    float, typer.Option(min=0, max=1, help="share of rows that may be rejected (status 3 above)", rich_help_panel=_DATA)
+]
+MaxPixels = Annotated[int, typer.Option(min=1, help="larger pictures are rejected", rich_help_panel=_DATA)]
+Seed = Annotated[int, typer.Option(help="of every random choice", rich_help_panel=_RUN)]
+Workers = Annotated[int, typer.Option(min=0, help="worker processes; 0: one a core", rich_help_panel=_RUN)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="make it anew; else a run resumes", rich_help_panel=_RUN)]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help=f"show what {SAMPLE} pairs give; write nothing", rich_help_panel=_RUN)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout", rich_help_panel=_RUN)]
+
+DEFAULT_MAX_PIXELS = 25_000_000
+DEFAULT_WORK = Path("work")
+
+
+def main() -> None:
+    """Entry point of ``negmine``."""
+    console.run(app)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False,
+) -> None:
+    if version:
+        sys.stdout.write(f"negmine {__version__}\n")
+        raise typer.Exit
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def parse(
+    pairs: PairsArgument,
+    work: Work = DEFAULT_WORK,
+    images: Images = None,
+    format_: Format = None,
+    limit: Limit = None,
+    max_bad: MaxBad = 0.01,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    rules: Annotated[str, typer.Option(help="rules, by comma; `all` or names")] = "all",
+    per_caption: Annotated[int, typer.Option(min=1, help="negatives of a caption, at most")] = 4,
+    model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
+    wordnet: Annotated[Path | None, typer.Option(help="NLTK data folder with WordNet, in place of ours")] = None,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make false captions by rule: swapped, replaced and recounted.
+
+    Examples:
+
+        negmine parse captions_val2017.json --images val2017/
+
+        negmine parse captions.jsonl --dry-run
+    """
+    from negmine.text.rules import choose_rules
+    from negmine.text.run import parse_pairs
+    from negmine.text.stage import ParseSettings
+
+    settings = ParseSettings(choose_rules(rules), per_caption, seed, model, str(wordnet) if wordnet else None)
+    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
+        manifest = parse_pairs(settings, run.work, run.engine, overwrite=overwrite)
+        counts = manifest.counts
+        covered = counts["pairs"] - sum(n for name, n in counts.items() if name.startswith("none:"))
+        figures = {
+            "pairs": counts["pairs"],
+            "with a negative": f"{covered:,} ({covered / max(counts['pairs'], 1):.1%})",
+            "negatives": counts["negatives"],
+            "by kind": _group(counts, "kind:"),
+            "refused by guard": _guards(counts),
+            "no negative because": _group(counts, "none:"),
+        }
+        next_step = f"negmine retrieve{_option('--work', work)}", f"negmine shard{_option('--work', work)}"
+        run.show("negmine parse", figures, manifest, "negatives", next_step, as_json)
+
+
+@app.command()
+def retrieve(
+    pairs: OptionalPairs = None,
+    work: Work = DEFAULT_WORK,
+    images: Images = None,
+    format_: Format = None,
+    limit: Limit = None,
+    max_bad: MaxBad = 0.01,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    encoder: Annotated[str | None, typer.Option(help="minilm, lite0, open_clip:MODEL:WEIGHTS, npy:FILE.npy")] = None,
+    direction: Annotated[str, typer.Option(help="query and target: t2t, i2i, i2t or t2i")] = "t2t",
+    candidates: Annotated[int, typer.Option(min=1, help="rows looked at for each pair")] = 100,
+    neighbours: Annotated[int, typer.Option(min=1, help="rows selected, at most")] = 10,
+    relative_margin: Annotated[
+        float, typer.Option(min=0, max=1, help="refuse unless score < positive - margin x |positive|")
+    ] = 0.05,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mine hard negatives among the other pairs, and refuse those that are probably true.
+
+    Examples:
+
+        negmine retrieve
+
+        negmine retrieve captions.jsonl --images photos/ --direction i2i
+    """
+    from negmine.retrieval.stage import RetrieveSettings
+    from negmine.retrieval.stage import retrieve as mine
+
+    settings = RetrieveSettings(encoder, direction, candidates, neighbours, relative_margin, seed)
+    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
+        manifest = mine(settings, run.work, run.engine, overwrite=overwrite)
+        counts = manifest.counts
+        figures = {
+            "pairs": counts["pairs"],
+            "candidates": counts["candidates"],
+            "kept": counts["kept"],
+            "refused": _group(counts, "refused:"),
+            "selected": counts["selected"],
+            f"pairs with fewer than {neighbours} selected": counts["fewer_than_asked"],
+        }
+        next_step = (f"negmine shard{_option('--work', work)}",)
+        run.show("negmine retrieve", figures, manifest, "neighbours", next_step, as_json)
+
+
+@app.command()
+def shard(
+    work: Work = DEFAULT_WORK,
+    out: Annotated[Path, typer.Option(help="folder of the shards", rich_help_panel=_DATA)] = Path("data"),
+    images: Images = None,
+    max_bad: MaxBad = 0.01,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    shard_size: Annotated[int, typer.Option(min=1, help="samples in a shard")] = 5_000,
+    train_fraction: Annotated[float, typer.Option(min=0, max=1, help="share of the images; others are held out")] = 0.9,
+    negatives: Annotated[int, typer.Option(min=0, help="K, text negatives of a sample, at most")] = 4,
+    image_size: Annotated[int | None, typer.Option(min=16, help="shrink to this short side, pixels")] = None,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write WebDataset tars: training shards in --out, held-out ones in its folder `heldout`.
+
+    Examples:
+
+        negmine shard --out data/ --image-size 256
+    """
+    from negmine.shards.stage import ShardSettings, write_shards
+
+    settings = ShardSettings(shard_size, train_fraction, negatives, image_size, max_pixels, seed)
+    with _pairs(None, None, images, None, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
+        out = run.work / "out" if dry_run else out
+        made = write_shards(settings, run.work, out, run.engine, images=images, max_bad=max_bad, overwrite=overwrite)
+        figures: dict[str, Any] = {}
+        for split, manifest in made.items():
+            tars = [file for part in manifest.parts for file in part.files]
+            counts = manifest.counts
+            figures[split] = {
+                "shards": len(tars),
+                "samples": sum(file.rows for file in tars),
+                "MB": round(sum(file.bytes for file in tars) / 1e6, 1),
+                "negatives": sum(_group(counts, "kind:").values()),
+                "rejected": sum(_group(counts, "rejected:").values()),
+            }
+        next_steps = (f"ahnpl-train --shards {out}/*.tar --eval-shards {out}/heldout/*.tar", f"negmine verify {out}")
+        run.show("negmine shard", figures, made.get("train"), str(out), next_steps, as_json)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="a work folder, a stage's folder, or a folder of shards")],
+    fast: Annotated[bool, typer.Option("--fast", help="sizes and names only, no sha256")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a folder against its manifest: sha256, sizes, counts, missing and extra files (status 4 if damaged).
+
+    Examples:
+
+        negmine verify work/
+
+        negmine verify data/
+    """
+    from negmine.verify import verify as check
+
+    found = check(path, fast=fast)
+    problems = {one.folder: one.problems for one in found if one.problems}
+    if problems:
+        lines = [f"{folder}: {problem}" for folder, several in problems.items() for problem in several]
+        if as_json:
+            sys.stdout.write(json.dumps({"command": "negmine verify", "problems": lines}) + "\n")
+        raise DamagedError(
+            f"{len(lines)} problem{'s' if len(lines) > 1 else ''} found",
+            where=str(path),
+            why="; ".join(lines[:20]) + (f"; and {len(lines) - 20} more" if len(lines) > 20 else ""),
+            fix="make the damaged stage again: its command with --overwrite, or delete the named files and repeat it",
+        )
+    figures = {one.folder: {"files": one.files, "MB": round(one.bytes / 1e6, 1)} for one in found}
+    headline = "sizes and names agree" if fast else "every byte is as it was written"
+    console.show(Summary(f"negmine verify {path}", headline, figures), as_json)
+
+
+# --- what the commands share -----------------------------------------------------------------------------------------
+
+
+class _Run:
+    """Where a command works, with what, and since when."""
+
+    def __init__(self, work: Path, engine: Engine, dry_run: bool) -> None:
+        self.work, self.engine, self.dry_run = work, engine, dry_run
+        self.started = time.monotonic()
+
+    def show(
+        self, command: str, figures: dict[str, Any], manifest: Manifest | None, folder: str,
+        next_steps: tuple[str, ...], as_json: bool,
+    ) -> None:  # fmt: skip
+        seconds = time.monotonic() - self.started
+        figures["seconds"] = round(seconds, 1)
+        if self.dry_run:
+            headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
+            figures |= _examples(self.work / "negatives")
+            console.show(Summary(command, headline, figures), as_json)
+            return
+        where = Path(folder) if Path(folder).exists() else self.work / folder
+        console.show(Summary(command, "done", figures, {"written to": str(where)}, next_steps), as_json)
+
+
+@contextmanager
+def _pairs(
+    pairs: str | None, format_: str | None, images: str | None, limit: int | None, max_bad: float, max_pixels: int,
+    workers: int, work: Path, overwrite: bool, dry_run: bool,
+) -> Iterator[_Run]:  # fmt: skip
+    """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
+    from negmine.engine.local import LocalEngine
+    from negmine.ingest import IngestSettings, ingest, load_pairs, write_sample
+
+    engine = LocalEngine(workers or os.cpu_count() or 1)
+    settings = IngestSettings(pairs or "", format_, images, max_pixels=max_pixels, limit=limit)
+    if not dry_run:
+        run = _Run(work, engine, dry_run)
+        if pairs is None:
+            load_pairs(work)
+        else:
+            ingest(settings, work, engine, max_bad=max_bad, overwrite=overwrite)
+        yield run
+        return
+    with TemporaryDirectory(prefix="negmine-") as folder:
+        if pairs is None:
+            path, root = write_sample(work, Path(folder), SAMPLE)
+            settings = replace(settings, path=str(path), format="jsonl", images=images or root)
+        run = _Run(Path(folder), engine, dry_run)
+        settings = replace(settings, limit=min(limit or SAMPLE, SAMPLE))
+        ingest(settings, Path(folder), engine, max_bad=max_bad)
+        yield run
+
+
+def _group(counts: dict[str, int], prefix: str) -> dict[str, int]:
+    """Counts under a prefix, the largest first."""
+    found = {name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix) and n}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _guards(counts: dict[str, int]) -> dict[str, int]:
+    """``rejected:RULE:GUARD`` summed over rules."""
+    total: dict[str, int] = {}
+    for name, n in _group(counts, "rejected:").items():
+        guard = name.rpartition(":")[2]
+        total[guard] = total.get(guard, 0) + n
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _examples(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        return {}
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(folder / "part-00000.parquet", columns=["caption", "negative", "kind"]).slice(0, 200)
+    shown = {row["kind"]: row for row in reversed(rows.to_pylist())}
+    return {"examples": {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}}
+
+
+def _option(name: str, value: Path) -> str:
+    return "" if value == DEFAULT_WORK else f" {name} {value}"

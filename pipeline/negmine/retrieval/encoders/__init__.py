@@ -1,0 +1,45 @@
+"""Encoders by name: captions or pictures in, unit vectors out.
+
+===========================  ===========  ===============================================================
+name                         reads        what it is
+===========================  ===========  ===============================================================
+``minilm``                   text         all-MiniLM-L6-v2, from a package; no download
+``lite0``                    image        EfficientNet-Lite0 features, from a package; no download
+``open_clip:MODEL[:WEIGHTS]``  text, image  any open_clip model; weights: a pretrained tag or a local file
+``npy:FILE.npy``             text, image  ready embeddings; ``FILE.keys`` has the key of each row, one a line
+===========================  ===========  ===============================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+from negmine.errors import UsageError
+from negmine.retrieval.encoders.base import Encoder, Modality
+
+ENCODERS: Final = {
+    "minilm": "negmine.retrieval.encoders.minilm:MiniLM",
+    "lite0": "negmine.retrieval.encoders.lite0:Lite0",
+    "open_clip": "negmine.retrieval.encoders.openclip:OpenClip",
+    "npy": "negmine.retrieval.encoders.ready:Ready",
+}
+"""Family name to class; a class is imported when it is asked for."""
+
+DEFAULTS: Final[dict[Modality, str]] = {"text": "minilm", "image": "lite0"}
+
+
+def make_encoder(name: str, modality: Modality) -> Encoder:
+    """An encoder that has not loaded anything yet.
+
+    Raises:
+        UsageError: an unknown name, or an encoder that does not read this modality.
+    """
+    family, _, argument = name.partition(":")
+    if family not in ENCODERS:
+        raise UsageError(f"no encoder is called {name!r}", fix=f"choose one of {', '.join(ENCODERS)}")
+    module, _, attribute = ENCODERS[family].partition(":")
+    encoder: Encoder = getattr(import_module(module), attribute)(argument, modality)
+    if modality not in encoder.modalities:
+        raise UsageError(f"encoder {name} does not read {modality}s", fix="choose another --encoder or --direction")
+    return encoder

@@ -1,0 +1,80 @@
+"""What every encoder is, and what several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+
+from negmine.errors import UsageError
+from negmine.images import MAX_PIXELS, open_image
+
+Modality = Literal["text", "image"]
+Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+BATCH: Final = 64
+CHUNK: Final = 1_024
+"""Items handed to an encoder at once; bounds the pictures in memory."""
+
+
+class Encoder(Protocol):
+    """Turns items of one modality into unit rows. Nothing heavy happens before `load`."""
+
+    modalities: tuple[Modality, ...]
+    by_key: bool
+    """Whether rows depend on the key, and not on what the item says or shows."""
+
+    def identity(self) -> str:
+        """A text that changes when other weights would be used."""
+        ...
+
+    def load(self) -> None:
+        """Load weights, once a process.
+
+        Raises:
+            UsageError: a package or a file is missing.
+        """
+        ...
+
+    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+        """Unit rows [N, D], float32.
+
+        Args:
+            keys: of the pairs, one an item.
+            items: captions (str) or encoded pictures (bytes).
+        """
+        ...
+
+
+def normalise(rows: Any) -> Vectors:
+    """Rows scaled to unit length, in float32."""
+    rows = np.asarray(rows, dtype=np.float32)
+    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
+
+
+def need(module: str, package: str) -> Any:
+    """Import an optional module.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    if find_spec(module) is None:
+        raise UsageError(f"this encoder needs the package {package}", fix="pip install 'negmine[offline]'")
+    return import_module(module)
+
+
+def device() -> str:
+    """Where torch encodes. One thread a process, so that results do not depend on cores or workers."""
+    import torch
+
+    torch.set_num_threads(1)
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def rgb(content: bytes) -> Any:
+    """An encoded picture as an RGB Pillow image; its size was checked when the pairs were read."""
+    return open_image(content, 8 * MAX_PIXELS).convert("RGB")
