@@ -1,0 +1,110 @@
+"""Small shards, drawn and written by the tests themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+from negmine.records import Sample, TextNegative
+from negmine.shards.format import INDEX_NAME, Index, ShardEntry, write_samples
+
+COLOURS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")
+SHAPES = ("circle", "square")
+PLACES = ("left", "right")
+
+
+def encode(picture: Image.Image, extension: str = "jpg") -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG" if extension in ("jpg", "jpeg") else extension.upper())
+    return stream.getvalue()
+
+
+def draw(colour: str, shape: str, place: str, side: int = 96) -> Image.Image:
+    picture = Image.new("RGB", (side, side), "gray")
+    left = 4 if place == "left" else side // 2 + 4
+    box = (left, side // 4, left + side // 2 - 8, 3 * side // 4)
+    pen = ImageDraw.Draw(picture)
+    (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=colour)
+    return picture
+
+
+def make_sample(number: int, negatives: int = 3) -> Sample:
+    """A coloured shape on one side; its negatives change colour, shape, then side."""
+    chance = random.Random(number)
+    colour, shape, place = (chance.choice(options) for options in (COLOURS, SHAPES, PLACES))
+    other = chance.choice([c for c in COLOURS if c != colour])
+    wrong_shape, wrong_place = SHAPES[shape == SHAPES[0]], PLACES[place == PLACES[0]]
+    texts = [
+        (f"a {other} {shape} on the {place}", "replace_attribute"),
+        (f"a {colour} {wrong_shape} on the {place}", "replace_object"),
+        (f"a {colour} {shape} on the {wrong_place}", "replace_relation"),
+    ]
+    caption = f"a {colour} {shape} on the {place}"
+    return Sample(
+        key=f"{number:06d}",
+        image_id=f"image{number}",
+        caption=caption,
+        image=encode(draw(colour, shape, place)),
+        extension="jpg",
+        captions=(caption,),
+        negatives=tuple(TextNegative(i, text, kind, "test") for i, (text, kind) in enumerate(texts[:negatives])),
+    )
+
+
+def write_shards(folder: Path, groups: Iterable[Sequence[Sample]]) -> Path:
+    """Write one tar for each group of samples, and their index. Returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries, kinds, most = [], Counter[str](), 0
+    for number, samples in enumerate(groups):
+        stream = io.BytesIO()
+        write_samples(stream, samples)
+        (folder / f"{number:05d}.tar").write_bytes(stream.getvalue())
+        kinds.update(negative.kind for sample in samples for negative in sample.negatives)
+        most = max([most, *(len(sample.negatives) for sample in samples)])
+        digest = hashlib.sha256(stream.getvalue()).hexdigest()
+        entries.append(ShardEntry(f"{number:05d}.tar", len(samples), len(stream.getvalue()), digest))
+    write_index(folder, entries, most, dict(kinds))
+    return folder
+
+
+def write_index(folder: Path, entries: Sequence[ShardEntry], negatives: int, kinds: dict[str, int]) -> None:
+    index = Index(tuple(entries), negatives, kinds, {}, {}, {})
+    (folder / INDEX_NAME).write_text(index.to_json(), encoding="utf-8")
+
+
+def reindex(folder: Path, **changes: Any) -> None:
+    """Make the index agree with the tars' present sizes, so that only their content is wrong."""
+    index = Index.from_json((folder / INDEX_NAME).read_text(), "index")
+    entries = [
+        ShardEntry(e.file, changes.get("samples", e.samples), (folder / e.file).stat().st_size, e.sha256)
+        for e in index.shards
+    ]
+    write_index(folder, entries, index.negatives_per_sample, index.kinds)
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 samples in 4 tars of uneven size; do not change it."""
+    folder = tmp_path_factory.mktemp("shards")
+    cuts = [0, 10, 30, 37, 64]
+    return write_shards(folder, [[make_sample(n) for n in range(a, b)] for a, b in zip(cuts, cuts[1:], strict=False)])
+
+
+@pytest.fixture
+def few_shards(tmp_path: Path) -> Callable[..., Path]:
+    """Make a small folder of shards to damage: ``few_shards(samples=8, tars=2, negatives=3)``."""
+
+    def make(samples: int = 8, tars: int = 2, negatives: int = 3) -> Path:
+        size = samples // tars
+        groups = [[make_sample(t * size + i, negatives) for i in range(size)] for t in range(tars)]
+        return write_shards(tmp_path / "few", groups)
+
+    return make

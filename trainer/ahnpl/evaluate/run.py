@@ -1,0 +1,174 @@
+"""Score items with a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from negmine.errors import InputError
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from torch import Tensor
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from ahnpl.evaluate.items import Item
+from ahnpl.evaluate.metrics import Accuracy, judge, macro, micro, recall
+from ahnpl.images import BadImage, Pixels, evaluation_pixels
+from ahnpl.model import ClipModel, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        kinds: accuracy of the true caption against each false one, by kind.
+        retrieval: recall by direction and k; empty where it was not asked for.
+        images: pictures scored.
+        captions: true captions scored.
+        bad: pictures left out, with the reason.
+    """
+
+    kinds: dict[str, Accuracy]
+    retrieval: dict[str, float]
+    images: int
+    captions: int
+    bad: list[str] = field(default_factory=list)
+
+    @property
+    def micro(self) -> Accuracy:
+        return micro(self.kinds.values())
+
+    @property
+    def macro(self) -> float:
+        return macro(self.kinds.values())
+
+
+def evaluate(
+    model: ClipModel,
+    items: Iterable[Item],
+    *,
+    retrieval: bool,
+    max_bad: float = 0.01,
+    batch_size: int = 64,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Report:
+    """Accuracy against false captions and, if asked, retrieval among all the items.
+
+    Args:
+        max_bad: share of the pictures that may be missing or unreadable.
+        workers: decoding threads.
+        advance: told how many items were scored.
+
+    Raises:
+        InputError: no items, or too many bad pictures.
+    """
+    scorer = _Scorer(model, batch_size, workers)
+    with torch.inference_mode(), ThreadPoolExecutor(max(workers, 1)) as pool:
+        was_training = model.training
+        model.eval()
+        for chunk in _chunks(items, batch_size):
+            scorer.add(chunk, pool)
+            advance(len(chunk))
+        model.train(was_training)
+        scorer.check(max_bad)
+        return scorer.report(retrieval)
+
+
+def load_transform(model: ClipModel) -> Callable[[Any], Any]:
+    """The model's evaluation transform without its last steps, which `ClipModel.encode_image` does."""
+    whole: Compose = image_transform_v2(PreprocessCfg(**model.preprocess), is_train=False)
+    shortened: Callable[[Any], Any] = Compose(
+        [step for step in whole.transforms if not isinstance(step, ToTensor | Normalize)]
+    )
+    return shortened
+
+
+class _Scorer:
+    """Features so far, and the tallies. Each picture is encoded once, however many captions it has."""
+
+    def __init__(self, model: ClipModel, batch_size: int, workers: int) -> None:
+        self.model, self.batch_size = model, batch_size
+        self.transform = load_transform(model)
+        self.tokenizer = load_tokenizer(model.spec.name)
+        self.place: dict[str, int] = {}
+        self.bad: dict[str, str] = {}
+        self.images: list[Tensor] = []
+        self.texts: list[Tensor] = []
+        self.owners: list[int] = []
+        self.kinds: dict[str, Accuracy] = {}
+
+    def add(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
+        self._add_images(items, pool)
+        good = [item for item in items if item.image_id in self.place]
+        features = self._encode([text for item in good for text in (item.caption, *(f.text for f in item.foils))])
+        start = 0
+        for item in good:
+            own = features[start : start + 1 + len(item.foils)]
+            start += len(own)
+            self._judge(item, own)
+
+    def _judge(self, item: Item, texts: Tensor) -> None:
+        place = self.place[item.image_id]
+        scores = texts @ self.images[place]
+        for foil, score in zip(item.foils, scores[1:], strict=True):
+            self.kinds[foil.kind] = self.kinds.get(foil.kind, Accuracy()) + judge(scores[0], score[None])
+        self.texts.append(texts[0])
+        self.owners.append(place)
+
+    def _add_images(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
+        new = {i.image_id: i for i in items if i.image_id not in self.place and i.image_id not in self.bad}
+        decoded = list(pool.map(self._decode, new.values()))
+        for item, result in zip(new.values(), decoded, strict=True):
+            if isinstance(result, str):
+                self.bad[item.image_id] = f"{item.image_id} ({item.where}): {result}"
+        pixels = {name: p for name, p in zip(new, decoded, strict=True) if not isinstance(p, str)}
+        if pixels:
+            stacked = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pixels.values()])
+            for name, row in zip(pixels, self.model.encode_image(stacked).float().cpu(), strict=True):
+                self.place[name] = len(self.images)
+                self.images.append(row)
+
+    def _decode(self, item: Item) -> Pixels | str:
+        if item.image is None:
+            return "the file is missing"
+        try:
+            return evaluation_pixels(item.image, self.transform)
+        except BadImage as error:
+            return str(error)
+
+    def _encode(self, texts: list[str]) -> Tensor:
+        device = self.model.mean.device
+        parts = [
+            self.model.encode_text(self.tokenizer(list(chunk)).to(device)).float().cpu()
+            for chunk in _chunks(texts, 4 * self.batch_size)
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0)
+
+    def check(self, max_bad: float) -> None:
+        total = len(self.place) + len(self.bad)
+        if not total:
+            raise InputError("there is nothing to evaluate", fix="check the path; held-out shards lie in data/heldout/")
+        if len(self.bad) > max_bad * total:
+            raise InputError(
+                f"{len(self.bad)} of {total} pictures are missing or unreadable, more than --max-bad {max_bad:g}",
+                where="; ".join(list(self.bad.values())[:5]) + ("; ..." if len(self.bad) > 5 else ""),
+                fix="check --images, or allow more with --max-bad",
+            )
+
+    def report(self, retrieval: bool) -> Report:
+        found = (
+            recall(torch.stack(self.images), torch.stack(self.texts), torch.tensor(self.owners)) if retrieval else {}
+        )
+        kinds = dict(sorted(self.kinds.items()))
+        return Report(kinds, found, len(self.images), len(self.texts), list(self.bad.values()))
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,55 @@
+"""A report for a person and for a program. Beside each number: the tie rule and the kind of mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ahnpl.evaluate.metrics import TIE, Accuracy
+from ahnpl.evaluate.run import Report
+
+TIE_RULE = f"a tie (cosines within {TIE:g}) counts as wrong"
+
+
+def as_table(report: Report) -> dict[str, Any]:
+    """Figures for `negmine.console.show`."""
+    figures: dict[str, Any] = {}
+    if report.kinds:
+        rows = {kind: _cell(accuracy) for kind, accuracy in report.kinds.items()}
+        rows["all, mean over items (micro)"] = _cell(report.micro)
+        rows["all, mean over kinds (macro)"] = f"{report.macro:.1%}"
+        figures[f"accuracy against false captions [95 % Wilson interval]; {TIE_RULE}"] = rows
+    if report.retrieval:
+        rows = {name: f"{value:.1%}" for name, value in report.retrieval.items()}
+        title = f"retrieval among {report.images:,} pictures and {report.captions:,} captions, mean over queries"
+        figures[f"{title}; a wrong candidate that ties ranks first"] = rows
+    if report.bad:
+        figures["pictures left out"] = len(report.bad)
+    return figures
+
+
+def as_figures(report: Report) -> dict[str, Any]:
+    """The same as plain numbers, for ``--json``."""
+    return {
+        "kinds": {kind: _numbers(accuracy) for kind, accuracy in report.kinds.items()},
+        "micro": _numbers(report.micro) if report.kinds else None,
+        "macro": report.macro if report.kinds else None,
+        "retrieval": report.retrieval,
+        "images": report.images,
+        "captions": report.captions,
+        "bad": report.bad,
+        "tie_rule": TIE_RULE,
+        "interval": "95 % Wilson",
+    }
+
+
+def _cell(accuracy: Accuracy) -> str:
+    low, high = accuracy.interval
+    return f"{accuracy.share:.1%} [{low:.1%}, {high:.1%}] of {accuracy.total:,}, {accuracy.ties} ties"
+
+
+def _numbers(accuracy: Accuracy) -> dict[str, Any]:
+    low, high = accuracy.interval
+    return {
+        "accuracy": accuracy.share, "low": low, "high": high, "correct": accuracy.correct, "ties": accuracy.ties,
+        "total": accuracy.total,
+    }  # fmt: skip

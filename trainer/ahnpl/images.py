@@ -1,0 +1,93 @@
+"""Encoded pictures to square arrays of bytes, with a limit on what a picture may unfold to."""
+
+from __future__ import annotations
+
+import io
+import random
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+MAX_PIXELS: Final = 25_000_000
+"""A picture that claims more is refused before it is decoded (a decompression bomb)."""
+
+CROP_AREA: Final = (0.9, 1.0)
+"""Share of the picture that a training crop keeps, as in CLIP's fine-tuning; small crops would remove what the
+caption names."""
+
+Pixels = NDArray[np.uint8]
+
+
+class BadImage(Exception):
+    """A picture that cannot or must not be decoded; the message says why."""
+
+
+def open_image(content: bytes) -> Image.Image:
+    """A picture at full size in RGB.
+
+    Raises:
+        BadImage: not a picture, cut, or larger than `MAX_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
+            picture = Image.open(io.BytesIO(content))
+        _check_size(*picture.size)
+        return picture.convert("RGB")
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise BadImage(str(error) or type(error).__name__) from None
+
+
+def training_pixels(content: bytes, size: int, chance: random.Random) -> Pixels:
+    """A random crop, resized to ``[size, size, 3]``.
+
+    A JPEG is decoded at the smallest scale (1/2, 1/4, 1/8) that still has enough pixels.
+
+    Raises:
+        BadImage: see `open_image`.
+    """
+    picture = _draft(content, 2 * size)
+    box = crop_box(*picture.size, chance)
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def crop_box(width: int, height: int, chance: random.Random) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of a random crop: `CROP_AREA` of the picture, side ratio within 3:4 to 4:3 of square
+    where the picture allows."""
+    area = width * height * chance.uniform(*CROP_AREA)
+    ratio = min(max(width / height, 3 / 4), 4 / 3)
+    crop_width, crop_height = min(width, (area * ratio) ** 0.5), min(height, (area / ratio) ** 0.5)
+    left, top = chance.uniform(0, width - crop_width), chance.uniform(0, height - crop_height)
+    return left, top, left + crop_width, top + crop_height
+
+
+def evaluation_pixels(content: bytes, transform: Callable[[Image.Image], Any]) -> Pixels:
+    """The picture as the model's own evaluation transform sees it, always from a full decode.
+
+    Raises:
+        BadImage: see `open_image`.
+    """
+    return np.asarray(transform(open_image(content)))
+
+
+def _draft(content: bytes, least: int) -> Image.Image:
+    if not content.startswith(b"\xff\xd8"):
+        return open_image(content)
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(content)
+        _check_size(width, height)
+        return Image.fromarray(simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least))
+    except ValueError:
+        return open_image(content)  # CMYK, or something that Pillow forgives
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"{width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    if min(width, height) < 1:
+        raise BadImage("the picture is empty")

@@ -1,0 +1,257 @@
+"""The training loop: plan, resume, step, evaluate, save."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from negmine.errors import InputError, InterruptedRun
+
+from ahnpl import checkpoint as ckpt
+from ahnpl.config import describe
+from ahnpl.curves import draw_curves
+from ahnpl.evaluate.items import shard_items
+from ahnpl.evaluate.run import Report, evaluate
+from ahnpl.losses import LossOut
+from ahnpl.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
+from ahnpl.plan import Plan, make_model, make_stream
+from ahnpl.state import Run, restore, save, starting_point
+from ahnpl.stream import Batch
+from ahnpl.track import JsonLines, Terminal, Tracker, open_trackers
+
+MAX_LOG_SCALE = math.log(100)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        steps: optimiser steps done in all; `resumed` of them by earlier runs.
+        seconds: of training in this run, evaluation and start-up not counted.
+        samples: trained on in this run.
+        bad: samples left out in this run.
+        report: the last evaluation; None without ``eval_shards``.
+        checkpoint: the last one.
+    """
+
+    steps: int
+    resumed: int
+    seconds: float
+    samples: int
+    bad: int
+    report: Report | None
+    checkpoint: Path
+    curves: Path | None
+
+
+def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
+    """Train to the end, from where an earlier run of the same settings stopped.
+
+    Args:
+        overwrite: remove what an earlier run left in the folder.
+
+    Raises:
+        DamagedError: the folder holds a run with other settings.
+        ResourceError: another process is writing to the folder, or the disk is full.
+        InterruptedRun: SIGINT or SIGTERM; the step under way was finished and saved.
+        InputError: the loss is not finite, or too many samples are bad.
+    """
+    folder = Path(plan.config.out)
+    with ExitStack() as stack:
+        stack.enter_context(ckpt.lock(folder))
+        start = starting_point(plan, folder, overwrite)
+        run = _begin(plan, folder, stack.enter_context(_stop_on_signals()))
+        if start is not None:
+            restore(run, start)
+        ckpt.write_json(folder / "run.json", {"config": describe(plan.config), "settings": plan.settings})
+        for tracker in _open_trackers(run):
+            run.trackers.append(tracker)
+            stack.callback(tracker.close)
+        if start is None and plan.eval_shards is not None:
+            _evaluate(run)  # where the curve begins
+        _fit(run)
+        return TrainResult(
+            run.step, run.resumed, run.seconds, run.samples, run.bad, run.report, save(run), draw_curves(folder)
+        )
+
+
+def _begin(plan: Plan, folder: Path, stop: threading.Event) -> Run:
+    model = make_model(plan).train()
+    plan.loss.to(plan.device).train()
+    torch.manual_seed(plan.config.seed)  # for layers that draw, such as patch dropout
+    return Run(
+        plan,
+        folder,
+        model,
+        make_stream(plan, model),
+        make_optimiser({"model": model.network, "loss": plan.loss}, plan.config.weight_decay),
+        torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16"),
+        stop,
+    )
+
+
+def _open_trackers(run: Run) -> list[Tracker]:
+    asked = open_trackers(run.plan.config.track, run.folder, run.plan.settings)
+    return [JsonLines(run.folder, run.step), Terminal(run.plan.steps), *asked]
+
+
+def _fit(run: Run) -> None:
+    """Epoch after epoch until the last step."""
+    config, per_epoch = run.plan.config, run.stream.steps_per_epoch
+    while run.step < run.plan.steps:
+        epoch, done = divmod(run.step, per_epoch)
+        if done == 0:
+            run.loss.begin_epoch()
+        _fit_epoch(run, epoch, done)
+        if run.plan.eval_shards is not None and not run.stop.is_set():
+            _evaluate(run)
+        save(run)
+        if run.stop.is_set() and run.step < run.plan.steps:
+            raise InterruptedRun(
+                f"stopped after step {run.step} of {run.plan.steps}; it is saved",
+                where=str(run.folder),
+                fix="the same command resumes",
+            )
+        ckpt.prune(run.folder, config.keep)
+
+
+def _fit_epoch(run: Run, epoch: int, done: int) -> None:
+    """The steps of one epoch that are left, or fewer if the run ends or is stopped."""
+    config, window = run.plan.config, _Window()
+    for batch in window.timed(run.stream.batches(epoch, done)):
+        out, norm = _step(run, batch.to(run.plan.device))
+        run.step += 1
+        run.bad += len(batch.bad)
+        window.samples += len(batch.keys)
+        if run.step % config.log_every == 0 or run.step == run.plan.steps:
+            _log(run, {"epoch": run.step / run.stream.steps_per_epoch, **_numbers(run, out), "grad_norm": float(norm)}
+                 | window.rates())  # fmt: skip
+        if run.step == run.plan.steps or run.stop.is_set():
+            break
+        if config.save_every and run.step % config.save_every == 0:
+            save(run)
+            ckpt.prune(run.folder, config.keep)
+    run.seconds += window.total_seconds
+    run.samples += window.total_samples
+
+
+def _step(run: Run, batch: Batch) -> tuple[LossOut, torch.Tensor]:
+    """One optimiser step: towers under autocast, the loss in float32, gradients clipped, the logit scale clamped."""
+    config, plan = run.plan.config, run.plan
+    rate = learning_rate(run.step, plan.steps, config.warmup_steps(plan.steps), config.peak_lr)
+    set_learning_rate(run.optimiser, rate)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(plan.precision)
+    with torch.autocast(plan.device.type, dtype=half, enabled=half is not None):
+        features = run.model(batch)
+    out: LossOut = run.loss(features)
+    if not torch.isfinite(out.total):
+        _refuse_non_finite(run, batch, out)
+    torch.autograd.backward(run.scaler.scale(out.total))
+    run.scaler.unscale_(run.optimiser)
+    norm = clip_gradients(run.optimiser, config.clip_grad)
+    run.scaler.step(run.optimiser)
+    run.scaler.update()
+    run.optimiser.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        run.model.logit_scale.clamp_(0, MAX_LOG_SCALE)
+    return out, norm
+
+
+def _refuse_non_finite(run: Run, batch: Batch, out: LossOut) -> None:
+    path = run.folder / "non_finite.json"
+    parts = {name: str(float(value.detach())) for name, value in out.parts.items()}
+    ckpt.write_json(path, {"step": run.step, "keys": batch.keys, "parts": parts})
+    raise InputError(
+        f"the loss of step {run.step + 1} is not finite",
+        where=f"{path} holds the keys of its batch",
+        why=", ".join(f"{name} {value}" for name, value in parts.items()),
+        fix="lower --lr, use --precision fp32 or bf16, or look at these samples; the last checkpoint is good",
+    )
+
+
+def _evaluate(run: Run) -> None:
+    assert run.plan.eval_shards is not None  # the caller asked
+    report = evaluate(run.model, shard_items(run.plan.eval_shards), retrieval=True, max_bad=run.plan.config.max_bad)
+    recalls = {f"eval/{name}": value for name, value in report.retrieval.items() if name.endswith("R@1")}
+    accuracy = (
+        {"eval/accuracy": report.micro.share, "eval/accuracy, mean of kinds": report.macro} if report.kinds else {}
+    )
+    _log(run, {**accuracy, **recalls})
+    run.report = report
+    score = report.micro.share if report.kinds else report.retrieval["text to image R@1"]
+    best = ckpt.read_best(run.folder)
+    if best is None or score > best["score"]:
+        of = "accuracy against negatives" if report.kinds else "text to image R@1"
+        ckpt.write_json(run.folder / ckpt.BEST_NAME, {"checkpoint": save(run).name, "score": score, "of": of})
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; the loop looks at it after each step."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Window:
+    """Time and samples since the last log, and in all."""
+
+    samples: int = 0
+    waited: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+    total_seconds: float = 0.0
+    total_samples: int = 0
+
+    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; waiting for them is counted."""
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - asked
+            if batch is None:
+                break
+            yield batch
+        self.rates()
+
+    def rates(self) -> dict[str, float]:
+        """Samples/s and the share of time spent waiting for data; starts a new window."""
+        seconds = max(time.perf_counter() - self.started, 1e-9)
+        rates = {"samples_per_s": self.samples / seconds, "data_wait_percent": 100 * self.waited / seconds}
+        self.total_seconds += seconds
+        self.total_samples += self.samples
+        self.samples, self.waited, self.started = 0, 0.0, time.perf_counter()
+        return rates
+
+
+def _numbers(run: Run, out: LossOut) -> dict[str, float]:
+    numbers = {"loss": float(out.total.detach())}
+    numbers |= {f"loss/{name}": float(value.detach()) for name, value in out.parts.items()}
+    numbers |= {"lr": run.optimiser.param_groups[0]["lr"], "logit_scale": float(run.model.logit_scale.detach().exp())}
+    for name, value in out.stats.items():
+        flat = value.flatten().tolist()
+        numbers |= {name: flat[0]} if len(flat) == 1 else {f"{name}/{i}": number for i, number in enumerate(flat)}
+    return numbers
+
+
+def _log(run: Run, values: dict[str, float]) -> None:
+    for tracker in run.trackers:
+        tracker.log(run.step, values)

@@ -1,0 +1,59 @@
+"""How much memory a training step takes, before it is taken."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ahnpl.model import ClipModel
+from ahnpl.stream import Batch
+
+_SAMPLES = 2
+
+
+def estimate_memory(model: ClipModel, batch_size: int, negatives: int) -> dict[str, int]:
+    """Bytes of weights, of gradients and AdamW's two moments, and of what a step keeps for its backward pass.
+
+    The last is measured on two samples with texts of full length in float32 and scaled up, so it is an upper bound.
+    """
+    weights = sum(p.numel() * p.element_size() for p in model.network.parameters())
+    return {
+        "weights": weights,
+        "gradients and moments": 3 * weights,
+        "activations": _saved_bytes(model, negatives) * batch_size // _SAMPLES,
+    }
+
+
+def _saved_bytes(model: ClipModel, negatives: int) -> int:
+    known = {p.untyped_storage().data_ptr() for p in model.network.parameters()}
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        features = model(_longest_batch(model, negatives))  # holds what was saved until it is counted
+    del features
+    return sum(saved.values())
+
+
+def _longest_batch(model: ClipModel, negatives: int) -> Batch:
+    """Random pictures, and texts that are all different and of full length."""
+    chance = torch.Generator().manual_seed(0)
+    text = model.config["model_cfg"]["text_cfg"]
+    length, words = int(text.get("context_length", 77)), int(text.get("vocab_size", 49408))
+    tokens = torch.randint(1, words - 1, (_SAMPLES, 1 + negatives, length), generator=chance)
+    tokens[..., -1] = words - 1
+    size = model.image_size
+    return Batch(
+        images=torch.randint(0, 256, (_SAMPLES, 3, size, size), generator=chance, dtype=torch.uint8),
+        texts=tokens[:, 0],
+        negatives=tokens[:, 1:],
+        valid=torch.ones(_SAMPLES, negatives, dtype=torch.bool),
+        kinds=torch.zeros(_SAMPLES, negatives, dtype=torch.int8),
+        image_ids=torch.arange(_SAMPLES),
+        keys=["", ""],
+    )

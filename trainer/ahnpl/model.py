@@ -1,0 +1,236 @@
+"""open_clip models: made by name, loaded safely, and fed with no more text than they need.
+
+`tiny` is the built-in model for two CPU cores: a ViT of 2.0 M parameters at 64 px and a text tower of 0.8 M (beside a
+token table of 6.3 M), made from open_clip's own configuration, so that open_clip loads its checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import open_clip
+import torch
+from negmine.errors import DamagedError, ResourceError, UsageError
+from open_clip.model import CLIP, get_model_preprocess_cfg
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ahnpl.checkpoint import CONFIG_NAME, WEIGHTS_NAME, find_checkpoint, model_name_of, read_json
+from ahnpl.losses import Features
+from ahnpl.names import pick
+from ahnpl.stream import Batch
+
+MODEL_FOLDER = Path(__file__).parent / "models"
+_LOCAL = "local-dir:"
+_TRIMMED_POOLS = ("argmax", "eos", "first")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model: what a run records and what a worker needs to make the tokenizer.
+
+    Attributes:
+        name: open_clip's, ``tiny``, or ``local-dir:FOLDER``.
+        pretrained: open_clip's tag, a weights file, or a checkpoint folder of ours; None for random weights.
+        seed: of the random weights.
+    """
+
+    name: str = "tiny"
+    pretrained: str | None = None
+    seed: int = 0
+
+
+class ClipModel(nn.Module):
+    """An open_clip network that takes images as bytes and text of any length, and gives unit features.
+
+    Attributes:
+        spec: how it was made.
+        network: the open_clip model; its state dict is what checkpoints hold.
+        config: what open_clip's ``local-dir:`` needs to make it again.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ModelSpec, network: nn.Module, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec, self.network, self.config = spec, network, config
+        self.preprocess: dict[str, Any] = config["preprocess_cfg"]
+        for name in ("mean", "std"):
+            value = torch.tensor(self.preprocess[name], dtype=torch.float32).view(1, -1, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+
+    @property
+    def image_size(self) -> int:
+        size = self.preprocess["size"]
+        return int(size if isinstance(size, int) else size[0])
+
+    @property
+    def logit_scale(self) -> nn.Parameter:
+        scale: nn.Parameter = self.network.logit_scale  # type: ignore[assignment]
+        return scale
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Unit features ``[B, D]`` of ``[B, 3, S, S]`` bytes."""
+        pixels = (images.to(self.mean.device, torch.float32) / 255 - self.mean) / self.std
+        features: Tensor = self.network.encode_image(pixels, normalize=True)  # type: ignore[operator]
+        return features
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Unit features ``[N, D]`` of ``[N, L]`` tokens; each distinct text is encoded once, and trimmed."""
+        distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
+        return encode_trimmed(self.network, distinct)[place]
+
+    def forward(self, batch: Batch) -> Features:
+        """Features of a batch; its text negatives are encoded together with the captions."""
+        size, slots, length = batch.negatives.shape
+        texts = torch.cat([batch.texts, batch.negatives.reshape(size * slots, length)])
+        features = self.encode_text(texts)
+        return Features(
+            image=self.encode_image(batch.images),
+            text=features[:size],
+            logit_scale=self.logit_scale.exp(),
+            text_negatives=features[size:].view(size, slots, -1) if slots else None,
+            text_valid=batch.valid if slots else None,
+            kinds=batch.kinds if slots else None,
+            image_ids=batch.image_ids,
+        )
+
+
+def encode_trimmed(network: nn.Module, tokens: Tensor) -> Tensor:
+    """Unit text features ``[N, D]``, reading no further than the longest text.
+
+    Exact for causal towers that pool at end-of-text: no position before it can see the padding. Other towers read
+    all positions.
+    """
+    if not (isinstance(network, CLIP) and network.text_pool_type in _TRIMMED_POOLS and network.attn_mask is not None):
+        whole: Tensor = network.encode_text(tokens, normalize=True)  # type: ignore[operator]
+        return whole
+    length = int(tokens.ne(0).any(dim=0).nonzero().max()) + 1
+    short = {
+        "positional_embedding": network.positional_embedding[:length],
+        "attn_mask": network.attn_mask[:length, :length],
+    }
+    encoded = functional_call(network, short, (None, tokens[:, :length]))
+    features: Tensor = encoded["text_features"] if isinstance(encoded, dict) else encoded[1]
+    return features
+
+
+def load_model(spec: ModelSpec) -> ClipModel:
+    """Make a model on the CPU, in float32.
+
+    Raises:
+        UsageError: an unknown name or tag, with the nearest ones.
+        DamagedError: weights that cannot be read, or that belong to another model.
+        ResourceError: weights that could not be downloaded.
+    """
+    _check_name(spec.name)
+    weights, quick_gelu = _find_weights(spec)
+    with _quiet(), torch.random.fork_rng(devices=[]), _explain_loading(spec):
+        torch.manual_seed(spec.seed)
+        network = open_clip.create_model(spec.name, pretrained=weights, force_quick_gelu=quick_gelu)
+    config = {"model_cfg": _config(spec.name, quick_gelu), "preprocess_cfg": dict(get_model_preprocess_cfg(network))}
+    return ClipModel(spec, network, config)
+
+
+def load_checkpoint(folder: Path) -> ClipModel:
+    """The model of a checkpoint folder (see `ahnpl.checkpoint`)."""
+    return load_model(ModelSpec(f"{_LOCAL}{folder}"))
+
+
+def load_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
+    """open_clip's tokenizer of a model: texts to ``[N, L]`` tokens, 0 after the end."""
+    _register()
+    with _quiet():
+        tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(name)
+    return tokenizer
+
+
+def parameter_counts(model: ClipModel) -> dict[str, int]:
+    """Parameters of the image tower, of the text tower without its token table, and of that table."""
+    sizes = {name: parameter.numel() for name, parameter in model.network.named_parameters()}
+    total = sum(sizes.values())
+    image = sum(size for name, size in sizes.items() if name.startswith("visual."))
+    table = sum(size for name, size in sizes.items() if name.endswith("token_embedding.weight"))
+    return {"image tower": image, "text tower": total - image - table, "token table": table}
+
+
+def _register() -> None:
+    if "tiny" not in open_clip.list_models():
+        open_clip.add_model_config(MODEL_FOLDER)
+
+
+def _check_name(name: str) -> None:
+    _register()
+    if name.startswith(_LOCAL):
+        if not (Path(name.removeprefix(_LOCAL)) / CONFIG_NAME).is_file():
+            raise UsageError("this folder holds no open_clip model", where=name, why=f"{CONFIG_NAME} is missing")
+    else:
+        pick("model", name, open_clip.list_models())
+
+
+def _find_weights(spec: ModelSpec) -> tuple[str | None, bool]:
+    """A tag or file for open_clip, and whether the weights were trained with QuickGELU."""
+    if spec.pretrained is None:
+        return None, False
+    path = Path(spec.pretrained)
+    if path.is_dir():
+        folder = find_checkpoint(path)
+        theirs = model_name_of(folder)
+        if theirs != spec.name:
+            raise DamagedError(
+                f"this checkpoint is of model {theirs}, not of {spec.name}",
+                where=str(folder),
+                fix=f"use --model {theirs}, or another checkpoint",
+            )
+        return str(folder / WEIGHTS_NAME), False
+    if path.is_file():
+        return spec.pretrained, False
+    pick(f"pretrained file or tag for {spec.name}", spec.pretrained, open_clip.list_pretrained_tags_by_model(spec.name))
+    return spec.pretrained, bool(open_clip.get_pretrained_cfg(spec.name, spec.pretrained).get("quick_gelu"))
+
+
+def _config(name: str, quick_gelu: bool) -> dict[str, Any]:
+    if name.startswith(_LOCAL):
+        return dict(read_json(Path(name.removeprefix(_LOCAL)) / CONFIG_NAME)["model_cfg"])
+    config: dict[str, Any] = deepcopy(open_clip.get_model_config(name))
+    return {**config, "quick_gelu": True} if quick_gelu else config
+
+
+@contextmanager
+def _explain_loading(spec: ModelSpec) -> Iterator[None]:
+    """Turn what open_clip and torch raise while weights are loaded into an error with both names."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, SafetensorError, EOFError, UnpicklingError) as error:
+        if "download" in str(error).lower():
+            raise ResourceError(
+                f"could not download weights {spec.pretrained!r} of {spec.name}",
+                why=str(error).splitlines()[0],
+                fix="give --pretrained the path of a weights file",
+            ) from None
+        raise DamagedError(
+            f"these weights do not fit model {spec.name}",
+            where=spec.pretrained or spec.name,
+            why=" ".join(str(error).split())[:300],
+            fix="name the --model that the weights were made for",
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip's log lines from the terminal; what matters is raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,83 @@
+"""AdamW as CLIP is trained with it: which weights decay, and how the learning rate moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import cos, pi
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+_NO_DECAY = ("bn", "ln", "bias", "logit_scale")
+
+
+def make_optimiser(modules: Mapping[str, nn.Module], weight_decay: float) -> AdamW:
+    """AdamW over all parameters; gains, biases and the logit scale do not decay (open_clip's rule).
+
+    Each group carries its parameters' names, for checkpoints.
+    """
+    named = named_parameters(modules)
+    plain = {name: p for name, p in named.items() if p.ndim < 2 or any(mark in name for mark in _NO_DECAY)}
+    decayed = {name: p for name, p in named.items() if name not in plain}
+    groups = [
+        {"params": list(group.values()), "names": list(group), "weight_decay": decay}
+        for group, decay in ((decayed, weight_decay), (plain, 0.0))
+        if group
+    ]
+    return AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6, fused=True)
+
+
+def named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Parameters that train, by ``module.parameter``."""
+    return {
+        f"{prefix}.{name}": parameter
+        for prefix, module in modules.items()
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def learning_rate(step: int, total: int, warmup: int, peak: float) -> float:
+    """Linear from 0 over `warmup` steps, then a cosine to 0 at `total`. `step` counts from 0."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + cos(pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def set_learning_rate(optimiser: AdamW, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def optimiser_tensors(optimiser: AdamW) -> dict[str, Tensor]:
+    """The optimiser's state as flat names to tensors."""
+    return {
+        f"optimiser.{name}/{key}": value
+        for name, parameter in _names(optimiser)
+        for key, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimiser(optimiser: AdamW, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimiser_tensors` gave, onto each parameter's device."""
+    flat: dict[str, dict[str, Tensor]] = {}
+    for full, value in tensors.items():
+        if full.startswith("optimiser."):
+            name, _, key = full.removeprefix("optimiser.").rpartition("/")
+            flat.setdefault(name, {})[key] = value
+    for name, parameter in _names(optimiser):
+        if name in flat:
+            optimiser.state[parameter] = {k: v.to(parameter.device, copy=True) for k, v in flat[name].items()}
+
+
+def _names(optimiser: AdamW) -> Iterable[tuple[str, Any]]:
+    for group in optimiser.param_groups:
+        yield from zip(group["names"], group["params"], strict=True)
+
+
+def clip_gradients(optimiser: AdamW, largest: float) -> Tensor:
+    """Norm of all gradients, which are scaled down to `largest` if they exceed it; 0 is no limit."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    return torch.nn.utils.clip_grad_norm_(parameters, largest or float("inf"))

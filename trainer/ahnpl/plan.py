@@ -1,0 +1,102 @@
+"""What a run will do, settled and checked before a model is made."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from negmine.errors import UsageError
+
+from ahnpl.config import TrainConfig, settings
+from ahnpl.losses import RecipeLoss, build_loss
+from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
+from ahnpl.shards import ShardSet, open_shards
+from ahnpl.stream import Decoder, Stream
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before a model is made.
+
+    Attributes:
+        negatives: K, slots per caption.
+        steps: optimiser steps of the whole run.
+        settings: what a checkpoint must agree with.
+    """
+
+    config: TrainConfig
+    shards: ShardSet
+    eval_shards: ShardSet | None
+    loss: RecipeLoss
+    negatives: int
+    steps: int
+    device: torch.device
+    precision: str
+    settings: dict[str, Any]
+
+
+def make_plan(config: TrainConfig) -> Plan:
+    """Check shards and recipe against each other.
+
+    Raises:
+        UsageError: unknown names, too few samples, or a recipe that needs negatives where there are none.
+        DamagedError: shards that do not fit their index.
+    """
+    loss = build_loss(config.recipe)
+    shards = open_shards(config.shards)
+    eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
+    negatives = _slots(config, shards, loss)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = ("bf16" if device.type == "cuda" else "fp32") if config.precision == "auto" else config.precision
+    per_epoch = shards.samples // config.batch_size
+    facts = {
+        "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
+        "negatives": negatives, "precision": precision,
+    }  # fmt: skip
+    return Plan(
+        config, shards, eval_shards, loss, negatives, config.steps or config.epochs * per_epoch, device, precision,
+        settings(config, **facts),
+    )  # fmt: skip
+
+
+def _slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
+    if not loss.needs_negatives:
+        return 0
+    slots = shards.negatives if config.negatives is None else config.negatives
+    if slots and sum(shards.kinds.values()):
+        return slots
+    raise UsageError(
+        f"recipe {loss.recipe.name} needs text negatives and gets none",
+        why="--negatives is 0" if sum(shards.kinds.values()) else "the shards have none",
+        fix="run `negmine parse` before `negmine shard`, raise --negatives, or use --recipe clip",
+    )
+
+
+def make_model(plan: Plan) -> ClipModel:
+    """The model of a plan, on its device."""
+    spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed)
+    return load_model(spec).to(plan.device)
+
+
+def make_stream(plan: Plan, model: ClipModel) -> Stream:
+    """The batches of a plan."""
+    config = plan.config
+    tokenizer = partial(load_tokenizer, config.model)
+    decoder = Decoder(tokenizer, model.image_size, plan.negatives, plan.shards.negatives, config.seed)
+    return Stream(
+        plan.shards,
+        decoder,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        workers=default_workers() if config.workers is None else config.workers,
+        max_bad=config.max_bad,
+        pin=plan.device.type == "cuda",
+    )
+
+
+def default_workers() -> int:
+    """One decoding process for two cores, at most 8."""
+    return max(1, min(8, len(os.sched_getaffinity(0)) // 2))

@@ -1,0 +1,220 @@
+"""Which shards, what is in them, and their samples in a given order."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePosixPath
+
+import fsspec
+from braceexpand import braceexpand
+from fsspec.core import url_to_fs
+from negmine.errors import DamagedError, UsageError
+from negmine.records import Sample
+from negmine.shards.format import INDEX_NAME, Index, read_samples
+
+_AGAIN = "run `negmine verify` on its folder, then `negmine shard` again"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar, as its folder's index describes it."""
+
+    url: str
+    samples: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """The shards a run reads.
+
+    Attributes:
+        shards: in the order given, each once.
+        negatives: the most text negatives a sample has.
+        kinds: text negatives by kind, over the folders named.
+    """
+
+    shards: tuple[Shard, ...]
+    negatives: int
+    kinds: dict[str, int]
+
+    @property
+    def samples(self) -> int:
+        return sum(shard.samples for shard in self.shards)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any shard's content changes; the folder's name does not matter."""
+        return hashlib.sha256(" ".join(shard.sha256 for shard in self.shards).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Located:
+    """A sample and the shard it came from."""
+
+    sample: Sample
+    shard: str
+
+
+def open_shards(patterns: Sequence[str]) -> ShardSet:
+    """Find shards and check each against the ``index.json`` beside it.
+
+    Args:
+        patterns: paths, globs, brace expressions, or fsspec URLs of these.
+
+    Raises:
+        UsageError: a pattern that matches nothing.
+        DamagedError: an index is missing or damaged, a shard is not in it, or its size differs.
+    """
+    urls = list(dict.fromkeys(url for pattern in patterns for url in _expand(pattern)))
+    if not urls:
+        raise UsageError("no shards were named", fix="give --shards data/*.tar")
+    indexes: dict[str, Index] = {}
+    shards = []
+    for url in urls:
+        folder, name = _split(url)
+        if folder not in indexes:
+            indexes[folder] = _read_index(folder)
+        shards.append(_check(url, name, indexes[folder]))
+    kinds: dict[str, int] = {}
+    for index in indexes.values():
+        for kind, count in index.kinds.items():
+            kinds[kind] = kinds.get(kind, 0) + count
+    return ShardSet(tuple(shards), max(index.negatives_per_sample for index in indexes.values()), kinds)
+
+
+def epoch_order(counts: Sequence[int], seed: int, epoch: int, window: int) -> Iterator[tuple[int, int]]:
+    """(shard, position) of every sample, each once: shards shuffled, then a shuffle buffer of `window` samples.
+
+    A pure function of its arguments: workers, and where a run was stopped, change nothing.
+    """
+    chance = random.Random(f"{seed}/{epoch}")
+    shards = list(range(len(counts)))
+    chance.shuffle(shards)
+    buffer: list[tuple[int, int]] = []
+    for shard in shards:
+        for position in range(counts[shard]):
+            buffer.append((shard, position))
+            if len(buffer) > window:
+                drawn = chance.randrange(len(buffer))
+                buffer[drawn], buffer[-1] = buffer[-1], buffer[drawn]
+                yield buffer.pop()
+    chance.shuffle(buffer)
+    yield from buffer
+
+
+def read_in_order(shards: Sequence[Shard], order: Iterable[tuple[int, int]], skip: int = 0) -> Iterator[Located]:
+    """Samples in `order` after its first `skip`. Each tar is read once, forwards, and only if something is wanted.
+
+    Memory holds the samples read past and not yet asked for: at most the window of the order.
+
+    Raises:
+        DamagedError: a shard is cut, or has not the number of samples that the index says.
+    """
+    wanted = iter(order)
+    skipped = set(islice(wanted, skip))
+    held: dict[tuple[int, int], Located] = {}
+    with ExitStack() as stack:
+        readers: dict[int, Iterator[Located]] = {}
+        at: dict[int, int] = {}
+        for shard, position in wanted:
+            if shard not in readers:
+                readers[shard] = _read(stack, shards[shard])
+                at[shard] = 0
+            while (shard, position) not in held:
+                place = (shard, at[shard])
+                located = next(readers[shard])
+                at[shard] += 1
+                if place not in skipped:
+                    held[place] = located
+            yield held.pop((shard, position))
+
+
+def read_through(shards: Sequence[Shard]) -> Iterator[Located]:
+    """All samples of all shards, in the order they lie."""
+    return read_in_order(shards, ((s, p) for s, shard in enumerate(shards) for p in range(shard.samples)))
+
+
+def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
+    """The samples of one shard; the last is given out only when the tar has ended where it should."""
+    try:
+        stream = stack.enter_context(fsspec.open(shard.url, "rb"))
+    except OSError as error:
+        raise DamagedError("this shard cannot be opened", where=shard.url, why=str(error), fix=_AGAIN) from None
+    samples = read_samples(stream, shard.url)
+    pending = next(samples, None)
+    for count in range(1, shard.samples + 1):
+        following = next(samples, None)
+        ended = following is None
+        if pending is None or ended != (count == shard.samples):
+            raise DamagedError(
+                "this shard is damaged",
+                where=shard.url,
+                why=f"it holds {'fewer' if ended else 'more'} than the {shard.samples} samples of its index",
+                fix=_AGAIN,
+            )
+        if ended:
+            stream.close()
+        yield Located(pending, shard.url)
+        pending = following
+
+
+def _expand(pattern: str) -> list[str]:
+    """The files that a pattern names."""
+    try:
+        braced = list(braceexpand(pattern))
+    except ValueError as error:
+        raise UsageError("the braces of this pattern do not match", where=pattern, why=str(error)) from None
+    return [url for part in braced for url in _glob(part)]
+
+
+def _glob(pattern: str) -> list[str]:
+    try:
+        files, path = url_to_fs(pattern)
+        found = [path] if files.exists(path) else sorted(files.glob(path))
+    except (ImportError, ValueError) as error:
+        raise UsageError("this kind of address cannot be read", where=pattern, why=str(error)) from None
+    if not found:
+        raise UsageError(
+            "no such shard", where=pattern, fix="check the path; `negmine shard` writes to data/ by default"
+        )
+    return [files.unstrip_protocol(path) if "://" in pattern else path for path in found]
+
+
+def _split(url: str) -> tuple[str, str]:
+    folder, _, name = url.rpartition("/")
+    return folder, name
+
+
+def _read_index(folder: str) -> Index:
+    where = f"{folder}/{INDEX_NAME}"
+    try:
+        with fsspec.open(where, "r", encoding="utf-8") as handle:
+            text = handle.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedError(
+            "these shards have no readable index",
+            where=where,
+            why=str(error),
+            fix=f"keep {INDEX_NAME} beside the tars; `negmine shard` writes it",
+        ) from None
+    return Index.from_json(text, where)
+
+
+def _check(url: str, name: str, index: Index) -> Shard:
+    entry = next((entry for entry in index.shards if PurePosixPath(entry.file).name == name), None)
+    if entry is None:
+        raise DamagedError("this shard is not in the index beside it", where=url, fix=_AGAIN)
+    files, path = url_to_fs(url)
+    size = files.size(path)
+    if size != entry.bytes:
+        raise DamagedError(
+            "this shard is damaged", where=url, why=f"it has {size:,} bytes, the index says {entry.bytes:,}", fix=_AGAIN
+        )
+    return Shard(url, entry.samples, entry.bytes, entry.sha256)

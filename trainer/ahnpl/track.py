@@ -1,0 +1,142 @@
+"""Where numbers go while a model trains: metrics.jsonl always, the terminal, and trackers that were asked for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from negmine.console import PLAIN_INTERVAL, messages, note
+from negmine.errors import UsageError
+from rich.live import Live
+from rich.text import Text
+
+from ahnpl.names import pick
+
+METRICS_NAME = "metrics.jsonl"
+
+
+class Tracker(Protocol):
+    """Takes rows of numbers."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """``metrics.jsonl``: one JSON object a row. Rows after the step that a run resumes from are dropped first."""
+
+    def __init__(self, run: Path, resumed_step: int) -> None:
+        path = run / METRICS_NAME
+        kept = [row for row in read_metrics(run) if row["step"] <= resumed_step]
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Terminal:
+    """One live line on a terminal, a plain line every few seconds elsewhere."""
+
+    def __init__(self, total_steps: int) -> None:
+        self.total = total_steps
+        self._live = Live(console=messages, transient=True, refresh_per_second=4) if messages.is_terminal else None
+        self._printed_at = float("-inf")
+        if self._live:
+            self._live.start()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        line = f"step {step:,} of {self.total:,}  " + "  ".join(_show(name, value) for name, value in values.items())
+        if self._live:
+            self._live.update(Text(line))
+        elif self._is_due(step, values):
+            self._printed_at = time.monotonic()
+            note(line)
+
+    def _is_due(self, step: int, values: Mapping[str, float]) -> bool:
+        scored = any(name.startswith("eval/") for name in values)
+        return scored or step == self.total or time.monotonic() - self._printed_at >= PLAIN_INTERVAL
+
+    def close(self) -> None:
+        if self._live:
+            self._live.stop()
+
+
+class TensorBoard:
+    """TensorBoard event files in the run folder."""
+
+    def __init__(self, run: Path, config: Mapping[str, Any]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(run))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class RunLogger:
+    """Weights & Biases, or trackio, which speaks its language."""
+
+    def __init__(self, module: str, run: Path, config: Mapping[str, Any]) -> None:
+        from importlib import import_module
+
+        self._module = import_module(module)
+        self._module.init(project="negmine", name=run.name, config=dict(config))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self._module.log(dict(values), step=step)
+
+    def close(self) -> None:
+        self._module.finish()
+
+
+TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], Tracker]] = {
+    "tensorboard": TensorBoard,
+    "wandb": lambda run, config: RunLogger("wandb", run, config),
+    "trackio": lambda run, config: RunLogger("trackio", run, config),
+}
+
+
+def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> list[Tracker]:
+    """The trackers that were asked for.
+
+    Raises:
+        UsageError: an unknown name, or its package is not installed.
+    """
+    trackers = []
+    for name in names:
+        make = TRACKERS[pick("tracker", name, TRACKERS)]
+        try:
+            trackers.append(make(run, config))
+        except ImportError as error:
+            raise UsageError(
+                f"--track {name} needs a package that is not installed",
+                why=str(error),
+                fix="pip install 'negmine[track]', or leave --track away: metrics.jsonl is always written",
+            ) from None
+    return trackers
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """Rows of a run's ``metrics.jsonl``; a last row that a crash cut is left out."""
+    path = run / METRICS_NAME
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def _show(name: str, value: float) -> str:
+    return f"{name.removeprefix('loss/')} {value:.3g}"
