@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from negmine.records import Rejected
 IMAGE_COLUMNS: Final = ("image", "filepath", "file_name")
 CAPTION_COLUMNS: Final = ("caption", "title", "text")
 """Names a column may have, first choice first: ours, open_clip's CSV, the image folders of Hugging Face."""
+
+_LARGEST_ID: Final = 2**64
 
 Reason = Literal[
     "json_syntax",  # not JSON
@@ -150,9 +151,9 @@ def _identifier(value: object, reason: Reason) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        if math.isfinite(value) and value == int(value):
+        if -_LARGEST_ID < value < _LARGEST_ID and value == int(value):  # false for NaN and infinity
             return str(int(value))
-        raise Unusable(reason, f"{excerpt(value)} is no whole number")
+        raise Unusable(reason, f"{excerpt(value)} is no whole number of 64 bits")
     return _text(value, reason)
 
 

@@ -52,9 +52,9 @@ class Delimited:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield from _unreadable(line, lines.number, file.name, str(error))
+                yield from _unreadable(line, lines.number, file.name, Unusable("csv_syntax", str(error)))
             except Unusable as problem:
-                yield from _unreadable(line, lines.number, file.name, problem.detail)
+                yield from _unreadable(line, lines.number, file.name, problem)
             else:
                 if cells:
                     yield _row(line, file.name, header, cells)
@@ -110,11 +110,12 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
-def _unreadable(first: int, last: int, source: str, why: str) -> Iterator[Rejected]:
+def _unreadable(first: int, last: int, source: str, problem: Unusable) -> Iterator[Rejected]:
     """One refusal a line: a quote left open swallows lines, and each was probably a row."""
-    detail = f"{why}, lines {first} to {last}: is a quote left open?" if last > first else why
+    if last > first:
+        problem.detail += f", lines {first} to {last}: is a quote left open?"
     for line in range(first, last + 1):
-        yield Unusable("csv_syntax", detail).rejected(line, source)
+        yield problem.rejected(line, source)
 
 
 def _row(line: int, source: str, header: list[str], cells: list[str]) -> Row | Rejected:

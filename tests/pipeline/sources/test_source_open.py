@@ -1,0 +1,244 @@
+"""Recognising formats, finding files, folders of pictures, URLs, and the digest of an input."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from negmine.errors import InputError, UsageError
+from negmine.records import Rejected
+from negmine.sources import SOURCES, Row, digest, files, image_root, open_source
+
+
+def parquet() -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"image": ["a.jpg"], "caption": ["a cat"]}), stream)
+    return stream.getvalue()
+
+
+def tar() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in (("k1.jpg", b"jpeg"), ("k1.txt", b"a cat")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+EXAMPLES = {
+    "coco": json.dumps(
+        {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"id": 2, "image_id": 1, "caption": "a cat"}]}
+    ).encode(),
+    "karpathy": json.dumps({"images": [{"filename": "a.jpg", "sentences": [{"raw": "a cat"}]}]}).encode(),
+    "jsonl": b'{"image": "a.jpg", "caption": "a cat"}\n',
+    "csv": b"image,caption\na.jpg,a cat\n",
+    "tsv": b"image\tcaption\na.jpg\ta cat\n",
+    "flickr": b"a.jpg#0\ta cat\n",
+    "parquet": parquet(),
+    "tars": tar(),
+}
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "csv", "tsv", "parquet", "tar", "token", "txt", ""])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_formats_are_recognised_by_content_whatever_the_ending(tmp_path: Path, name: str, ending: str) -> None:
+    path = tmp_path / f"pairs.{ending}"
+    path.write_bytes(EXAMPLES[name])
+    source = open_source(str(path))
+    assert source.name == name
+    (row,) = source.read(str(path))
+    assert isinstance(row, Row)
+    assert row.caption == "a cat"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_formats_are_read_from_urls(name: str) -> None:
+    url = f"memory://sources_{name}/pairs.bin"
+    with fsspec.open(url, "wb") as stream:
+        stream.write(EXAMPLES[name])
+    source = open_source(url)
+    (row,) = source.read(url)
+    assert isinstance(row, Row)
+    assert (source.name, row.source, row.caption) == (name, "pairs.bin", "a cat")
+    assert (row.image or "").endswith(("a.jpg", "pairs.bin::k1.jpg"))
+    assert image_root(source, url) == (f"memory://sources_{name}" if name == "tars" else None)
+
+
+def test_url_patterns_and_folders() -> None:
+    for name in ("0", "1"):
+        with fsspec.open(f"memory://shards/{name}.tar", "wb") as stream:
+            stream.write(tar())
+    for url in ("memory://shards", "memory://shards/*.tar", "memory://shards/{0..1}.tar"):
+        source = open_source(url)
+        assert [(row.source, type(row)) for row in source.read(url)] == [("0.tar", Row), ("1.tar", Row)]
+        assert image_root(source, url) == "memory://shards"
+
+
+def test_an_ending_decides_only_where_the_content_does_not(tmp_path: Path) -> None:
+    broken = tmp_path / "a.jsonl"
+    broken.write_text("this is no JSON\n")
+    assert open_source(str(broken)).name == "jsonl"
+    with pytest.raises(UsageError, match="this is no JSON"):
+        open_source(str(broken.rename(tmp_path / "a.dat")))
+
+
+def test_a_named_format_overrides_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(EXAMPLES["jsonl"])
+    assert open_source(str(path), "flickr").name == "flickr"
+    with pytest.raises(UsageError, match="did you mean jsonl"):
+        open_source(str(path), "json")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x1f\x8b\x08\x00rest", "gzip"),
+        (b"PK\x03\x04rest", "zip"),
+        ("image,caption\n".encode("utf-16"), "UTF-16"),
+        (b'[{"image": "a.jpg", "caption": "x"}]', "JSON array"),
+        (b"\xff\xd8\xff\xe0", "JPEG"),
+        (b"<html>not found</html>", "web page"),
+        (b"hello", "hello"),
+    ],
+)
+def test_what_is_no_input_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        open_source(str(path))
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "00.tar").write_bytes(tar())
+    with pytest.raises(InputError, match="empty"):
+        open_source(str(tmp_path / "empty.jsonl"))
+    with pytest.raises(UsageError, match=r"no \.tar files"):
+        open_source(str(tmp_path / "nothing"))
+    for missing in ("missing.jsonl", "*.parquet", "{00..01}.tar", "un{closed"):
+        with pytest.raises(UsageError, match="no such file"):
+            open_source(str(tmp_path / missing), "tars")
+    with pytest.raises(UsageError, match="folder"):
+        list(open_source(str(tmp_path), "jsonl").read(str(tmp_path)))
+    with pytest.raises(UsageError, match="no folder"):
+        list(SOURCES["folder"].read(str(tmp_path / "00.tar")))
+    with pytest.raises(UsageError, match="cannot be opened"):
+        open_source("nosuch://bucket/a.jsonl")
+
+
+def test_a_name_with_pattern_characters_is_a_name_first(tmp_path: Path) -> None:
+    folder = tmp_path / "photos [2020]"
+    folder.mkdir()
+    (folder / "a{1}.jsonl").write_bytes(EXAMPLES["jsonl"])
+    path = str(folder / "a{1}.jsonl")
+    assert [row.source for row in open_source(path).read(path)] == ["a{1}.jsonl"]
+
+
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.tar", "sub/b.tar"):
+        (tmp_path / name).write_bytes(tar())
+    monkeypatch.chdir(tmp_path)
+    for path, root, sources in (
+        ("a.tar", ".", ["a.tar"]),
+        ("sub/b.tar", "sub", ["b.tar"]),
+        ("sub/../sub/*.tar", "sub/../sub", ["b.tar"]),
+        ("{a,sub/b}.tar", ".", ["a.tar", "sub/b.tar"]),
+    ):
+        source = open_source(path)
+        rows = list(source.read(path))
+        assert (image_root(source, path), [row.source for row in rows]) == (root, sources)
+        for row in rows:
+            assert isinstance(row, Row)
+            assert Path(root, (row.image or "").partition("::")[0]).is_file()
+
+
+# --- folder ----------------------------------------------------------------------------------------------------------
+
+
+def tree(folder: Path, contents: dict[str, bytes]) -> str:
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
+def test_a_folder_of_images_with_text(tmp_path: Path) -> None:
+    path = tree(tmp_path, {
+        "b.jpg": b"p", "b.txt": "a cat\r\n\n  a café  \n".encode(),
+        "a.1.PNG": b"p", "a.1.txt": b"dotted", "notes.md": b"x",
+        "sub/c.webp": b"p", "sub/c.txt": b"deep", ".hidden/d.jpg": b"p", ".e.txt": b"x",
+    })  # fmt: skip
+    source = open_source(path)
+    assert (source.name, image_root(source, path)) == ("folder", path)
+    assert list(source.read(path)) == [
+        Row(1, "a.1.txt", "a.1.PNG", "dotted", None, None),
+        Row(1, "b.txt", "b.jpg", "a cat", None, None),
+        Row(3, "b.txt", "b.jpg", "a café", None, None),
+        Row(1, "sub/c.txt", "sub/c.webp", "deep", None, None),
+    ]
+
+
+def test_a_folder_refuses_what_has_no_partner(tmp_path: Path) -> None:
+    path = tree(tmp_path, {
+        "a.jpg": b"p", "b.txt": b"x", "c.jpg": b"p", "c.png": b"p", "c.txt": b"x", "d.jpg": b"p", "d.txt": b" \n",
+        "e.jpg": b"p", "e.txt": b"\xff\nfine",
+    })  # fmt: skip
+    found = [(r.source, r.reason if isinstance(r, Rejected) else "ok") for r in SOURCES["folder"].read(path)]
+    assert found == [
+        ("a.jpg", "no_caption"), ("b.txt", "no_image"), ("c.txt", "several_images"), ("d.txt", "no_caption"),
+        ("e.txt", "not_utf8"), ("e.txt", "ok"),
+    ]  # fmt: skip
+
+
+def test_file_names_that_are_no_text_are_refused_in_storable_words(tmp_path: Path) -> None:
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    path = tree(tmp_path, {f"{name}.jpg": b"p", f"{name}.txt": b"x", "b.jpg": b"p", "b.txt": b"y"})
+    good, bad = SOURCES["folder"].read(path)
+    assert isinstance(good, Row)
+    assert isinstance(bad, Rejected)
+    assert bad.reason == "not_utf8"
+    assert all(text.encode() for text in (bad.source, bad.detail or "-"))
+
+
+# --- digest ----------------------------------------------------------------------------------------------------------
+
+
+def test_digest_follows_content_and_not_place_or_time(tmp_path: Path) -> None:
+    contents = {"a.jpg": b"p", "a.txt": b"one", "sub/b.jpg": b"q", "sub/b.txt": b"two"}
+    first, second = (tree(tmp_path / name, contents) for name in ("x", "y"))
+    Path(second, "a.txt").touch()
+    assert digest(first) == digest(second)
+    seen = {digest(first)}
+    for name, content in (("sub/b.txt", b"six"), ("a.jpg", b"longer"), ("c.txt", b"new")):
+        tree(Path(first), {name: content})
+        seen.add(digest(first))
+    assert len(seen) == 4
+
+
+def test_digest_of_files_and_patterns(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(EXAMPLES["jsonl"] * 50_000)
+    before = digest(str(path))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert digest(str(path)) != before
+    for name in ("0.tar", "1.tar"):
+        (tmp_path / name).write_bytes(tar())
+    assert digest(f"{tmp_path}/*.tar") == digest(f"{tmp_path}/{{0,1}}.tar") == digest(str(tmp_path))
+    assert digest(f"{tmp_path}/*.tar") != digest(str(tmp_path / "0.tar"))
+
+
+def test_lines_end_where_they_end() -> None:
+    stream = io.BytesIO(b"\xef\xbb\xbfa\r\n\nb\x0bc\xc2\x85d")
+    assert list(files.numbered_lines(stream)) == [(1, b"a\r\n"), (2, b"\n"), (3, b"b\x0bc\xc2\x85d")]
