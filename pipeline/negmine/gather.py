@@ -148,7 +148,7 @@ def clean_caption(text: str, max_caption: int) -> tuple[str, list[str]]:
     """
     changes = []
     if not text.isascii() or not text.isprintable():
-        printable = "".join(" " if c.isspace() else c for c in text if c.isspace() or not _is_control(c))
+        printable = "".join(c for c in text if c.isspace() or not _is_control(c))
         if len(printable) < len(text):
             changes.append("control")
         normal = unicodedata.normalize("NFC", printable)

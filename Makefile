@@ -1,0 +1,43 @@
+# make demo    install into .venv and run the main job on the sample: captions -> negatives -> shards -> a trained model
+# make test    install if needed and run the tests (no network, no GPU, under 15 minutes on 2 cores)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := pipeline trainer tests scripts benchmarks
+
+.PHONY: install demo test test-all lint types format clean help
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt docker/install.sh
+	docker/install.sh $(VENV) cpu,offline,dev --editable
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/python scripts/demo.py
+
+test: $(STAMP)
+	$(BIN)/pytest -m "not full" -n 2 --dist worksteal
+
+# make test-all    also the tests that need minutes, a browser or network namespaces
+test-all: $(STAMP)
+	$(BIN)/pytest
+
+# make lint    ruff
+lint: $(STAMP)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+# make types    mypy --strict on both packages
+types: $(STAMP)
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean:
+	rm -rf demo work runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,168 @@
+"""What is written is read back, by us and by others; what is damaged is noticed; nothing is executed."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from negmine.errors import DamagedError
+from negmine.records import ImageNegative, Sample, TextNegative
+from negmine.shards.format import Index, ShardEntry, read_members, read_samples, write_samples
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+KEY = st.text("0123456789ABCxyz_-", min_size=1, max_size=150)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Sample:
+    images = draw(st.lists(st.binary(max_size=30), max_size=2))
+    return Sample(
+        key=draw(KEY),
+        image_id=draw(TEXT),
+        caption=draw(TEXT),
+        image=draw(st.binary(max_size=700)),
+        extension=draw(st.sampled_from(["jpg", "png", "webp"])),
+        captions=tuple(draw(st.lists(TEXT, max_size=3))),
+        negatives=tuple(
+            TextNegative(slot, text, "swap_object", "rule", None)
+            for slot, text in enumerate(draw(st.lists(TEXT, max_size=3)))
+        ),
+        image_negatives=tuple(
+            ImageNegative(f"neg{i}.png", draw(TEXT), "geometry_value", "rule", 0.5) for i in range(len(images))
+        ),
+        image_negative_bytes=tuple(images),
+        neighbours=tuple(draw(st.lists(KEY, max_size=2))),
+    )
+
+
+def tar_of(*items: Sample) -> bytes:
+    out = io.BytesIO()
+    write_samples(out, items)
+    return out.getvalue()
+
+
+def plain(key: str = "k") -> Sample:
+    return Sample(
+        key, "i", "a cat", b"\xff\xd8jpeg", "jpg", ("a cat",), (TextNegative(0, "a dog", "replace_object", "r"),)
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(samples(), max_size=4, unique_by=lambda sample: sample.key))
+def test_round_trip(items: list[Sample]) -> None:
+    assert list(read_samples(io.BytesIO(tar_of(*items)), "x.tar")) == items
+
+
+def test_bytes_do_not_depend_on_time_or_owner() -> None:
+    with tarfile.open(fileobj=io.BytesIO(tar_of(plain()))) as tar:
+        for member in tar:
+            assert (member.mtime, member.uid, member.uname, member.mode) == (0, 0, "", 0o644)
+
+
+@pytest.mark.parametrize("key", ["img_1.5", "", "a/b", "../x", "k\u00e9"])
+def test_keys_that_readers_would_split_are_not_written(key: str) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        tar_of(plain(key))
+
+
+def test_duplicate_keys_are_not_written() -> None:
+    with pytest.raises(ValueError, match="duplicate"):
+        tar_of(plain("a"), plain("b"), plain("a"))
+
+
+def test_cut_tars() -> None:
+    whole = tar_of(*(plain(f"{i:03d}") for i in range(5)))
+    for cut in range(1, len(whole), 97):
+        try:
+            read = list(read_samples(io.BytesIO(whole[:cut]), "x.tar"))
+        except DamagedError as error:
+            assert "x.tar" in str(error)
+        else:  # a cut between samples looks whole: index.json tells
+            assert [sample.key for sample in read] == [f"{i:03d}" for i in range(len(read))]
+
+
+def rewritten(*names: str) -> bytes:
+    """The members of two samples under other names."""
+    out = io.BytesIO()
+    members = dict(read_members(io.BytesIO(tar_of(plain("a"), plain("b"))), "x"))
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in names:
+            source, _, target = name.partition(">")
+            info = tarfile.TarInfo(target or source)
+            info.size = len(members[source])
+            tar.addfile(info, io.BytesIO(members[source]))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("a.jpg", "a.txt", "b.jpg", "b.txt", "b.json", "a.json"), "needs an image, txt and json"),
+        (
+            ("a.jpg", "a.txt", "a.json", "b.jpg", "b.txt", "b.json", "a.txt"),
+            "occurs twice, or its members are not adjacent",
+        ),
+        (("a.jpg", "a.txt", "a.json", "a.txt"), "member a.txt occurs twice"),
+        (("a.jpg", "a.json"), "needs an image, txt and json"),
+        (("a.txt", "a.json"), "needs an image, txt and json"),
+    ],
+)
+def test_members_out_of_place(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DamagedError, match=message):
+        list(read_samples(io.BytesIO(rewritten(*names)), "x.tar"))
+
+
+def test_foreign_members_are_never_decoded(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> object:
+            return (Path(tmp_path / "executed").touch, ())
+
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in dict(read_members(io.BytesIO(tar_of(plain("a"))), "x")).items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for name in ("a.pyd", "a.pkl", "a.pickle", "a.pth", "../../a.txt", "/a.json"):
+            content = pickle.dumps(Payload())
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("b.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    assert [sample.key for sample in read_samples(io.BytesIO(out.getvalue()), "x.tar")] == ["a"]
+    assert not (tmp_path / "executed").exists()
+
+
+def test_other_schema_version() -> None:
+    out = io.BytesIO()
+    members = dict(read_members(io.BytesIO(tar_of(plain("a"))), "x"))
+    members["a.json"] = json.dumps({**json.loads(members["a.json"]), "version": 99}).encode()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    with pytest.raises(DamagedError, match="schema version 99"):
+        list(read_samples(io.BytesIO(out.getvalue()), "x.tar"))
+
+
+INDEX = Index((ShardEntry("a.tar", 3, 10, "f"),), 4, {"swap_object": 5}, {}, {"pairs": "d"}, {"seed": 0})
+
+
+def test_index_round_trip_and_damage() -> None:
+    text = INDEX.to_json()
+    assert Index.from_json(text, "here") == INDEX
+    assert json.loads(text)["samples"] == 3
+    with pytest.raises(DamagedError, match="edited"):
+        Index.from_json(text.replace('"samples": 3', '"samples": 4'), "here")
+    for broken in ("", "[]", "{", text[:-20], '{"checksum": 3}'):
+        with pytest.raises(DamagedError):
+            Index.from_json(broken, "here")

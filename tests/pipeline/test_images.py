@@ -1,0 +1,107 @@
+"""Pictures are trusted only as far as they were looked at."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from negmine.images import BadImageError, ImageRoot, inspect_image
+from PIL import Image, ImageDraw
+
+
+def picture(size: tuple[int, int] = (64, 48), kind: str = "JPEG", shift: int = 0) -> bytes:
+    image = Image.new("RGB", size, "white")
+    ImageDraw.Draw(image).ellipse((10 + shift, 8, 40 + shift, 36), fill="red")
+    out = io.BytesIO()
+    image.save(out, kind)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_facts_come_from_the_content(kind: str, extension: str) -> None:
+    facts = inspect_image(picture(kind=kind))
+    assert (facts.extension, facts.width, facts.height) == (extension, 64, 48)
+
+
+def test_signature_tells_copies_from_other_pictures() -> None:
+    original = inspect_image(picture((640, 480))).signature
+    copy = inspect_image(picture((640, 480), "PNG")).signature
+    other = inspect_image(Path("data/sample/images/000000000790.jpg").read_bytes()).signature
+    assert (original ^ copy).bit_count() <= 4
+    assert (original ^ other).bit_count() > 8
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "image_format"),
+        (b"not a picture at all", "image_format"),
+        (picture(kind="GIF"), "image_format"),
+        (picture((640, 480))[:-400], "damaged_image"),
+        (picture((640, 480), "PNG")[:-400], "damaged_image"),
+        (picture((300, 200)), "too_many_pixels"),
+    ],
+)
+def test_unusable_pictures(content: bytes, reason: str) -> None:
+    with pytest.raises(BadImageError) as caught:
+        inspect_image(content, 640 * 480 if reason != "too_many_pixels" else 59_999)
+    assert caught.value.reason == reason
+
+
+def test_decompression_bomb_is_refused_by_its_header() -> None:
+    """A PNG of 50,000 x 50,000 pixels that packs to a few kilobytes: nothing of it may be decoded."""
+    import struct
+    import zlib
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
+    with pytest.raises(BadImageError) as caught:
+        inspect_image(bomb)
+    assert caught.value.reason == "too_many_pixels"
+
+
+def test_reading_from_a_folder_and_a_tar(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(picture())
+    with tarfile.open(tmp_path / "photos" / "x.tar", "w") as tar:
+        for name in ("a", "b"):
+            member = tarfile.TarInfo(f"{name}.jpg")
+            member.size = len(picture(shift=ord(name) - 97))
+            tar.addfile(member, io.BytesIO(picture(shift=ord(name) - 97)))
+    root = ImageRoot(str(tmp_path / "photos"))
+    assert root.read("a.jpg") == picture()
+    assert root.read("x.tar::b.jpg") == picture(shift=1)
+    with tarfile.open(tmp_path / "photos" / "x.tar") as tar:
+        found = tar.getmember("b.jpg")
+    assert root.read("x.tar::b.jpg", found.offset_data, found.size) == picture(shift=1)
+    assert root.read(str(tmp_path / "photos" / "a.jpg")) == picture()  # absolute, but below the root
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("none.jpg", "missing_image"), ("../secret", "path_outside"), ("/etc/passwd", "path_outside"),
+     ("x.tar::a.jpg", "missing_image"), (".", "missing_image")],
+)  # fmt: skip
+def test_unreadable_pictures(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "secret").write_text("x")
+    with pytest.raises(BadImageError) as caught:
+        ImageRoot(str(tmp_path / "photos")).read(name)
+    assert caught.value.reason == reason
+
+
+def test_urls() -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe("/photos/a.jpg", picture())
+    assert ImageRoot("memory://photos").read("a.jpg") == picture()
