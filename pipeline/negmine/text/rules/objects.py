@@ -1,0 +1,87 @@
+"""A noun replaced by another of its group: a dog by a cat, a bus by a truck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from negmine.text.caption import NO, Caption, Phrase
+from negmine.text.inflect import numbered
+from negmine.text.proposal import Change, Proposal, Words, preposition_before
+from negmine.text.vocabulary import Place
+
+PER_NOUN = 4
+"""Proposals for one noun."""
+
+_COUNTING = frozenset({"a", "an", "one", "each", "another", "this", "that", "every"})
+_PRONOUNS = {
+    "male": {("he", "PRP"): "she", ("him", "PRP"): "her", ("his", "PRP$"): "her", ("himself", "PRP"): "herself"},
+    "female": {("she", "PRP"): "he", ("her", "PRP"): "him", ("her", "PRP$"): "his", ("herself", "PRP"): "himself"},
+}
+
+
+def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a noun (with its compounds) by one of the same group, in the same number."""
+    for index, phrase in enumerate(caption.phrases):
+        if not caption.is_loose(phrase.unit, phrase.head) or _is_name(caption, phrase):
+            continue
+        noun, place = _place(caption, index, words)
+        if place is None:
+            continue
+        for other in rng.sample(place.others, min(PER_NOUN, len(place.others))):
+            as_plural = phrase.plural and noun in words.vocabulary.nouns["count"]
+            changes = (
+                Change(phrase.unit, phrase.head, numbered(other, as_plural)),
+                *_pronouns(caption, noun, other, words),
+            )
+            yield Proposal(changes, old=phrase.name, new=other, signs=words.vocabulary.noun_signs[other])
+
+
+def _is_name(caption: Caption, phrase: Phrase) -> bool:
+    return any(token.tag in ("NNP", "NNPS") for token in caption.tokens[phrase.unit : phrase.head + 1])
+
+
+def _place(caption: Caption, index: int, words: Words) -> tuple[str, Place | None]:
+    """The noun a phrase is known by (its unit, else its last word) and the first group that allows an exchange here."""
+    phrase, preposition = caption.phrases[index], preposition_before(caption, index)
+    head = caption.tokens[phrase.head]
+    for noun in dict.fromkeys((phrase.name, head.text.lower(), head.lemma)):
+        for counted in _countings(caption, phrase):
+            for place in words.vocabulary.nouns[counted].get(noun, ()):
+                if (
+                    place.others
+                    and preposition not in place.not_after
+                    and (not place.after or preposition in place.after)
+                ):
+                    return noun, place
+        if words.vocabulary.names_concept(noun):
+            break
+    return "", None
+
+
+def _countings(caption: Caption, phrase: Phrase) -> tuple[str, ...]:
+    """The ways a phrase may count its noun: a bare singular is a mass before it is a headline's count noun."""
+    if phrase.plural:
+        return ("plural", "count")
+    determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
+    if determiner in _COUNTING:
+        return ("count",)
+    return ("count", "mass") if determiner not in ("", "some", "much") else ("mass", "count")
+
+
+def _pronouns(caption: Caption, old: str, new: str, words: Words) -> Iterator[Change]:
+    """Pronouns that follow when the only person of a caption changes sex."""
+    sexes = words.vocabulary.sexes
+    was = _sex(old, words)
+    if was is None or sexes.get(new) in (None, was):
+        return
+    if sum(_sex(token.lemma, words) is not None for token in caption.tokens if token.pos == "NOUN") > 1:
+        return
+    for i, token in enumerate(caption.tokens):
+        form = _PRONOUNS[was].get((token.text.lower(), token.tag))
+        if form:
+            yield Change(i, i, form)
+
+
+def _sex(noun: str, words: Words) -> str | None:
+    return words.vocabulary.sexes.get(noun)

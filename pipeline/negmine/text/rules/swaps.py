@@ -1,0 +1,153 @@
+"""Exchange of two nouns or two attributes of one caption: the same words, another picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from random import Random
+
+from negmine.text.agreement import number_changes
+from negmine.text.caption import NO, Caption, Phrase
+from negmine.text.inflect import numbered
+from negmine.text.proposal import Change, Level, Proposal, Swap, Words, moved
+
+LOOKS = frozenset({"colour", "material", "pattern"})
+"""Dimensions that go with any thing, so that attributes of different ones may be exchanged."""
+
+ANIMATE = frozenset({"person", "animal"})
+
+
+def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Exchange two noun phrases, or their nouns alone, that a relation or a conjunction ties together."""
+    pairs = sorted(_tied(caption))
+    rng.shuffle(pairs)
+    for one, other in pairs:
+        left, right = caption.phrases[one], caption.phrases[other]
+        if not (_is_movable(caption, left, words) and _is_movable(caption, right, words)) or left.whole >= right.first:
+            continue
+        facts = _claims(caption, one, other)
+        oddity = int(_kind_of(left, words) != _kind_of(right, words))
+        if (
+            _modifiers(caption, left) != _modifiers(caption, right)
+            and left.whole == left.head
+            and right.whole == right.head
+        ):
+            yield Proposal(
+                (_noun(caption, left, right), _noun(caption, right, left)),
+                swap=Swap(one, other, Level.NOUN), facts=facts, oddity=oddity,
+            )  # fmt: skip
+        yield Proposal(_phrases(caption, left, right), swap=Swap(one, other, Level.PHRASE), facts=facts, oddity=oddity)
+
+
+def swap_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Exchange one attribute of each of two phrases, of one dimension or both about looks."""
+    owners = [(n, a) for n, phrase in enumerate(caption.phrases) for a in phrase.attributes]
+    pairs = [(x, y) for x, y in combinations(owners, 2) if x[0] != y[0]]
+    rng.shuffle(pairs)
+    for (one, first), (other, second) in pairs:
+        left, right = caption.tokens[first].text.lower(), caption.tokens[second].text.lower()
+        if not _exchangeable(left, right, words) or not (
+            caption.is_loose(first, first) and caption.is_loose(second, second)
+        ):
+            continue
+        names = caption.phrases[one].name, caption.phrases[other].name
+        changes = (
+            Change(first, first, moved(caption, second, second)),
+            Change(second, second, moved(caption, first, first)),
+        )
+        yield Proposal(
+            changes, old=left, new=right, swap=Swap(one, other, Level.ATTRIBUTE),
+            facts=((right, names[0]), (left, names[1])),
+        )  # fmt: skip
+
+
+# --- which ones ------------------------------------------------------------------------------------------------------
+
+
+def _tied(caption: Caption) -> set[tuple[int, int]]:
+    """Pairs of phrases, in order, that a relation ties, that depend on one word alike, or that are conjuncts."""
+    pairs = {(r.subject, r.object) for r in caption.relations if r.subject != NO}
+    by_preposition = [r for r in caption.relations if not r.verb]
+    pairs |= {
+        (x.object, y.object)
+        for x, y in combinations(by_preposition, 2)
+        if _alike(caption, x.subject, y.subject, x.name, y.name)
+    }
+    pairs |= {
+        (caption.phrase_of[a], caption.phrase_of[b])
+        for a, b in caption.conjuncts
+        if a in caption.phrase_of and b in caption.phrase_of
+    }
+    return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
+
+
+def _alike(caption: Caption, one: int, other: int, first: str, second: str) -> bool:
+    """Objects of one preposition said of two conjuncts ("a man in a hat and a woman in a scarf")."""
+    if NO in (one, other) or first != second or one == other:
+        return False
+    return caption.are_conjuncts(caption.phrases[one].head, caption.phrases[other].head)
+
+
+def _is_movable(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    vocabulary, head = words.vocabulary, caption.tokens[phrase.head]
+    last = caption.tokens[phrase.whole].lemma
+    name = phrase.name.rsplit(" ", 1)[-1]
+    if name in vocabulary.vague and phrase.whole == phrase.head and name not in ("people", "person"):
+        return False
+    if not vocabulary.scenes.isdisjoint({phrase.name, name, last}) or head.tag in ("NNP", "NNPS"):
+        return False
+    known = vocabulary.names_concept(phrase.name) or vocabulary.names_concept(last) or last in ("people", "person")
+    return known and caption.is_loose(phrase.first, phrase.whole)
+
+
+def _kind_of(phrase: Phrase, words: Words) -> bool:
+    return words.lexicon.broad_class(phrase.name) in ANIMATE or phrase.name in ("people", "person")
+
+
+def _modifiers(caption: Caption, phrase: Phrase) -> tuple[object, ...]:
+    """What stands before the noun, articles aside, and its number."""
+    before = [
+        t.text.lower() for t in caption.tokens[phrase.first : phrase.unit] if t.text.lower() not in ("a", "an", "the")
+    ]
+    return (phrase.plural, *before)
+
+
+def _exchangeable(left: str, right: str, words: Words) -> bool:
+    one, other = words.vocabulary.value_of(left), words.vocabulary.value_of(right)
+    if one is None or other is None or left == right:
+        return False
+    return one.dimension == other.dimension or {one.dimension, other.dimension} <= LOOKS
+
+
+def _claims(caption: Caption, one: int, other: int) -> tuple[tuple[str, ...], ...]:
+    names = caption.phrases[one].name, caption.phrases[other].name
+    return tuple(
+        (names[1], r.name, names[0]) if r.subject == one else (names[0], r.name, names[1])
+        for r in caption.relations if {r.subject, r.object} == {one, other}
+    )  # fmt: skip
+
+
+# --- how -------------------------------------------------------------------------------------------------------------
+
+
+def _noun(caption: Caption, place: Phrase, moving: Phrase) -> Change:
+    """The noun of one phrase in the place of the other's, in the number of the place."""
+    if place.plural == moving.plural:
+        return Change(place.unit, place.head, moved(caption, moving.unit, moving.head))
+    return Change(place.unit, place.head, numbered(moving.name, place.plural))
+
+
+def _phrases(caption: Caption, left: Phrase, right: Phrase) -> tuple[Change, ...]:
+    """Whole phrases exchanged; where their numbers differ, verbs follow their new subjects."""
+    changes = [
+        Change(left.first, left.whole, moved(caption, right.first, right.whole)),
+        Change(right.first, right.whole, moved(caption, left.first, left.whole)),
+    ]
+    for place, moving in ((left, right), (right, left)):
+        if _is_plural(caption, place) != _is_plural(caption, moving):
+            changes += number_changes(caption, place.head, _is_plural(caption, moving))
+    return tuple(dict.fromkeys(changes))
+
+
+def _is_plural(caption: Caption, phrase: Phrase) -> bool:
+    return caption.tokens[phrase.whole].tag in ("NNS", "NNPS")

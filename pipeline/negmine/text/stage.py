@@ -1,0 +1,175 @@
+"""Captions of one part in, negatives of one part out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from random import Random
+from typing import Any, Final
+
+from negmine.errors import UsageError
+from negmine.records import Negative, apply_edits
+from negmine.text.analyse import load_model, parse
+from negmine.text.caption import Caption
+from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, refusal, text_refusal
+from negmine.text.lexicon import packaged_lexicon
+from negmine.text.proposal import Words, realise
+from negmine.text.rules import RULES
+from negmine.text.select import Candidate, select
+from negmine.text.vocabulary import packaged_vocabulary
+
+DEFAULT_PER_CAPTION: Final = 4
+
+Row = tuple[str, str, str]
+"""Key, image id and caption of a pair."""
+
+
+@dataclass(frozen=True)
+class ParseSettings:
+    """What the negatives depend on, beside the captions.
+
+    Attributes:
+        rules: names from `negmine.text.rules.RULES`.
+        per_caption: the most negatives of one caption, at least 1.
+        seed: of every choice.
+        model: spaCy model; None takes the default.
+        wordnet: folder of a WordNet database to use in place of the packaged lexicon.
+    """
+
+    rules: tuple[str, ...] = tuple(RULES)
+    per_caption: int = DEFAULT_PER_CAPTION
+    seed: int = 0
+    model: str | None = None
+    wordnet: str | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [rule for rule in self.rules if rule not in RULES]
+        if unknown or not self.rules:
+            raise UsageError(
+                f"there is no rule {', '.join(unknown)}" if unknown else "no rule is chosen",
+                fix=f"choose from {', '.join(RULES)}",
+            )
+        if self.per_caption < 1:
+            raise UsageError(f"{self.per_caption} negatives a caption", fix="ask for at least one (--per-caption 1)")
+
+
+@dataclass
+class ParseWorker:
+    """Makes the negatives of parts; `setup` loads the models once in each process."""
+
+    settings: ParseSettings
+    _nlp: Any = field(default=None, repr=False)
+    _words: Words | None = field(default=None, repr=False)
+
+    def setup(self) -> None:
+        """Load the parser and the word lists.
+
+        Raises:
+            UsageError: the spaCy model or the WordNet folder is missing.
+        """
+        self._nlp = load_model(self.settings.model)
+        self._words = load_words(self.settings.wordnet)
+
+    def negatives_of(self, rows: Sequence[Row]) -> tuple[list[Negative], dict[str, int]]:
+        """Negatives of a part that holds all captions of each of its images; see `negatives_of`."""
+        if self._words is None:
+            self.setup()
+        assert self._words is not None  # set by setup
+        captions = parse(self._nlp, (caption for _, _, caption in rows), self._words.vocabulary)
+        return negatives_of(rows, captions, self._words, self.settings)
+
+
+def load_words(wordnet: str | None = None) -> Words:
+    """The word lists, with the packaged lexicon or one derived from the WordNet in a folder."""
+    if wordnet is None:
+        return Words(packaged_vocabulary(), packaged_lexicon())
+    from negmine.text.wordnet import lexicon_from_wordnet
+
+    return Words(packaged_vocabulary(), lexicon_from_wordnet(wordnet))
+
+
+def negatives_of(
+    rows: Sequence[Row], captions: Mapping[str, Caption], words: Words, settings: ParseSettings
+) -> tuple[list[Negative], dict[str, int]]:
+    """Negatives of each row, in the order of the rows.
+
+    Args:
+        rows: (key, image id, caption), all captions of each image among them.
+        captions: each distinct caption, parsed.
+
+    Returns:
+        The negatives, and counts that add up: ``pairs`` = ``with_negatives`` + all ``none:REASON``; for every rule
+        ``proposed:RULE`` = ``accepted:RULE`` + all ``rejected:RULE:GUARD``; ``accepted`` = ``negatives`` +
+        ``not_selected``; ``negatives`` = all ``kind:KIND``.
+    """
+    known = {text: evidence(caption, words) for text, caption in captions.items()}
+    siblings: dict[str, set[str]] = {}
+    for _, image_id, text in rows:
+        siblings.setdefault(image_id, set()).add(text)
+    negatives: list[Negative] = []
+    counts: Counter[str] = Counter(pairs=len(rows))
+    for key, image_id, text in rows:
+        others = tuple(known[other] for other in sorted(siblings[image_id]) if other != text)
+        found = list(_candidates(key, captions[text], others, words, settings, counts))
+        chosen = select(found, settings.per_caption, _generator(settings.seed, key, "select"))
+        counts.update(_outcome(captions[text], found, chosen))
+        negatives += [
+            Negative(key, image_id, text, c.negative, c.rule, c.rule, c.edits, slot) for slot, c in enumerate(chosen)
+        ]
+    return negatives, dict(sorted(counts.items()))
+
+
+def _candidates(
+    key: str,
+    caption: Caption,
+    siblings: tuple[Evidence, ...],
+    words: Words,
+    settings: ParseSettings,
+    counts: Counter[str],
+) -> Iterator[Candidate]:
+    if not caption.parsed:
+        return
+    seen: set[str] = set()
+    for rule in settings.rules:
+        for proposal in RULES[rule](caption, words, _generator(settings.seed, key, rule)):
+            counts[f"proposed:{rule}"] += 1
+            candidate = _judged(rule, Case(caption, proposal, siblings, words), seen)
+            if isinstance(candidate, str):
+                counts[f"rejected:{rule}:{candidate}"] += 1
+            else:
+                counts[f"accepted:{rule}"] += 1
+                yield candidate
+
+
+def _judged(rule: str, case: Case, seen: set[str]) -> Candidate | str:
+    """The candidate a proposal becomes, or the guard that refuses it."""
+    reason = refusal(case)
+    if reason is not None:
+        return reason
+    edits = realise(case.caption, case.proposal.changes)
+    negative = apply_edits(case.caption.text, edits)
+    reason = text_refusal(negative, case)
+    if reason is not None:
+        return reason
+    if negative in seen:
+        return DUPLICATE
+    seen.add(negative)
+    return Candidate(rule, negative, edits, case.proposal.focus, case.proposal.oddity)
+
+
+def _outcome(caption: Caption, found: Sequence[Candidate], chosen: Sequence[Candidate]) -> Counter[str]:
+    counts = Counter(f"kind:{candidate.rule}" for candidate in chosen)
+    counts.update(accepted=len(found), negatives=len(chosen), not_selected=len(found) - len(chosen))
+    if chosen:
+        counts["with_negatives"] += 1
+    else:
+        counts["none:no_candidate" if caption.parsed else "none:script"] += 1
+    return counts
+
+
+def _generator(seed: int, key: str, purpose: str) -> Random:
+    """The generator of one choice, the same wherever and whenever it is made."""
+    digest = blake2b(f"{seed}\0{key}\0{purpose}".encode(), digest_size=8).digest()
+    return Random(int.from_bytes(digest, "big"))

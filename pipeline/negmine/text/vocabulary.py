@@ -1,0 +1,226 @@
+"""The curated word classes of ``data/*.toml``, indexed for the rules and guards."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+NONE: Final[frozenset[str]] = frozenset()
+Signs = Mapping[str, frozenset[str]]
+"""Word to the words which, said of the same picture, are a sign that it may be true."""
+
+
+class Place(NamedTuple):
+    """A noun's place in one group of nouns: the concept it names, and what may stand in for it."""
+
+    group: str
+    concept: str
+    others: tuple[str, ...]
+    after: frozenset[str]
+    not_after: frozenset[str]
+
+
+class Value(NamedTuple):
+    """An attribute's value and what may stand in for it."""
+
+    dimension: str
+    name: str
+    others: tuple[str, ...]
+
+
+class Dimension(NamedTuple):
+    """What the attributes of one dimension apply to; an empty set sets no condition."""
+
+    classes: frozenset[str]
+    nouns: frozenset[str]
+    not_nouns: frozenset[str]
+    predicate: bool
+
+
+class Contrary(NamedTuple):
+    """Prepositions that make the caption false before an object of `objects` (empty: before any)."""
+
+    to: tuple[str, ...]
+    objects: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Everything the data files say.
+
+    Attributes:
+        nouns: how a noun is counted (``count``, ``mass``, ``plural``) to its form to its places.
+        noun_signs: concept to the words that are a sign of it.
+        dimensions: by name.
+        attributes: form to its values (a word such as "old" is in two dimensions).
+        attribute_signs: value to the words that are a sign of it.
+        complex: multi-word prepositions as tuples, longest first.
+        contraries: preposition to what replaces it.
+        near: preposition to those that may be true with it, itself included.
+        symmetric: prepositions that hold both ways.
+        symmetric_verbs: lemmas of verbs whose two sides cannot be told apart, or make no sense exchanged.
+        units: multi-word units as tuples of lower-case words.
+        measures, vague, scenes, uncounted, plural_signs: sets of lemmas, see the data file.
+        counts: number to its words; the first is the one put in.
+        sexes: noun to ``male`` or ``female``.
+    """
+
+    nouns: Mapping[str, Mapping[str, tuple[Place, ...]]]
+    noun_signs: Signs
+    dimensions: Mapping[str, Dimension]
+    attributes: Mapping[str, tuple[Value, ...]]
+    attribute_signs: Signs
+    complex: tuple[tuple[str, ...], ...]
+    contraries: Mapping[str, tuple[Contrary, ...]]
+    near: Signs
+    symmetric: frozenset[str]
+    symmetric_verbs: frozenset[str]
+    units: frozenset[tuple[str, ...]]
+    measures: frozenset[str]
+    vague: frozenset[str]
+    scenes: frozenset[str]
+    uncounted: frozenset[str]
+    plural_signs: frozenset[str]
+    counts: Mapping[int, tuple[str, ...]]
+    sexes: Mapping[str, str]
+
+    def names_concept(self, noun: str) -> bool:
+        """Whether a group of countable or plural nouns knows this noun."""
+        return noun in self.nouns["count"]
+
+    def value_of(self, word: str) -> Value | None:
+        """The commonest value a word names, if it is an attribute."""
+        values = self.attributes.get(word)
+        return values[0] if values else None
+
+    def number(self, word: str) -> int | None:
+        """The number a counting word stands for; vague ones such as "couple" are no counts."""
+        return next((n for n, words in self.counts.items() if word in words[:2]), None)
+
+
+@lru_cache(maxsize=1)
+def packaged_vocabulary() -> Vocabulary:
+    """The vocabulary that comes with negmine."""
+    nouns, attributes, relations, words = (_read(name) for name in ("nouns", "attributes", "relations", "words"))
+    values, attribute_signs = _attributes(attributes)
+    return Vocabulary(
+        nouns={counted: _places(nouns[counted], nouns) for counted in ("count", "mass", "plural")},
+        noun_signs=_noun_signs(nouns),
+        dimensions={name: _dimension(table) for name, table in attributes.items()},
+        attributes=values,
+        attribute_signs=attribute_signs,
+        complex=tuple(sorted((tuple(p.split()) for p in relations["complex"]), key=lambda p: (-len(p), p))),
+        contraries=_contraries(relations),
+        near=_near(relations["near"]),
+        symmetric=frozenset(relations["symmetric"]),
+        symmetric_verbs=frozenset(relations["symmetric_verbs"]),
+        units=frozenset(tuple(unit.split()) for unit in words["units"]),
+        measures=frozenset(words["measures"]),
+        vague=frozenset(words["vague"]),
+        scenes=frozenset(words["scenes"]),
+        uncounted=frozenset(words["uncounted"]),
+        plural_signs=frozenset(words["plural_signs"]["words"]),
+        counts={int(number): tuple(forms) for number, forms in words["counts"].items()},
+        sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
+    )
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files("negmine.text").joinpath("data", f"{name}.toml").read_text("utf-8"))
+
+
+def _forms(concept: str) -> list[str]:
+    return concept.lstrip("-").split("|")
+
+
+def _used(concepts: Iterable[str]) -> list[str]:
+    return [_forms(concept)[0] for concept in concepts if not concept.startswith("-")]
+
+
+def _places(groups: Mapping[str, list[str]], nouns: Mapping[str, Any]) -> dict[str, tuple[Place, ...]]:
+    """Form to its places; concepts that overlap are no stand-ins for each other."""
+    overlapping = _overlaps(nouns)
+    places: dict[str, list[Place]] = defaultdict(list)
+    for group, concepts in groups.items():
+        after, not_after = (frozenset(nouns[name].get(group, ())) for name in ("after", "not_after"))
+        used = _used(concepts)
+        for concept in concepts:
+            forms = _forms(concept)
+            clash = set().union(*(overlapping.get(form, NONE) for form in forms)) | set(forms)
+            others = tuple(name for name in used if name not in clash)
+            for form in forms:
+                places[form].append(Place(group, forms[0], others, after, not_after))
+    return {form: tuple(found) for form, found in places.items()}
+
+
+def _overlaps(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Noun to the nouns it overlaps with, by the pairs of the data file, widened to all forms of their concepts."""
+    concepts: dict[str, set[str]] = defaultdict(set)
+    for counted in ("count", "mass", "plural"):
+        for group in nouns[counted].values():
+            for concept in group:
+                forms = _forms(concept)
+                concepts[forms[0]] |= set(forms)
+    found: dict[str, set[str]] = defaultdict(set)
+    for pair in nouns["related"]["pairs"]:
+        one, other = (noun.replace("_", " ") for noun in pair.split(" "))
+        for left, right in ((one, other), (other, one)):
+            for form in concepts.get(left, {left}):
+                found[form] |= concepts.get(right, {right})
+    return {form: frozenset(others) for form, others in found.items()}
+
+
+def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    signs: dict[str, set[str]] = defaultdict(set)
+    overlapping = _overlaps(nouns)
+    for counted in ("count", "mass", "plural"):
+        for group in nouns[counted].values():
+            for concept in group:
+                forms = _forms(concept)
+                signs[forms[0]] |= set(forms).union(*(overlapping.get(form, NONE) for form in forms))
+    return {name: frozenset(found) for name, found in signs.items()}
+
+
+def _dimension(table: Mapping[str, Any]) -> Dimension:
+    classes, nouns, not_nouns = (frozenset(table.get(name, ())) for name in ("classes", "nouns", "not_nouns"))
+    return Dimension(classes, nouns, not_nouns, bool(table.get("predicate")))
+
+
+def _attributes(tables: Mapping[str, Any]) -> tuple[dict[str, tuple[Value, ...]], dict[str, frozenset[str]]]:
+    values: dict[str, list[Value]] = defaultdict(list)
+    signs: dict[str, set[str]] = defaultdict(set)
+    for dimension, table in tables.items():
+        near: dict[str, set[str]] = defaultdict(set)
+        for one, other in (pair.split() for pair in table["near"]):
+            near[one].add(other)
+            near[other].add(one)
+        all_forms = {_forms(value)[0]: _forms(value) for value in table["values"]}
+        for name, forms in all_forms.items():
+            others = tuple(o for o in _used(table["values"]) if o != name and o not in near[name])
+            signs[name] |= set(forms).union(*(all_forms[n] for n in near[name]))
+            for form in forms:
+                values[form].append(Value(dimension, name, others))
+    frozen = {name: frozenset(found) for name, found in signs.items()}
+    return {form: tuple(found) for form, found in values.items()}, frozen
+
+
+def _contraries(relations: Mapping[str, Any]) -> dict[str, tuple[Contrary, ...]]:
+    found: dict[str, list[Contrary]] = defaultdict(list)
+    for table in relations["contrary"]:
+        objects = frozenset(relations["objects"][table["objects"]]) if table["objects"] else NONE
+        for preposition in table["from"]:
+            found[preposition].append(Contrary(tuple(table["to"]), objects))
+    return {preposition: tuple(contraries) for preposition, contraries in found.items()}
+
+
+def _near(classes: Iterable[list[str]]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for members in classes:
+        for member in members:
+            found[member] |= set(members)
+    return {member: frozenset(others) for member, others in found.items()}
