@@ -63,9 +63,25 @@ def search(queries: Vectors, tiles: Iterable[tuple[Any, Vectors]], k: int) -> tu
     for names, tile in tiles:
         if not len(tile):
             continue
-        found, places = faiss.knn(queries, np.ascontiguousarray(tile), min(k, len(tile)), faiss.METRIC_INNER_PRODUCT)
+        found, places = _search_tile(queries, np.ascontiguousarray(tile), min(k, len(tile)))
         scores, ids = _merge(scores, ids, found, names[places])
     return scores, ids
+
+
+def _search_tile(queries: Vectors, tile: Vectors, k: int) -> tuple[Any, Any]:
+    """FAISS keeps any of the rows that tie for the last place; where that matters, sort the whole row instead."""
+    import faiss
+
+    found, places = faiss.knn(queries, tile, min(k + 1, len(tile)), faiss.METRIC_INNER_PRODUCT)
+    if len(tile) == k:
+        return found, places
+    tied = np.flatnonzero(found[:, k - 1] == found[:, k])
+    found, places = found[:, :k], places[:, :k]
+    if tied.size:
+        all_scores = queries[tied] @ tile.T
+        places[tied] = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
+        found[tied] = np.take_along_axis(all_scores, places[tied], axis=1)
+    return found, places
 
 
 def _merge(scores: Scores, ids: Ids, more: Any, more_ids: Any) -> tuple[Scores, Ids]:
