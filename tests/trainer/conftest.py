@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageDraw
-
 from negmine.records import Sample, TextNegative
 from negmine.shards.format import INDEX_NAME, Index, ShardEntry, write_samples
+from PIL import Image, ImageDraw
 
 COLOURS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")
 SHAPES = ("circle", "square")
@@ -95,7 +96,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 samples in 4 tars of uneven size; do not change it."""
     folder = tmp_path_factory.mktemp("shards")
     cuts = [0, 10, 30, 37, 64]
-    return write_shards(folder, [[make_sample(n) for n in range(a, b)] for a, b in zip(cuts, cuts[1:], strict=False)])
+    return write_shards(folder, [[make_sample(n) for n in range(a, b)] for a, b in pairwise(cuts)])
 
 
 @pytest.fixture
@@ -108,3 +109,18 @@ def few_shards(tmp_path: Path) -> Callable[..., Path]:
         return write_shards(tmp_path / "few", groups)
 
     return make
+
+
+MICRO = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of an even smaller model than `tiny`, for runs of many steps."""
+    folder = tmp_path_factory.mktemp("micro")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": MICRO}))
+    return f"local-dir:{folder}"

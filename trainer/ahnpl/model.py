@@ -210,7 +210,16 @@ def _explain_loading(spec: ModelSpec) -> Iterator[None]:
     """Turn what open_clip and torch raise while weights are loaded into an error with both names."""
     try:
         yield
-    except (RuntimeError, ValueError, KeyError, SafetensorError, EOFError, UnpicklingError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AssertionError,
+        SafetensorError,
+        EOFError,
+        UnpicklingError,
+    ) as error:
         if "download" in str(error).lower():
             raise ResourceError(
                 f"could not download weights {spec.pretrained!r} of {spec.name}",

@@ -1,0 +1,204 @@
+"""Evaluation: rules, intervals, formats, and numbers against plain re-computation."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ahnpl.evaluate import BENCHMARKS
+from ahnpl.evaluate.items import Foil, Item, shard_items
+from ahnpl.evaluate.metrics import Accuracy, judge, macro, micro, recall, wilson
+from ahnpl.evaluate.run import evaluate, load_transform
+from ahnpl.evaluate.show import as_figures, as_table
+from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
+from ahnpl.shards import open_shards
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from negmine.errors import InputError, UsageError
+from PIL import Image
+
+from tests.trainer.conftest import draw, encode, make_sample, write_shards
+
+
+@pytest.fixture(scope="module")
+def model() -> ClipModel:
+    return load_model(ModelSpec("tiny", seed=2)).eval()
+
+
+class TestMetrics:
+    @pytest.mark.parametrize(
+        ("correct", "total", "low", "high"),
+        [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (50, 100, 0.4038, 0.5962), (0, 0, 0, 1)],
+    )
+    def test_wilson(self, correct: int, total: int, low: float, high: float) -> None:
+        assert wilson(correct, total) == pytest.approx((low, high), abs=1e-4)
+
+    def test_a_tie_is_wrong_and_counted(self) -> None:
+        found = judge(torch.tensor(0.3), torch.tensor([0.3, 0.3 + 1e-8, 0.2, 0.4]))
+        assert found == Accuracy(correct=1, ties=2, total=4)
+
+    def test_means(self) -> None:
+        parts = [Accuracy(1, 0, 2), Accuracy(8, 0, 8), Accuracy(0, 0, 0)]
+        assert micro(parts).share == 0.9
+        assert macro(parts) == 0.75
+
+    @given(st.integers(0, 10_000), st.integers(1, 7), st.integers(1, 3))
+    @settings(max_examples=40, deadline=None)
+    def test_recall_against_sorting(self, seed: int, images: int, captions: int) -> None:
+        chance = torch.Generator().manual_seed(seed)
+        vectors = torch.randint(-2, 3, (images, 4), generator=chance).float()
+        texts = torch.randint(-2, 3, (images * captions, 4), generator=chance).float()
+        owner = torch.arange(images).repeat_interleave(captions)
+        found = recall(vectors, texts, owner, ks=(1, 2))
+        scores = vectors @ texts.T
+
+        def hits(query: list[float], right: set[int], k: int) -> bool:
+            """Sorted with wrong candidates first among equals, is a right one within the first k?"""
+            order = sorted(range(len(query)), key=lambda i: (-query[i], i in right))
+            best = next(place for place, i in enumerate(order) if i in right)
+            return best < k
+
+        for k in (1, 2):
+            to_text = [hits(scores[i].tolist(), set(torch.where(owner == i)[0].tolist()), k) for i in range(images)]
+            to_image = [hits(scores[:, t].tolist(), {int(owner[t])}, k) for t in range(len(texts))]
+            assert found[f"image to text R@{k}"] == pytest.approx(sum(to_text) / images)
+            assert found[f"text to image R@{k}"] == pytest.approx(sum(to_image) / len(texts))
+
+    def test_recall_in_chunks(self) -> None:
+        vectors = torch.nn.functional.normalize(torch.randn(2500, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+        assert set(recall(vectors, vectors, torch.arange(2500)).values()) == {1.0}
+
+
+class TestShards:
+    def test_accuracy_against_plain_recomputation(self, model: ClipModel, shards: Path) -> None:
+        found = open_shards([f"{shards}/00000.tar"])
+        report = evaluate(model, shard_items(found), retrieval=True, batch_size=4)
+        transform, tokenizer = load_transform(model), load_tokenizer("tiny")
+        correct: dict[str, int] = {}
+        for number in range(10):
+            sample = make_sample(number)
+            picture = np.asarray(transform(Image.open(io.BytesIO(sample.image))))
+            tokens = tokenizer([sample.caption, *(negative.text for negative in sample.negatives)])
+            with torch.inference_mode():
+                image = model.encode_image(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None])
+                scores = model.network.encode_text(tokens, normalize=True) @ image[0]
+            for negative, score in zip(sample.negatives, scores[1:], strict=True):
+                correct[negative.kind] = correct.get(negative.kind, 0) + bool(scores[0] > score + 1e-6)
+        assert {kind: accuracy.correct for kind, accuracy in report.kinds.items()} == correct
+        assert {accuracy.total for accuracy in report.kinds.values()} == {10}
+        assert (report.images, report.captions) == (10, 10)
+        assert len(report.retrieval) == 6
+
+    def test_a_foil_that_says_the_same_is_a_tie(self, model: ClipModel) -> None:
+        picture = encode(draw("red", "circle", "left"))
+        item = Item("1", picture, "a red circle", (Foil("a red circle", "negate"),), "here")
+        report = evaluate(model, [item], retrieval=False)
+        assert report.kinds == {"negate": Accuracy(0, 1, 1)}
+
+    def test_an_image_with_several_captions_counts_once(self, model: ClipModel, tmp_path: Path) -> None:
+        samples = [replace(make_sample(n), image_id=f"{n // 3}") for n in range(9)]
+        found = open_shards([f"{write_shards(tmp_path, [samples])}/*.tar"])
+        report = evaluate(model, shard_items(found), retrieval=True, batch_size=4)
+        assert (report.images, report.captions) == (3, 9)
+
+    def test_bad_pictures_are_counted_then_refused(self, model: ClipModel, tmp_path: Path) -> None:
+        samples = [make_sample(n) for n in range(10)]
+        samples[4] = replace(samples[4], image=b"broken")
+        found = open_shards([f"{write_shards(tmp_path, [samples])}/*.tar"])
+        report = evaluate(model, shard_items(found), retrieval=True, max_bad=0.1)
+        assert (report.images, len(report.bad)) == (9, 1)
+        assert "image4" in report.bad[0] and "00000.tar" in report.bad[0]
+        with pytest.raises(InputError, match="image4"):
+            evaluate(model, shard_items(found), retrieval=True, max_bad=0.05)
+
+    def test_without_items(self, model: ClipModel) -> None:
+        with pytest.raises(InputError, match="nothing"):
+            evaluate(model, [], retrieval=True)
+
+    def test_training_mode_is_left_as_it_was(self, shards: Path) -> None:
+        training = load_model(ModelSpec("tiny")).train()
+        evaluate(training, shard_items(open_shards([f"{shards}/00002.tar"])), retrieval=False)
+        assert training.training
+
+    def test_rules_stand_beside_the_numbers(self, model: ClipModel, shards: Path) -> None:
+        report = evaluate(model, shard_items(open_shards([f"{shards}/00002.tar"])), retrieval=True)
+        shown = json.dumps(as_table(report))
+        for word in ("micro", "macro", "ties count as wrong", "Wilson", "mean over queries"):
+            assert word in shown
+        figures = as_figures(report)
+        assert figures["micro"]["total"] == 21
+        assert "counts as wrong" in figures["tie_rule"]
+
+
+class TestSugarCrepe:
+    @pytest.fixture
+    def images(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        for n in range(4):
+            (folder / f"{n}.jpg").write_bytes(make_sample(n).image)
+        return folder
+
+    def row(self, n: int, **more: str) -> dict[str, str]:
+        sample = make_sample(n)
+        return {"caption": sample.caption, "negative_caption": sample.negatives[0].text, **more}
+
+    def official(self, folder: Path, kinds: tuple[str, ...] = ("add_att", "swap_obj")) -> Path:
+        folder.mkdir(exist_ok=True)
+        for kind in kinds:
+            body = {str(n): self.row(n, filename=f"{n}.jpg") for n in range(4)}
+            (folder / f"{kind}.json").write_text(json.dumps(body))
+        return folder
+
+    def test_official_folder_and_file(self, model: ClipModel, tmp_path: Path, images: Path) -> None:
+        folder = self.official(tmp_path / "official")
+        report = evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False)
+        assert {kind: a.total for kind, a in report.kinds.items()} == {"add_att": 4, "swap_obj": 4}
+        assert report.images == 4
+        one = list(BENCHMARKS["sugarcrepe"](folder / "add_att.json", images))
+        assert [foil.kind for item in one for foil in item.foils] == ["add_att"] * 4
+
+    def test_jsonl(self, tmp_path: Path, images: Path) -> None:
+        path = tmp_path / "items.jsonl"
+        rows = [self.row(n, image=f"images/{n}.jpg", kind="replace_rel") for n in range(3)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        for root in (None, images):
+            items = list(BENCHMARKS["sugarcrepe"](path, root))
+            assert [item.image for item in items] == [make_sample(n).image for n in range(3)]
+
+    def test_missing_pictures_are_listed_counted_and_refused(
+        self, model: ClipModel, tmp_path: Path, images: Path
+    ) -> None:
+        folder = self.official(tmp_path / "official")
+        (images / "2.jpg").unlink()
+        with pytest.raises(InputError, match=r"1 of 4(.|\n)*2\.jpg"):
+            evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False)
+        report = evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False, max_bad=0.3)
+        assert len(report.bad) == 1 and "missing" in report.bad[0]
+        assert report.micro.total == 6
+
+    def test_pictures_outside_the_folder_are_not_read(self, tmp_path: Path, images: Path) -> None:
+        (tmp_path / "secret.jpg").write_bytes(b"secret")
+        path = tmp_path / "items.jsonl"
+        path.write_text(json.dumps(self.row(0, image="../secret.jpg", kind="x")))
+        assert [item.image for item in BENCHMARKS["sugarcrepe"](path, images)] == [None]
+
+    @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"0": {"caption": "a"}}', '{"0": 3}'])
+    def test_other_json(self, tmp_path: Path, images: Path, content: str) -> None:
+        path = tmp_path / "broken.json"
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"broken\.json"):
+            list(BENCHMARKS["sugarcrepe"](path, images))
+
+    def test_nothing_there(self, tmp_path: Path, images: Path) -> None:
+        read: Callable[..., object] = BENCHMARKS["sugarcrepe"]
+        with pytest.raises(UsageError):
+            list(read(tmp_path / "no.json", images))  # type: ignore[call-overload]
+        with pytest.raises(UsageError, match="--images"):
+            list(read(self.official(tmp_path / "official"), None))  # type: ignore[call-overload]

@@ -1,0 +1,121 @@
+"""Models: trimmed text is exact, names and weights are checked, checkpoints are open_clip's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from ahnpl.memory import estimate_memory
+from ahnpl.model import ClipModel, ModelSpec, encode_trimmed, load_model, load_tokenizer, parameter_counts
+from negmine.errors import DamagedError, UsageError
+from open_clip.model import CLIP
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors.torch import save_file
+
+CAPTIONS = ["", "a dog", "a black dog chases a white cat !!!", "two red chairs, beside a table", "a dog"]
+LONG = "a very long caption " * 30
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ClipModel:
+    return load_model(ModelSpec("tiny", seed=1)).eval()
+
+
+@pytest.mark.parametrize("captions", [CAPTIONS, [*CAPTIONS, LONG], [""]])
+def test_trimmed_text_is_exact(tiny: ClipModel, captions: list[str]) -> None:
+    tokens = load_tokenizer("tiny")(captions)
+    assert tokens.shape[1] == 77
+    results = []
+    for encode in (lambda: tiny.encode_text(tokens), lambda: tiny.network.encode_text(tokens, normalize=True)):
+        tiny.zero_grad()
+        features = encode()
+        (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
+        gradient = {name: p.grad.clone() for name, p in tiny.network.named_parameters() if p.grad is not None}
+        results.append((features.detach(), gradient))
+    (ours, our_gradient), (theirs, their_gradient) = results
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    assert our_gradient.keys() == their_gradient.keys()
+    for name, gradient in our_gradient.items():
+        torch.testing.assert_close(gradient, their_gradient[name], atol=1e-5, rtol=1e-4)
+
+
+def test_towers_that_see_the_padding_are_not_trimmed() -> None:
+    config = {"width": 32, "heads": 2, "layers": 2, "no_causal_mask": True, "pool_type": "argmax"}
+    network = CLIP(32, {"layers": 1, "width": 64, "patch_size": 16, "image_size": 32}, config).eval()
+    tokens = load_tokenizer("tiny")(CAPTIONS)
+    torch.testing.assert_close(encode_trimmed(network, tokens), network.encode_text(tokens, normalize=True))
+
+
+def test_images_are_normalised_as_open_clip_does(tiny: ClipModel) -> None:
+    picture = Image.effect_noise((64, 64), 80).convert("RGB")
+    preprocess = image_transform_v2(PreprocessCfg(size=64), is_train=False)
+    expected = tiny.network.encode_image(preprocess(picture)[None], normalize=True)
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(1, 64, 64, 3).permute(0, 3, 1, 2)
+    torch.testing.assert_close(tiny.encode_image(pixels), expected, atol=1e-5, rtol=0)
+
+
+def test_size_of_tiny(tiny: ClipModel) -> None:
+    counts = parameter_counts(tiny)
+    assert 1.5e6 < counts["image tower"] < 2.5e6
+    assert counts["text tower"] < 1e6
+    assert counts["token table"] == 49408 * 128
+    assert sum(counts.values()) == sum(p.numel() for p in tiny.network.parameters())
+    assert (tiny.image_size, tiny.network.context_length) == (64, 77)
+
+
+def test_weights_depend_on_the_seed_alone() -> None:
+    before = torch.get_rng_state()
+    first, again, other = (load_model(ModelSpec("tiny", seed=seed)).network.visual.proj for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("name", "near"), [("tinny", "tiny"), ("VIT-B-32", "ViT-B-32")])
+def test_unknown_models_are_named_with_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(UsageError, match=near):
+        load_model(ModelSpec(name))
+
+
+def test_unknown_tags_are_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="openai"):
+        load_model(ModelSpec("ViT-B-32", "opena"))
+
+
+def test_weights_from_a_file(tiny: ClipModel, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tiny.network.state_dict().items()}, path)
+    loaded = load_model(ModelSpec("tiny", str(path), seed=9))
+    assert torch.equal(loaded.network.visual.proj, tiny.network.visual.proj)
+
+
+def test_weights_of_another_model(tiny: ClipModel, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tiny.network.state_dict().items()}, path)
+    with pytest.raises(DamagedError, match=r"do not fit model RN50(.|\n)*weights\.safetensors"):
+        load_model(ModelSpec("RN50", str(path)))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+def test_files_that_hold_no_weights(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"no weights at all, whatever the name says")
+    with pytest.raises(DamagedError):
+        load_model(ModelSpec("tiny", str(tmp_path / name)))
+
+
+def test_folders_that_hold_no_model(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="open_clip_config"):
+        load_model(ModelSpec(f"local-dir:{tmp_path}"))
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"embed_dim": 3}}))
+    with pytest.raises(DamagedError):
+        load_model(ModelSpec(f"local-dir:{tmp_path}"))
+
+
+def test_memory_grows_with_the_batch_and_the_negatives(tiny: ClipModel) -> None:
+    small, large, more = (estimate_memory(tiny, b, k)["activations"] for b, k in ((8, 1), (16, 1), (8, 4)))
+    assert large == 2 * small
+    assert 1.5 * small < more < 2.5 * small
+    assert estimate_memory(tiny, 1, 0)["weights"] == 4 * sum(parameter_counts(tiny).values())

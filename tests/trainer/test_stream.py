@@ -1,0 +1,313 @@
+"""Shards to batches: complete, in order, the same for any number of workers, and safe."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import random
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ahnpl.images import BadImage, crop_box, open_image, training_pixels
+from ahnpl.model import load_tokenizer
+from ahnpl.shards import epoch_order, open_shards, read_in_order, read_through
+from ahnpl.stream import Decoder, Stream
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from negmine.errors import DamagedError, InputError, UsageError
+from negmine.records import KINDS
+from negmine.shards.format import INDEX_NAME, Index
+from PIL import Image
+
+from tests.trainer.conftest import encode, make_sample, reindex, write_shards
+
+
+def make_stream(folder: Path, *, negatives: int = 3, batch_size: int = 8, workers: int = 0, **options: Any) -> Stream:
+    found = open_shards([f"{folder}/*.tar"])
+    decoder = Decoder(partial(load_tokenizer, "tiny"), 32, negatives, found.negatives, seed=5)
+    return Stream(found, decoder, batch_size=batch_size, seed=5, workers=workers, window=20, **options)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG whose header promises more pixels than it holds."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+class TestOrder:
+    @given(st.lists(st.integers(0, 30), max_size=8), st.integers(0, 9), st.integers(0, 5), st.integers(0, 40))
+    @settings(max_examples=60, deadline=None)
+    def test_each_sample_once_and_reproducible(self, counts: list[int], seed: int, epoch: int, window: int) -> None:
+        order = list(epoch_order(counts, seed, epoch, window))
+        assert sorted(order) == [(s, p) for s, count in enumerate(counts) for p in range(count)]
+        assert order == list(epoch_order(counts, seed, epoch, window))
+
+    def test_epochs_and_seeds_differ(self) -> None:
+        orders = [tuple(epoch_order([20, 20], seed, epoch, 10)) for seed in (0, 1) for epoch in (0, 1)]
+        assert len(set(orders)) == 4
+
+    @given(st.integers(0, 64))
+    @settings(max_examples=10, deadline=None)
+    def test_skipping_gives_the_tail(self, shards: Path, skip: int) -> None:
+        found = open_shards([f"{shards}/*.tar"]).shards
+        order = list(epoch_order([s.samples for s in found], 1, 2, 15))
+        whole = [located.sample.key for located in read_in_order(found, order)]
+        assert [located.sample.key for located in read_in_order(found, order, skip)] == whole[skip:]
+
+    def test_shards_that_lie_behind_are_not_opened(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards(samples=12, tars=3)
+        found = open_shards([f"{folder}/*.tar"]).shards
+        order = list(epoch_order([4, 4, 4], 0, 0, window=0))
+        (folder / f"{order[0][0]:05d}.tar").unlink()
+        assert len(list(read_in_order(found, order, skip=4))) == 8
+        with pytest.raises(DamagedError):
+            list(read_in_order(found, order))
+
+
+class TestBatches:
+    def test_an_epoch_has_each_sample_once(self, shards: Path) -> None:
+        stream = make_stream(shards)
+        batches = list(stream.batches(epoch=0))
+        assert len(batches) == stream.steps_per_epoch == 8
+        assert sorted(key for batch in batches for key in batch.keys) == [f"{n:06d}" for n in range(64)]
+
+    def test_no_partial_batch(self, shards: Path) -> None:
+        batches = list(make_stream(shards, batch_size=10).batches(epoch=0))
+        assert [len(batch.keys) for batch in batches] == [10] * 6
+
+    def test_workers_change_nothing(self, shards: Path) -> None:
+        here = list(make_stream(shards).batches(epoch=1, skip=2))
+        there = list(make_stream(shards, workers=2).batches(epoch=1, skip=2))
+        assert len(here) == len(there) == 6
+        for one, other in zip(here, there, strict=True):
+            assert one.keys == other.keys
+            for name in ("images", "texts", "negatives", "valid", "kinds", "image_ids"):
+                assert torch.equal(getattr(one, name), getattr(other, name)), name
+
+    def test_epochs_draw_other_crops(self, shards: Path) -> None:
+        stream = make_stream(shards, batch_size=64)
+        first, second = (next(iter(stream.batches(epoch))) for epoch in (0, 1))
+        one, other = first.images[first.keys.index("000003")], second.images[second.keys.index("000003")]
+        assert not torch.equal(one, other)
+
+    def test_content_of_a_batch(self, shards: Path) -> None:
+        batch = next(iter(make_stream(shards).batches(epoch=0)))
+        tokenizer = load_tokenizer("tiny")
+        assert batch.images.shape == (8, 3, 32, 32) and batch.images.dtype == torch.uint8
+        for row, key in enumerate(batch.keys):
+            sample = make_sample(int(key))
+            assert torch.equal(batch.texts[row], tokenizer([sample.caption])[0])
+            for negative in sample.negatives:
+                assert torch.equal(batch.negatives[row, negative.slot], tokenizer([negative.text])[0])
+                assert KINDS[int(batch.kinds[row, negative.slot])] == negative.kind
+        assert batch.valid.all()
+
+    def test_missing_negatives_are_masked_and_never_zero(self, tmp_path: Path) -> None:
+        samples = [make_sample(n, negatives=n % 4) for n in range(8)]
+        batch = next(iter(make_stream(write_shards(tmp_path, [samples])).batches(0)))
+        for row, key in enumerate(batch.keys):
+            assert batch.valid[row].tolist() == [slot < int(key) % 4 for slot in range(3)]
+        empty = load_tokenizer("tiny")([""])[0]
+        assert all(torch.equal(text, empty) for text in batch.negatives[~batch.valid])
+        assert (batch.kinds[~batch.valid] == -1).all()
+
+    def test_more_slots_than_negatives(self, shards: Path) -> None:
+        batch = next(iter(make_stream(shards, negatives=5).batches(0)))
+        assert batch.valid.tolist() == [[True] * 3 + [False] * 2] * 8
+
+    def test_fewer_slots_draw_among_all_negatives(self, shards: Path) -> None:
+        stream = make_stream(shards, negatives=2, batch_size=64)
+        drawn = [next(iter(stream.batches(epoch))) for epoch in (0, 0, 1)]
+        assert torch.equal(drawn[0].kinds, drawn[1].kinds)
+        assert len({tuple(row) for row in drawn[0].kinds.tolist()}) == 3
+        by_key = [dict(zip(batch.keys, batch.kinds.tolist(), strict=True)) for batch in drawn]
+        assert any(by_key[0][key] != by_key[2][key] for key in by_key[0])
+
+    def test_captions_of_one_image_share_its_number(self, tmp_path: Path) -> None:
+        samples = [replace(make_sample(n), image_id=f"picture{n // 2}") for n in range(4)]
+        batch = next(iter(make_stream(write_shards(tmp_path, [samples]), batch_size=4).batches(0)))
+        numbers = dict(zip(batch.keys, batch.image_ids.tolist(), strict=True))
+        assert numbers["000000"] == numbers["000001"] != numbers["000002"] == numbers["000003"]
+
+    def test_too_few_samples(self, shards: Path) -> None:
+        with pytest.raises(UsageError, match="batch-size 64"):
+            make_stream(shards, batch_size=65)
+
+
+class TestBadSamples:
+    def spoiled(self, folder: Path, count: int, content: bytes) -> Path:
+        samples = [make_sample(n) for n in range(16)]
+        samples[:count] = [replace(sample, image=content, extension="png") for sample in samples[:count]]
+        return write_shards(folder, [samples[8:], samples[:8]])
+
+    def test_few_are_counted_and_left_out(self, tmp_path: Path) -> None:
+        stream = make_stream(self.spoiled(tmp_path, 1, b"no picture"), max_bad=0.1)
+        batches = list(stream.batches(0))
+        assert sum(len(batch.keys) for batch in batches) == 15
+        assert [bad.key for batch in batches for bad in batch.bad] == ["000000"]
+        assert all(len(batch.keys) == len(batch.images) == len(batch.valid) for batch in batches)
+
+    def test_many_stop_the_run_with_the_shard(self, tmp_path: Path) -> None:
+        stream = make_stream(self.spoiled(tmp_path, 2, b"no picture"), max_bad=0.1)
+        with pytest.raises(InputError, match=r"00001\.tar, key 00000[01]"):
+            list(stream.batches(0))
+
+    def test_a_batch_without_any_sample_stops_too(self, tmp_path: Path) -> None:
+        stream = make_stream(self.spoiled(tmp_path, 16, b""), max_bad=1.0)
+        with pytest.raises(InputError):
+            list(stream.batches(0))
+
+    def test_a_bomb_is_refused_by_its_header(self, tmp_path: Path) -> None:
+        stream = make_stream(self.spoiled(tmp_path, 1, png_claiming(9_000, 8_000)), max_bad=0.1)
+        bad = [bad.reason for batch in stream.batches(0) for bad in batch.bad]
+        assert len(bad) == 1 and "9000 x 8000" in bad[0]
+
+    def test_nothing_is_unpickled_or_run(self, few_shards: Callable[..., Path], tmp_path: Path) -> None:
+        trace = tmp_path / "executed"
+
+        class Payload:
+            def __reduce__(self) -> Any:
+                return Path.touch, (trace,)
+
+        folder = few_shards(samples=8, tars=1)
+        content = pickle.dumps(Payload())
+        with tarfile.open(folder / "00000.tar", "a") as tar:
+            for name in ("000000.pyd", "000000.pkl", "000007.pickle", "000007.pth", "../000007.jpg", "x.y.pyd"):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        reindex(folder)
+        (batch,) = make_stream(folder).batches(0)
+        assert len(batch.keys) == 8 and not batch.bad
+        assert not trace.exists()
+        pickle.loads(content)
+        assert trace.exists()  # the payload does work
+
+
+class TestDamage:
+    def test_missing_index(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards()
+        (folder / INDEX_NAME).unlink()
+        with pytest.raises(DamagedError, match=r"index\.json"):
+            open_shards([f"{folder}/*.tar"])
+
+    def test_a_shard_that_is_not_in_the_index(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards()
+        (folder / "extra.tar").write_bytes((folder / "00000.tar").read_bytes())
+        with pytest.raises(DamagedError, match=r"extra\.tar"):
+            open_shards([f"{folder}/*.tar"])
+
+    @pytest.mark.parametrize("cut", [-1000, -10_000])
+    def test_another_size(self, few_shards: Callable[..., Path], cut: int) -> None:
+        folder = few_shards()
+        path = folder / "00001.tar"
+        path.write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(DamagedError, match=r"00001\.tar"):
+            open_shards([f"{folder}/*.tar"])
+
+    def test_cut_between_samples(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards(samples=8, tars=1)
+        path = folder / "00000.tar"
+        with tarfile.open(path) as tar:
+            third = tar.getmembers()[6].offset
+        path.write_bytes(path.read_bytes()[:third] + bytes(10240))
+        reindex(folder)
+        with pytest.raises(DamagedError, match=r"00000\.tar(.|\n)*fewer"):
+            list(read_through(open_shards([f"{folder}/*.tar"]).shards))
+
+    def test_more_samples_than_the_index_says(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards(samples=8, tars=1)
+        reindex(folder, samples=7)
+        with pytest.raises(DamagedError, match=r"00000\.tar(.|\n)*more"):
+            list(read_through(open_shards([f"{folder}/*.tar"]).shards))
+
+    def test_errors_of_the_reader_reach_the_loop(self, few_shards: Callable[..., Path]) -> None:
+        stream = make_stream(few_shards(), batch_size=4)
+        Path(stream.shards.shards[0].url).unlink()
+        with pytest.raises(DamagedError, match=r"00000\.tar"):
+            list(stream.batches(0))
+
+    def test_another_schema_version(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards()
+        index = Index.from_json((folder / INDEX_NAME).read_text(), "index")
+        (folder / INDEX_NAME).write_text(replace(index, version=99).to_json())
+        with pytest.raises(DamagedError, match="version 99"):
+            open_shards([f"{folder}/*.tar"])
+
+
+class TestPatterns:
+    def names(self, *patterns: str) -> list[str]:
+        return [shard.url.rpartition("/")[2] for shard in open_shards(patterns).shards]
+
+    def test_paths_globs_braces_and_urls(self, shards: Path) -> None:
+        four = [f"{n:05d}.tar" for n in range(4)]
+        assert self.names(f"{shards}/*.tar") == four
+        assert self.names(f"{shards}/0000{{0..3}}.tar") == four
+        assert self.names(f"{shards}/0000{{1,3}}.tar") == [four[1], four[3]]
+        assert self.names(f"file://{shards}/*.tar") == four
+        assert self.names(*(f"{shards}/{name}" for name in four)) == four
+
+    def test_a_shard_named_twice_is_read_once(self, shards: Path) -> None:
+        assert len(self.names(f"{shards}/*.tar", f"{shards}/00002.tar")) == 4
+
+    def test_other_filesystems(self, few_shards: Callable[..., Path]) -> None:
+        import fsspec
+
+        folder, memory = few_shards(), fsspec.filesystem("memory")
+        for path in folder.iterdir():
+            memory.pipe_file(f"/bucket/{path.name}", path.read_bytes())
+        found = open_shards(["memory://bucket/*.tar"])
+        assert len(list(read_through(found.shards))) == 8
+
+    @pytest.mark.parametrize("pattern", ["nothing/*.tar", "nothing.tar", "nosuch://bucket/a.tar"])
+    def test_nothing_there(self, pattern: str) -> None:
+        with pytest.raises(UsageError) as error:
+            open_shards([pattern])
+        error.match("nothing|nosuch")
+
+
+class TestImages:
+    @pytest.mark.parametrize(
+        ("mode", "extension"),
+        [*[(m, "jpg") for m in ("RGB", "L", "CMYK")], *[(m, "png") for m in ("RGB", "L", "RGBA", "P")],
+         *[(m, "webp") for m in ("RGB", "RGBA")]],
+    )  # fmt: skip
+    def test_every_kind_of_picture(self, mode: str, extension: str) -> None:
+        content = encode(Image.new("RGB", (90, 60), (200, 30, 30)).convert(mode), extension)
+        pixels = training_pixels(content, 24, random.Random(0))
+        assert pixels.shape == (24, 24, 3)
+        assert mode == "L" or np.abs(pixels.mean((0, 1)) - [200, 30, 30]).max() < 12
+
+    def test_reduced_decoding_looks_the_same(self) -> None:
+        x, y = np.meshgrid(np.arange(800), np.arange(600))
+        wave = np.stack([127 + 120 * np.sin(x / 60), 127 + 120 * np.cos(y / 50), 0 * x + 90], -1).astype(np.uint8)
+        quick = training_pixels(encode(Image.fromarray(wave)), 64, random.Random(3))
+        exact = training_pixels(encode(Image.fromarray(wave), "png"), 64, random.Random(3))
+        assert np.abs(quick.astype(int) - exact).mean() < 3
+
+    def test_cut_files_are_bad(self) -> None:
+        for extension in ("jpg", "png", "webp"):
+            content = encode(Image.effect_noise((64, 64), 50).convert("RGB"), extension)
+            for read in (open_image, lambda data: training_pixels(data, 32, random.Random(0))):
+                with pytest.raises(BadImage):
+                    read(content[: len(content) // 2])
+
+    @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 100))
+    @settings(max_examples=100, deadline=None)
+    def test_crops_lie_inside(self, width: int, height: int, seed: int) -> None:
+        left, top, right, bottom = crop_box(width, height, random.Random(seed))
+        assert -1e-6 <= left < right <= width + 1e-6
+        assert -1e-6 <= top < bottom <= height + 1e-6

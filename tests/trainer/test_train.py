@@ -1,0 +1,318 @@
+"""Runs from end to end: they learn, they resume bit for bit, and they refuse what cannot be right."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from ahnpl.checkpoint import find_checkpoint, list_checkpoints, read_best
+from ahnpl.config import TrainConfig
+from ahnpl.evaluate.items import shard_items
+from ahnpl.evaluate.run import evaluate
+from ahnpl.loop import TrainResult, train
+from ahnpl.model import ModelSpec, load_checkpoint, load_model, load_tokenizer
+from ahnpl.optimise import learning_rate, make_optimiser
+from ahnpl.plan import make_plan
+from ahnpl.shards import open_shards
+from ahnpl.track import read_metrics
+from negmine.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
+
+
+@pytest.fixture
+def configure(shards: Path, micro: str, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """A quick run of 8 steps: 2 epochs of 4."""
+
+    def make(**options: Any) -> TrainConfig:
+        defaults = {
+            "shards": (f"{shards}/*.tar",), "model": micro, "out": str(tmp_path / "run"), "epochs": 2,
+            "batch_size": 16, "lr": 1e-3, "workers": 0, "log_every": 1,
+        }  # fmt: skip
+        return TrainConfig(**{**defaults, **options})
+
+    return make
+
+
+def fit(config: TrainConfig, **options: Any) -> TrainResult:
+    return train(make_plan(config), **options)
+
+
+def losses(run: str) -> list[tuple[int, float]]:
+    return [(row["step"], row["loss"]) for row in read_metrics(Path(run)) if "loss" in row]
+
+
+def weights(run: str) -> dict[str, torch.Tensor]:
+    return dict(load_checkpoint(list_checkpoints(Path(run))[-1]).network.state_dict())
+
+
+class TestLearning:
+    def test_overfits_a_few_samples(self, shards: Path, tmp_path: Path) -> None:
+        config = TrainConfig(
+            shards=(f"{shards}/*.tar",), out=str(tmp_path / "run"), steps=70, batch_size=32, lr=1e-3, workers=0
+        )
+        fit(config)
+        trained = load_checkpoint(find_checkpoint(tmp_path / "run"))
+        items = list(shard_items(open_shards(config.shards)))
+        before = evaluate(load_model(ModelSpec("tiny")), items, retrieval=False).micro.share
+        after = evaluate(trained, items, retrieval=False).micro.share
+        assert before < 0.7
+        assert after > 0.9
+
+    @pytest.mark.parametrize("recipe", ["clip", "negclip", "ce_clip", "ahnpl_released", "ahnpl_followup"])
+    def test_every_recipe_trains(self, configure: Callable[..., TrainConfig], recipe: str) -> None:
+        config = configure(recipe=recipe, epochs=1)
+        result = fit(config)
+        rows = read_metrics(Path(config.out))
+        assert result.steps == 4
+        assert all(math.isfinite(row["loss"]) for row in rows)
+
+    @pytest.mark.parametrize("precision", ["bf16", "fp16"])
+    def test_half_precision(self, configure: Callable[..., TrainConfig], precision: str) -> None:
+        full, half = configure(epochs=1), configure(epochs=1, precision=precision, out=configure().out + "-half")
+        fit(full), fit(half)
+        for (_, a), (_, b) in zip(losses(full.out)[:2], losses(half.out)[:2], strict=True):
+            assert a != b
+            assert a == pytest.approx(b, rel=0.05)
+
+    def test_what_is_logged(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure(epochs=1)
+        fit(config)
+        row = read_metrics(Path(config.out))[-1]
+        parts = {"i2t": 0.5, "t2i": 0.5, "text_negatives": 0.2, "image_negatives": 0.2, "margin": 0.2}
+        assert row["loss"] == pytest.approx(sum(w * row[f"loss/{name}"] for name, w in parts.items()), rel=1e-5)
+        assert {"lr", "logit_scale", "margin/0", "margin/2", "samples_per_s", "data_wait_percent"} <= row.keys()
+        assert 0 <= row["data_wait_percent"] <= 100
+        assert (Path(config.out) / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_the_best_checkpoint_is_kept(self, configure: Callable[..., TrainConfig], shards: Path) -> None:
+        config = configure(epochs=4, eval_shards=(f"{shards}/00002.tar",), keep=1)
+        result = fit(config)
+        run = Path(config.out)
+        scores = {row["step"]: row["eval/accuracy"] for row in read_metrics(run) if "eval/accuracy" in row}
+        best = read_best(run)
+        assert list(scores) == [0, 4, 8, 12, 16]
+        assert best is not None and best["score"] == max(scores.values())
+        assert scores[int(best["checkpoint"].removeprefix("step-"))] == best["score"]
+        assert find_checkpoint(run).name == best["checkpoint"]
+        assert {path.name for path in list_checkpoints(run)} == {best["checkpoint"], "step-00000016"}
+        assert result.report is not None and result.report.micro.share == scores[16]
+
+
+class TestOptimiser:
+    def test_what_does_not_decay(self) -> None:
+        model = load_model(ModelSpec("tiny"))
+        decayed, plain = make_optimiser({"model": model.network}, 0.1).param_groups
+        assert decayed["weight_decay"] == 0.1 and plain["weight_decay"] == 0
+        assert {"model.visual.proj", "model.token_embedding.weight"} <= set(decayed["names"])
+        assert {"model.logit_scale", "model.ln_final.weight", "model.visual.class_embedding"} <= set(plain["names"])
+        assert all("bias" not in name and "ln" not in name for name in decayed["names"])
+        assert len(decayed["names"]) + len(plain["names"]) == len(list(model.network.parameters()))
+
+    def test_learning_rate(self) -> None:
+        rates = [learning_rate(step, 100, 10, 1.0) for step in range(100)]
+        assert rates[0] == 0.1 and rates[9] == 1.0 and rates[10] == 1.0
+        assert all(b < a for a, b in zip(rates[10:], rates[11:], strict=False))
+        assert rates[55] == pytest.approx(0.5)
+        assert rates[99] < 0.001
+
+    def test_the_logit_scale_is_clamped(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure(lr=3.0, clip_grad=0.0, recipe="clip", epochs=3, warmup=0)
+        try:
+            fit(config)
+        except InputError:
+            pass  # it may well diverge
+        scales = [row["logit_scale"] for row in read_metrics(Path(config.out))]
+        assert scales and all(1 - 1e-6 <= scale <= 100 + 1e-3 for scale in scales)
+
+
+@contextmanager
+def terminated_after(rows: int, run: Path) -> Iterator[None]:
+    """Send this process SIGTERM as soon as a run has logged `rows` steps."""
+
+    def watch() -> None:
+        while len(losses(str(run))) < rows:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield
+    thread.join()
+
+
+class TestResume:
+    def test_a_stopped_run_goes_on_bit_for_bit(self, configure: Callable[..., TrainConfig], tmp_path: Path) -> None:
+        whole, parts = configure(epochs=5), configure(epochs=5, out=str(tmp_path / "parts"))
+        fit(whole)
+        with pytest.raises(InterruptedRun) as stopped, terminated_after(5, tmp_path / "parts"):
+            fit(parts)
+        assert stopped.value.status == Exit.INTERRUPTED
+        done = len(losses(parts.out))
+        assert 5 <= done < 20
+        result = fit(parts)
+        assert (result.steps, result.resumed) == (20, done)
+        assert losses(parts.out) == losses(whole.out)
+        ours, theirs = weights(parts.out), weights(whole.out)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    def test_a_killed_run_goes_on_bit_for_bit(self, configure: Callable[..., TrainConfig], tmp_path: Path) -> None:
+        whole, parts = configure(epochs=3), configure(epochs=3, out=str(tmp_path / "parts"), save_every=3)
+        fit(whole)
+        command = [
+            sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--shards", *parts.shards,
+            "--model", parts.model, "--out", parts.out, "--epochs", "3", "--batch-size", "16", "--lr", "1e-3",
+            "--workers", "0", "--log-every", "1", "--save-every", "3",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while len(losses(parts.out)) < 5 and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        result = fit(parts)
+        assert result.resumed >= 3
+        assert losses(parts.out) == losses(whole.out)
+
+    def test_a_finished_run_has_nothing_to_do(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure()
+        fit(config)
+        before = {path: path.stat().st_mtime_ns for path in (Path(config.out) / "checkpoints").rglob("*")}
+        result = fit(config)
+        assert (result.steps, result.resumed, result.samples) == (8, 8, 0)
+        assert before == {path: path.stat().st_mtime_ns for path in (Path(config.out) / "checkpoints").rglob("*")}
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            ({"lr": 5e-4}, "lr: was 0.001, is 0.0005"),
+            ({"recipe": "negclip"}, "recipe: was ahnpl"),
+            ({"seed": 4}, "seed"),
+        ],
+    )
+    def test_other_settings_are_refused(
+        self, configure: Callable[..., TrainConfig], change: dict[str, Any], named: str
+    ) -> None:
+        fit(configure(steps=1))
+        with pytest.raises(DamagedError, match=named):
+            fit(configure(steps=1, **change))
+
+    def test_other_shards_are_refused(self, configure: Callable[..., TrainConfig], shards: Path) -> None:
+        fit(configure(steps=1))
+        with pytest.raises(DamagedError, match="shards"):
+            fit(configure(steps=1, shards=(f"{shards}/00001.tar",)))
+
+    def test_another_model_is_refused_with_both_names(self, configure: Callable[..., TrainConfig], micro: str) -> None:
+        config = configure(steps=1)
+        fit(config)
+        with pytest.raises(DamagedError) as error:
+            fit(configure(steps=1, model="tiny"))
+        assert micro in str(error.value) and "tiny" in str(error.value)
+        with pytest.raises(DamagedError) as error:
+            fit(configure(steps=1, model="tiny", pretrained=config.out, out=config.out + "-other"))
+        assert micro in str(error.value) and "tiny" in str(error.value)
+
+    def test_never_and_overwrite(self, configure: Callable[..., TrainConfig]) -> None:
+        fit(configure(steps=2))
+        with pytest.raises(UsageError, match="already holds a run"):
+            fit(configure(steps=2, resume="never"))
+        result = fit(configure(steps=1), overwrite=True)
+        assert (result.steps, result.resumed) == (1, 0)
+        assert len(losses(configure().out)) == 1
+
+    def test_from_a_checkpoint_elsewhere(self, configure: Callable[..., TrainConfig]) -> None:
+        first = configure(save_every=3, keep=9)
+        fit(first)
+        again = configure(resume=f"{first.out}/checkpoints/step-00000003", out=first.out + "-again")
+        assert fit(again).resumed == 3
+        assert losses(again.out) == losses(first.out)[3:]
+
+    def test_a_cut_checkpoint_is_named(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure(steps=2)
+        folder = fit(config).checkpoint
+        tensors = folder / "training.safetensors"
+        tensors.write_bytes(tensors.read_bytes()[:-100])
+        with pytest.raises(DamagedError, match=folder.name):
+            fit(config)
+
+
+class TestTrouble:
+    def test_two_runs_in_one_folder(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure()
+        Path(config.out).mkdir()
+        with (Path(config.out) / ".lock").open("w") as held:
+            held.write("host elsewhere, process 4711")
+            held.flush()
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(ResourceError, match="host elsewhere, process 4711"):
+                fit(config)
+        assert fit(configure(steps=1)).steps == 1
+
+    def test_a_full_disk_leaves_no_half_checkpoint(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure(steps=1)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+            with pytest.raises(ResourceError, match="no space"):
+                fit(config)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+        assert list((Path(config.out) / "checkpoints").iterdir()) == []
+        assert fit(config).resumed == 0
+
+    def test_a_loss_that_is_not_finite(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure(lr=1e30, warmup=0, clip_grad=0.0)
+        with pytest.raises(InputError, match=r"not finite(.|\n)*non_finite\.json"):
+            fit(config)
+        found = json.loads((Path(config.out) / "non_finite.json").read_text())
+        assert len(found["keys"]) == 16
+        assert set(found["parts"]) >= {"i2t", "t2i"}
+
+    def test_a_recipe_without_its_negatives(
+        self, configure: Callable[..., TrainConfig], few_shards: Callable[..., Path]
+    ) -> None:
+        folder = few_shards(negatives=0)
+        config = configure(shards=(f"{folder}/*.tar",), batch_size=4)
+        with pytest.raises(UsageError, match="needs text negatives"):
+            fit(config)
+        assert not Path(config.out).exists()
+        with pytest.raises(UsageError, match="--negatives is 0"):
+            fit(configure(negatives=0))
+        assert fit(configure(shards=(f"{folder}/*.tar",), batch_size=4, recipe="clip", steps=1)).steps == 1
+
+    @pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"precision": "fp8"}, {"lr": -1.0}])
+    def test_numbers_out_of_range(self, configure: Callable[..., TrainConfig], options: dict[str, Any]) -> None:
+        with pytest.raises(UsageError, match=next(iter(options)).replace("_", "-")):
+            configure(**options)
+
+    def test_a_tracker_that_is_not_there(self, configure: Callable[..., TrainConfig]) -> None:
+        with pytest.raises(UsageError, match="tensorboard"):
+            fit(configure(steps=1, track=("tensorbord",)))
+        try:
+            import trackio  # noqa: F401
+        except ImportError:
+            with pytest.raises(UsageError, match=r"negmine\[track\]"):
+                fit(configure(steps=1, track=("trackio",)))
+
+
+def test_open_clip_loads_our_checkpoints(configure: Callable[..., TrainConfig]) -> None:
+    folder = fit(configure(steps=2)).checkpoint
+    theirs, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    ours = load_checkpoint(folder).eval()
+    tokens = load_tokenizer("tiny")(["a red circle on the left"])
+    torch.testing.assert_close(theirs.eval().encode_text(tokens, normalize=True), ours.encode_text(tokens))
+    assert preprocess.transforms[0].size == 32
