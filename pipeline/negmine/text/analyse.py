@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -95,21 +96,33 @@ def _tokens(doc: Any) -> tuple[Token, ...]:
         pos = _POS.get(tag) or _POS_BY_FAMILY.get(tag[:2], "X")
         found = Token(text, start, start + len(text), tag, pos, token.dep_, token.head.i, lemma(text, pos))
         tokens.append(found)
+    return _with_verbs_mended(tokens)
+
+
+def _with_verbs_mended(tokens: list[Token]) -> tuple[Token, ...]:
+    """A plural noun that has a subject is a verb: taggers take "flies", "sits" and "stands" for nouns."""
+    for subject in tokens:
+        verb = tokens[subject.head]
+        if subject.dep == "nsubj" and verb.tag == "NNS" and verb.head == subject.head:
+            tokens[subject.head] = verb._replace(tag="VBZ", pos="VERB", lemma=lemma(verb.text, "VERB"))
     return tuple(tokens)
 
 
 def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Caption:
     if not any(token.pos == "NOUN" for token in tokens):
         return Caption(text, tokens, (), (), frozenset())
-    bare = Caption(text, tokens, _phrases(tokens, vocabulary), (), _conjuncts(tokens))
-    return Caption(text, tokens, bare.phrases, _relations(bare, vocabulary), bare.conjuncts)
+    units = _listed_units(tokens, vocabulary)
+    phrases = _phrases(tokens, units, vocabulary)
+    bare = Caption(text, tokens, phrases, (), _conjuncts(tokens), frozenset(units))
+    return replace(bare, relations=_relations(bare, vocabulary))
 
 
 # --- noun phrases ----------------------------------------------------------------------------------------------------
 
 
-def _phrases(tokens: Sequence[Token], vocabulary: Vocabulary) -> tuple[Phrase, ...]:
-    units = _listed_units(tokens, vocabulary)
+def _phrases(
+    tokens: Sequence[Token], units: Mapping[int, tuple[int, int]], vocabulary: Vocabulary
+) -> tuple[Phrase, ...]:
     heads = [i for i, token in enumerate(tokens) if _is_head(tokens, i) and (units.get(i, (i, i))[1] == i)]
     bare = [_phrase(tokens, i, units.get(i, (i, i))[0]) for i in heads]
     return tuple(phrase._replace(whole=_whole(tokens, phrase, bare, vocabulary)) for phrase in bare)
@@ -150,7 +163,8 @@ def _phrase(tokens: Sequence[Token], head: int, unit: int) -> Phrase:
             attributes.append(i)
     name = " ".join([*(t.text.lower() for t in tokens[unit:head]), tokens[head].lemma])
     return Phrase(
-        first, unit, head, determiner, numeral, tuple(reversed(attributes)), name, tokens[head].tag in ("NNS", "NNPS"), head
+        first, unit, head, determiner, numeral, tuple(reversed(attributes)), name,
+        tokens[head].tag in ("NNS", "NNPS"), head,
     )  # fmt: skip
 
 
@@ -244,7 +258,7 @@ def subject_of(caption: Caption, verb: int) -> int:
         there = any(tokens[c].dep == "expl" for c in caption.children[verb])
         if there:
             subject = next((c for c in caption.children[verb] if tokens[c].dep in ("attr", "nsubj")), NO)
-        if subject != NO and tokens[subject].tag not in ("WDT", "WP", "DT") or there:
+        if there or (subject != NO and tokens[subject].tag not in ("WDT", "WP", "DT")):
             return caption.phrase_of.get(subject, NO)
         if tokens[verb].dep in ("acl", "relcl") and tokens[verb].head in caption.phrase_of:
             return caption.phrase_of[tokens[verb].head]

@@ -79,6 +79,7 @@ class Caption:
         phrases: in order.
         relations: in order of their first token.
         conjuncts: pairs of token indices that one conjunction joins, every pair of a list; first before second.
+        bound: tokens inside a listed multi-word unit, never edited alone.
         parsed: false for a text in which no rule should look, such as one in another script.
     """
 
@@ -87,6 +88,7 @@ class Caption:
     phrases: tuple[Phrase, ...]
     relations: tuple[Relation, ...]
     conjuncts: frozenset[tuple[int, int]]
+    bound: frozenset[int] = frozenset()
     parsed: bool = True
 
     @cached_property

@@ -11,13 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from negmine.text.caption import AGENT, NO, Caption, Relation
+from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation
 from negmine.text.lexicon import ADJECTIVE, NOUN
 from negmine.text.proposal import Level, Proposal, Words
 
-_SINGULAR_PRONOUNS: Final = frozenset("he she him her his hers its it himself herself itself".split())
-_GENDERED: Final = frozenset("he she him her his hers himself herself".split())
-_REFLEXIVES: Final = frozenset("himself herself itself themselves each both".split())
+_SINGULAR_PRONOUNS: Final = frozenset(
+    {"he", "she", "him", "her", "his", "hers", "its", "it", "himself", "herself", "itself"}
+)
+_GENDERED: Final = _SINGULAR_PRONOUNS - {"its", "it", "itself"}
+_REFLEXIVES: Final = frozenset({"himself", "herself", "itself", "themselves", "each", "both"})
+_RECIPROCALS: Final = frozenset({"each", "other", "another", "together", "both", "they", "their", "themselves", "one"})
+_ONE: Final = frozenset({"one", "1"})
 _OTHER: Final = frozenset({"another", "other", "same"})
 _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
 _ANIMATE: Final = frozenset({"person", "animal"})
@@ -76,13 +80,32 @@ def evidence(caption: Caption, words: Words) -> Evidence:
 
 
 def coordination(case: Case) -> bool:
-    """Two conjuncts exchanged: "a cat and a dog" (criterion C9). Their nouns alone may be, where modifiers differ."""
-    swap = case.proposal.swap
-    if swap is None or swap.level is not Level.PHRASE:
+    """Conjuncts exchanged, or one pulled out of its list (C9).
+
+    The nouns alone may be exchanged where numerals or attributes tell the conjuncts apart, and attributes of two
+    conjuncts, unless they are a list themselves ("a red, white and black bus").
+    """
+    swap, caption = case.proposal.swap, case.caption
+    if swap is None:
         return False
-    phrases = case.caption.phrases
-    heads = phrases[swap.one].head, phrases[swap.other].head
-    return case.caption.are_conjuncts(*heads) or _only_joined(case.caption, *heads)
+    if swap.level is Level.ATTRIBUTE:
+        return _only_joined(caption, *sorted(case.proposal.focus))
+    one, other = caption.phrases[swap.one], caption.phrases[swap.other]
+    if caption.are_conjuncts(one.head, other.head) or _only_joined(caption, one.head, other.head):
+        return swap.level is Level.PHRASE or not _told_apart(case, one, other)
+    return any(head in pair for head in (one.head, other.head) for pair in caption.conjuncts)
+
+
+def _told_apart(case: Case, one: Phrase, other: Phrase) -> bool:
+    """Whether a visible attribute or a numeral goes with one noun only.
+
+    What stands before a bare second noun may go with both ("a gray shirt and tie").
+    """
+    if other.first == other.unit:
+        return False
+    tokens, attributes = case.caption.tokens, case.words.vocabulary.attributes
+    seen = any(tokens[i].text.lower() in attributes for i in one.attributes + other.attributes)
+    return seen or (one.numeral != other.numeral and one.plural != other.plural)
 
 
 def _only_joined(caption: Caption, one: int, other: int) -> bool:
@@ -98,9 +121,10 @@ def symmetric(case: Case) -> bool:
     swap = case.proposal.swap
     if swap is None or swap.level is Level.ATTRIBUTE:
         return False
-    pair = {swap.one, swap.other}
-    ties = [r for r in case.caption.relations if {r.subject, r.object} == pair]
-    return any(_holds_both_ways(tie, case) and not (swap.level is Level.NOUN and tie.name in _SPATIAL) for tie in ties)
+    one, other = case.caption.phrases[swap.one], case.caption.phrases[swap.other]
+    ties = [r for r in case.caption.relations if {r.subject, r.object} == {swap.one, swap.other}]
+    nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and case.proposal.oddity == 0
+    return any(_holds_both_ways(tie, case) and not (nouns_tell and tie.name in _SPATIAL) for tie in ties)
 
 
 def _holds_both_ways(relation: Relation, case: Case) -> bool:
@@ -140,9 +164,17 @@ def same_referent(case: Case) -> bool:
 def near_synonym(case: Case) -> bool:
     """The new word may be true where the old one is (C12)."""
     old, new, lexicon = case.proposal.old, case.proposal.new, case.words.lexicon
-    if not old or case.proposal.swap is not None:
+    if case.proposal.swap is not None:
+        return bool(old) and _same_value(old, new, case.words)
+    if not old:
         return False
     return lexicon.overlap(old, new, NOUN) or lexicon.overlap(old, new, ADJECTIVE)
+
+
+def _same_value(one: str, other: str, words: Words) -> bool:
+    """Whether two attributes say nearly the same ("large" and "huge", "red" and "pink")."""
+    value = words.vocabulary.value_of(other)
+    return value is not None and one in words.vocabulary.attribute_signs[value.name]
 
 
 def pronoun(case: Case) -> bool:
@@ -159,7 +191,8 @@ def pronoun(case: Case) -> bool:
         c.first != c.last or _is_noun(caption, c.first) for c in proposal.changes[1:]
     )
     if changes_number:
-        return not caption.words.isdisjoint(_SINGULAR_PRONOUNS)
+        unfit = _RECIPROCALS if proposal.new in _ONE else _SINGULAR_PRONOUNS
+        return not caption.words.isdisjoint(unfit)
     if len(proposal.changes) == 1 and sexes.get(proposal.new) != sexes.get(proposal.old):
         return not caption.words.isdisjoint(_GENDERED)
     return False
@@ -177,27 +210,28 @@ def _swaps_sexes(case: Case) -> bool:
 
 
 def in_caption(case: Case) -> bool:
-    """The new concept is in the caption already (C1, C13)."""
+    """The new concept, or its noun, is in the caption already (C1, C13)."""
     proposal, caption = case.proposal, case.caption
     if proposal.repeatable or not proposal.signs:
         return False
     gone = proposal.changes[0]
-    rest = [t for i, t in enumerate(caption.tokens) if not gone.first <= i <= gone.last]
-    if any(t.lemma in proposal.signs or t.text.lower() in proposal.signs for t in rest):
-        return True
-    return any(p.name in proposal.signs for p in caption.phrases if p.head != gone.last)
+    signs = proposal.signs | {proposal.new.rsplit(" ", 1)[-1]}
+    for i, token in enumerate(caption.tokens):
+        if (token.lemma in signs or token.text.lower() in signs) and not gone.first <= i <= gone.last:
+            return True
+    return any(phrase.name in signs and phrase.head != gone.last for phrase in caption.phrases)
 
 
 def in_sibling(case: Case) -> bool:
     """Another caption of the image speaks for the negative (C13)."""
-    proposal = case.proposal
-    new = [w for w in proposal.new.split(" ") if w not in case.caption.words] if proposal.signs else []
-    return any(
-        not proposal.signs.isdisjoint(sibling.implied)
-        or any(word in sibling.words for word in new)
-        or any(fact in sibling.claims for fact in proposal.facts)
-        for sibling in case.siblings
-    )
+    proposal, said = case.proposal, case.caption.words
+    new = [word for word in proposal.new.split(" ") if word not in said] if proposal.signs else []
+    for sibling in case.siblings:
+        if not (proposal.signs.isdisjoint(sibling.implied) and sibling.words.isdisjoint(new)):
+            return True
+        if not sibling.claims.isdisjoint(proposal.facts):
+            return True
+    return False
 
 
 # --- of texts --------------------------------------------------------------------------------------------------------

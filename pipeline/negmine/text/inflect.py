@@ -42,7 +42,9 @@ def plural(noun: str) -> str:
 
 
 def numbered(noun: str, is_plural: bool) -> str:
-    """A singular noun in the number asked for."""
+    """The noun of a lemma in the number asked for."""
+    if noun == "people":
+        return "people" if is_plural else "person"
     return plural(noun) if is_plural else noun
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from typing import NamedTuple
 
 from negmine.records import Edit
@@ -82,7 +83,7 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
         ValueError: two changes overlap.
     """
     ordered = sorted(changes)
-    if any(a.last >= b.first for a, b in zip(ordered, ordered[1:], strict=False)):
+    if any(a.last >= b.first for a, b in pairwise(ordered)):
         raise ValueError(f"changes overlap: {ordered}")
     edits = [edit for change in ordered for edit in _edits_of(caption, change, ordered)]
     return tuple(sorted(edits, key=lambda edit: edit.start))
@@ -91,16 +92,17 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
 def _edits_of(caption: Caption, change: Change, changes: list[Change]) -> Iterator[Edit]:
     start, end = caption.tokens[change.first].start, caption.tokens[change.last].end
     old = caption.text[start:end]
-    new = _capitals_at(caption, change.first, old, change.text)
+    new = _capitals_at(caption, change.first, change.text)
     yield from _repaired_article(caption, change.first - 1, new, changes)
     yield from _smallest(start, old, new)
 
 
-def _capitals_at(caption: Caption, first: int, old: str, new: str) -> str:
+def _capitals_at(caption: Caption, first: int, new: str) -> str:
+    if caption.text.isupper():
+        return new.upper()
     if caption.tokens[first].text[:1].isupper() and caption.starts_sentence(first):
         return capitalised(new)
-    letters = [character for character in old if character.isalpha()]
-    return new.upper() if len(letters) > 3 and all(map(str.isupper, letters)) else new
+    return new
 
 
 def _repaired_article(caption: Caption, index: int, following: str, changes: list[Change]) -> Iterator[Edit]:
@@ -111,9 +113,12 @@ def _repaired_article(caption: Caption, index: int, following: str, changes: lis
     was = token.text.lower()
     if was not in ("a", "an"):
         return
-    needed = article(following.split(" ", 1)[0])
+    shouted = caption.text.isupper()
+    first_word = following.split(" ", 1)[0]
+    needed = article(first_word.lower() if shouted else first_word)
     if needed != was:
-        yield Edit(token.start, token.end, token.text, in_case_of(token.text[0], needed))
+        new = needed.upper() if shouted else in_case_of(token.text[0], needed)
+        yield Edit(token.start, token.end, token.text, new)
 
 
 def _smallest(start: int, old: str, new: str) -> Iterator[Edit]:

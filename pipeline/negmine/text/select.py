@@ -31,14 +31,14 @@ class Candidate:
 
 
 def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:
-    """At most `count` candidates: one of each rule in turn, swaps first, at most two that edit the same word.
+    """At most `count` candidates: one of each rule in turn, likely swaps first, at most two that edit the same word.
 
     Within a rule the less odd come first, then in the order given. Swaps lead because few captions admit one.
     """
     queues = _queues(candidates)
     order = list(queues)
     rng.shuffle(order)
-    order.sort(key=lambda rule: not rule.startswith("swap"))
+    order.sort(key=lambda rule: not (rule.startswith("swap") and queues[rule][0].oddity == 0))
     chosen: list[Candidate] = []
     edited: Counter[int] = Counter()
     while len(chosen) < count and any(queues.values()):

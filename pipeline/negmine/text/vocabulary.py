@@ -34,12 +34,20 @@ class Value(NamedTuple):
 
 
 class Dimension(NamedTuple):
-    """What the attributes of one dimension apply to; an empty set sets no condition."""
+    """What the attributes of one dimension apply to; an empty set sets no condition.
+
+    `likely` limits the values put in for nouns of a class.
+    """
 
     classes: frozenset[str]
     nouns: frozenset[str]
     not_nouns: frozenset[str]
     predicate: bool
+    likely: Mapping[str, frozenset[str]]
+
+    def allows(self, value: str, broad_class: str) -> bool:
+        """Whether a value is likely enough of a noun of a class."""
+        return broad_class not in self.likely or value in self.likely[broad_class]
 
 
 class Contrary(NamedTuple):
@@ -65,7 +73,7 @@ class Vocabulary:
         symmetric: prepositions that hold both ways.
         symmetric_verbs: lemmas of verbs whose two sides cannot be told apart, or make no sense exchanged.
         units: multi-word units as tuples of lower-case words.
-        measures, vague, scenes, uncounted, plural_signs: sets of lemmas, see the data file.
+        measures, vague, scenes, uncounted, several_people: sets of lemmas, see the data file.
         counts: number to its words; the first is the one put in.
         sexes: noun to ``male`` or ``female``.
     """
@@ -85,7 +93,7 @@ class Vocabulary:
     vague: frozenset[str]
     scenes: frozenset[str]
     uncounted: frozenset[str]
-    plural_signs: frozenset[str]
+    several_people: frozenset[str]
     counts: Mapping[int, tuple[str, ...]]
     sexes: Mapping[str, str]
 
@@ -124,7 +132,7 @@ def packaged_vocabulary() -> Vocabulary:
         vague=frozenset(words["vague"]),
         scenes=frozenset(words["scenes"]),
         uncounted=frozenset(words["uncounted"]),
-        plural_signs=frozenset(words["plural_signs"]["words"]),
+        several_people=frozenset(words["several_people"]["words"]),
         counts={int(number): tuple(forms) for number, forms in words["counts"].items()},
         sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
     )
@@ -188,7 +196,8 @@ def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
 
 def _dimension(table: Mapping[str, Any]) -> Dimension:
     classes, nouns, not_nouns = (frozenset(table.get(name, ())) for name in ("classes", "nouns", "not_nouns"))
-    return Dimension(classes, nouns, not_nouns, bool(table.get("predicate")))
+    likely = {name: frozenset(values) for name, values in table.get("likely", {}).items()}
+    return Dimension(classes, nouns, not_nouns, bool(table.get("predicate")), likely)
 
 
 def _attributes(tables: Mapping[str, Any]) -> tuple[dict[str, tuple[Value, ...]], dict[str, frozenset[str]]]:

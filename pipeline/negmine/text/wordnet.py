@@ -17,22 +17,23 @@ HYPERNYM_DEPTH: Final = 4
 SENSES: Final = 3
 """Senses kept of a word: the commonest ones, and of these only such as WordNet's tagged texts use."""
 
-CONCRETE: Final = frozenset(
-    "noun." + name
-    for name in "act animal artifact attribute body communication event food group location object person phenomenon "
-    "plant process quantity shape state substance time".split()
+INVISIBLE: Final = frozenset(
+    {"noun.cognition", "noun.feeling", "noun.motive", "noun.motion", "noun.possession", "noun.relation"}
 )
-TANGIBLE: Final = frozenset("noun." + name for name in "animal artifact body food object person".split())
+"""Classes of which no sense is kept: a picture does not show them."""
+
+TANGIBLE: Final = frozenset({"noun.animal", "noun.artifact", "noun.body", "noun.food", "noun.object", "noun.person"})
 """Classes of which a word is kept even if WordNet's tagged texts never use it."""
 
 _LEXNAMES: Final = (
-    "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
-    "noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person "
-    "noun.phenomenon noun.plant noun.possession noun.process noun.quantity noun.relation noun.shape noun.state "
-    "noun.substance noun.time verb.body verb.change verb.cognition verb.communication verb.competition verb.consumption "
-    "verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social verb.stative "
-    "verb.weather adj.ppl"
-).split()
+    "adj.all", "adj.pert", "adv.all", "noun.Tops", "noun.act", "noun.animal", "noun.artifact", "noun.attribute",
+    "noun.body", "noun.cognition", "noun.communication", "noun.event", "noun.feeling", "noun.food", "noun.group",
+    "noun.location", "noun.motive", "noun.object", "noun.person", "noun.phenomenon", "noun.plant", "noun.possession",
+    "noun.process", "noun.quantity", "noun.relation", "noun.shape", "noun.state", "noun.substance", "noun.time",
+    "verb.body", "verb.change", "verb.cognition", "verb.communication", "verb.competition", "verb.consumption",
+    "verb.contact", "verb.creation", "verb.emotion", "verb.motion", "verb.perception", "verb.possession",
+    "verb.social", "verb.stative", "verb.weather", "adj.ppl",
+)  # fmt: skip
 """WordNet's lexicographer files by number (lexnames(5WN)); some distributions leave the list out."""
 
 
@@ -136,7 +137,7 @@ def _senses(reader: Any, word: str, pos: str) -> list[Any]:
     used = [s for s in senses if any(name.count() for name in s.lemmas() if name.name().lower() == word)]
     if pos == NOUN and not used and senses and senses[0].lexname() in TANGIBLE and "_" not in word:
         used = senses[:1]
-    return [s for s in used if pos != NOUN or s.lexname() in CONCRETE or s.lexname() == "noun.Tops"]
+    return [s for s in used if s.lexname() not in INVISIBLE]
 
 
 def _row(word: str, senses: list[Any], pos: str) -> str:

@@ -25,12 +25,14 @@ class Owned(NamedTuple):
 def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     """Replace an attribute before a noun or after "is" by another value of its dimension."""
     for owned in _owned(caption):
-        if not caption.is_loose(owned.token, owned.token):
+        if owned.token in caption.bound or not caption.is_loose(owned.token, owned.token):
             continue
         value = _fitting(caption, owned, words)
         if value is None:
             continue
-        for other in rng.sample(value.others, min(PER_ATTRIBUTE, len(value.others))):
+        dimension, broad_class = words.vocabulary.dimensions[value.dimension], words.lexicon.broad_class(owned.noun)
+        others = [other for other in value.others if dimension.allows(other, broad_class)]
+        for other in rng.sample(others, min(PER_ATTRIBUTE, len(others))):
             yield Proposal(
                 (Change(owned.token, owned.token, other),), old=value.name, new=other, repeatable=True,
                 signs=words.vocabulary.attribute_signs[other], facts=((other, owned.noun),),
@@ -56,25 +58,33 @@ def _fitting(caption: Caption, owned: Owned, words: Words) -> Value | None:
     token = caption.tokens[owned.token]
     for value in words.vocabulary.attributes.get(token.text.lower(), ()):
         in_unit = token.dep == "compound" and token.pos == "NOUN"
-        if in_unit and (value.dimension != "material" or _is_listed_unit(caption, owned.token, words)):
+        if in_unit and (value.dimension != "material" or _is_named_unit(caption, owned.token, words)):
             continue
-        dimension = words.vocabulary.dimensions[value.dimension]
-        if value.others and _applies(dimension, owned, words):
+        if owned.predicate and not words.vocabulary.dimensions[value.dimension].predicate:
+            continue
+        if value.others and applies(words.vocabulary.dimensions[value.dimension], owned.noun, words):
             return value
     return None
 
 
-def _is_listed_unit(caption: Caption, token: int, words: Words) -> bool:
-    """Whether the unit has a name of its own ("glass" in "wine glass", "stone fruit")."""
+def _is_named_unit(caption: Caption, token: int, words: Words) -> bool:
+    """Whether a unit is more than a material and a noun ("wine glass", "toilet paper holder")."""
     phrase = next(p for p in caption.phrases if p.unit <= token <= p.head)
-    return tuple(phrase.name.split(" ")) in words.vocabulary.units or words.vocabulary.names_concept(phrase.name)
+    return phrase.head != token + 1 or token != phrase.unit or words.vocabulary.names_concept(phrase.name)
 
 
-def _applies(dimension: Dimension, owned: Owned, words: Words) -> bool:
-    last = owned.noun.rsplit(" ", 1)[-1]
-    names = {owned.noun, last}
-    if (owned.predicate and not dimension.predicate) or not dimension.not_nouns.isdisjoint(names):
+def applies(dimension: Dimension, noun: str, words: Words) -> bool:
+    """Whether one speaks of a noun in a dimension ("tall" of a building, not of a street)."""
+    names = {noun, *noun.split(" ")}
+    if not dimension.not_nouns.isdisjoint(names):
         return False
     if dimension.nouns or dimension.classes:
-        return not dimension.nouns.isdisjoint(names) or words.lexicon.broad_class(owned.noun) in dimension.classes
+        last = noun.rsplit(" ", 1)[-1]
+        return not dimension.nouns.isdisjoint({noun, last}) or words.lexicon.broad_class(noun) in dimension.classes
     return True
+
+
+def fits(value: Value, noun: str, words: Words) -> bool:
+    """Whether a value is a likely one of a noun."""
+    dimension = words.vocabulary.dimensions[value.dimension]
+    return applies(dimension, noun, words) and dimension.allows(value.name, words.lexicon.broad_class(noun))

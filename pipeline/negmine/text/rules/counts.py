@@ -8,11 +8,17 @@ from random import Random
 from negmine.text.agreement import number_changes
 from negmine.text.caption import NO, Caption, Phrase
 from negmine.text.inflect import numbered, plural
-from negmine.text.proposal import Change, Proposal, Words
+from negmine.text.proposal import Change, Proposal, Words, preposition_before
 
 PER_COUNT = 3
 NEAREST = 2
 """Counts are exchanged for ones at most this far away: larger numbers are hard to tell apart."""
+
+COUNTABLE = frozenset({"person", "animal", "artifact", "food", "plant"})
+COMPANY = frozenset({"with", "of", "near", "to", "beside", "behind", "by"})
+SINGLE_OBJECT = frozenset(
+    {"wear", "ride", "swing", "play", "drive", "throw", "hit", "catch", "do", "make", "take", "fly", "use", "perform"}
+)
 
 
 def replace_count(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -46,8 +52,22 @@ def _more_than_one(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
     is_thing = vocabulary.names_concept(phrase.name) and not phrase.plural
     if not is_thing or phrase.name in vocabulary.scenes | vocabulary.vague | vocabulary.measures:
         return
-    if caption.is_loose(phrase.unit, phrase.head):
+    if caption.is_loose(phrase.unit, phrase.head) and _may_be_several(caption, phrase, words):
         yield _proposal(caption, phrase, phrase.determiner, "1", rng.choice((2, 2, 3)), words)
+
+
+def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether "two" is as likely here as "a": of a subject or a companion, not of what somebody rides or sits on."""
+    token = caption.tokens[phrase.head]
+    if words.lexicon.broad_class(phrase.name) not in COUNTABLE:
+        return False
+    if token.dep == "pobj":
+        return preposition_before(caption, caption.phrase_of[phrase.head]) in COMPANY
+    if token.dep == "dobj":
+        return caption.tokens[token.head].lemma not in SINGLE_OBJECT
+    if token.dep == "attr":
+        return any(caption.tokens[child].dep == "expl" for child in caption.children[token.head])
+    return token.dep in ("ROOT", "nsubj", "nsubjpass", "conj", "appos")
 
 
 def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: int, words: Words) -> Proposal:
@@ -57,7 +77,24 @@ def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: in
     changes = [Change(place, place, text)]
     signs = frozenset(forms)
     if (number > 1) != phrase.plural:
-        changes.append(Change(phrase.unit, phrase.head, numbered(phrase.name, number > 1)))
+        changes.append(Change(phrase.unit, phrase.head, _inflected(caption, phrase, number > 1)))
         changes += number_changes(caption, phrase.head, number > 1)
-        signs |= {plural(phrase.name)} if number > 1 else frozenset({phrase.name})
+        signs |= _signs_of_several(phrase.name, words) if number > 1 else frozenset({phrase.name})
     return Proposal(tuple(changes), old=old, new=text, repeatable=True, signs=signs)
+
+
+def _signs_of_several(noun: str, words: Words) -> frozenset[str]:
+    """Words of a sibling caption that may mean several of what a noun names."""
+    vocabulary = words.vocabulary
+    names = {place.concept for place in vocabulary.nouns["count"].get(noun, ())}
+    kin = {noun}.union(*(vocabulary.noun_signs[name] for name in names))
+    signs = frozenset(map(plural, kin))
+    return signs | vocabulary.several_people if words.lexicon.broad_class(noun) == "person" else signs
+
+
+def _inflected(caption: Caption, phrase: Phrase, is_plural: bool) -> str:
+    """The unit in the other number; acronyms keep their capitals ("SUVs")."""
+    text = caption.span(phrase.unit, phrase.head)
+    if is_plural and caption.tokens[phrase.head].text.isupper() and not caption.text.isupper():
+        return text + "s"
+    return numbered(phrase.name, is_plural)

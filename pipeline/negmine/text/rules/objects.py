@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from negmine.text.caption import NO, Caption, Phrase
+from negmine.text.caption import NO, Caption, Phrase, Token
 from negmine.text.inflect import numbered
 from negmine.text.proposal import Change, Proposal, Words, preposition_before
 from negmine.text.vocabulary import Place
@@ -29,7 +29,7 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         if place is None:
             continue
         for other in rng.sample(place.others, min(PER_NOUN, len(place.others))):
-            as_plural = phrase.plural and noun in words.vocabulary.nouns["count"]
+            as_plural = phrase.plural and noun == phrase.name[-len(noun) :] and noun in words.vocabulary.nouns["count"]
             changes = (
                 Change(phrase.unit, phrase.head, numbered(other, as_plural)),
                 *_pronouns(caption, noun, other, words),
@@ -42,10 +42,10 @@ def _is_name(caption: Caption, phrase: Phrase) -> bool:
 
 
 def _place(caption: Caption, index: int, words: Words) -> tuple[str, Place | None]:
-    """The noun a phrase is known by (its unit, else its last word) and the first group that allows an exchange here."""
+    """The noun a phrase is known by and the first group that allows an exchange here."""
     phrase, preposition = caption.phrases[index], preposition_before(caption, index)
     head = caption.tokens[phrase.head]
-    for noun in dict.fromkeys((phrase.name, head.text.lower(), head.lemma)):
+    for noun in _names(phrase, head):
         for counted in _countings(caption, phrase):
             for place in words.vocabulary.nouns[counted].get(noun, ()):
                 if (
@@ -57,6 +57,13 @@ def _place(caption: Caption, index: int, words: Words) -> tuple[str, Place | Non
         if words.vocabulary.names_concept(noun):
             break
     return "", None
+
+
+def _names(phrase: Phrase, head: Token) -> Iterator[str]:
+    """What a phrase may be known by: its unit, ever shorter ends of it, and the noun as it is written."""
+    parts = phrase.name.split(" ")
+    yield from (" ".join(parts[start:]) for start in range(len(parts)))
+    yield head.text.lower()
 
 
 def _countings(caption: Caption, phrase: Phrase) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ def replace_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Pr
 
 
 def _contraries(relation: Relation, item: str, words: Words) -> set[str]:
-    names = {item, item.rsplit(" ", 1)[-1]}
+    is_unit = tuple(item.split(" ")) in words.vocabulary.units
+    names = {item} if is_unit else {item, item.rsplit(" ", 1)[-1]}
     near = words.vocabulary.near.get(relation.name, NONE)
     return {
         other

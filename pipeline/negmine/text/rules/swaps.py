@@ -10,11 +10,14 @@ from negmine.text.agreement import number_changes
 from negmine.text.caption import NO, Caption, Phrase
 from negmine.text.inflect import numbered
 from negmine.text.proposal import Change, Level, Proposal, Swap, Words, moved
+from negmine.text.rules.attributes import fits
 
 LOOKS = frozenset({"colour", "material", "pattern"})
 """Dimensions that go with any thing, so that attributes of different ones may be exchanged."""
 
 ANIMATE = frozenset({"person", "animal"})
+WORN = frozenset({"garment", "headwear", "neckwear", "clothes", "eyewear"})
+ARTICLES = frozenset({"a", "an", "the"})
 
 
 def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -24,6 +27,8 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
     for one, other in pairs:
         left, right = caption.phrases[one], caption.phrases[other]
         if not (_is_movable(caption, left, words) and _is_movable(caption, right, words)) or left.whole >= right.first:
+            continue
+        if _is_worn(left, words) != _is_worn(right, words):
             continue
         facts = _claims(caption, one, other)
         oddity = int(_kind_of(left, words) != _kind_of(right, words))
@@ -46,7 +51,7 @@ def swap_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
     rng.shuffle(pairs)
     for (one, first), (other, second) in pairs:
         left, right = caption.tokens[first].text.lower(), caption.tokens[second].text.lower()
-        if not _exchangeable(left, right, words) or not (
+        if not _exchangeable(caption, (one, left), (other, right), words) or not (
             caption.is_loose(first, first) and caption.is_loose(second, second)
         ):
             continue
@@ -100,6 +105,22 @@ def _is_movable(caption: Caption, phrase: Phrase, words: Words) -> bool:
     return known and caption.is_loose(phrase.first, phrase.whole)
 
 
+def _can_change_number(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether a phrase is a noun that stands for itself and has both numbers."""
+    plural_only = words.vocabulary.nouns["plural"]
+    head = caption.tokens[phrase.head]
+    if phrase.whole != phrase.head or head.text.lower() in plural_only or phrase.name + "s" in plural_only:
+        return False
+    return numbered(head.lemma, phrase.plural) == head.text.lower()
+
+
+def _is_worn(phrase: Phrase, words: Words) -> bool:
+    """Whether a noun is a garment: nobody is worn by a hat."""
+    nouns = words.vocabulary.nouns
+    name = phrase.name if phrase.name in nouns["count"] else phrase.name.rsplit(" ", 1)[-1]
+    return any(place.group in WORN for counted in nouns.values() for place in counted.get(name, ()))
+
+
 def _kind_of(phrase: Phrase, words: Words) -> bool:
     return words.lexicon.broad_class(phrase.name) in ANIMATE or phrase.name in ("people", "person")
 
@@ -112,11 +133,15 @@ def _modifiers(caption: Caption, phrase: Phrase) -> tuple[object, ...]:
     return (phrase.plural, *before)
 
 
-def _exchangeable(left: str, right: str, words: Words) -> bool:
-    one, other = words.vocabulary.value_of(left), words.vocabulary.value_of(right)
-    if one is None or other is None or left == right:
+def _exchangeable(caption: Caption, one: tuple[int, str], other: tuple[int, str], words: Words) -> bool:
+    """Whether each attribute, of the phrase given with it, says something likely of the other's noun."""
+    (left, was), (right, becomes) = one, other
+    first, second = words.vocabulary.value_of(was), words.vocabulary.value_of(becomes)
+    if first is None or second is None or was == becomes:
         return False
-    return one.dimension == other.dimension or {one.dimension, other.dimension} <= LOOKS
+    if first.dimension != second.dimension and not {first.dimension, second.dimension} <= LOOKS:
+        return False
+    return fits(second, caption.phrases[left].name, words) and fits(first, caption.phrases[right].name, words)
 
 
 def _claims(caption: Caption, one: int, other: int) -> tuple[tuple[str, ...], ...]:
@@ -139,14 +164,21 @@ def _noun(caption: Caption, place: Phrase, moving: Phrase) -> Change:
 
 def _phrases(caption: Caption, left: Phrase, right: Phrase) -> tuple[Change, ...]:
     """Whole phrases exchanged; where their numbers differ, verbs follow their new subjects."""
+    starts = [_after_article(caption, left), _after_article(caption, right)]
+    if left.first in starts or right.first in starts or _is_plural(caption, left) != _is_plural(caption, right):
+        starts = [left.first, right.first]  # articles stay in place only if both phrases have one and agree
     changes = [
-        Change(left.first, left.whole, moved(caption, right.first, right.whole)),
-        Change(right.first, right.whole, moved(caption, left.first, left.whole)),
+        Change(starts[0], left.whole, moved(caption, starts[1], right.whole)),
+        Change(starts[1], right.whole, moved(caption, starts[0], left.whole)),
     ]
     for place, moving in ((left, right), (right, left)):
         if _is_plural(caption, place) != _is_plural(caption, moving):
             changes += number_changes(caption, place.head, _is_plural(caption, moving))
     return tuple(dict.fromkeys(changes))
+
+
+def _after_article(caption: Caption, phrase: Phrase) -> int:
+    return phrase.first + (caption.tokens[phrase.first].text.lower() in ARTICLES)
 
 
 def _is_plural(caption: Caption, phrase: Phrase) -> bool:
