@@ -89,7 +89,7 @@ def parse(
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
-    rules: Annotated[str, typer.Option(help="rules, by comma; `all` or names")] = "all",
+    rules: Annotated[str, typer.Option(help="`all`, or names by comma")] = "all",
     per_caption: Annotated[int, typer.Option(min=1, help="negatives of a caption, at most")] = 4,
     model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
     wordnet: Annotated[Path | None, typer.Option(help="NLTK data folder with WordNet, in place of ours")] = None,
@@ -107,11 +107,12 @@ def parse(
 
         negmine parse captions.jsonl --dry-run
     """
-    from negmine.text.rules import choose_rules
+    from negmine.text.rules import RULES
     from negmine.text.run import parse_pairs
     from negmine.text.stage import ParseSettings
 
-    settings = ParseSettings(choose_rules(rules), per_caption, seed, model, str(wordnet) if wordnet else None)
+    chosen = tuple(RULES) if rules == "all" else tuple(rule.strip() for rule in rules.split(","))
+    settings = ParseSettings(chosen, per_caption, seed, model, str(wordnet) if wordnet else None)
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
         manifest = parse_pairs(settings, run.work, run.engine, overwrite=overwrite)
         counts = manifest.counts
@@ -272,11 +273,10 @@ class _Run:
         figures["seconds"] = round(seconds, 1)
         if self.dry_run:
             headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
-            figures |= _examples(self.work / "negatives")
-            console.show(Summary(command, headline, figures), as_json)
+            console.show(Summary(command, headline, figures, _examples(self.work / "negatives")), as_json)
             return
         where = Path(folder) if Path(folder).exists() else self.work / folder
-        console.show(Summary(command, "done", figures, {"written to": str(where)}, next_steps), as_json)
+        console.show(Summary(command, "done", figures, {}, {"written to": str(where)}, next_steps), as_json)
 
 
 @contextmanager
@@ -323,14 +323,15 @@ def _guards(counts: dict[str, int]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _examples(folder: Path) -> dict[str, Any]:
+def _examples(folder: Path) -> dict[str, str]:
+    """One negative of each kind."""
     if not folder.is_dir():
         return {}
     import pyarrow.parquet as pq
 
     rows = pq.read_table(folder / "part-00000.parquet", columns=["caption", "negative", "kind"]).slice(0, 200)
     shown = {row["kind"]: row for row in reversed(rows.to_pylist())}
-    return {"examples": {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}}
+    return {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}
 
 
 def _option(name: str, value: Path) -> str:

@@ -31,6 +31,7 @@ class Summary:
         command: as typed, e.g. ``negmine parse``.
         headline: one sentence.
         figures: name to number, text, or a table of these (one level of nesting).
+        examples: name to a line of text worth reading.
         outputs: name to path.
         next_steps: commands worth typing now.
     """
@@ -38,6 +39,7 @@ class Summary:
     command: str
     headline: str
     figures: Mapping[str, Any] = field(default_factory=dict)
+    examples: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     next_steps: tuple[str, ...] = ()
 
@@ -61,6 +63,8 @@ def show(summary: Summary, as_json: bool) -> None:
             table.add_row(escape(name), _cell(value))
     if table.row_count:
         results.print(table)
+    for name, text in summary.examples.items():
+        results.print(f"[dim]{escape(name)}[/dim]  {escape(text)}")
     for name, path in summary.outputs.items():
         results.print(f"[dim]{escape(name)}[/dim] {escape(path)}")
     for step in summary.next_steps:

