@@ -273,10 +273,10 @@ class _Run:
         figures["seconds"] = round(seconds, 1)
         if self.dry_run:
             headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
-            console.show(Summary(command, headline, figures, _examples(self.work / "negatives")), as_json)
+            console.show(Summary(command, headline, figures, examples=_examples(self.work / "negatives")), as_json)
             return
         where = Path(folder) if Path(folder).exists() else self.work / folder
-        console.show(Summary(command, "done", figures, {}, {"written to": str(where)}, next_steps), as_json)
+        console.show(Summary(command, "done", figures, {"written to": str(where)}, next_steps), as_json)
 
 
 @contextmanager

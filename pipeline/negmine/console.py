@@ -31,17 +31,17 @@ class Summary:
         command: as typed, e.g. ``negmine parse``.
         headline: one sentence.
         figures: name to number, text, or a table of these (one level of nesting).
-        examples: name to a line of text worth reading.
         outputs: name to path.
         next_steps: commands worth typing now.
+        examples: name to a line of text worth reading.
     """
 
     command: str
     headline: str
     figures: Mapping[str, Any] = field(default_factory=dict)
-    examples: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     next_steps: tuple[str, ...] = ()
+    examples: Mapping[str, str] = field(default_factory=dict)
 
 
 def show(summary: Summary, as_json: bool) -> None:

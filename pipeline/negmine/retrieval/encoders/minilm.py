@@ -30,7 +30,7 @@ class MiniLM:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # ours is the only one
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is the only one
         folder = Path(package.__file__).parent / "model"
         self._model = SentenceTransformer(str(folder), device=device(), local_files_only=True)
 
