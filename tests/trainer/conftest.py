@@ -7,12 +7,13 @@ import io
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from negmine.records import Sample, TextNegative
 from negmine.shards.format import INDEX_NAME, Index, ShardEntry, write_samples
 from PIL import Image, ImageDraw
@@ -89,6 +90,15 @@ def reindex(folder: Path, **changes: Any) -> None:
         for e in index.shards
     ]
     write_index(folder, entries, index.negatives_per_sample, index.kinds)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small are faster on one thread, and other tests may be using the second core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

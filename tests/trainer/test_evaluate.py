@@ -129,7 +129,7 @@ class TestShards:
     def test_rules_stand_beside_the_numbers(self, model: ClipModel, shards: Path) -> None:
         report = evaluate(model, shard_items(open_shards([f"{shards}/00002.tar"])), retrieval=True)
         shown = json.dumps(as_table(report))
-        for word in ("micro", "macro", "ties count as wrong", "Wilson", "mean over queries"):
+        for word in ("micro", "macro", "ties are wrong", "Wilson", "mean of queries"):
             assert word in shown
         figures = as_figures(report)
         assert figures["micro"]["total"] == 21

@@ -131,7 +131,7 @@ def _plan_only(config: TrainConfig) -> console.Summary:
         "steps": plan.steps,
         "memory at most": {name: f"{size / 2**30:.2f} GiB" for name, size in memory.items()},
     }
-    return console.Summary("ahnpl-train", "dry run, nothing was written", figures, {"run folder": config.out})
+    return console.Summary("ahnpl-train", "dry run, nothing was written", figures, outputs={"run folder": config.out})
 
 
 def _planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary:
     done = result.steps - result.resumed
     headline = f"{done:,} steps in {result.seconds:,.0f} s" if done else "this run was complete; nothing to do"
     evaluate = f"ahnpl-eval --checkpoint {config.out} --shards data/heldout/*.tar"
-    return console.Summary("ahnpl-train", headline, _trained(result), outputs, (evaluate,))
+    return console.Summary("ahnpl-train", headline, _trained(result), outputs=outputs, next_steps=(evaluate,))
 
 
 def _trained(result: TrainResult) -> dict[str, Any]:

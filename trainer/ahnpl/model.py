@@ -31,6 +31,9 @@ from ahnpl.stream import Batch
 MODEL_FOLDER = Path(__file__).parent / "models"
 _LOCAL = "local-dir:"
 _TRIMMED_POOLS = ("argmax", "eos", "first")
+_LOADING_ERRORS = (
+    RuntimeError, ValueError, KeyError, TypeError, AssertionError, SafetensorError, EOFError, UnpicklingError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,16 +213,7 @@ def _explain_loading(spec: ModelSpec) -> Iterator[None]:
     """Turn what open_clip and torch raise while weights are loaded into an error with both names."""
     try:
         yield
-    except (
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AssertionError,
-        SafetensorError,
-        EOFError,
-        UnpicklingError,
-    ) as error:
+    except _LOADING_ERRORS as error:
         if "download" in str(error).lower():
             raise ResourceError(
                 f"could not download weights {spec.pretrained!r} of {spec.name}",

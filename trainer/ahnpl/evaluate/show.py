@@ -17,10 +17,10 @@ def as_table(report: Report) -> dict[str, Any]:
         rows = {kind: _cell(accuracy) for kind, accuracy in report.kinds.items()}
         rows["all, mean over items (micro)"] = _cell(report.micro)
         rows["all, mean over kinds (macro)"] = f"{report.macro:.1%}"
-        figures["accuracy [95 % Wilson interval], ties count as wrong"] = rows
+        figures["accuracy [95 % Wilson], ties are wrong"] = rows
     if report.retrieval:
         rows = {name: f"{value:.1%}" for name, value in report.retrieval.items()}
-        figures["retrieval, mean over queries, ties count as wrong"] = rows
+        figures["recall, mean of queries, ties are wrong"] = rows
     if report.bad:
         figures["pictures left out"] = len(report.bad)
     return figures

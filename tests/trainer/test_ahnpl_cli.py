@@ -1,0 +1,167 @@
+"""The commands as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ahnpl.cli import eval_main, spread, train_main
+from negmine.errors import Exit
+
+Result = tuple[int, str, str]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Result]:
+    """Run a command's entry point in an empty folder: status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(main: Callable[[], object], *words: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def quick(micro: str, *more: str) -> list[str]:
+    return ["--model", micro, "--out", "run", "--batch-size", "16", "--workers", "0", *more]
+
+
+def test_greedy_options_take_several_words() -> None:
+    assert spread(["--shards", "a", "b", "--lr", "1", "--eval-shards", "c", "d"]) == [
+        "--shards", "a", "--shards", "b", "--lr", "1", "--eval-shards", "c", "--eval-shards", "d",
+    ]  # fmt: skip
+    assert spread(["--shards=a", "--json"]) == ["--shards=a", "--json"]
+
+
+def test_shards_expanded_by_the_shell(call: Callable[..., Result], shards: Path, micro: str) -> None:
+    tars = sorted(shards.glob("*.tar"))
+    assert len(tars) >= 3
+    status, out, err = call(
+        train_main, "--shards", *tars, "--recipe", "ahnpl", *quick(micro, "--epochs", "1"), "--json",
+        "--eval-shards", *tars[:2],
+    )  # fmt: skip
+    assert status == Exit.DONE, err
+    body = json.loads(out)
+    assert body["figures"]["steps"] == 4
+    assert Path(body["outputs"]["checkpoint"]).is_dir()
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("pattern", ["{}/*.tar", "{}/0000{{0..3}}.tar", "file://{}/*.tar"])
+def test_quoted_patterns_and_dry_run(call: Callable[..., Result], shards: Path, micro: str, pattern: str) -> None:
+    status, out, err = call(train_main, "--shards", pattern.format(shards), *quick(micro), "--dry-run", "--json")
+    assert status == Exit.DONE, err
+    figures = json.loads(out)["figures"]
+    assert (figures["shards"], figures["samples"], figures["steps"]) == (4, 64, 40)
+    assert {"weights", "activations"} <= figures["memory at most"].keys()
+    assert not Path("run").exists()
+
+
+def test_train_then_evaluate(call: Callable[..., Result], shards: Path, micro: str) -> None:
+    assert call(train_main, "--shards", f"{shards}/*.tar", *quick(micro, "--steps", "2"))[0] == Exit.DONE
+    status, out, _ = call(eval_main, "--checkpoint", "run", "--shards", *sorted(shards.glob("*.tar")))
+    assert status == Exit.DONE
+    for word in ("replace_attribute", "micro", "macro", "R@10", "ties are wrong"):
+        assert word in out
+    status, out, _ = call(eval_main, "--checkpoint", "run", "--shards", f"{shards}/*.tar", "--json", "--limit", "20")
+    assert json.loads(out)["figures"]["micro"]["total"] == 60
+
+
+def test_the_untrained_model_and_a_benchmark(call: Callable[..., Result], tmp_path: Path, shards: Path) -> None:
+    from tests.trainer.conftest import make_sample
+
+    (tmp_path / "0.jpg").write_bytes(make_sample(0).image)
+    row = {"filename": "0.jpg", "caption": "a red circle", "negative_caption": "a red square"}
+    (tmp_path / "swap_obj.json").write_text(json.dumps({"0": row}))
+    command = ("--checkpoint", "init:tiny:3", "--benchmark", "sugarcrepe:swap_obj.json", "--images", ".", "--json")
+    first, second = call(eval_main, *command), call(eval_main, *command)
+    assert first[0] == Exit.DONE
+    assert first[1] == second[1]
+    assert list(json.loads(first[1])["figures"]["kinds"]) == ["swap_obj"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "named"),
+    [
+        (["--shards", "none/*.tar"], Exit.USAGE, "none/*.tar"),
+        (["--recipe", "ahnlp"], Exit.USAGE, "ahnpl"),
+        (["--model", "ViT-B-33"], Exit.USAGE, "ViT-B-32"),
+        (["--precision", "fp7"], Exit.USAGE, "bf16"),
+        (["--epochs", "many"], Exit.USAGE, "--epochs"),
+        (["--batch-size", "1000"], Exit.USAGE, "64 samples"),
+        (["--negatives", "0"], Exit.USAGE, "negatives"),
+        (["--pretrained", "nothing.pt"], Exit.USAGE, "nothing.pt"),
+        (["--nosuch", "1"], Exit.USAGE, "nosuch"),
+    ],
+)
+def test_mistakes_get_one_message(
+    call: Callable[..., Result], shards: Path, words: list[str], status: Exit, named: str
+) -> None:
+    given = words if "--shards" in words else ["--shards", f"{shards}/*.tar", *words]
+    found, out, err = call(train_main, *given, "--dry-run")
+    assert found == status
+    assert named in err.replace("\n", " ")
+    assert out == "" and "Traceback" not in err
+
+
+def test_damaged_shards_have_their_status(call: Callable[..., Result], few_shards: Callable[..., Path]) -> None:
+    folder = few_shards()
+    tar = folder / "00001.tar"
+    tar.write_bytes(tar.read_bytes()[:-512])
+    for main in (train_main, eval_main):
+        words = ["--checkpoint", "init:tiny"] if main is eval_main else []
+        status, _, err = call(main, "--shards", f"{folder}/*.tar", *words)
+        assert status == Exit.DAMAGED
+        assert "00001.tar" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--checkpoint", "nowhere"], "nowhere"),
+        (["--checkpoint", "init:tinny"], "tiny"),
+        (["--checkpoint", "init:tiny:x"], "seed"),
+        (["--checkpoint", "init:tiny", "--benchmark", "sugarcreep:x"], "sugarcrepe"),
+        (["--checkpoint", "init:tiny", "--benchmark", "sugarcrepe:x.json"], "x.json"),
+    ],
+)
+def test_mistakes_in_evaluation(call: Callable[..., Result], shards: Path, words: list[str], named: str) -> None:
+    given = words if "--benchmark" in words else ["--shards", f"{shards}/*.tar", *words]
+    status, out, err = call(eval_main, *given)
+    assert status == Exit.USAGE
+    assert named in err and out == ""
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_help_is_quick(command: str) -> None:
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        code = f"import sys; sys.argv = ['x', '--help']; from ahnpl.cli import {command}_main as main; main()"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        times.append(time.perf_counter() - begun)
+        assert "--shards" in done.stdout
+    assert min(times) < 0.5
+
+
+def test_starts_without_the_pipeline() -> None:
+    code = """
+import sys
+for name in ("spacy", "faiss", "nltk", "lemminflect", "webdataset"):
+    sys.modules[name] = None
+import ahnpl.cli, ahnpl.loop, ahnpl.evaluate.run, ahnpl.memory
+loaded = {name for name in sys.modules if name.startswith("negmine.")}
+print(*sorted(loaded))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name for name in done.stdout.split() if name.split(".")[1] in {"text", "retrieval", "engine", "store"}}
