@@ -108,10 +108,34 @@ def _with_verbs_mended(tokens: list[Token]) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
+def _with_units_mended(
+    tokens: tuple[Token, ...], units: Mapping[int, tuple[int, int]], vocabulary: Vocabulary
+) -> tuple[Token, ...]:
+    """Units that name a thing get their last word as the noun: parsers take "hydrant" for an adverb of "fire"."""
+    mended = list(tokens)
+    for first, last in set(units.values()):
+        name = " ".join([*(t.text.lower() for t in tokens[first:last]), tokens[last].lemma])
+        top = next(
+            (i for i in range(first, last + 1) if not first <= tokens[i].head <= last or tokens[i].head == i), last
+        )
+        if top == last or not vocabulary.names_concept(name):
+            continue
+        above = last if tokens[top].head == top else tokens[top].head
+        tag = tokens[last].tag if tokens[last].pos == "NOUN" else "NN"
+        for i, token in enumerate(mended):
+            if first <= i < last:
+                mended[i] = token._replace(dep="compound", head=last, tag="NN", pos="NOUN")
+            elif first <= token.head < last and i != last:
+                mended[i] = token._replace(head=last)
+        mended[last] = mended[last]._replace(dep=tokens[top].dep, head=above, tag=tag, pos="NOUN")
+    return tuple(mended)
+
+
 def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Caption:
     if not any(token.pos == "NOUN" for token in tokens):
         return Caption(text, tokens, (), (), frozenset())
     units = _listed_units(tokens, vocabulary)
+    tokens = _with_units_mended(tokens, units, vocabulary)
     phrases = _phrases(tokens, units, vocabulary)
     bare = Caption(text, tokens, phrases, (), _conjuncts(tokens), frozenset(units))
     return replace(bare, relations=_relations(bare, vocabulary))

@@ -89,7 +89,8 @@ def coordination(case: Case) -> bool:
     if swap is None:
         return False
     if swap.level is Level.ATTRIBUTE:
-        return _only_joined(caption, *sorted(case.proposal.focus))
+        first, second = sorted(case.proposal.focus)
+        return all(token.pos not in ("NOUN", "PROPN") for token in caption.tokens[first:second])
     one, other = caption.phrases[swap.one], caption.phrases[swap.other]
     if caption.are_conjuncts(one.head, other.head) or _only_joined(caption, one.head, other.head):
         return swap.level is Level.PHRASE or not _told_apart(case, one, other)

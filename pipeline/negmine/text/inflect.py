@@ -14,11 +14,11 @@ _BE: Final = {"is": ("is", "are"), "are": ("is", "are"), "was": ("was", "were"),
 
 _AN_BEFORE_CONSONANT: Final = re.compile(r"(hour|honest|honou?r|heir)")
 _A_BEFORE_VOWEL: Final = re.compile(
-    r"(eu|ewe|once\b|one\b|ones\b|one[^a-z]|oneself|ouija|u[bk][ie]|u[bk]\b|ufo|ur[aeiou]|us[aeiou]"
+    r"(eu|ewe|once\b|one\b|ones\b|one[^a-z]|oneself|ouija|ubi|uk|ufo|ur[aeiou]|us[aeiou]"
     r"|ut[aeiou](?!rl)|uni(?!n|m|d(?!ir))|u[^a-z]|u$)"
 )
 _SPELT_WITH_VOWEL: Final = re.compile(r"[aefhilmnorsx]")
-_ACRONYM: Final = re.compile(r"[A-Z]{2,}s?$|[A-Z]$|[A-Z]+\d+$|[A-Za-z]-")
+_ACRONYM: Final = re.compile(r"[A-Z]{2,}s?$|[A-Z]$|[A-Z]+\d+$|[A-Z]{2,}-|[A-Za-z]-")
 _SPELT_WHEN_LOWER: Final = re.compile(r"(suv|lcd|led|mri|nba|nfl|mlb|nhl|hd|hdtv|mp3|rv|sms|xbox|x)(s|es)?$")
 _AN_NUMBER: Final = re.compile(r"8\d*|1[18]|1[18],\d{3}|8[\d,.]*|11\d{3}|18\d{3}")
 

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Final, NamedTuple
 
 NOUN, VERB, ADJECTIVE = "n", "v", "a"
+TANGIBLE: Final = frozenset({"animal", "artifact", "body", "food", "object", "person", "plant"})
 TABLE: Final = "wordnet.tsv.gz"
 
 
@@ -63,9 +64,12 @@ class Lexicon:
         return found
 
     def broad_class(self, noun: str) -> str:
-        """WordNet's lexicographer file of a noun's commonest sense, of its last word for an unknown compound; or ''."""
+        """WordNet's lexicographer file of a noun's commonest sense that can be touched, else of its commonest; or ''.
+
+        An unknown compound is what its last word is.
+        """
         classes = self.entry(noun).classes or self.entry(noun.rsplit(" ", 1)[-1]).classes
-        return classes[0] if classes else ""
+        return next((name for name in classes if name in TANGIBLE), classes[0] if classes else "")
 
     def implied(self, noun: str) -> frozenset[str]:
         """The noun, its synonyms and hypernyms: the nouns that are true of a picture that shows it."""

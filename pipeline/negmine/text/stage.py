@@ -112,7 +112,7 @@ def negatives_of(
     counts: Counter[str] = Counter(pairs=len(rows))
     for key, image_id, text in rows:
         others = tuple(known[other] for other in sorted(siblings[image_id]) if other != text)
-        found = list(_candidates(key, captions[text], others, words, settings, counts))
+        found = list(candidates(key, captions[text], others, words, settings, counts))
         chosen = select(found, settings.per_caption, _generator(settings.seed, key, "select"))
         counts.update(_outcome(captions[text], found, chosen))
         negatives += [
@@ -121,7 +121,7 @@ def negatives_of(
     return negatives, dict(sorted(counts.items()))
 
 
-def _candidates(
+def candidates(
     key: str,
     caption: Caption,
     siblings: tuple[Evidence, ...],
@@ -129,6 +129,10 @@ def _candidates(
     settings: ParseSettings,
     counts: Counter[str],
 ) -> Iterator[Candidate]:
+    """Everything the rules propose for a caption that passes the guards; the other captions of its image are evidence.
+
+    Adds to `counts` what was proposed, rejected and accepted.
+    """
     if not caption.parsed:
         return
     seen: set[str] = set()
