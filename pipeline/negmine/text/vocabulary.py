@@ -10,6 +10,9 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
+COUNTED: Final = ("count", "mass", "plural")
+"""Ways a noun is counted: one section of ``nouns.toml`` each."""
+
 NONE: Final[frozenset[str]] = frozenset()
 Signs = Mapping[str, frozenset[str]]
 """Word to the words which, said of the same picture, are a sign that it may be true."""
@@ -117,7 +120,7 @@ def packaged_vocabulary() -> Vocabulary:
     nouns, attributes, relations, words = (_read(name) for name in ("nouns", "attributes", "relations", "words"))
     values, attribute_signs = _attributes(attributes)
     return Vocabulary(
-        nouns={counted: _places(nouns[counted], nouns) for counted in ("count", "mass", "plural")},
+        nouns={counted: _places(nouns[counted], nouns) for counted in COUNTED},
         noun_signs=_noun_signs(nouns),
         dimensions={name: _dimension(table) for name, table in attributes.items()},
         attributes=values,
@@ -127,7 +130,7 @@ def packaged_vocabulary() -> Vocabulary:
         near=_near(relations["near"]),
         symmetric=frozenset(relations["symmetric"]),
         symmetric_verbs=frozenset(relations["symmetric_verbs"]),
-        units=frozenset(tuple(unit.split()) for unit in words["units"]),
+        units=frozenset(tuple(unit.split(" ")) for unit in [*words["units"], *_all_forms(nouns)] if " " in unit),
         measures=frozenset(words["measures"]),
         vague=frozenset(words["vague"]),
         scenes=frozenset(words["scenes"]),
@@ -144,6 +147,12 @@ def _read(name: str) -> dict[str, Any]:
 
 def _forms(concept: str) -> list[str]:
     return concept.lstrip("-").split("|")
+
+
+def _all_forms(nouns: Mapping[str, Any]) -> list[str]:
+    """Every form of every noun of every group."""
+    groups = [group for counted in COUNTED for group in nouns[counted].values()]
+    return [form for group in groups for concept in group for form in _forms(concept)]
 
 
 def _used(concepts: Iterable[str]) -> list[str]:
@@ -169,7 +178,7 @@ def _places(groups: Mapping[str, list[str]], nouns: Mapping[str, Any]) -> dict[s
 def _overlaps(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     """Noun to the nouns it overlaps with, by the pairs of the data file, widened to all forms of their concepts."""
     concepts: dict[str, set[str]] = defaultdict(set)
-    for counted in ("count", "mass", "plural"):
+    for counted in COUNTED:
         for group in nouns[counted].values():
             for concept in group:
                 forms = _forms(concept)
@@ -186,7 +195,7 @@ def _overlaps(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
 def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     signs: dict[str, set[str]] = defaultdict(set)
     overlapping = _overlaps(nouns)
-    for counted in ("count", "mass", "plural"):
+    for counted in COUNTED:
         for group in nouns[counted].values():
             for concept in group:
                 forms = _forms(concept)

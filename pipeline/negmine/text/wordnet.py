@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -53,8 +53,9 @@ def lexicon_from_wordnet(directory: str | Path) -> Lexicon:
 def wordnet_rows(directory: str | Path) -> list[str]:
     """Rows of the lexicon's table, sorted; see `lexicon_from_wordnet`."""
     with tempfile.TemporaryDirectory() as scratch, _trusted(scratch):
-        reader = _open(Path(directory), Path(scratch))
-        rows = [row for pos in (ADJECTIVE, NOUN, VERB) for row in _rows_of(reader, pos)]
+        home = _copy(Path(directory), Path(scratch))
+        reader, uses = _open(home), _uses(home)
+        rows = [row for pos in (ADJECTIVE, NOUN, VERB) for row in _rows_of(reader, pos, uses)]
     return sorted(rows)
 
 
@@ -70,14 +71,19 @@ def _trusted(folder: str) -> Iterator[None]:
         nltk.data.path.remove(folder)
 
 
-def _open(directory: Path, scratch: Path) -> Any:
-    """NLTK's reader on a copy of the database, with the list of lexicographer files added."""
+def _open(home: Path) -> Any:
+    """NLTK's reader on a database."""
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
     class Reader(WordNetCorpusReader):  # type: ignore[misc]
         def map_wn(self, *_: object) -> dict[Any, Any]:
             return {}  # needs the multilingual data, which is of no use here
 
+    return Reader(str(home), _NoOtherLanguage())
+
+
+def _copy(directory: Path, scratch: Path) -> Path:
+    """A copy of the database, with the list of lexicographer files added where it is missing."""
     source = _find(directory, scratch)
     home = scratch / "wordnet"
     home.mkdir()
@@ -87,7 +93,14 @@ def _open(directory: Path, scratch: Path) -> Any:
     if not (home / "lexnames").exists():
         lines = (f"{number:02d}\t{name}\t0\n" for number, name in enumerate(_LEXNAMES))
         (home / "lexnames").write_text("".join(lines), encoding="ascii")
-    return Reader(str(home), _NoOtherLanguage())
+    return home
+
+
+def _uses(home: Path) -> dict[str, int]:
+    """Sense key to how often WordNet's tagged texts use the sense, where they do (senseidx(5WN))."""
+    with (home / "index.sense").open(encoding="utf-8") as lines:
+        fields = (line.split() for line in lines)
+        return {key: int(uses) for key, _, _, uses in fields if uses != "0"}
 
 
 class _NoOtherLanguage:
@@ -122,19 +135,19 @@ def _unpack(archive: Path, target: Path) -> Path:
     return target
 
 
-def _rows_of(reader: Any, pos: str) -> Iterator[str]:
+def _rows_of(reader: Any, pos: str, uses: Mapping[str, int]) -> Iterator[str]:
     for word in sorted(reader.all_lemma_names(pos=pos)):
         if not word.replace("_", "").replace("-", "").isalpha() or word.count("_") > 2:
             continue
-        senses = _senses(reader, word, pos)
+        senses = _senses(reader, word, pos, uses)
         if senses:
             yield _row(word, senses, pos)
 
 
-def _senses(reader: Any, word: str, pos: str) -> list[Any]:
+def _senses(reader: Any, word: str, pos: str, uses: Mapping[str, int]) -> list[Any]:
     """The senses worth keeping: the first if it is of a visible class or used, and the other used ones up to three."""
     senses = reader.synsets(word, pos=pos)[:SENSES]
-    used = [s for s in senses if any(name.count() for name in s.lemmas() if name.name().lower() == word)]
+    used = [s for s in senses if any(name.key() in uses for name in s.lemmas() if name.name().lower() == word)]
     if pos == NOUN and not used and senses and senses[0].lexname() in TANGIBLE and "_" not in word:
         used = senses[:1]
     return [s for s in used if s.lexname() not in INVISIBLE]

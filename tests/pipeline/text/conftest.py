@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
-
 from negmine.text.analyse import load_model, parse
 from negmine.text.caption import Caption
 from negmine.text.guards import evidence
@@ -31,7 +30,7 @@ def words() -> Words:
 
 @pytest.fixture(scope="session")
 def parsed(nlp: Any, words: Words) -> Callable[[str], Caption]:
-    @lru_cache(maxsize=None)
+    @cache
     def one(text: str) -> Caption:
         return parse(nlp, [text], words.vocabulary)[text]
 

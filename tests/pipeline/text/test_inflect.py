@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from negmine.text.inflect import agreeing, article, in_case_of, lemma, numbered
 
 

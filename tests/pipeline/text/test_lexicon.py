@@ -7,7 +7,6 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-
 from negmine.errors import UsageError
 from negmine.text.lexicon import ADJECTIVE, UNKNOWN, Lexicon, packaged_lexicon
 from negmine.text.proposal import Words

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from negmine.errors import UsageError
 from negmine.records import KINDS, Edit, Negative, apply_edits
 from negmine.text.analyse import is_parsable, load_model, parse
@@ -109,11 +108,31 @@ def test_one_word_is_edited_at_most_twice_and_kinds_differ(example: tuple[list[N
 
 
 def test_golden(example: tuple[list[Negative], dict[str, int]]) -> None:
-    found = {(n.key, n.kind): n.negative for n in example[0]}
-    assert found == GOLDEN
+    assert [(n.key, n.slot, n.kind, n.negative) for n in example[0]] == GOLDEN
 
 
-GOLDEN: dict[tuple[str, str], str] = {}
+GOLDEN = [
+    ("1", 0, "swap_object", "A horse riding a brown man next to a wooden fence."),
+    ("1", 1, "replace_count", "Two men riding a brown horse next to a wooden fence."),
+    ("1", 2, "replace_relation", "A man riding a brown horse far from a wooden fence."),
+    ("1", 3, "replace_attribute", "A man riding a gray horse next to a wooden fence."),
+    ("2", 0, "swap_object", "A horse on a person near a fence"),
+    ("2", 1, "replace_relation", "A person next to a horse near a fence"),
+    ("2", 2, "replace_object", "A person on a horse near a pillar"),
+    ("2", 3, "replace_relation", "A person on a horse far from a fence"),
+    ("3", 0, "replace_object", "Two monkeys are sitting on a red couch."),
+    ("3", 1, "swap_object", "Two couches are sitting on a red dog."),
+    ("3", 2, "replace_relation", "Two dogs are sitting under a red couch."),
+    ("3", 3, "replace_attribute", "Two dogs are sitting on a white couch."),
+    ("4", 0, "swap_object", "a sofa on a couple of dogs"),
+    ("4", 1, "replace_relation", "a couple of dogs under a sofa"),
+    ("4", 2, "replace_object", "a couple of parrots on a sofa"),
+    ("4", 3, "replace_relation", "a couple of dogs beneath a sofa"),
+    ("5", 0, "replace_relation", "An orange cat on top of a table"),
+    ("5", 1, "replace_attribute", "A white cat under a table"),
+    ("5", 2, "replace_count", "Two orange cats under a table"),
+    ("5", 3, "replace_object", "An orange parrot under a table"),
+]
 
 
 def test_the_seed_changes_the_choice_and_nothing_else_does(nlp: Any, words: Words) -> None:

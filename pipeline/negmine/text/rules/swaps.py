@@ -32,11 +32,8 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
             continue
         facts = _claims(caption, one, other)
         oddity = int(_kind_of(left, words) != _kind_of(right, words))
-        if (
-            _modifiers(caption, left) != _modifiers(caption, right)
-            and left.whole == left.head
-            and right.whole == right.head
-        ):
+        differ = _modifiers(caption, left) != _modifiers(caption, right)
+        if differ and all(_can_change_number(caption, phrase, words) for phrase in (left, right)):
             yield Proposal(
                 (_noun(caption, left, right), _noun(caption, right, left)),
                 swap=Swap(one, other, Level.NOUN), facts=facts, oddity=oddity,
