@@ -31,6 +31,8 @@ from ahnpl.stream import Batch
 MODEL_FOLDER = Path(__file__).parent / "models"
 _LOCAL = "local-dir:"
 _TRIMMED_POOLS = ("argmax", "eos", "first")
+_MOST_GROUPS, _LEAST_GROUP = 4, 32
+"""Texts are encoded in up to four groups of like length, of no fewer than this many."""
 _LOADING_ERRORS = (
     RuntimeError, ValueError, KeyError, TypeError, AssertionError, SafetensorError, EOFError, UnpicklingError,
 )  # fmt: skip
@@ -88,9 +90,12 @@ class ClipModel(nn.Module):
         return features
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Unit features ``[N, D]`` of ``[N, L]`` tokens; each distinct text is encoded once, and trimmed."""
+        """Unit features ``[N, D]`` of ``[N, L]`` tokens; each distinct text is encoded once, with its like in length."""
         distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
-        return encode_trimmed(self.network, distinct)[place]
+        by_length = text_lengths(distinct).argsort(stable=True)
+        groups = by_length.tensor_split(max(1, min(_MOST_GROUPS, len(distinct) // _LEAST_GROUP)))
+        features = torch.cat([encode_trimmed(self.network, distinct[group]) for group in groups])
+        return features[by_length.argsort()[place]]
 
     def forward(self, batch: Batch) -> Features:
         """Features of a batch; its text negatives are encoded together with the captions."""
@@ -117,7 +122,7 @@ def encode_trimmed(network: nn.Module, tokens: Tensor) -> Tensor:
     if not (isinstance(network, CLIP) and network.text_pool_type in _TRIMMED_POOLS and network.attn_mask is not None):
         whole: Tensor = network.encode_text(tokens, normalize=True)  # type: ignore[operator]
         return whole
-    length = int(tokens.ne(0).any(dim=0).nonzero().max()) + 1
+    length = int(text_lengths(tokens).max())
     short = {
         "positional_embedding": network.positional_embedding[:length],
         "attn_mask": network.attn_mask[:length, :length],
@@ -125,6 +130,12 @@ def encode_trimmed(network: nn.Module, tokens: Tensor) -> Tensor:
     encoded = functional_call(network, short, (None, tokens[:, :length]))
     features: Tensor = encoded["text_features"] if isinstance(encoded, dict) else encoded[1]
     return features
+
+
+def text_lengths(tokens: Tensor) -> Tensor:
+    """``[N]`` positions up to the last one that is not 0, which open_clip's tokenizer pads with."""
+    positions = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+    return (tokens.ne(0) * positions).amax(dim=1)
 
 
 def load_model(spec: ModelSpec) -> ClipModel:
