@@ -47,9 +47,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Case:
-    """A proposal before its judges."""
+    """A proposal before its judges; `text` is the caption's, normalised."""
 
     caption: Caption
+    text: str
     proposal: Proposal
     siblings: tuple[Evidence, ...]
     words: Words
@@ -238,14 +239,13 @@ def in_sibling(case: Case) -> bool:
 # --- of texts --------------------------------------------------------------------------------------------------------
 
 
-def unchanged(negative: str, case: Case) -> bool:
+def unchanged(text: str, case: Case) -> bool:
     """The negative is the caption again (C1)."""
-    return normalised(negative) == normalised(case.caption.text)
+    return text == case.text
 
 
-def sibling_equal(negative: str, case: Case) -> bool:
+def sibling_equal(text: str, case: Case) -> bool:
     """The negative is another caption of the image (C1)."""
-    text = normalised(negative)
     return any(text == sibling.text for sibling in case.siblings)
 
 
@@ -267,5 +267,6 @@ def refusal(case: Case) -> str | None:
 
 
 def text_refusal(negative: str, case: Case) -> str | None:
-    """Name of the guard that refuses a text, if one does."""
-    return next((name for name, refuses in TEXT_GUARDS.items() if refuses(negative, case)), None)
+    """Name of the guard that refuses a negative for its text, if one does."""
+    text = normalised(negative)
+    return next((name for name, refuses in TEXT_GUARDS.items() if refuses(text, case)), None)

@@ -13,7 +13,7 @@ from negmine.errors import UsageError
 from negmine.records import Negative, apply_edits
 from negmine.text.analyse import load_model, parse
 from negmine.text.caption import Caption
-from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, refusal, text_refusal
+from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, normalised, refusal, text_refusal
 from negmine.text.lexicon import packaged_lexicon
 from negmine.text.proposal import Words, realise
 from negmine.text.rules import RULES
@@ -135,11 +135,11 @@ def candidates(
     """
     if not caption.parsed:
         return
-    seen: set[str] = set()
+    seen, text = set[str](), normalised(caption.text)
     for rule in settings.rules:
         for proposal in RULES[rule](caption, words, _generator(settings.seed, key, rule)):
             counts[f"proposed:{rule}"] += 1
-            candidate = _judged(rule, Case(caption, proposal, siblings, words), seen)
+            candidate = _judged(rule, Case(caption, text, proposal, siblings, words), seen)
             if isinstance(candidate, str):
                 counts[f"rejected:{rule}:{candidate}"] += 1
             else:
