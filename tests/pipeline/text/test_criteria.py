@@ -80,6 +80,8 @@ BAD = [
     ("C15", "a group of people on a bus", "a bus of people on a group"),
     ("C15", "a hot dog on a plate", "a cold dog on a plate"),
     ("C15", "a black and white photo of a dog", "a black and red photo of a dog"),
+    ("C17", "A man standing on top of a table", "A man standing on top of two tables"),
+    ("C14", "A slice of pizza on a plate", "A slice of soup on a plate"),
     ("C17", "a one way sign on a pole", "a two way sign on a pole"),
     ("C17", "a couple of men on a bench", "two men on a bench"),
     ("C17", "A man and his dog", "Two men and his dog"),
@@ -109,6 +111,11 @@ def test_bad_negative_is_never_proposed(produced: Produced, criterion: str, capt
         ("two dogs are on a bed", "three dogs are on a bed", "three animals in a room"),
         ("a black cat and a white dog", "a white cat and a black dog", "a white cat with a friend"),
         ("A dog chases a cat.", "A cat chases a dog.", "a cat chases a dog"),
+        (
+            "a man in a hat and a woman in a scarf",
+            "a man in a scarf and a woman in a hat",
+            "A man in a scarf, and a woman in a hat.",
+        ),
     ],
 )
 def test_what_a_sibling_says_is_not_put_in(produced: Produced, caption: str, negative: str, sibling: str) -> None:

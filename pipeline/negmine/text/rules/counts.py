@@ -16,6 +16,9 @@ NEAREST = 2
 
 COUNTABLE = frozenset({"person", "animal", "artifact", "food", "plant"})
 COMPANY = frozenset({"with", "of", "near", "to", "beside", "behind", "by"})
+PARTS = frozenset({"top", "side", "middle", "back", "edge", "end", "bottom", "corner", "center", "out", "inside"})
+"""Words before "of" that make a place of it ("on top of a table")."""
+
 SINGLE_OBJECT = frozenset(
     {"wear", "ride", "swing", "play", "drive", "throw", "hit", "catch", "do", "make", "take", "fly", "use", "perform"}
 )
@@ -62,7 +65,8 @@ def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
     if words.lexicon.broad_class(phrase.name) not in COUNTABLE:
         return False
     if token.dep == "pobj":
-        return preposition_before(caption, caption.phrase_of[phrase.head]) in COMPANY
+        previous = caption.tokens[max(0, caption.tokens[phrase.head].head - 1)].text.lower()
+        return preposition_before(caption, caption.phrase_of[phrase.head]) in COMPANY and previous not in PARTS
     if token.dep == "dobj":
         return caption.tokens[token.head].lemma not in SINGLE_OBJECT
     if token.dep == "attr":
