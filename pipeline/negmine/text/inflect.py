@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
-
-from lemminflect import getInflection, getLemma
+from typing import Any, Final
 
 _PLURALS: Final = {"fish": "fish", "deer": "deer", "moose": "moose", "person": "people", "bison": "bison"}
 _BE: Final = {"is": ("is", "are"), "are": ("is", "are"), "was": ("was", "were"), "were": ("was", "were"),
@@ -23,13 +21,21 @@ _SPELT_WHEN_LOWER: Final = re.compile(r"(suv|lcd|led|mri|nba|nfl|mlb|nhl|hd|hdtv
 _AN_NUMBER: Final = re.compile(r"8\d*|1[18]|1[18],\d{3}|8[\d,.]*|11\d{3}|18\d{3}")
 
 
+@lru_cache(maxsize=1)
+def _lemminflect() -> Any:
+    """The inflection package, imported when it is first needed: it brings spaCy with it."""
+    import lemminflect
+
+    return lemminflect
+
+
 @lru_cache(maxsize=65536)
 def lemma(word: str, pos: str) -> str:
     """Lower-case lemma of a word of a universal part of speech; words without inflection are their own."""
     lower = word.lower()
     if pos not in ("NOUN", "VERB", "AUX", "ADJ", "ADV"):
         return lower
-    found = getLemma(lower, pos)
+    found = _lemminflect().getLemma(lower, pos)
     return str(found[0]) if found else lower
 
 
@@ -37,7 +43,7 @@ def lemma(word: str, pos: str) -> str:
 def plural(noun: str) -> str:
     """Plural of a singular noun; of a compound its last word is inflected."""
     *first, last = noun.split(" ")
-    forms = getInflection(last, "NNS")
+    forms = _lemminflect().getInflection(last, "NNS")
     return " ".join([*first, _PLURALS.get(last) or (forms[0] if forms else last + "s")])
 
 
@@ -55,7 +61,7 @@ def agreeing(verb: str, is_plural: bool) -> str:
     if lower in _BE:
         return _BE[lower][is_plural]
     base = lemma(lower, "VERB")
-    forms = getInflection(base, "VBP" if is_plural else "VBZ")
+    forms = _lemminflect().getInflection(base, "VBP" if is_plural else "VBZ")
     return str(forms[0]) if forms else lower
 
 
