@@ -126,6 +126,8 @@ class ImageRoot:
             return stream.read(size)
         except OSError as error:
             raise BadImageError("missing_image", f"{image}: {error.strerror or error}") from None
+        except ValueError as error:  # a zero byte in the name
+            raise BadImageError("missing_image", f"{image!r}: {error}") from None
 
     def _archive(self, name: str) -> IO[bytes]:
         stream = self._archives.pop(name, None) or self._files.open(self._below(name), "rb")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from negmine import gather, sources
 from negmine.engine import Engine, PartFunction, run_phase
@@ -34,6 +33,7 @@ from negmine.store import (
     load_manifest,
     merge_rejected,
     part_name,
+    read_part,
     write_table,
 )
 
@@ -117,13 +117,15 @@ def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> No
     bad, rows = sum(reasons.values()), counts["rows"]
     if rows == 0:
         raise InputError("the input has no rows", fix="check the file, or name its --format")
-    if bad > max_bad * rows:
+    if bad > max_bad * rows or bad == rows:
         named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
+        limit = "and none is left" if bad == rows else f"more than --max-bad {max_bad:g} allows"
         raise InputError(
-            f"{bad:,} of {rows:,} rows were rejected, more than --max-bad {max_bad:g} allows",
+            f"{bad:,} of {rows:,} rows were rejected, {limit}",
             where=str(rejected),
             why=named,
-            fix="mend the input (that table lists every row) or raise --max-bad",
+            fix="mend the input (that table lists every row) and add --overwrite"
+            + ("" if bad == rows else ", or raise --max-bad"),
         )
 
 
@@ -143,7 +145,7 @@ def load_pairs(work: Path) -> Manifest:
 def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None]:
     """The first pairs of a work folder as a JSONL file, and the root of their pictures."""
     manifest = load_pairs(work)
-    table = pq.read_table(work / STAGE / part_name(0), columns=["key", "image_id", "image", "caption"]).slice(0, pairs)
+    table = read_part(work / STAGE, 0, ["key", "image_id", "image", "caption"]).slice(0, pairs)
     path = folder / "sample.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
     return path, manifest.spec.context["images"]
@@ -176,7 +178,7 @@ def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
 def _inspect_part(
     gathered: Path, look: Callable[[dict[str, Any]], ImageFacts] | None, index: int, folder: Path
 ) -> PartRecord:
-    rows = pq.read_table(gathered / part_name(index)).to_pylist()
+    rows = read_part(gathered, index).to_pylist()
     kept, rejected = (rows, []) if look is None else _inspect_rows(rows, look)
     table = pa.Table.from_pylist([{name: row.get(name) for name in PAIRS.names} for row in kept], schema=PAIRS)
     files = [write_table(folder, part_name(index), table)]

@@ -238,6 +238,22 @@ def write_table(folder: Path, name: str, table: Any) -> FileRecord:
     return write_file(folder, name, write)
 
 
+def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) -> Any:
+    """A part's Arrow table.
+
+    Raises:
+        DamagedError: its content is not what was written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / part_name(index)
+    try:
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedError("this part cannot be read", where=str(path), why=str(error).strip(), fix=_REDO) from None
+
+
 def merge_rejected(store: Store, gathered: Path | None = None) -> FileRecord:
     """Bring the rejected rows of all parts, and of an earlier phase, together in one ``rejected.parquet``.
 
@@ -299,7 +315,8 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY if shared and path.exists() else os.O_RDWR | os.O_CREAT, 0o644)
+        read_only = shared and path.exists() and not os.access(path, os.W_OK)
+        handle = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise explain_os_error(error, str(folder)) from error
     try:
@@ -313,12 +330,20 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
                 why=f"held by {holder}",
                 fix="wait for it to end, stop it, or use another folder",
             ) from error
-        if not shared:
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"host {socket.gethostname()}, process {os.getpid()}".encode(), 0)
+        if not read_only:
+            _sign(handle, path)
         yield
     finally:
         os.close(handle)
+
+
+def _sign(handle: int, path: Path) -> None:
+    """Name the holder of a lock; of several readers the last one."""
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"host {socket.gethostname()}, process {os.getpid()}".encode(), 0)
+    except OSError as error:
+        raise explain_os_error(error, str(path)) from error
 
 
 # --- the store of one stage ------------------------------------------------------------------------------------------
@@ -350,7 +375,7 @@ class Store:
                 if len(whole) == len(before.parts) and not _broken(folder, before.extra, fast=True):
                     yield cls(folder, spec, whole, before)
                     return
-                yield cls._continued(folder, spec, whole)
+                yield cls._continued(folder, spec, {i: part for i, part in whole.items() if not _shared(before, part)})
                 return
             yield cls._continued(folder, spec, _resume(folder, spec))
 
@@ -403,13 +428,21 @@ def _resume(folder: Path, spec: Spec) -> dict[int, PartRecord]:
         parts = [PartRecord.from_json(json.loads(line)) for line in lines[1:]]
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError("the journal is damaged", where=str(path), why=repr(error), fix=_REDO) from None
-    _refuse_other(folder, before, spec, finished=False)
+    if parts:  # else nothing is there that could be mixed
+        _refuse_other(folder, before, spec, finished=False)
     return {part.index: part for part in parts if not _broken(folder, part.files, fast=False)}
+
+
+def _shared(manifest: Manifest, part: PartRecord) -> bool:
+    """Whether rows of a part lie in ``rejected.parquet`` only, which is written anew when a part is missing."""
+    return any(file.file == REJECTED_FILE and file.rows for file in manifest.extra) and any(
+        name.startswith("rejected:") for name in part.counts
+    )
 
 
 def _refuse_other(folder: Path, before: Spec, now: Spec, *, finished: bool) -> None:
     """Never mix two settings in one folder. Library versions only matter while parts are still to be made."""
-    names = ["stage", "settings", "inputs"] + ([] if finished else ["packages"])
+    names = ["stage", "settings"] + ([] if finished else ["packages"])
     changes = [
         line
         for name in names
@@ -417,6 +450,8 @@ def _refuse_other(folder: Path, before: Spec, now: Spec, *, finished: bool) -> N
             json.loads(canonical(getattr(before, name))), json.loads(canonical(getattr(now, name))), name
         )
     ]
+    other = (name for name in sorted({*before.inputs, *now.inputs}) if before.inputs.get(name) != now.inputs.get(name))
+    changes += [f"inputs.{name}: not what it was" for name in other]  # digests tell a person nothing
     if changes:
         raise DamagedError(
             "this folder was made with other settings or from other input",
@@ -448,10 +483,12 @@ def _remove_temporaries(folder: Path) -> None:
 
 
 def _remove_results(folder: Path) -> None:
-    """Delete what a run of a stage leaves; other files in the folder are not ours."""
+    """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours."""
     for path in folder.iterdir():
         if path.name in (MANIFEST, JOURNAL, STATS) or _RESULT.fullmatch(path.name):
             path.unlink()
+        elif path.name.startswith(".") and (path / LOCK).exists():
+            shutil.rmtree(path)
 
 
 # --- reading and verifying -------------------------------------------------------------------------------------------
@@ -471,7 +508,7 @@ def load_manifest(folder: Path) -> Manifest:
             where=str(folder),
             fix="run its command again" if unfinished else "run its command first",
         )
-    return Manifest.from_text(path.read_text(), str(path))
+    return Manifest.from_text(path.read_text(errors="replace"), str(path))  # the checksum tells
 
 
 @contextmanager

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from negmine.errors import DamagedError, UsageError
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, read_samples
 from negmine.store import JOURNAL, MANIFEST, FileRecord, load_manifest, verify_files, verify_store
+
+DEPTH: Final = 2
+"""Levels of folders below the given one: ``work/embeddings/ENCODER`` is the deepest."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,10 @@ def verify(path: Path, *, fast: bool = False) -> list[Verified]:
     Raises:
         UsageError: there is nothing of negmine's at `path`.
     """
-    if not path.exists():
-        raise UsageError("no such folder", where=str(path))
-    folders = [path, *sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))]
+    if not path.is_dir():
+        what = "this is a file; whole folders are verified" if path.exists() else "no such folder"
+        raise UsageError(what, where=str(path), fix="name a work folder, a stage's folder, or a folder of shards")
+    folders = list(_folders(path, DEPTH))
     found = [_verify_folder(folder, fast) for folder in folders if _ours(folder, inside=folder != path)]
     if not found:
         raise UsageError(
@@ -40,6 +46,13 @@ def verify(path: Path, *, fast: bool = False) -> list[Verified]:
             fix="name a folder that a negmine command wrote",
         )
     return found
+
+
+def _folders(path: Path, depth: int) -> Iterator[Path]:
+    yield path
+    for child in sorted(path.iterdir()) if depth else ():
+        if child.is_dir() and not child.name.startswith("."):
+            yield from _folders(child, depth - 1)
 
 
 def _ours(folder: Path, *, inside: bool) -> bool:
@@ -65,7 +78,7 @@ def _shards(folder: Path, fast: bool) -> tuple[tuple[FileRecord, ...], list[str]
     path = folder / INDEX_NAME
     if not path.exists():
         raise DamagedError(f"{INDEX_NAME} is missing", where=str(folder))
-    index = Index.from_json(path.read_text(), str(path))
+    index = Index.from_json(path.read_text(errors="replace"), str(path))
     listed = tuple(FileRecord(shard.file, shard.samples, shard.bytes, shard.sha256) for shard in index.shards)
     problems = verify_files(folder, listed, pattern="*.tar", fast=fast)
     if (folder / MANIFEST).exists():

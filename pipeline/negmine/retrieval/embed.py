@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import DamagedError, UsageError
 from negmine.images import BadImageError, ImageRoot
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import CHUNK, Encoder, Modality, Vectors
-from negmine.store import Manifest, PartRecord, Spec, Store, part_name, write_file
+from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_file
 
 STAGE = "embeddings"
 
@@ -33,7 +32,11 @@ def embed(
     """
     images = pairs.spec.context.get("images")
     if modality == "image" and images is None:
-        raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
+        raise UsageError(
+            "the pairs were read without pictures",
+            where=str(work),
+            fix="read them again: negmine retrieve PAIRS --images FOLDER --overwrite",
+        )
     folder = work / STAGE / f"{re.sub(r'[^0-9A-Za-z.]+', '_', encoder)}-{modality}"
     weights = make_encoder(encoder, modality).identity()
     settings = {"encoder": encoder, "modality": modality}
@@ -84,7 +87,7 @@ def _pictures(root: ImageRoot, rows: Sequence[Sequence[Any]]) -> list[Any]:
 def _embed_part(
     pairs: Path, encoder: Encoder, columns: list[str], fetch: Callable[..., list[Any]], index: int, folder: Path
 ) -> PartRecord:
-    table = pq.read_table(pairs / part_name(index), columns=columns)
+    table = read_part(pairs, index, columns)
     keys, *items = (table[name].to_pylist() for name in columns)
     rows = list(zip(*items, strict=True))
     distinct, place = _distinct(keys, rows, by_key=encoder.by_key)
@@ -121,4 +124,4 @@ def _encode(encoder: Encoder, items: list[tuple[str, Any]], fetch: Callable[...,
     for start in range(0, len(items), CHUNK):
         chunk = items[start : start + CHUNK]
         chunks.append(encoder.encode([key for key, _ in chunk], fetch([row for _, row in chunk])))
-    return np.concatenate(chunks)
+    return np.concatenate(chunks) if chunks else np.empty((0, 0), dtype=np.float32)

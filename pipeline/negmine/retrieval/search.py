@@ -60,7 +60,7 @@ def search(queries: Vectors, tiles: Iterable[tuple[Any, Vectors]], k: int) -> tu
     faiss.omp_set_num_threads(1)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     ids = np.full((len(queries), k), NO_ID, dtype=np.int64)
-    for names, tile in tiles:
+    for names, tile in tiles if len(queries) else ():
         if not len(tile):
             continue
         found, places = _search_tile(queries, np.ascontiguousarray(tile), min(k, len(tile)))

@@ -15,7 +15,6 @@ from typing import IO, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
@@ -26,7 +25,7 @@ from negmine.retrieval.encoders import DEFAULTS
 from negmine.retrieval.encoders.base import Modality
 from negmine.retrieval.filters import FILTERS, Candidates, FilterSettings, refuse
 from negmine.retrieval.search import NO_ID, faiss_build, search
-from negmine.store import Manifest, PartRecord, Spec, Store, part_name, reading, write_file, write_table
+from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, reading, write_file, write_table
 
 STAGE: Final = "neighbours"
 FACTS: Final = ".facts"
@@ -144,7 +143,7 @@ class FactsPhase:
 
 
 def _facts_of_part(plan: Plan, index: int, folder: Path) -> PartRecord:
-    table = pq.read_table(plan.pairs / part_name(index), columns=["image_id", "caption"])
+    table = read_part(plan.pairs, index, ["image_id", "caption"])
     images, captions = table["image_id"].to_pylist(), table["caption"].to_pylist()
     facts = np.empty(len(images), dtype=FACT)
     facts["image"] = [hash64(image) for image in images]
@@ -175,7 +174,7 @@ def positive_scores(direction: str, queries: Any, targets: Any, first: Any) -> A
         queries: unit rows [N, D]; `targets` likewise, row for row of the same pairs.
         first: [N], True where the rows of a picture begin.
     """
-    if direction == "i2i":
+    if direction == "i2i" or not len(queries):
         return np.ones(len(queries), dtype=np.float32)
     if direction != "t2t":
         return np.einsum("nd,nd->n", queries, targets)
@@ -253,7 +252,7 @@ def _lookup(plan: Plan, ids: Any, column: Any) -> Any:
     flat = ids.ravel()
     parts = np.searchsorted(plan.starts, flat, side="right") - 1
     values: Any = None
-    for part in np.unique(parts):
+    for part in np.unique(parts) if flat.size else [0]:
         here = parts == part
         taken = np.asarray(column(part))[flat[here] - plan.starts[part]]
         if values is None:
@@ -263,7 +262,7 @@ def _lookup(plan: Plan, ids: Any, column: Any) -> Any:
 
 
 def _keys(plan: Plan, part: int) -> Any:
-    keys = pq.read_table(plan.pairs / part_name(part), columns=["key"])["key"]
+    keys = read_part(plan.pairs, part, ["key"])["key"]
     return np.array(keys.to_pylist(), dtype=object)
 
 

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Final
 
-import pyarrow.parquet as pq
-
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
 from negmine.images import MAX_PIXELS
@@ -20,6 +18,7 @@ from negmine.records import REJECTED, to_table
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.shards.write import Pictures, ShardSource, Slice, Split, Tables
 from negmine.store import (
+    MANIFEST,
     REJECTED_FILE,
     REJECTED_STEM,
     Manifest,
@@ -28,6 +27,7 @@ from negmine.store import (
     Store,
     merge_rejected,
     part_name,
+    read_part,
     reading,
     write_file,
     write_table,
@@ -91,13 +91,14 @@ def write_shards(
         for name, folder in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
             plan = plan_shards(stages["pairs"], work / "pairs", split, settings.shard_size)
-            if plan:
+            if plan or (folder / MANIFEST).exists():  # an emptied split must not keep its old shards
                 tables = Tables(
                     work / "pairs", *(work / n if n in stages else None for n in ("negatives", "neighbours"))
                 )
                 phase = ShardPhase(tables, split, tuple(plan), settings, images)
                 made[name] = _write_split(phase, folder, stages, engine, overwrite)
-                check_share(made[name].counts, max_bad, folder / REJECTED_FILE)
+                if plan:
+                    check_share(made[name].counts, max_bad, folder / REJECTED_FILE)
     return made
 
 
@@ -121,7 +122,7 @@ def plan_shards(pairs: Manifest, folder: Path, split: Split, shard_size: int) ->
     """Cut the rows of a split into shards, reading only the image ids."""
     sizes = []
     for part in pairs.parts:
-        ids = pq.read_table(folder / part_name(part.index), columns=["image_id"])["image_id"].to_pylist()
+        ids = read_part(folder, part.index, ["image_id"])["image_id"].to_pylist()
         sizes.append(sum(map(split.holds, ids)))
     return list(cut_into_shards(sizes, shard_size))
 

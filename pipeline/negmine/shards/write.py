@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from negmine.gather import hash64
 from negmine.images import BadImageError, ImageRoot, inspect_image, open_image
 from negmine.records import Rejected, Sample, TextNegative
-from negmine.store import part_name
+from negmine.store import read_part
 
 JPEG_QUALITY: Final = 95
 _PICTURES: Final = 512  # encoded pictures kept at hand, because the captions of one image lie scattered in a shard
@@ -122,7 +121,7 @@ class ShardSource:
         neighbours: dict[str, list[str]] = {}
         siblings: dict[str, list[str]] = {}
         for part in rows.parts:
-            pairs = pq.read_table(self._tables.pairs / part_name(part)).to_pylist()
+            pairs = read_part(self._tables.pairs, part).to_pylist()
             for pair in pairs:
                 siblings.setdefault(pair["image_id"], []).append(pair["caption"])
             chosen += [pair for pair in pairs if self._split.holds(pair["image_id"])]
@@ -162,7 +161,7 @@ def _by_key(folder: Path | None, part: int) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {}
     if folder is not None:
         columns = ["key", "slot", "negative", "kind", "rule", "score"]
-        for row in pq.read_table(folder / part_name(part), columns=columns).to_pylist():
+        for row in read_part(folder, part, columns).to_pylist():
             rows.setdefault(row["key"], []).append(row)
     return rows
 
@@ -178,7 +177,7 @@ def _text_negatives(rows: list[dict[str, Any]], slots: int) -> tuple[TextNegativ
 def _selected(folder: Path | None, part: int) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
     if folder is not None:
-        table = pq.read_table(folder / part_name(part), columns=["key", "neighbour_key", "rank", "selected"])
+        table = read_part(folder, part, ["key", "neighbour_key", "rank", "selected"])
         for row in (
             table.filter(pc.field("selected")).sort_by([("key", "ascending"), ("rank", "ascending")]).to_pylist()
         ):
