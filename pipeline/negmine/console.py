@@ -100,9 +100,17 @@ def run(app: Callable[[], object]) -> NoReturn:
         messages.print("[bold red]error[/bold red] out of memory\n  do: use fewer --workers or a smaller --batch-size")
         sys.exit(Exit.RESOURCE)
     except KeyboardInterrupt:
-        messages.print("[bold red]stopped[/bold red]; what was finished is saved, the same command resumes")
-        sys.exit(Exit.INTERRUPTED)
+        _stopped()
+    except SystemExit as end:
+        if end.code == Exit.INTERRUPTED:  # typer has turned a KeyboardInterrupt into this, without a word
+            _stopped()
+        raise
     sys.exit(Exit.DONE)
+
+
+def _stopped() -> NoReturn:
+    messages.print("[bold red]stopped[/bold red]; what was finished is saved, the same command resumes")
+    sys.exit(Exit.INTERRUPTED)
 
 
 def _report(error: NegmineError) -> NoReturn:

@@ -45,6 +45,7 @@ class LocalEngine:
             inline = self.workers == 1 or len(parts) == 1
             run = _run_here(phase, folder, parts, stop) if inline else self._run_pool(phase, folder, parts, stop)
             yield from run
+            stop.check()  # asked during the last part: the stages that follow must not begin
 
     def _run_pool(self, phase: Phase, folder: Path, parts: Sequence[int], stop: _Stop) -> Iterator[PartRecord]:
         waiting, deaths = list(reversed(parts)), Counter[int]()
@@ -80,7 +81,8 @@ def _drain(
     try:
         while waiting or running:
             while waiting and len(running) < workers and not stop.requested:
-                running[pool.submit(_make, waiting[-1], folder)] = waiting[-1]
+                with _signals_held():  # a worker starts here, and inherits that
+                    running[pool.submit(_make, waiting[-1], folder)] = waiting[-1]
                 waiting.pop()
             if not running:
                 stop.check()
@@ -139,6 +141,16 @@ def _pool(phase: Phase, workers: int) -> Iterator[ProcessPoolExecutor]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back Ctrl-C, which a terminal sends to every process, also to one that cannot ignore it yet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Stop:
