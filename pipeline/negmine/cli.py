@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -126,7 +126,7 @@ def parse(
             "no negative because": _group(counts, "none:"),
         }
         next_step = f"negmine retrieve{_option('--work', work)}", f"negmine shard{_option('--work', work)}"
-        run.show("negmine parse", figures, manifest, "negatives", next_step, as_json)
+        run.show("negmine parse", figures, work / "negatives", next_step, as_json)
 
 
 @app.command()
@@ -175,7 +175,7 @@ def retrieve(
             f"pairs with fewer than {neighbours} selected": counts["fewer_than_asked"],
         }
         next_step = (f"negmine shard{_option('--work', work)}",)
-        run.show("negmine retrieve", figures, manifest, "neighbours", next_step, as_json)
+        run.show("negmine retrieve", figures, work / "neighbours", next_step, as_json)
 
 
 @app.command()
@@ -219,7 +219,7 @@ def shard(
                 "rejected": sum(_group(counts, "rejected:").values()),
             }
         next_steps = (f"ahnpl-train --shards {out}/*.tar --eval-shards {out}/heldout/*.tar", f"negmine verify {out}")
-        run.show("negmine shard", figures, made.get("train"), str(out), next_steps, as_json)
+        run.show("negmine shard", figures, out, next_steps, as_json)
 
 
 @app.command()
@@ -258,25 +258,31 @@ def verify(
 # --- what the commands share -----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
 class _Run:
-    """Where a command works, with what, and since when."""
+    """Where a command works, with what, on which pairs, and since when."""
 
-    def __init__(self, work: Path, engine: Engine, dry_run: bool) -> None:
-        self.work, self.engine, self.dry_run = work, engine, dry_run
-        self.started = time.monotonic()
+    work: Path
+    engine: Engine
+    dry_run: bool
+    pairs: Manifest
+    started: float
 
     def show(
-        self, command: str, figures: dict[str, Any], manifest: Manifest | None, folder: str,
-        next_steps: tuple[str, ...], as_json: bool,
-    ) -> None:  # fmt: skip
-        seconds = time.monotonic() - self.started
-        figures["seconds"] = round(seconds, 1)
+        self, command: str, figures: dict[str, Any], written_to: Path, next_steps: tuple[str, ...], as_json: bool
+    ) -> None:
+        counts = self.pairs.counts
+        read = {
+            "rows read": counts["rows"],
+            "rows rejected": _group(counts, "rejected:"),
+            "captions changed": _group(counts, "changed:"),
+        }
+        figures = {**read, **figures, "seconds": round(time.monotonic() - self.started, 1)}
         if self.dry_run:
             headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
             console.show(Summary(command, headline, figures, examples=_examples(self.work / "negatives")), as_json)
             return
-        where = Path(folder) if Path(folder).exists() else self.work / folder
-        console.show(Summary(command, "done", figures, {"written to": str(where)}, next_steps), as_json)
+        console.show(Summary(command, "done", figures, {"written to": str(written_to)}, next_steps), as_json)
 
 
 @contextmanager
@@ -288,24 +294,23 @@ def _pairs(
     from negmine.engine.local import LocalEngine
     from negmine.ingest import IngestSettings, ingest, load_pairs, write_sample
 
+    started = time.monotonic()
     engine = LocalEngine(workers or os.cpu_count() or 1)
     settings = IngestSettings(pairs or "", format_, images, max_pixels=max_pixels, limit=limit)
     if not dry_run:
-        run = _Run(work, engine, dry_run)
         if pairs is None:
-            load_pairs(work)
+            known = load_pairs(work)
         else:
-            ingest(settings, work, engine, max_bad=max_bad, overwrite=overwrite)
-        yield run
+            known = ingest(settings, work, engine, max_bad=max_bad, overwrite=overwrite)
+        yield _Run(work, engine, dry_run, known, started)
         return
     with TemporaryDirectory(prefix="negmine-") as folder:
         if pairs is None:
             path, root = write_sample(work, Path(folder), SAMPLE)
             settings = replace(settings, path=str(path), format="jsonl", images=images or root)
-        run = _Run(Path(folder), engine, dry_run)
         settings = replace(settings, limit=min(limit or SAMPLE, SAMPLE))
-        ingest(settings, Path(folder), engine, max_bad=max_bad)
-        yield run
+        known = ingest(settings, Path(folder), engine, max_bad=max_bad)
+        yield _Run(Path(folder), engine, dry_run, known, started)
 
 
 def _group(counts: dict[str, int], prefix: str) -> dict[str, int]:
