@@ -7,6 +7,7 @@ import pickle
 import random
 import struct
 import tarfile
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,6 +76,19 @@ class TestOrder:
         assert len(list(read_in_order(found, order, skip=4))) == 8
         with pytest.raises(DamagedError):
             list(read_in_order(found, order))
+
+    @pytest.mark.parametrize("skip", [0, 30])
+    def test_memory_is_bounded_by_the_window(self, tmp_path: Path, skip: int) -> None:
+        size = 200_000
+        groups = [[replace(make_sample(tar * 30 + n), image=bytes(size)) for n in range(30)] for tar in range(4)]
+        found = open_shards([f"{write_shards(tmp_path, groups)}/*.tar"]).shards
+        del groups
+        tracemalloc.start()
+        count = sum(1 for _ in read_in_order(found, epoch_order([30] * 4, 0, 0, window=6), skip))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert count == 120 - skip
+        assert peak < 16 * size  # the window, and what the readers have in hand
 
 
 class TestBatches:

@@ -27,7 +27,8 @@ def draw_curves(run: Path) -> Path | None:
     if scores:
         _plot(axes[1], rows, scores, "held-out images")
         axes[1].set_ylim(0, 1)
-        axes[1].axhline(0.5, color="0.7", linewidth=0.8, linestyle=":")
+        axes[1].axhline(0.5, color="0.6", linewidth=0.8, linestyle=":", label="chance, of accuracy")
+        axes[1].legend(frameon=False, fontsize=8)
     path = run / CURVES_NAME
     figure.savefig(path, dpi=130)
     return path

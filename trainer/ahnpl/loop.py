@@ -132,8 +132,8 @@ def _fit_epoch(run: Run, epoch: int, done: int) -> None:
         run.bad += len(batch.bad)
         window.samples += len(batch.keys)
         if run.step % config.log_every == 0 or run.step == run.plan.steps:
-            _log(run, {"epoch": run.step / run.stream.steps_per_epoch, **_numbers(run, out), "grad_norm": float(norm)}
-                 | window.rates())  # fmt: skip
+            epochs = {"epoch": run.step / run.stream.steps_per_epoch}
+            _log(run, epochs | window.rates() | _numbers(run, out) | {"grad_norm": float(norm)})
         if run.step == run.plan.steps or run.stop.is_set():
             break
         if config.save_every and run.step % config.save_every == 0:

@@ -90,7 +90,7 @@ class ClipModel(nn.Module):
         return features
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Unit features ``[N, D]`` of ``[N, L]`` tokens; each distinct text is encoded once, with its like in length."""
+        """Unit features ``[N, D]`` of ``[N, L]`` tokens; each distinct text is encoded once, among its like."""
         distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
         by_length = text_lengths(distinct).argsort(stable=True)
         groups = by_length.tensor_split(max(1, min(_MOST_GROUPS, len(distinct) // _LEAST_GROUP)))

@@ -44,7 +44,7 @@ class JsonLines:
 
 
 class Terminal:
-    """One live line on a terminal, a plain line every few seconds elsewhere."""
+    """Live numbers on a terminal, a plain line every few seconds elsewhere."""
 
     def __init__(self, total_steps: int) -> None:
         self.total = total_steps
@@ -54,12 +54,14 @@ class Terminal:
             self._live.start()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        line = f"step {step:,} of {self.total:,}  " + "  ".join(_show(name, value) for name, value in values.items())
+        lines = [
+            f"step {step:,} of {self.total:,}  {line}" if i == 0 else line for i, line in enumerate(_lines(values))
+        ]
         if self._live:
-            self._live.update(Text(line))
+            self._live.update(Text("\n".join(lines)))
         elif self._is_due(step, values):
             self._printed_at = time.monotonic()
-            note(line)
+            note("  ".join(lines))
 
     def _is_due(self, step: int, values: Mapping[str, float]) -> bool:
         scored = any(name.startswith("eval/") for name in values)
@@ -138,5 +140,10 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def _show(name: str, value: float) -> str:
-    return f"{name.removeprefix('loss/')} {value:.3g}"
+def _lines(values: Mapping[str, float]) -> list[str]:
+    """Totals and rates, then the parts of the loss, then what the terms report, such as margins."""
+    totals = {name: value for name, value in values.items() if "/" not in name}
+    parts = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
+    others = {name: value for name, value in values.items() if "/" in name and not name.startswith("loss/")}
+    shown = ("  ".join(f"{name} {value:.3g}" for name, value in group.items()) for group in (totals, parts, others))
+    return [line for line in shown if line]
