@@ -14,7 +14,7 @@ import torch
 from ahnpl.evaluate import BENCHMARKS
 from ahnpl.evaluate.items import Foil, Item, shard_items
 from ahnpl.evaluate.metrics import Accuracy, judge, macro, micro, recall, wilson
-from ahnpl.evaluate.run import evaluate, load_transform
+from ahnpl.evaluate.run import evaluate, load_transform, others
 from ahnpl.evaluate.show import as_figures, as_table
 from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
 from ahnpl.shards import open_shards
@@ -94,6 +94,22 @@ class TestShards:
         assert {accuracy.total for accuracy in report.kinds.values()} == {10}
         assert (report.images, report.captions) == (10, 10)
         assert len(report.retrieval) == 6
+
+    def test_the_control_judges_with_somebody_elses_picture(self, model: ClipModel, shards: Path) -> None:
+        """Looking at another picture changes no count of items, and is what plain recomputation gives."""
+        items = list(shard_items(open_shards([f"{shards}/00000.tar"])))
+        report = evaluate(model, items, retrieval=False, batch_size=len(items))
+        exchanged = [
+            replace(item, image=other.image, image_id=f"exchanged {item.image_id}")
+            for item, other in zip(items, items[1:] + items[:1], strict=True)
+        ]
+        assert evaluate(model, exchanged, retrieval=False).kinds == report.other_picture
+        assert report.other_picture != report.kinds
+
+    def test_the_next_different_picture(self) -> None:
+        assert others([1, 1, 2, 3, 1]) == [2, 2, 3, 1, 2]
+        assert others([7, 7]) == [None, None]
+        assert others([]) == []
 
     def test_a_foil_that_says_the_same_is_a_tie(self, model: ClipModel) -> None:
         picture = encode(draw("red", "circle", "left"))

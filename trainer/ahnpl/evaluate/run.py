@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -30,6 +30,7 @@ class Report:
         images: pictures scored.
         captions: true captions scored.
         bad: pictures left out, with the reason.
+        other_picture: the same captions judged with somebody else's picture: what a model reaches without looking.
     """
 
     kinds: dict[str, Accuracy]
@@ -37,6 +38,7 @@ class Report:
     images: int
     captions: int
     bad: list[str] = field(default_factory=list)
+    other_picture: dict[str, Accuracy] = field(default_factory=dict)
 
     @property
     def micro(self) -> Accuracy:
@@ -101,24 +103,22 @@ class _Scorer:
         self.texts: list[Tensor] = []
         self.owners: list[int] = []
         self.kinds: dict[str, Accuracy] = {}
+        self.other_picture: dict[str, Accuracy] = {}
 
     def add(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
         self._add_images(items, pool)
         good = [item for item in items if item.image_id in self.place]
         features = self._encode([text for item in good for text in (item.caption, *(f.text for f in item.foils))])
+        places = [self.place[item.image_id] for item in good]
         start = 0
-        for item in good:
+        for item, place, other in zip(good, places, others(places), strict=True):
             own = features[start : start + 1 + len(item.foils)]
             start += len(own)
-            self._judge(item, own)
-
-    def _judge(self, item: Item, texts: Tensor) -> None:
-        place = self.place[item.image_id]
-        scores = texts @ self.images[place]
-        for foil, score in zip(item.foils, scores[1:], strict=True):
-            self.kinds[foil.kind] = self.kinds.get(foil.kind, Accuracy()) + judge(scores[0], score[None])
-        self.texts.append(texts[0])
-        self.owners.append(place)
+            _judge(item, own @ self.images[place], self.kinds)
+            if other is not None:
+                _judge(item, own @ self.images[other], self.other_picture)
+            self.texts.append(own[0])
+            self.owners.append(place)
 
     def _add_images(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
         new = {i.image_id: i for i in items if i.image_id not in self.place and i.image_id not in self.bad}
@@ -164,8 +164,21 @@ class _Scorer:
         found = (
             recall(torch.stack(self.images), torch.stack(self.texts), torch.tensor(self.owners)) if retrieval else {}
         )
-        kinds = dict(sorted(self.kinds.items()))
-        return Report(kinds, found, len(self.images), len(self.texts), list(self.bad.values()))
+        kinds, other = dict(sorted(self.kinds.items())), dict(sorted(self.other_picture.items()))
+        return Report(kinds, found, len(self.images), len(self.texts), list(self.bad.values()), other)
+
+
+def _judge(item: Item, scores: Tensor, tally: dict[str, Accuracy]) -> None:
+    """Compare the first score, the true caption's, with those of the item's foils."""
+    for foil, score in zip(item.foils, scores[1:], strict=True):
+        tally[foil.kind] = tally.get(foil.kind, Accuracy()) + judge(scores[0], score[None])
+
+
+def others(places: Sequence[int]) -> list[int | None]:
+    """For each picture the next different one in the list, going round; None where all are the same."""
+    size = len(places)
+    following = ((places[(at + step) % size] for step in range(1, size)) for at in range(size))
+    return [next((other for other in rest if other != own), None) for own, rest in zip(places, following, strict=True)]
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

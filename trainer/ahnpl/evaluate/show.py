@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ahnpl.evaluate.metrics import TIE, Accuracy
+from ahnpl.evaluate.metrics import TIE, Accuracy, micro
 from ahnpl.evaluate.run import Report
 
 TIE_RULE = f"a tie (cosines within {TIE:g}) counts as wrong"
@@ -17,6 +17,8 @@ def as_table(report: Report) -> dict[str, Any]:
         rows = {kind: _cell(accuracy) for kind, accuracy in report.kinds.items()}
         rows["all, mean over items (micro)"] = _cell(report.micro)
         rows["all, mean over kinds (macro)"] = f"{report.macro:.1%}"
+        if report.other_picture:
+            rows["all (micro), judged with another picture"] = _cell(micro(report.other_picture.values()))
         figures["accuracy [95 % Wilson], ties are wrong"] = rows
     if report.retrieval:
         rows = {name: f"{value:.1%}" for name, value in report.retrieval.items()}
@@ -29,8 +31,10 @@ def as_table(report: Report) -> dict[str, Any]:
 def as_figures(report: Report) -> dict[str, Any]:
     """The same as plain numbers, for ``--json``."""
     return {
-        "kinds": {kind: _numbers(accuracy) for kind, accuracy in report.kinds.items()},
+        "kinds": _by_kind(report.kinds),
         "micro": _numbers(report.micro) if report.kinds else None,
+        "other_picture": _by_kind(report.other_picture),
+        "other_picture_micro": _numbers(micro(report.other_picture.values())) if report.other_picture else None,
         "macro": report.macro if report.kinds else None,
         "retrieval": report.retrieval,
         "images": report.images,
@@ -44,6 +48,10 @@ def as_figures(report: Report) -> dict[str, Any]:
 def _cell(accuracy: Accuracy) -> str:
     low, high = accuracy.interval
     return f"{accuracy.share:.1%} [{low:.1%}, {high:.1%}] of {accuracy.total:,}, {accuracy.ties} ties"
+
+
+def _by_kind(kinds: dict[str, Accuracy]) -> dict[str, Any]:
+    return {kind: _numbers(accuracy) for kind, accuracy in kinds.items()}
 
 
 def _numbers(accuracy: Accuracy) -> dict[str, Any]:
