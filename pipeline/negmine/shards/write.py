@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def shrink(content: bytes, short_side: int, max_pixels: int) -> bytes:
         if (upright.width > upright.height) != (size[0] > size[1]):
             size = size[::-1]
         small = upright.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # the last one: EXIF out of range
         raise BadImageError("damaged_image", str(error)) from None
     out = io.BytesIO()
     small.save(out, "JPEG", quality=JPEG_QUALITY)

@@ -51,5 +51,8 @@ def _content(file: files.File, size: int) -> bytes:
             while block := stream.read(_BLOCK):
                 content.update(block)
     except OSError as error:
-        raise UsageError("this file cannot be read", where=file.path, why=error.strerror or str(error)) from None
+        why = error.strerror or str(error)
+        raise UsageError(
+            "this file cannot be read", where=file.path, why=why, fix="check the file and its disk"
+        ) from None
     return content.digest()

@@ -53,7 +53,12 @@ class File:
                 return Path(self.path).open("rb")
             stream = self.filesystem.open(self.path, "rb")
         except PermissionError as error:
-            raise UsageError("this file may not be read", where=self.path, why=str(error.strerror)) from None
+            raise UsageError(
+                "this file may not be read",
+                where=self.path,
+                why=str(error.strerror),
+                fix="change its permissions, or copy it to where you may read it",
+            ) from None
         if not stream.seekable():
             raise UsageError(
                 "this server sends files only from the beginning to the end",
@@ -181,7 +186,9 @@ def walk(path: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _refuse(error: OSError) -> None:
-    raise UsageError("this folder cannot be read", where=str(error.filename), why=str(error.strerror))
+    raise UsageError(
+        "this folder cannot be read", where=str(error.filename), why=str(error.strerror), fix="change its permissions"
+    )
 
 
 def numbered_lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
