@@ -119,10 +119,10 @@ def test_ctrl_c_saves_and_the_same_command_finishes(work: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("mark", ["pairs/.lock", "pairs/manifest.json", "negatives/.lock"])
+@pytest.mark.parametrize("mark", ["pairs/.lock", "pairs/.gathered/manifest.json", "negatives/.lock"])
 def test_ctrl_c_at_any_stage_of_parse(mark: str, workers: int, tmp_path: Path) -> None:
     """Also when the only part is under way: the stages that would follow do not begin."""
-    command = ["parse", CAPTIONS, "--images", SAMPLE, "--work", tmp_path, "--workers", workers, "--limit", 100]
+    command = ["parse", CAPTIONS, "--images", SAMPLE, "--work", tmp_path, "--workers", workers]
     running = start(*command)
     assert running.wait_until((tmp_path / mark).exists)
     running.signal_group(signal.SIGINT)
