@@ -47,7 +47,6 @@ def test_a_second_run_does_nothing_and_says_the_same_as_json(
     assert times(root) == before
     assert first.summary["command"].startswith(f"negmine {command}")
     assert {**first.figures, "seconds": 0} == {**second.figures, "seconds": 0}
-    assert first.figures.get("seconds", 0) < 2
     assert len(first.out.splitlines()) == 1
 
 
