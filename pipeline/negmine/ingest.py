@@ -22,20 +22,19 @@ from negmine import gather, sources
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import InputError, UsageError
 from negmine.images import MAX_PIXELS, BadImageError, ImageFacts, ImageRoot, inspect_image
-from negmine.records import PAIRS, REJECTED, Rejected, to_table
+from negmine.records import PAIRS, Rejected
 from negmine.store import (
     REJECTED_FILE,
-    REJECTED_STEM,
     Manifest,
     PartRecord,
     Spec,
     Store,
     load_manifest,
-    merge_rejected,
     part_name,
     read_part,
     write_table,
 )
+from negmine.store.rejected import merge_rejected, write_rejected
 
 STAGE: Final = "pairs"
 GATHERED: Final = ".gathered"
@@ -185,9 +184,7 @@ def _inspect_part(
     counts = {"pairs": len(kept), "images": len({row["image_id"] for row in kept})}
     for row in rejected:
         counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
-    if rejected:
-        name = f"{REJECTED_STEM}{index:05d}.parquet"
-        files.append(write_table(folder, name, to_table(rejected, REJECTED)))
+    files += write_rejected(folder, index, rejected)
     return PartRecord(index, tuple(files), counts)
 
 

@@ -17,6 +17,12 @@ SCHEMA_VERSION: Final = 1
 
 KEY_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]+")
 
+IMAGE_EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp")
+"""Of the pictures in tars, ours and others'."""
+
+MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
+"""Larger members of a tar are not read."""
+
 KINDS: Final = (
     "swap_object", "swap_attribute", "swap_relation", "swap_phrase",
     "replace_object", "replace_attribute", "replace_relation", "replace_action", "replace_count",

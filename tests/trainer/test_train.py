@@ -193,8 +193,8 @@ class TestResume:
     @pytest.mark.parametrize(
         ("change", "named"),
         [
-            ({"lr": 5e-4}, "lr: was 0.001, is 0.0005"),
-            ({"recipe": "negclip"}, "recipe: was ahnpl"),
+            ({"lr": 5e-4}, "settings.lr: 0.001 -> 0.0005"),
+            ({"recipe": "negclip"}, "settings.recipe: .ahnpl. -> "),
             ({"seed": 4}, "seed"),
         ],
     )

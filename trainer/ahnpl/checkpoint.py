@@ -10,18 +10,16 @@ RUN/best.json                    which step evaluated best
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from negmine.errors import DamagedError, ResourceError, UsageError, explain_os_error
+from negmine.errors import DamagedError, UsageError, explain_os_error
+from negmine.store import sync_folder, write_file, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -149,35 +147,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, body: Mapping[str, Any]) -> None:
     """Write a JSON object so that the file is either the old or the new one."""
-    temporary = path.with_name(f".{path.name}.new")
-    _write_bytes(temporary, json.dumps(body, indent=1, ensure_ascii=False).encode())
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-@contextmanager
-def lock(run: Path) -> Iterator[None]:
-    """Hold a run folder; the kernel lets go when this process ends, however it ends.
-
-    Raises:
-        ResourceError: another process holds it.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise ResourceError(
-                "another run is writing to this folder",
-                where=str(run),
-                why=f"held by {handle.read().strip() or 'an unnamed process'}",
-                fix="wait for it, or choose another --out",
-            ) from None
-        handle.truncate(0)
-        handle.write(f"host {socket.gethostname()}, process {os.getpid()}")
-        handle.flush()
-        yield
+    write_text(path.parent, path.name, json.dumps(body, indent=1, ensure_ascii=False))
 
 
 def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
@@ -187,15 +157,16 @@ def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write_bytes(temporary / WEIGHTS_NAME, to_bytes(_contiguous(checkpoint.model)))
-        _write_bytes(temporary / TRAINING_NAME, to_bytes(_contiguous(checkpoint.training)))
+        for name, tensors in ((WEIGHTS_NAME, checkpoint.model), (TRAINING_NAME, checkpoint.training)):
+            write_file(temporary, name, partial(_write_bytes, to_bytes(_contiguous(tensors))))
         write_json(temporary / CONFIG_NAME, checkpoint.config)
         write_json(temporary / STATE_NAME, {"version": VERSION, **checkpoint.state})
         temporary.rename(folder)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise explain_os_error(error, str(folder)) from None
-    _sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync_folder(folder.parent)
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -203,16 +174,6 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    with path.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_bytes(content: bytes, stream: IO[bytes]) -> int:
+    stream.write(content)
+    return 0

@@ -103,11 +103,3 @@ def settings(config: TrainConfig, **derived: Any) -> dict[str, Any]:
 def describe(config: TrainConfig) -> dict[str, Any]:
     """All of a configuration as JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
-
-
-def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """``name: was X, is Y`` for each setting that differs."""
-    names = sorted({*ours, *theirs})
-    return [
-        f"{name}: was {theirs.get(name)}, is {ours.get(name)}" for name in names if ours.get(name) != theirs.get(name)
-    ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from negmine.errors import InputError, InterruptedRun
+from negmine.store import locked
 
 from ahnpl import checkpoint as ckpt
 from ahnpl.config import describe
@@ -66,7 +67,7 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
     """
     folder = Path(plan.config.out)
     with ExitStack() as stack:
-        stack.enter_context(ckpt.lock(folder))
+        stack.enter_context(locked(folder))
         start = starting_point(plan, folder, overwrite)
         run = _begin(plan, folder, stack.enter_context(_stop_on_signals()))
         if start is not None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 from negmine.errors import DamagedError, UsageError
+from negmine.store import differences
 
 from ahnpl import checkpoint as ckpt
-from ahnpl.config import differences
 from ahnpl.evaluate.run import Report
 from ahnpl.losses import RecipeLoss
 from ahnpl.model import ClipModel
@@ -115,7 +115,7 @@ def _check_settings(plan: Plan, start: Path) -> None:
             where=str(start),
             fix=f"use --model {state['model']}, or another --out",
         )
-    changed = differences(plan.settings, state["settings"])
+    changed = differences(state["settings"], plan.settings, "settings")
     if changed:
         raise DamagedError(
             "this run was begun with other settings",

@@ -22,16 +22,22 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any, Final
 
 from negmine.errors import DamagedError
-from negmine.records import KEY_PATTERN, SCHEMA_VERSION, ImageNegative, Sample, TextNegative
+from negmine.records import (
+    IMAGE_EXTENSIONS,
+    KEY_PATTERN,
+    MAX_MEMBER_BYTES,
+    SCHEMA_VERSION,
+    ImageNegative,
+    Sample,
+    TextNegative,
+)
 from negmine.seal import seal, unseal
 
 INDEX_NAME: Final = "index.json"
 HELDOUT: Final = "heldout"
 """Sub-folder of a shard folder with the samples of held-out images."""
 
-IMAGE_EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp")
 _REWRITE = "write the shards again with `negmine shard --overwrite`"
-MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
 _MEMBER = re.compile(rf"({KEY_PATTERN.pattern})\.(txt|json|(?:neg\d+\.)?(?:{'|'.join(IMAGE_EXTENSIONS)}))")
 
 

@@ -14,25 +14,22 @@ from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
 from negmine.images import MAX_PIXELS
 from negmine.ingest import check_share
-from negmine.records import REJECTED, to_table
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.shards.write import Pictures, ShardSource, Slice, Split, Tables
 from negmine.store import (
     MANIFEST,
     REJECTED_FILE,
-    REJECTED_STEM,
     Manifest,
     PartRecord,
     Spec,
     Store,
-    merge_rejected,
     part_name,
     read_part,
     reading,
     write_file,
-    write_table,
     write_text,
 )
+from negmine.store.rejected import merge_rejected, write_rejected
 
 STAGE: Final = "shards"
 DEFAULT_SLOTS: Final = 4
@@ -199,6 +196,5 @@ def _write_shard(phase: ShardPhase, pictures: Pictures, index: int, folder: Path
         return write_samples(stream, source.samples(phase.plan[index]))
 
     files = [write_file(folder, part_name(index, "tar", "shard"), write)]
-    if source.rejected:
-        files.append(write_table(folder, f"{REJECTED_STEM}{index:05d}.parquet", to_table(source.rejected, REJECTED)))
+    files += write_rejected(folder, index, source.rejected)
     return PartRecord(index, tuple(files), dict(source.counts))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from negmine.errors import UsageError
-from negmine.shards.format import IMAGE_EXTENSIONS
+from negmine.records import IMAGE_EXTENSIONS
 from negmine.sources import files
 
 _BLOCK: Final = 1024 * 1024

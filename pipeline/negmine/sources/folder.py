@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from negmine.errors import UsageError
-from negmine.records import Rejected
-from negmine.shards.format import IMAGE_EXTENSIONS
+from negmine.records import IMAGE_EXTENSIONS, Rejected
 from negmine.sources import files
 from negmine.sources.row import Row, Unusable, make_row
 

@@ -14,8 +14,7 @@ from itertools import count
 from pathlib import PurePosixPath
 from typing import IO, Final
 
-from negmine.records import KEY_PATTERN, Rejected
-from negmine.shards.format import IMAGE_EXTENSIONS, MAX_MEMBER_BYTES
+from negmine.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
 from negmine.sources import files
 from negmine.sources.jsonl import parse_object
 from negmine.sources.row import Row, Unusable, excerpt, make_row

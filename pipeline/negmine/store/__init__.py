@@ -1,0 +1,35 @@
+"""Folders of immutable parts: atomic writing, a journal to resume from, a sealed manifest, locks, verification.
+
+A stage writes each part to a temporary name, flushes it to the disk, renames it, and only then is the part entered in
+the journal. When all parts are there the journal becomes the manifest. So whatever is listed is whole, and a stage
+that was killed goes on with what is missing.
+"""
+
+from negmine.store.files import (
+    TEMPORARY,
+    file_sha256,
+    part_name,
+    read_part,
+    sync_folder,
+    write_file,
+    write_table,
+    write_text,
+)
+from negmine.store.lock import LOCK, locked
+from negmine.store.manifest import FileRecord, Manifest, PartRecord, Spec, add_counts, differences
+from negmine.store.stage import (
+    JOURNAL,
+    MANIFEST,
+    REJECTED_FILE,
+    Store,
+    load_manifest,
+    reading,
+    verify_files,
+    verify_store,
+)
+
+__all__ = [
+    "JOURNAL", "LOCK", "MANIFEST", "REJECTED_FILE", "TEMPORARY", "FileRecord", "Manifest", "PartRecord", "Spec",
+    "Store", "add_counts", "differences", "file_sha256", "load_manifest", "locked", "part_name", "read_part",
+    "reading", "sync_folder", "verify_files", "verify_store", "write_file", "write_table", "write_text",
+]  # fmt: skip

@@ -1,0 +1,143 @@
+"""Files that are whole under their name or not there, with their size and sha256 taken while they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from negmine.errors import DamagedError, explain_os_error
+from negmine.store.manifest import REDO, FileRecord
+
+TEMPORARY: Final = ".tmp-"
+"""Names of what is being written begin so; a run removes what an earlier one left."""
+
+
+def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
+    return f"{stem}-{index:05d}.{extension}"
+
+
+class _Hashing:
+    """A binary stream that hashes and counts what passes through."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self.sha256, self.bytes = stream, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> int:
+        self._stream.write(data)
+        view = memoryview(data)
+        self.sha256.update(view)
+        self.bytes += view.nbytes
+        return view.nbytes
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def tell(self) -> int:
+        return self.bytes
+
+    closed = False
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:  # the owner of the file closes it
+        pass
+
+
+def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> FileRecord:
+    """Write a file so that it is either whole under its name or not there.
+
+    Args:
+        write: writes to the stream, front to back, and returns the number of rows.
+
+    Raises:
+        ResourceError: no space or no permission; nothing is left behind.
+    """
+    temporary = folder / f"{TEMPORARY}{os.getpid()}-{name}"
+    try:
+        with temporary.open("wb") as file:
+            stream = _Hashing(file)
+            rows = write(stream)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(folder / name)
+        sync_folder(folder)
+    except OSError as error:
+        raise explain_os_error(error, str(folder / name)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return FileRecord(name, rows, stream.bytes, stream.sha256.hexdigest())
+
+
+def write_text(folder: Path, name: str, text: str) -> FileRecord:
+    """`write_file` for a small document."""
+
+    def write(stream: IO[bytes]) -> int:
+        stream.write(text.encode())
+        return 0
+
+    return write_file(folder, name, write)
+
+
+def write_table(folder: Path, name: str, table: Any) -> FileRecord:
+    """`write_file` for an Arrow table as Parquet."""
+    import pyarrow.parquet as pq
+
+    def write(stream: IO[bytes]) -> int:
+        pq.write_table(table, stream, compression="zstd")
+        return int(table.num_rows)
+
+    return write_file(folder, name, write)
+
+
+def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) -> Any:
+    """A part's Arrow table.
+
+    Raises:
+        DamagedError: its content is not what was written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / part_name(index)
+    try:
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedError("this part cannot be read", where=str(path), why=str(error).strip(), fix=REDO) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def broken_files(folder: Path, files: Sequence[FileRecord], *, fast: bool) -> list[str]:
+    """What is wrong with these files: missing, another size, and unless `fast`, another content."""
+    problems = []
+    for file in files:
+        path = folder / file.file
+        if not path.is_file():
+            problems.append(f"{file.file} is missing")
+        elif (size := path.stat().st_size) != file.bytes:
+            problems.append(f"{file.file} has {size:,} bytes, should have {file.bytes:,}")
+        elif not fast and file_sha256(path) != file.sha256:
+            problems.append(f"{file.file} has another content (sha256 differs)")
+    return problems

@@ -1,0 +1,53 @@
+"""The rows that went no further: a file beside each part while a stage runs, one table when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import pyarrow.parquet as pq
+
+from negmine.records import REJECTED, Rejected, to_table
+from negmine.store.files import write_file, write_table
+from negmine.store.manifest import FileRecord, PartRecord
+from negmine.store.stage import REJECTED_FILE, Store
+
+_STEM: Final = "rejected-"
+
+
+def write_rejected(folder: Path, index: int, rows: Sequence[Rejected]) -> list[FileRecord]:
+    """The rejected rows of a part, in a file that `merge_rejected` takes up; no file for no rows."""
+    if not rows:
+        return []
+    return [write_table(folder, f"{_STEM}{index:05d}.parquet", to_table(rows, REJECTED))]
+
+
+def merge_rejected(store: Store, gathered: Path | None = None) -> FileRecord:
+    """Bring the rejected rows of all parts, and of an earlier phase, together in one ``rejected.parquet``.
+
+    The parts' own files go: a run that is killed before the manifest is written makes those parts again.
+    """
+    sidecars = [
+        store.folder / file.file
+        for index in sorted(store.parts)
+        for file in store.parts[index].files
+        if file.file.startswith(_STEM)
+    ]
+
+    def write(stream: IO[bytes]) -> int:
+        rows = 0
+        with pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
+            for path in [*([gathered] if gathered else []), *sidecars]:
+                for batch in pq.ParquetFile(path).iter_batches():
+                    writer.write_batch(batch)
+                    rows += batch.num_rows
+        return rows
+
+    record = write_file(store.folder, REJECTED_FILE, write)
+    for path in sidecars:
+        path.unlink()
+    for index, part in store.parts.items():
+        files = tuple(file for file in part.files if not file.file.startswith(_STEM))
+        store.parts[index] = PartRecord(part.index, files, part.counts)
+    return record

@@ -1,0 +1,206 @@
+"""The folder of one stage: a journal to resume from, refusal of other settings, verification."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from negmine.errors import DamagedError, explain_os_error
+from negmine.seal import canonical
+from negmine.store.files import TEMPORARY, broken_files, sync_folder, write_text
+from negmine.store.lock import LOCK, locked
+from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, differences, spec_of
+
+MANIFEST: Final = "manifest.json"
+JOURNAL: Final = ".journal.jsonl"
+REJECTED_FILE: Final = "rejected.parquet"
+_RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json")
+
+
+class Store:
+    """A stage's folder while the stage runs. Use `Store.open`."""
+
+    def __init__(self, folder: Path, spec: Spec, parts: dict[int, PartRecord], manifest: Manifest | None) -> None:
+        self.folder, self.spec, self.parts, self.manifest = folder, spec, parts, manifest
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, spec: Spec, *, overwrite: bool = False) -> Iterator[Store]:
+        """Lock a folder for this spec and find out what is already there.
+
+        Raises:
+            ResourceError: another run holds the folder.
+            DamagedError: it holds results of other settings or other input, and `overwrite` is off.
+        """
+        with locked(folder):
+            _remove_temporaries(folder)
+            if overwrite:
+                _remove_results(folder)
+            before = load_manifest(folder) if (folder / MANIFEST).exists() else None
+            if before is not None:
+                _refuse_other(folder, before.spec, spec, finished=True)
+                whole = {part.index: part for part in before.parts if not broken_files(folder, part.files, fast=True)}
+                if len(whole) == len(before.parts) and not broken_files(folder, before.extra, fast=True):
+                    yield cls(folder, spec, whole, before)
+                    return
+                yield cls._continued(folder, spec, {i: part for i, part in whole.items() if not _shared(before, part)})
+                return
+            yield cls._continued(folder, spec, _resume(folder, spec))
+
+    @classmethod
+    def _continued(cls, folder: Path, spec: Spec, parts: dict[int, PartRecord]) -> Store:
+        """A store with a fresh journal that lists `parts`."""
+        lines = [asdict(spec), *(asdict(part) for part in parts.values())]
+        write_text(folder, JOURNAL, "".join(canonical(line).decode() + "\n" for line in lines))
+        (folder / MANIFEST).unlink(missing_ok=True)
+        return cls(folder, spec, parts, None)
+
+    @property
+    def finished(self) -> bool:
+        return self.manifest is not None
+
+    def missing(self, parts: int) -> list[int]:
+        """Which of so many parts are still to be made."""
+        return [index for index in range(parts) if index not in self.parts]
+
+    def enter(self, part: PartRecord) -> None:
+        """Enter a part whose files are already on the disk."""
+        try:
+            with (self.folder / JOURNAL).open("ab") as journal:
+                journal.write(canonical(asdict(part)) + b"\n")
+                journal.flush()
+                os.fsync(journal.fileno())
+        except OSError as error:
+            raise explain_os_error(error, str(self.folder / JOURNAL)) from error
+        self.parts[part.index] = part
+
+    def finish(self, extra: Sequence[FileRecord] = (), extra_counts: Mapping[str, int] | None = None) -> Manifest:
+        """Seal the stage: all parts are there."""
+        parts = tuple(self.parts[index] for index in sorted(self.parts))
+        manifest = Manifest(self.spec, parts, tuple(extra), extra_counts or {})
+        write_text(self.folder, MANIFEST, manifest.to_text())
+        (self.folder / JOURNAL).unlink(missing_ok=True)
+        sync_folder(self.folder)
+        self.manifest = manifest
+        return manifest
+
+
+def _resume(folder: Path, spec: Spec) -> dict[int, PartRecord]:
+    """Parts of an unfinished run that are whole. A torn last line of the journal is a part that was not entered."""
+    path = folder / JOURNAL
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    if not lines:
+        return {}
+    try:
+        before = spec_of(json.loads(lines[0]))
+        parts = [PartRecord.from_json(json.loads(line)) for line in lines[1:]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError("the journal is damaged", where=str(path), why=repr(error), fix=REDO) from None
+    if parts:  # else nothing is there that could be mixed
+        _refuse_other(folder, before, spec, finished=False)
+    return {part.index: part for part in parts if not broken_files(folder, part.files, fast=False)}
+
+
+def _shared(manifest: Manifest, part: PartRecord) -> bool:
+    """Whether rows of a part lie in ``rejected.parquet`` only, which is written anew when a part is missing."""
+    return any(file.file == REJECTED_FILE and file.rows for file in manifest.extra) and any(
+        name.startswith("rejected:") for name in part.counts
+    )
+
+
+def _refuse_other(folder: Path, before: Spec, now: Spec, *, finished: bool) -> None:
+    """Never mix two settings in one folder. Library versions only matter while parts are still to be made."""
+    names = ["stage", "settings"] + ([] if finished else ["packages"])
+    changes = [
+        line
+        for name in names
+        for line in differences(
+            json.loads(canonical(getattr(before, name))), json.loads(canonical(getattr(now, name))), name
+        )
+    ]
+    other = (name for name in sorted({*before.inputs, *now.inputs}) if before.inputs.get(name) != now.inputs.get(name))
+    changes += [f"inputs.{name}: not what it was" for name in other]  # digests tell a person nothing
+    if changes:
+        raise DamagedError(
+            "this folder was made with other settings or from other input",
+            where=str(folder),
+            why="; ".join(changes[:8]) + (f"; and {len(changes) - 8} more" if len(changes) > 8 else ""),
+            fix="use the same settings, another folder, or --overwrite to make it anew",
+        )
+
+
+def _remove_temporaries(folder: Path) -> None:
+    for path in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _remove_results(folder: Path) -> None:
+    """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours."""
+    for path in folder.iterdir():
+        if path.name in (MANIFEST, JOURNAL) or _RESULT.fullmatch(path.name):
+            path.unlink()
+        elif path.name.startswith(".") and (path / LOCK).exists():
+            shutil.rmtree(path)
+
+
+# --- reading and verifying -------------------------------------------------------------------------------------------
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished stage.
+
+    Raises:
+        DamagedError: there is none, or it is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        unfinished = (folder / JOURNAL).exists()
+        raise DamagedError(
+            "this stage is not finished" if unfinished else "there is no finished stage here",
+            where=str(folder),
+            fix="run its command again" if unfinished else "run its command first",
+        )
+    return Manifest.from_text(path.read_text(errors="replace"), str(path))  # the checksum tells
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[Manifest]:
+    """A finished stage, locked against being rewritten while it is read.
+
+    Raises:
+        DamagedError: it is not finished, or a file is missing or has another size.
+    """
+    load_manifest(folder)  # before the lock, which would create the folder
+    with locked(folder, shared=True):
+        manifest = load_manifest(folder)
+        problems = broken_files(folder, manifest.files, fast=True)
+        if problems:
+            raise DamagedError("this stage is damaged", where=str(folder), why="; ".join(problems[:8]), fix=REDO)
+        yield manifest
+
+
+def verify_files(folder: Path, files: Sequence[FileRecord], *, pattern: str, fast: bool) -> list[str]:
+    """Problems of a folder that should hold exactly `files` among the names that match the glob `pattern`."""
+    listed = {file.file for file in files}
+    extra = sorted(path.name for path in folder.glob(pattern) if path.name not in listed and not _own(path))
+    return [*broken_files(folder, files, fast=fast), *(f"{name} is not listed" for name in extra)]
+
+
+def _own(path: Path) -> bool:
+    return path.name in (MANIFEST, JOURNAL, LOCK) or path.is_dir()
+
+
+def verify_store(folder: Path, *, fast: bool) -> list[str]:
+    """Problems of a stage's folder against its manifest; empty when it is as it was written.
+
+    Raises:
+        DamagedError: the manifest itself is missing, edited or damaged.
+    """
+    return verify_files(folder, load_manifest(folder).files, pattern="*", fast=fast)
