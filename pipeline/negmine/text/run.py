@@ -15,7 +15,7 @@ from negmine.engine import Engine, PartFunction, run_phase
 from negmine.records import NEGATIVES, Negative, to_table
 from negmine.sources import digest
 from negmine.store import Manifest, PartRecord, Spec, Store, part_name, reading, write_table
-from negmine.text.analyse import DEFAULT_MODELS
+from negmine.text.analyse import find_model
 from negmine.text.stage import ParseSettings, ParseWorker, Row
 
 STAGE: Final = "negatives"
@@ -28,8 +28,8 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
         UsageError: the spaCy model or the WordNet folder is missing.
         DamagedError: the folder was made from other pairs or with other settings.
     """
-    packages = {name: version(name) for name in ("spacy", "lemminflect")}
-    packages["model"] = _model(settings.model)
+    model = find_model(settings.model)
+    packages = {name: version(name) for name in ("spacy", "lemminflect", model)}
     with reading(work / "pairs") as pairs:
         inputs = {"pairs": pairs.digest}
         chosen = {name: value for name, value in asdict(settings).items() if name != "wordnet"}
@@ -43,14 +43,6 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
                 store.finish()
             assert store.manifest is not None
             return store.manifest
-
-
-def _model(name: str | None) -> str:
-    """Name and version of the spaCy model."""
-    from spacy.util import get_package_version
-
-    names = (name,) if name else DEFAULT_MODELS
-    return next((f"{n} {v}" for n in names if (v := get_package_version(n))), names[0])
 
 
 @dataclass(frozen=True)
