@@ -17,7 +17,7 @@ import typer
 
 from negmine import __version__, console
 from negmine.console import Summary
-from negmine.errors import DamagedError
+from negmine.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -162,6 +162,9 @@ def retrieve(
     from negmine.retrieval.stage import RetrieveSettings
     from negmine.retrieval.stage import retrieve as mine
 
+    if pairs is None and (images or format_ or limit):
+        raise UsageError("--images, --format and --limit say how PAIRS are read, and PAIRS are not given",
+                         fix="name PAIRS, or leave these options out")  # fmt: skip
     settings = RetrieveSettings(encoder, direction, candidates, neighbours, relative_margin, seed)
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
         manifest = mine(settings, run.work, run.engine, overwrite=overwrite)

@@ -9,12 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.records import NEGATIVES, Negative, to_table
 from negmine.sources import digest
-from negmine.store import Manifest, PartRecord, Spec, Store, part_name, reading, write_table
+from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, reading, write_table
 from negmine.text.analyse import find_model
 from negmine.text.stage import ParseSettings, ParseWorker, Row
 
@@ -61,7 +59,7 @@ class ParsePhase:
 def _parse_part(
     pairs: Path, negatives_of: Callable[[list[Row]], tuple[list[Negative], dict[str, int]]], index: int, folder: Path
 ) -> PartRecord:
-    table = pq.read_table(pairs / part_name(index), columns=["key", "image_id", "caption"])
+    table = read_part(pairs, index, ["key", "image_id", "caption"])
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     negatives, counts = negatives_of(rows)
     return PartRecord(index, (write_table(folder, part_name(index), to_table(negatives, NEGATIVES)),), counts)
