@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -207,8 +208,10 @@ def test_two_runs_on_one_folder(work: Path, tmp_path: Path) -> None:
     command = _shard(work, tmp_path / "out", "--image-size", 200)
     first = start(*command)
     assert first.wait_until(lambda: any((tmp_path / "out").rglob(".tmp-*")))
+    first.process.send_signal(signal.SIGSTOP)  # it must not end before the second begins
     second = negmine(*command)
     refused(second, 5, "another run is using this folder", socket.gethostname(), first.process.pid, tmp_path / "out")
+    first.process.send_signal(signal.SIGCONT)
     assert first.end().status == 0
     succeed(*command)
 
