@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from negmine.store import file_sha256
 from rich.console import Console
 from rich.table import Table
 
@@ -41,7 +42,8 @@ def evaluate(name: str, checkpoint: object) -> dict[str, Any]:
     """Score a checkpoint on the held-out shards, or take the score that an earlier run kept for the same shards."""
     kept = OUT / f"accuracy-{name}.json"
     index = json.loads((SHARDS / "heldout" / "index.json").read_text())
-    scored = {"checkpoint": str(checkpoint), "shards": index["checksum"]}
+    weights = Path(str(checkpoint)) / "open_clip_model.safetensors"
+    scored = {"checkpoint": file_sha256(weights) if weights.exists() else checkpoint, "shards": index["checksum"]}
     if kept.exists() and (before := json.loads(kept.read_text()))["scored"] == scored:
         return dict(before["figures"])
     figures = run("ahnpl-eval", "--checkpoint", checkpoint, "--shards", f"{SHARDS}/heldout/*.tar")
@@ -59,8 +61,9 @@ def main() -> None:
     before = evaluate("before", "init:tiny")
     tars = sorted(SHARDS.glob("*.tar"))
     run("ahnpl-train", "--shards", *tars, "--recipe", "ahnpl", "--model", "tiny", "--epochs", EPOCHS,
-                  "--out", RUN)  # fmt: skip
-    after = evaluate("after", RUN)
+                  "--eval-shards", f"{SHARDS}/heldout/*.tar", "--out", RUN)  # fmt: skip
+    last = max((RUN / "checkpoints").iterdir())  # not the best: that one is chosen on the photos it is scored on
+    after = evaluate("after", last)
     report(parsed, mined, sharded, before, after)
     console.print(f"[dim]{time.monotonic() - started:.0f} seconds[/dim]")
 
