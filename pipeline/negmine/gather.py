@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from negmine.console import progress
 from negmine.errors import explain_os_error
+from negmine.hashing import hash64
 from negmine.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
 from negmine.sources import Row
 from negmine.spill import Spill
@@ -172,11 +173,6 @@ def _is_control(character: str) -> bool:
 
 def _key(image_id: str, caption: str) -> str:
     return hashlib.blake2b(f"{image_id}\0{caption}".encode(), digest_size=10).hexdigest()
-
-
-def hash64(text: str) -> int:
-    """A 64-bit hash of a text that is the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _hashes(texts: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from negmine import gather as module
 from negmine.gather import Limits, clean_caption, cut_at_images, gather
+from negmine.hashing import hash64
 from negmine.records import Rejected
 from negmine.sources import Row
 from negmine.store import PartRecord, part_name
@@ -149,4 +150,4 @@ def test_cutting_keeps_order_and_images_whole(sizes: list[int], part_size: int, 
 
 
 def test_hash64_is_the_same_everywhere() -> None:
-    assert module.hash64("a cat") == 0x67F5DFB40B23DDA2
+    assert hash64("a cat") == 0x67F5DFB40B23DDA2

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
-from negmine.gather import hash64
+from negmine.hashing import hash64
 from negmine.records import DIRECTIONS, NEIGHBOURS
 from negmine.retrieval.embed import embed
 from negmine.retrieval.encoders import DEFAULTS

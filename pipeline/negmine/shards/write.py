@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from negmine.gather import hash64
+from negmine.hashing import hash64
 from negmine.images import BadImageError, ImageRoot, inspect_image, open_image
 from negmine.records import Rejected, Sample, TextNegative
 from negmine.store import read_part

@@ -34,7 +34,7 @@ class Ready:
         return f"{file_sha256(self._path)} {file_sha256(self._keys)}"
 
     def load(self) -> None:
-        from negmine.gather import hash64
+        from negmine.hashing import hash64
 
         self._rows = self._open()
         with self._keys.open(encoding="utf-8") as lines:
@@ -77,7 +77,7 @@ class Ready:
         return rows
 
     def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
-        from negmine.gather import hash64
+        from negmine.hashing import hash64
 
         wanted = np.fromiter((hash64(key) for key in keys), dtype=np.uint64, count=len(keys))
         places = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
