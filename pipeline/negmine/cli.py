@@ -226,6 +226,43 @@ def shard(
 
 
 @app.command()
+def audit(
+    work: Work = DEFAULT_WORK,
+    negatives: Annotated[
+        Path | None, typer.Option(help="somebody else's JSONL, TSV or JSON, in place of ours", rich_help_panel=_DATA)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the page; default: audit/ in --work", rich_help_panel=_DATA)
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="negatives looked at, at most", rich_help_panel=_RUN)] = 20_000,
+    attackers: Annotated[
+        str, typer.Option(help="`all`, or of word, char, lm, boosting, minilm", rich_help_panel=_RUN)
+    ] = "word,char,lm",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure negatives, ours or anybody's: defects, coverage, diversity, and what can be told without looking.
+
+    Examples:
+
+        negmine audit
+
+        negmine audit --negatives train_neg.tsv --out audit/ --attackers all
+    """
+    from negmine.audit.measure import to_json
+    from negmine.audit.run import AuditSettings, audit_negatives
+    from negmine.audit.table import show
+
+    folder = out or work / "audit"
+    report = audit_negatives(AuditSettings(work, negatives, sample, seed, attackers), folder)
+    if as_json:
+        sys.stdout.write(json.dumps(to_json(report), ensure_ascii=False) + "\n")
+        return
+    show(report)
+    console.results.print(f"[dim]written to[/dim] {folder}")
+
+
+@app.command()
 def verify(
     path: Annotated[Path, typer.Argument(help="a work folder, a stage's folder, or a folder of shards")],
     fast: Annotated[bool, typer.Option("--fast", help="sizes and names only, no sha256")] = False,

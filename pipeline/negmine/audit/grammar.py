@@ -1,0 +1,168 @@
+"""Agreement of determiner and noun, and of subject and verb, by spaCy's tags; link-grammar where it is installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+_BATCH: Final = 256
+_SINGULAR: Final = frozenset({"a", "an", "another", "each", "every", "one", "this", "that"})
+_PLURAL: Final = frozenset(
+    [
+        "these",
+        "those",
+        "both",
+        "many",
+        "few",
+        "several",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    ]
+)
+_VERBS: Final = {"is": "s", "was": "s", "has": "s", "does": "s", "are": "p", "were": "p", "have": "p", "do": "p"}
+_EITHER_NUMBER: Final = frozenset(
+    [
+        "array",
+        "assortment",
+        "batch",
+        "bunch",
+        "collection",
+        "couple",
+        "crowd",
+        "family",
+        "flock",
+        "gaggle",
+        "group",
+        "half",
+        "handful",
+        "herd",
+        "line",
+        "lot",
+        "lots",
+        "majority",
+        "mixture",
+        "number",
+        "pack",
+        "pair",
+        "part",
+        "percent",
+        "people",
+        "pile",
+        "plenty",
+        "police",
+        "row",
+        "selection",
+        "series",
+        "set",
+        "sheep",
+        "deer",
+        "fish",
+        "aircraft",
+        "stack",
+        "team",
+        "trio",
+        "variety",
+        "cattle",
+        "some",
+        "rest",
+        "most",
+        "all",
+        "any",
+        "none",
+        "which",
+        "that",
+        "who",
+        "what",
+        "there",
+        "this",
+    ]
+)
+"""Subjects that take either number, or that stand for a noun elsewhere."""
+_BETWEEN: Final = frozenset({"few", "couple", "dozen", "hundred", "thousand", "million", "lot", "pair", "one"})
+"""Words after which `a` may stand before a plural: a few dogs."""
+
+
+def agreement_errors(texts: Iterable[str], load: Callable[[], Any]) -> dict[str, int]:
+    """Number of disagreements in each distinct text.
+
+    Args:
+        load: gives a spaCy pipeline with a tagger and a parser.
+    """
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    nlp = load()
+    return {doc.text: _disagreements(doc) for doc in nlp.pipe(distinct, batch_size=_BATCH)}
+
+
+def _disagreements(doc: Any) -> int:
+    return sum(_determiner_disagrees(token) or _verb_disagrees(token) for token in doc)
+
+
+def _determiner_disagrees(token: Any) -> bool:
+    """Whether this determiner or numeral stands before a noun of the other number."""
+    noun, word = token.head, token.lower_
+    if token.dep_ not in ("det", "nummod", "amod") or noun.tag_ not in ("NN", "NNS") or noun.i < token.i:
+        return False
+    if word in _SINGULAR:
+        between = token.doc[token.i + 1 : noun.i]
+        return noun.tag_ == "NNS" and not any(t.like_num or t.lower_ in _BETWEEN or t.tag_ == "CD" for t in between)
+    if word in _PLURAL:
+        return noun.tag_ == "NN" and noun.lower_ not in _EITHER_NUMBER
+    return False
+
+
+def _verb_disagrees(token: Any) -> bool:
+    """Whether this verb form of be, have or do has a subject of the other number."""
+    number = _VERBS.get(token.lower_)
+    if number is None or token.pos_ not in ("AUX", "VERB"):
+        return False
+    governor = token.head if token.dep_ in ("aux", "auxpass") else token
+    subject = next((t for t in governor.children if t.dep_ in ("nsubj", "nsubjpass") and t.i < token.i), None)
+    if subject is None or subject.lower_ in _EITHER_NUMBER or any(t.dep_ == "conj" for t in subject.children):
+        return False
+    return (number, subject.tag_) in (("s", "NNS"), ("p", "NN"))
+
+
+# --- link-grammar ----------------------------------------------------------------------------------------------------
+
+_PARSER: Final = "link-parser"
+_COST: Final = re.compile(r"UNUSED=(\d+)")
+
+
+def has_link_grammar() -> bool:
+    return shutil.which(_PARSER) is not None
+
+
+def unlinked_words(texts: Iterable[str]) -> dict[str, int]:
+    """Words of each distinct text that link-grammar cannot connect; 0: a sentence or a phrase of English.
+
+    Texts it gives no answer for (too long, out of time) are left out.
+    """
+    distinct = sorted({" ".join(text.split()) for text in texts} - {""})
+    lines = "".join(f"{text}\n" for text in distinct if text[0] not in "!*")
+    settings = ["-echo=1", "-graphics=0", "-limit=50", "-timeout=2"]
+    run = subprocess.run([_PARSER, "en", *settings], input=lines, capture_output=True, text=True, check=False)
+    return _answers(run.stdout.splitlines(), set(distinct))
+
+
+def _answers(lines: Iterable[str], texts: set[str]) -> dict[str, int]:
+    """The first linkage after each echoed text."""
+    found: dict[str, int] = {}
+    current = ""
+    for line in lines:
+        if line in texts:
+            current = line
+        elif current and current not in found and (cost := _COST.search(line)):
+            found[current] = int(cost[1])
+    return found

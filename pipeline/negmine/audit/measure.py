@@ -1,0 +1,241 @@
+"""From a sample of negatives to a report: every measure by kind and over all, each with the number it rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from negmine.audit.blind import ATTACKERS, FEWEST, Accuracy, Margins, accuracy, pairs_of
+from negmine.audit.defects import DETECTORS, Verdicts, any_visible, inspect, suspected_true
+from negmine.audit.read import Source
+from negmine.audit.sample import ALL, Coverage, Sample, draw
+from negmine.audit.words import Judged, tokens
+from negmine.console import progress
+
+VERSION: Final = 1
+ANY_VISIBLE: Final = "any_visible"
+SUSPECTED_TRUE: Final = "suspected_true"
+COMPOSED: Final = {
+    ANY_VISIBLE: "any defect that CLIP can see",
+    SUSPECTED_TRUE: "possibly still true (any sign of it)",
+}
+"""Titles of what is composed of several detectors."""
+TOP: Final = 10
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Hits among n that were looked at; rate 0 to 1."""
+
+    n: int
+    hits: int
+
+    @property
+    def rate(self) -> float:
+        return self.hits / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How varied the edits are.
+
+    Attributes:
+        n: negatives looked at.
+        edits: distinct edits (what was there, what is there now).
+        entropy: of the words that were put in, bits.
+        top_share: share of the ten commonest edits, 0 to 1.
+    """
+
+    n: int
+    edits: int
+    entropy: float
+    top_share: float
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Words of the negative less those of the caption: mean, and share of pairs where they differ."""
+
+    n: int
+    mean: float
+    differing: float
+
+
+@dataclass(frozen=True)
+class KindReport:
+    """All measures of one kind, or of all kinds together."""
+
+    coverage: Coverage
+    sampled: int
+    defects: Mapping[str, Rate]
+    diversity: Diversity
+    lengths: Lengths
+    blind: Mapping[str, Accuracy]
+
+
+@dataclass(frozen=True)
+class Paraphrases:
+    """True rephrasings (SugarCrepe++'s ``caption2``) taken for negatives: those found to be still true are caught."""
+
+    paraphrases: Rate
+    negatives: Rate
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `audit` found.
+
+    Attributes:
+        kinds: report by kind; ``all`` is last.
+        verdicts: of each detector on each item, for examples.
+        notes: what was not measured, and why.
+    """
+
+    source: str
+    seed: int
+    rows: int
+    skipped: Mapping[str, int]
+    kinds: Mapping[str, KindReport]
+    paraphrases: Paraphrases | None
+    notes: tuple[str, ...]
+    items: tuple[Judged, ...]
+    verdicts: Mapping[str, Verdicts]
+
+
+def audit(source: Source, size: int, seed: int, attackers: Sequence[str]) -> Report:
+    """Measure the negatives of a source.
+
+    Args:
+        size: negatives looked at, at most.
+        attackers: names in `ATTACKERS`.
+
+    Raises:
+        InputError: the source has no negatives.
+    """
+    sample = draw(source, size, seed)
+    items = sample.items
+    verdicts = inspect(items)
+    verdicts |= {ANY_VISIBLE: any_visible(verdicts), SUSPECTED_TRUE: suspected_true(verdicts)}
+    notes = [f"{one.title}: not installed" for name, one in DETECTORS.items() if name not in verdicts]
+    margins, unmeasured = _attack(items, seed, attackers)
+    kinds = {kind: _report(kind, sample, verdicts, margins) for kind in sample.coverage}
+    paraphrases = _paraphrases(items, verdicts)
+    return Report(
+        source.name, seed, sample.rows, sample.skipped, kinds, paraphrases, (*notes, *unmeasured), items, verdicts
+    )
+
+
+def _attack(items: Sequence[Judged], seed: int, names: Sequence[str]) -> tuple[dict[str, Margins], list[str]]:
+    """Margins by attacker, and why some are missing."""
+    images = len({item.image_id for item in items})
+    if images < FEWEST:
+        return {}, [f"blind accuracy: only {images} images, {FEWEST} are needed"]
+    ready = [name for name in names if ATTACKERS[name].available()]
+    notes = [f"{ATTACKERS[name].title}: not installed" for name in names if name not in ready]
+    pairs = pairs_of(items, seed)
+    margins = {}
+    with progress("attacking", len(ready), "attackers") as bar:
+        for name in ready:
+            margins[name] = ATTACKERS[name].attack(pairs)
+            bar.advance(1)
+    return margins, notes
+
+
+def _report(kind: str, sample: Sample, verdicts: Mapping[str, Verdicts], margins: Mapping[str, Margins]) -> KindReport:
+    chosen = [i for i, item in enumerate(sample.items) if kind in (ALL, item.kind)]
+    items = [sample.items[i] for i in chosen]
+    images = [item.image_id for item in items]
+    return KindReport(
+        sample.coverage[kind],
+        len(items),
+        {name: _rate(several[i] for i in chosen) for name, several in verdicts.items()},
+        diversity(items),
+        lengths(items),
+        {name: accuracy(values[chosen], images) for name, values in margins.items()} if items else {},
+    )
+
+
+def _rate(verdicts: Iterable[bool | None]) -> Rate:
+    known = [verdict for verdict in verdicts if verdict is not None]
+    return Rate(len(known), sum(known))
+
+
+def diversity(items: Sequence[Judged]) -> Diversity:
+    """Distinct edits, entropy of the words put in (those that the caption does not have at that place), top ten."""
+    edits = Counter(tuple((change.old, change.new) for change in item.changes) for item in items)
+    words = Counter(word for item in items for change in item.changes for word in change.new)
+    top = sum(n for _, n in edits.most_common(TOP))
+    return Diversity(len(items), len(edits), _entropy(words), top / len(items) if items else 0.0)
+
+
+def _entropy(counts: Mapping[str, int]) -> float:
+    """Shannon entropy, bits."""
+    share = np.array(list(counts.values()), float)
+    share /= max(share.sum(), 1)
+    return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+def lengths(items: Sequence[Judged]) -> Lengths:
+    gaps = np.array([len(tokens(item.negative)) - len(tokens(item.caption)) for item in items])
+    return Lengths(len(items), float(gaps.mean()), float((gaps != 0).mean())) if items else Lengths(0, 0.0, 0.0)
+
+
+def _paraphrases(items: Sequence[Judged], verdicts: Mapping[str, Verdicts]) -> Paraphrases | None:
+    """How many paraphrases the signs of truth catch, where the source has them."""
+    rows = [i for i, item in enumerate(items) if item.paraphrase]
+    if not rows:
+        return None
+    turned = [
+        Judged(
+            i.key, i.image_id, i.caption, i.paraphrase or "", i.kind, tuple(t for t in i.siblings if t != i.paraphrase)
+        )
+        for i in (items[row] for row in rows)
+    ]
+    names = [name for name, one in DETECTORS.items() if one.true]
+    found = {name: DETECTORS[name].find(turned) for name in names}
+    mine = {name: [verdicts[name][row] for row in rows] for name in names}
+    return Paraphrases(_rate(suspected_true(found)), _rate(suspected_true(mine)))
+
+
+# --- as data ---------------------------------------------------------------------------------------------------------
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as plain data: ``kinds -> KIND -> coverage, defects, diversity, lengths, blind``."""
+    return {
+        "version": VERSION,
+        "source": report.source,
+        "seed": report.seed,
+        "rows": report.rows,
+        "skipped": dict(report.skipped),
+        "kinds": {kind: _kind_json(one) for kind, one in report.kinds.items()},
+        "paraphrases": None if report.paraphrases is None else {
+            name: _rate_json(rate) for name, rate in vars(report.paraphrases).items()
+        },
+        "notes": list(report.notes),
+    }  # fmt: skip
+
+
+def _kind_json(one: KindReport) -> dict[str, Any]:
+    return {
+        "captions": one.coverage.captions,
+        "negatives": one.coverage.negatives,
+        "covered": {f"at_least_{k}": round(share, 6) for k, share in one.coverage.at_least.items()},
+        "sampled": one.sampled,
+        "defects": {name: _rate_json(rate) for name, rate in one.defects.items()},
+        "diversity": _rounded(vars(one.diversity)),
+        "lengths": _rounded(vars(one.lengths)),
+        "blind": {name: _rounded(vars(found)) for name, found in one.blind.items()},
+    }
+
+
+def _rate_json(rate: Rate) -> dict[str, float]:
+    return {"n": rate.n, "hits": rate.hits, "rate": round(rate.rate, 6)}
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}

@@ -1,0 +1,209 @@
+"""Negatives of any origin as one stream: a work folder's, JSONL, NegCLIP's TSV, SugarCrepe's JSON."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from negmine.errors import InputError, UsageError
+
+UNNAMED: Final = "unnamed"
+"""Kind of negatives whose file names none."""
+
+_NEGATIVE: Final = ("negative", "negative_caption", "neg_caption", "foil", "negatives")
+_CAPTION: Final = ("caption", "title", "text")
+_IMAGE: Final = ("image_id", "image", "filepath", "filename", "image_file")
+_PARAPHRASE: Final = "caption2"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A caption with the negatives that one row, or one caption of a work folder, gives it.
+
+    Attributes:
+        negatives: (text, kind) each; may be empty.
+        paraphrase: a true caption in other words, where the source has one.
+    """
+
+    key: str
+    image_id: str
+    caption: str
+    negatives: tuple[tuple[str, str], ...]
+    paraphrase: str | None = None
+
+
+class Source(Protocol):
+    """Where negatives come from; may be read several times."""
+
+    name: str
+    skipped: Counter[str]
+    """Rows that could not be used in the last pass, by reason."""
+
+    def rows(self) -> Iterator[Listed]: ...
+
+
+def open_source(work: Path, negatives: Path | None) -> Source:
+    """The negatives of a file or folder, or those in a work folder.
+
+    Raises:
+        UsageError: no such file, or nothing here reads it.
+        DamagedError: the work folder has no finished ``pairs`` and ``negatives``.
+    """
+    if negatives is None:
+        return WorkSource(work)
+    if not negatives.exists():
+        raise UsageError(
+            "no such file", where=str(negatives), fix="name a JSONL, TSV or JSON file, or a folder of JSON"
+        )
+    files = sorted(negatives.glob("*.json")) if negatives.is_dir() else [negatives]
+    unread = [file for file in files if file.suffix not in READERS]
+    if unread or not files:
+        raise UsageError(
+            "this is no file of negatives that negmine knows",
+            where=str(unread[0] if unread else negatives),
+            fix=f"give it as {', '.join(READERS)}, or a folder of .json files",
+        )
+    return FileSource(str(negatives), files)
+
+
+# --- a work folder ---------------------------------------------------------------------------------------------------
+
+
+class WorkSource:
+    """``work/negatives`` joined with ``work/pairs``, part by part."""
+
+    def __init__(self, work: Path) -> None:
+        from negmine.store import load_manifest
+
+        self.name, self.skipped = str(work), Counter[str]()
+        self._pairs, self._negatives = work / "pairs", work / "negatives"
+        pairs, self._made = load_manifest(self._pairs), load_manifest(self._negatives)
+        if self._made.spec.inputs.get("pairs") not in (None, pairs.digest):
+            from negmine.errors import DamagedError
+
+            raise DamagedError(
+                "these negatives were made from other pairs", where=str(work), fix="run negmine parse --overwrite"
+            )
+
+    def rows(self) -> Iterator[Listed]:
+        from negmine.store import read_part, reading
+
+        with reading(self._pairs), reading(self._negatives):
+            for part in self._made.parts:
+                negatives = read_part(self._negatives, part.index, ["key", "negative", "kind"]).to_pylist()
+                by_key = {key: tuple((r["negative"], r["kind"]) for r in rows)
+                          for key, rows in groupby(negatives, lambda row: row["key"])}  # fmt: skip
+                for pair in read_part(self._pairs, part.index, ["key", "image_id", "caption"]).to_pylist():
+                    yield Listed(pair["key"], pair["image_id"], pair["caption"], by_key.get(pair["key"], ()))
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+class FileSource:
+    """One or several files of somebody else's negatives."""
+
+    def __init__(self, name: str, files: Iterable[Path]) -> None:
+        self.name, self._files, self.skipped = name, tuple(files), Counter[str]()
+
+    def rows(self) -> Iterator[Listed]:
+        self.skipped = Counter()
+        read = 0
+        for file in self._files:
+            for row in READERS[file.suffix](file):
+                read += 1
+                found = _listed(row, file.stem if file.suffix == ".json" else UNNAMED)
+                if isinstance(found, str):
+                    self.skipped[found] += 1
+                else:
+                    yield found
+        if not read or read == sum(self.skipped.values()):
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in self.skipped.most_common()) or "the file is empty"
+            raise InputError("no row has a caption and a negative", where=self.name, why=reasons,
+                             fix=f"name the columns {_CAPTION[0]} and one of {', '.join(_NEGATIVE)}")  # fmt: skip
+
+
+def _listed(row: Mapping[str, Any] | None, kind: str) -> Listed | str:
+    """A row's caption and negatives, or the reason it has none."""
+    if row is None:
+        return "no object"
+    caption, negatives = _first(row, _CAPTION), _first(row, _NEGATIVE)
+    if not isinstance(caption, str) or not caption.strip():
+        return "no caption"
+    texts = [negatives] if isinstance(negatives, str) else negatives if isinstance(negatives, list) else []
+    if not all(isinstance(text, str) for text in texts):
+        return "negative is no text"
+    image = str(_first(row, _IMAGE) or _hash(caption))
+    named = str(row.get("kind") or kind)
+    paraphrase = row.get(_PARAPHRASE)
+    return Listed(
+        str(row.get("key") or _hash(f"{image}\n{caption}")),
+        image,
+        caption,
+        tuple((text, named) for text in texts if text.strip()),
+        paraphrase if isinstance(paraphrase, str) else None,
+    )
+
+
+def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
+
+
+def read_jsonl(path: Path) -> Iterator[Mapping[str, Any] | None]:
+    """One JSON object a line; None where a line is none."""
+    with path.open("rb") as lines:
+        for line in lines:
+            if line.strip():
+                yield _object(line)
+
+
+def _object(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_tsv(path: Path) -> Iterator[Mapping[str, Any] | None]:
+    """NegCLIP's columns ``title``, ``filepath`` and ``neg_caption``, a list in Python's or JSON's notation."""
+    csv.field_size_limit(sys.maxsize)
+    with path.open(newline="", encoding="utf-8", errors="replace") as lines:
+        for row in csv.DictReader(lines, delimiter="\t"):
+            yield {**row, "neg_caption": _list(row.get("neg_caption") or "")}
+
+
+def _list(text: str) -> list[Any]:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = text
+    return list(value) if isinstance(value, list | tuple) else [text] if text else []
+
+
+def read_json(path: Path) -> Iterator[Mapping[str, Any] | None]:
+    """SugarCrepe's and VALSE's form: an object of objects, or a list of them."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError("this is no JSON", where=str(path), why=str(error)) from None
+    rows = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    for row in rows:
+        yield row if isinstance(row, dict) else None
+
+
+READERS: Final = {".jsonl": read_jsonl, ".tsv": read_tsv, ".json": read_json}
+"""By ending. A new format is a function and a line here."""

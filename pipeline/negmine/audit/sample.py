@@ -1,0 +1,129 @@
+"""One pass over all negatives: count captions and negatives, and draw the captions that are looked at closely."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from array import array
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from negmine.audit.read import Listed, Source
+from negmine.audit.words import Judged
+from negmine.errors import InputError
+
+ALL: Final = "all"
+"""Name of the row over all kinds."""
+AT_LEAST: Final = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Captions of the source, and the share of them, 0 to 1, with so many negatives or more."""
+
+    captions: int
+    negatives: int
+    at_least: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is looked at, and how much there is.
+
+    Attributes:
+        items: negatives of the drawn captions, each caption with all of its negatives, by key.
+        coverage: by kind, and over all.
+        rows: rows of the source that were used.
+        skipped: rows that could not be, by reason.
+    """
+
+    items: tuple[Judged, ...]
+    coverage: Mapping[str, Coverage]
+    rows: int
+    skipped: Mapping[str, int]
+
+
+def draw(source: Source, size: int, seed: int) -> Sample:
+    """Draw whole captions until their negatives fill `size`: those whose seeded hash is smallest.
+
+    So the draw depends neither on the order of the rows nor on what else is in the source. Memory: the sample, and
+    8 bytes a negative and a caption for the counts.
+
+    Raises:
+        InputError: there is no negative at all.
+    """
+    drawn = _Smallest(size)
+    captions, by_kind = array("Q"), defaultdict[str, array[int]](lambda: array("Q"))
+    rows = 0
+    for row in source.rows():
+        rows += 1
+        rank = _rank(row.key, seed)
+        captions.append(rank)
+        for _, kind in row.negatives:
+            by_kind[kind].append(rank)
+        drawn.add(rank, row)
+    if not by_kind:
+        raise InputError("there are no negatives here", where=source.name, fix="make some: negmine parse")
+    kept = drawn.rows()
+    siblings = _siblings(source, {row.image_id for row in kept})
+    items = tuple(item for row in kept for item in _judged(row, siblings.get(row.image_id, ())))
+    return Sample(items, _coverage(captions, by_kind), rows, dict(source.skipped))
+
+
+def _rank(key: str, seed: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}\n{key}".encode(), digest_size=8).digest(), "little")
+
+
+class _Smallest:
+    """Rows of the smallest ranks whose negatives together are at most `size`; rows of one caption stay together."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._held, self._number = size, 0, 0
+        self._heap: list[tuple[int, int, Listed]] = []
+        self._bound = 2**64
+
+    def add(self, rank: int, row: Listed) -> None:
+        if rank >= self._bound or not row.negatives:
+            return
+        self._number += 1  # ends ties, so that rows themselves are never compared
+        heapq.heappush(self._heap, (-rank, self._number, row))
+        self._held += len(row.negatives)
+        while self._held > self._size:
+            self._bound = -self._heap[0][0]
+            while self._heap and -self._heap[0][0] == self._bound:
+                self._held -= len(heapq.heappop(self._heap)[2].negatives)
+
+    def rows(self) -> list[Listed]:
+        return [row for _, _, row in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]
+
+
+def _siblings(source: Source, images: set[str]) -> dict[str, tuple[str, ...]]:
+    """Captions of these images, in a second pass."""
+    found: dict[str, dict[str, None]] = {}
+    for row in source.rows():
+        if row.image_id in images:
+            found.setdefault(row.image_id, {})[row.caption] = None
+    return {image: tuple(captions) for image, captions in found.items()}
+
+
+def _judged(row: Listed, captions: Sequence[str]) -> list[Judged]:
+    siblings = tuple(text for text in captions if text != row.caption)
+    return [
+        Judged(row.key, row.image_id, row.caption, text, kind, siblings, row.paraphrase) for text, kind in row.negatives
+    ]
+
+
+def _coverage(captions: Sequence[int], by_kind: Mapping[str, Sequence[int]]) -> dict[str, Coverage]:
+    total = len(np.unique(np.asarray(captions, np.uint64)))
+    groups = {kind: np.asarray(ranks, np.uint64) for kind, ranks in sorted(by_kind.items())}
+    groups[ALL] = np.concatenate(list(groups.values()))
+    return {kind: _covered(ranks, total) for kind, ranks in groups.items()}
+
+
+def _covered(ranks: np.ndarray[tuple[int], np.dtype[np.uint64]], captions: int) -> Coverage:
+    _, counts = np.unique(ranks, return_counts=True)
+    return Coverage(captions, len(ranks), {str(k): float((counts >= k).sum()) / captions for k in AT_LEAST})
