@@ -237,7 +237,7 @@ def audit(
     sample: Annotated[int, typer.Option(min=1, help="negatives looked at, at most", rich_help_panel=_RUN)] = 20_000,
     attackers: Annotated[
         str, typer.Option(help="`all`, or of word, char, lm, boosting, minilm", rich_help_panel=_RUN)
-    ] = "word,char,lm",
+    ] = "word,char,lm,boosting",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -260,6 +260,28 @@ def audit(
         return
     show(report)
     console.results.print(f"[dim]written to[/dim] {folder}")
+
+
+@app.command()
+def export(
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="jsonl, negclip, ce_clip, sugarcrepe or triplets")],
+    out: Annotated[Path, typer.Option(help="file to write", rich_help_panel=_DATA)],
+    work: Work = DEFAULT_WORK,
+    as_json: AsJson = False,
+) -> None:
+    """Write the negatives in a form that other people's code reads.
+
+    Examples:
+
+        negmine export negclip --out train_neg.tsv
+
+        negmine export triplets --out triplets.jsonl
+    """
+    from negmine.export.run import export as write
+
+    file, counts = write(work, format_, out)
+    figures = {**counts, "rows written": file.rows, "MB": round(file.bytes / 1e6, 1)}
+    console.show(Summary(f"negmine export {format_}", "done", figures, {"written to": str(out)}), as_json)
 
 
 @app.command()

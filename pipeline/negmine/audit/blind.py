@@ -8,6 +8,7 @@ model can learn in place of looking; clearly less is a shortcut turned round.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from negmine.audit.words import Judged, lower, tokens
 FOLDS: Final = 5
 FEATURES: Final = 2**20
 """Slots that n-grams are hashed to."""
+EPOCHS: Final = 12
+"""Of the neural net."""
 FEWEST: Final = 50
 """Fewer images than this cannot be cross-fitted."""
 
@@ -101,23 +104,22 @@ def char_grams(text: str) -> Iterator[str]:
 
 
 def gram_differences(pairs: Pairs, grams: Callable[[str], Iterable[str]]) -> Any:
-    """Sparse [N, FEATURES] counts of the captions' n-grams less the negatives'."""
+    """Sparse [N, D] counts of the captions' hashed n-grams less the negatives', without slots that never differ."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     hashed = HashingVectorizer(analyzer=grams, n_features=FEATURES, alternate_sign=False, norm=None, dtype=np.float32)
-    difference = hashed.transform(pairs.captions) - hashed.transform(pairs.negatives)
+    difference = (hashed.transform(pairs.captions) - hashed.transform(pairs.negatives)).tocsr()
     difference.eliminate_zeros()
-    return difference.tocsr()
+    return difference[:, np.unique(difference.indices)]
 
 
 def _logistic(rows: Any, train: NDArray[np.bool_]) -> Any:
-    """Weights [D] of a logistic regression without intercept on differences, every other one turned round."""
+    """Weights [D] of a logistic regression on differences; every other pair is turned round, so it has no intercept."""
+    from scipy.sparse import diags_array
     from sklearn.linear_model import LogisticRegression
 
     sign = np.where(np.arange(int(train.sum())) % 2, -1.0, 1.0)
-    from scipy.sparse import diags_array
-
-    model = LogisticRegression(C=1.0, fit_intercept=False, solver="liblinear", tol=1e-3, max_iter=200)
+    model = LogisticRegression(C=1.0, fit_intercept=False, solver="lbfgs", tol=1e-3, max_iter=200)
     return model.fit(diags_array(sign) @ rows[train], sign).coef_[0]
 
 
@@ -243,6 +245,7 @@ def minilm_attacker(pairs: Pairs) -> Margins:
 
 
 def _perceive(true: Any, false: Any, held: NDArray[np.bool_], seed: int) -> Margins:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     def rows(first: Any, second: Any) -> Any:
@@ -250,18 +253,12 @@ def _perceive(true: Any, false: Any, held: NDArray[np.bool_], seed: int) -> Marg
 
     train = np.vstack([rows(true[~held], false[~held]), rows(false[~held], true[~held])])
     labels = np.repeat([1, 0], int((~held).sum()))
-    model = MLPClassifier((256,), alpha=1e-3, batch_size=256, max_iter=12, random_state=seed)
-    import warnings
-
-    from sklearn.exceptions import ConvergenceWarning
-
+    model = MLPClassifier((256,), alpha=1e-3, batch_size=256, max_iter=EPOCHS, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is what keeps it from learning by heart
+        warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs keep it from learning pairs by heart
         model.fit(train, labels)
-    there, back = (
-        model.predict_proba(rows(*texts))[:, 1] for texts in ((true[held], false[held]), (false[held], true[held]))
-    )
-    margins: Margins = (there - back).astype(float)
+    there, back = rows(true[held], false[held]), rows(false[held], true[held])
+    margins: Margins = (model.predict_proba(there)[:, 1] - model.predict_proba(back)[:, 1]).astype(float)
     return margins
 
 

@@ -34,7 +34,7 @@ class AuditSettings:
     negatives: Path | None = None
     sample: int = 20_000
     seed: int = 0
-    attackers: str = "word,char,lm"
+    attackers: str = "word,char,lm,boosting"
 
 
 def audit_negatives(settings: AuditSettings, out: Path) -> Report:

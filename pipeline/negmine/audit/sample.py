@@ -57,7 +57,8 @@ def draw(source: Source, size: int, seed: int) -> Sample:
         InputError: there is no negative at all.
     """
     drawn = _Smallest(size)
-    captions, by_kind = array("Q"), defaultdict[str, array[int]](lambda: array("Q"))
+    captions = array("Q")
+    by_kind: defaultdict[str, array[int]] = defaultdict(lambda: array("Q"))
     rows = 0
     for row in source.rows():
         rows += 1
