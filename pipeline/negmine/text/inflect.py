@@ -65,6 +65,13 @@ def agreeing(verb: str, is_plural: bool) -> str:
     return str(forms[0]) if forms else lower
 
 
+@lru_cache(maxsize=4096)
+def inflected(verb: str, tag: str) -> str:
+    """The form of a verb's lemma that a Penn tag names ("lie" and ``VBG``: "lying"); the lemma where there is none."""
+    forms = _lemminflect().getInflection(verb, tag)
+    return str(forms[0]) if forms else verb
+
+
 @lru_cache(maxsize=65536)
 def article(word: str) -> str:
     """``a`` or ``an``, whichever the spoken form of the next word asks for.

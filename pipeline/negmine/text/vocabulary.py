@@ -6,7 +6,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
@@ -60,6 +60,23 @@ class Contrary(NamedTuple):
     objects: frozenset[str]
 
 
+class Action(NamedTuple):
+    """An action's place in one set of actions that exclude each other.
+
+    `objects` are nouns, or broad classes in capitals; `subjects` broad classes; `after` words that may follow the verb,
+    "" where it ends the caption. An empty set sets no condition.
+    """
+
+    name: str
+    others: tuple[str, ...]
+    subjects: frozenset[str] = NONE
+    objects: frozenset[str] = NONE
+    after: frozenset[str] = NONE
+
+
+Actions = Mapping[str, tuple[Action, ...]]
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Everything the data files say.
@@ -79,6 +96,11 @@ class Vocabulary:
         measures, vague, scenes, uncounted, several_people: sets of lemmas, see the data file.
         counts: number to its words; the first is the one put in.
         sexes: noun to ``male`` or ``female``.
+        transitive, intransitive: verb's lemma to its places among actions that exclude each other.
+        participles: the same for participles of a state, as they are written ("parked").
+        settings: setting to its places, each a preposition and a noun.
+        lifeless: nouns that are said to do nothing.
+        action_signs: action to all its forms.
     """
 
     nouns: Mapping[str, Mapping[str, tuple[Place, ...]]]
@@ -99,6 +121,17 @@ class Vocabulary:
     several_people: frozenset[str]
     counts: Mapping[int, tuple[str, ...]]
     sexes: Mapping[str, str]
+    transitive: Actions
+    intransitive: Actions
+    participles: Actions
+    settings: Mapping[str, tuple[tuple[str, str], ...]]
+    lifeless: frozenset[str]
+    action_signs: Signs
+
+    @cached_property
+    def things(self) -> frozenset[str]:
+        """Nouns known to name a thing, a ground or a place."""
+        return self.scenes.union(self.nouns["count"])
 
     def names_concept(self, noun: str) -> bool:
         """Whether a group of countable or plural nouns knows this noun."""
@@ -118,6 +151,7 @@ class Vocabulary:
 def packaged_vocabulary() -> Vocabulary:
     """The vocabulary that comes with negmine."""
     nouns, attributes, relations, words = (_read(name) for name in ("nouns", "attributes", "relations", "words"))
+    actions = _read("actions")
     values, attribute_signs = _attributes(attributes)
     return Vocabulary(
         nouns={counted: _places(nouns[counted], nouns) for counted in COUNTED},
@@ -138,6 +172,15 @@ def packaged_vocabulary() -> Vocabulary:
         several_people=frozenset(words["several_people"]["words"]),
         counts={int(number): tuple(forms) for number, forms in words["counts"].items()},
         sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
+        transitive=_actions(actions["transitive"]),
+        intransitive=_actions(actions["intransitive"]),
+        participles=_participles(actions["participle"]),
+        settings={
+            name: tuple((preposition, noun) for preposition, nouns in places.items() for noun in nouns)
+            for name, places in _read("settings").items()
+        },
+        lifeless=frozenset(actions["lifeless"]),
+        action_signs=_action_signs(actions),
     )
 
 
@@ -242,3 +285,35 @@ def _near(classes: Iterable[list[str]]) -> dict[str, frozenset[str]]:
         for member in members:
             found[member] |= set(members)
     return {member: frozenset(others) for member, others in found.items()}
+
+
+def _actions(tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Action, ...]]:
+    found: dict[str, list[Action]] = defaultdict(list)
+    for table in tables:
+        conditions = {name: frozenset(table.get(name, ())) for name in ("subjects", "objects", "after")}
+        for action in table["verbs"]:
+            forms = _forms(action)
+            others = tuple(other for other in _used(table["verbs"]) if other != forms[0])
+            for form in forms:
+                found[form].append(Action(forms[0], others, **conditions))
+    return {form: tuple(places) for form, places in found.items()}
+
+
+def _participles(tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Action, ...]]:
+    return {
+        form: (Action(form, tuple(table["to"]), subjects=frozenset(table["subjects"])),)
+        for table in tables
+        for form in table["from"]
+    }
+
+
+def _action_signs(actions: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Every form of an action in any of its sets; a participle put in is a sign of itself."""
+    signs: dict[str, set[str]] = defaultdict(set)
+    for table in (*actions["transitive"], *actions["intransitive"]):
+        for action in table["verbs"]:
+            signs[_forms(action)[0]] |= set(_forms(action))
+    for table in actions["participle"]:
+        for form in table["to"]:
+            signs[form] |= {form}
+    return {name: frozenset(forms) for name, forms in signs.items()}

@@ -13,6 +13,7 @@ from negmine.text.analyse import load_model, parse
 from negmine.text.caption import Caption
 from negmine.text.guards import evidence
 from negmine.text.proposal import Words
+from negmine.text.rules import DEFAULT_RULES
 from negmine.text.stage import ParseSettings, candidates, load_words
 
 Produced = Callable[..., set[str]]
@@ -43,7 +44,7 @@ def produced(parsed: Callable[[str], Caption], words: Words) -> Produced:
 
     def run(caption: str, siblings: Sequence[str] = (), rules: Sequence[str] | None = None) -> set[str]:
         known = tuple(evidence(parsed(text), words) for text in siblings)
-        base = ParseSettings() if rules is None else ParseSettings(rules=tuple(rules))
+        base = ParseSettings(rules=DEFAULT_RULES if rules is None else tuple(rules))
         found: set[str] = set()
         for seed in range(40):
             settings = replace(base, seed=seed)

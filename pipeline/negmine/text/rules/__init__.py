@@ -8,17 +8,40 @@ from typing import Final
 
 from negmine.text.caption import Caption
 from negmine.text.proposal import Proposal, Words
-from negmine.text.rules import attributes, counts, objects, relations, swaps
+from negmine.text.rules import (
+    actions,
+    additions,
+    arguments,
+    attributes,
+    counts,
+    negation,
+    objects,
+    orders,
+    relations,
+    swaps,
+)
 
 Rule = Callable[[Caption, Words, Random], Iterator[Proposal]]
 """Proposals for a caption, in an order that depends on the generator alone. A rule never looks at other captions."""
 
 RULES: Final[Mapping[str, Rule]] = {
+    "swap_relation": arguments.swap_relation,
     "swap_object": swaps.swap_object,
     "swap_attribute": swaps.swap_attribute,
+    "swap_phrase": arguments.swap_phrase,
     "replace_object": objects.replace_object,
     "replace_attribute": attributes.replace_attribute,
     "replace_relation": relations.replace_relation,
+    "replace_action": actions.replace_action,
     "replace_count": counts.replace_count,
+    "add_object": additions.add_object,
+    "add_attribute": additions.add_attribute,
+    "negate": negation.negate,
+    "reorder": orders.reorder,
 }
 """By name, which is also the kind of the negatives."""
+
+LABELLED: Final = ("negate", "reorder")
+"""Rules whose negatives the text alone gives away; only used when they are asked for."""
+
+DEFAULT_RULES: Final = tuple(rule for rule in RULES if rule not in LABELLED)

@@ -26,19 +26,19 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
     rng.shuffle(pairs)
     for one, other in pairs:
         left, right = caption.phrases[one], caption.phrases[other]
-        if not (_is_movable(caption, left, words) and _is_movable(caption, right, words)) or left.whole >= right.first:
+        if not (is_movable(caption, left, words) and is_movable(caption, right, words)) or left.whole >= right.first:
             continue
-        if _is_worn(left, words) != _is_worn(right, words):
+        if is_worn(left, words) != is_worn(right, words):
             continue
-        facts = _claims(caption, one, other)
-        oddity = int(_kind_of(left, words) != _kind_of(right, words))
+        facts = claims(caption, one, other)
+        oddity = int(is_animate(left, words) != is_animate(right, words))
         differ = _modifiers(caption, left) != _modifiers(caption, right)
         if differ and all(_can_change_number(caption, phrase, words) for phrase in (left, right)):
             yield Proposal(
                 (_noun(caption, left, right), _noun(caption, right, left)),
                 swap=Swap(one, other, Level.NOUN), facts=facts, oddity=oddity,
             )  # fmt: skip
-        yield Proposal(_phrases(caption, left, right), swap=Swap(one, other, Level.PHRASE), facts=facts, oddity=oddity)
+        yield Proposal(exchanged(caption, left, right), swap=Swap(one, other, Level.PHRASE), facts=facts, oddity=oddity)
 
 
 def swap_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -90,7 +90,7 @@ def _alike(caption: Caption, one: int, other: int, first: str, second: str) -> b
     return caption.are_conjuncts(caption.phrases[one].head, caption.phrases[other].head)
 
 
-def _is_movable(caption: Caption, phrase: Phrase, words: Words) -> bool:
+def is_movable(caption: Caption, phrase: Phrase, words: Words) -> bool:
     vocabulary, head = words.vocabulary, caption.tokens[phrase.head]
     last = caption.tokens[phrase.whole].lemma
     name = phrase.name.rsplit(" ", 1)[-1]
@@ -111,14 +111,14 @@ def _can_change_number(caption: Caption, phrase: Phrase, words: Words) -> bool:
     return numbered(head.lemma, phrase.plural) == head.text.lower()
 
 
-def _is_worn(phrase: Phrase, words: Words) -> bool:
+def is_worn(phrase: Phrase, words: Words) -> bool:
     """Whether a noun is a garment: nobody is worn by a hat."""
     nouns = words.vocabulary.nouns
     name = phrase.name if phrase.name in nouns["count"] else phrase.name.rsplit(" ", 1)[-1]
     return any(place.group in WORN for counted in nouns.values() for place in counted.get(name, ()))
 
 
-def _kind_of(phrase: Phrase, words: Words) -> bool:
+def is_animate(phrase: Phrase, words: Words) -> bool:
     return words.lexicon.broad_class(phrase.name) in ANIMATE or phrase.name in ("people", "person")
 
 
@@ -141,7 +141,7 @@ def _exchangeable(caption: Caption, one: tuple[int, str], other: tuple[int, str]
     return fits(second, caption.phrases[left].name, words) and fits(first, caption.phrases[right].name, words)
 
 
-def _claims(caption: Caption, one: int, other: int) -> tuple[tuple[str, ...], ...]:
+def claims(caption: Caption, one: int, other: int) -> tuple[tuple[str, ...], ...]:
     names = caption.phrases[one].name, caption.phrases[other].name
     return tuple(
         (names[1], r.name, names[0]) if r.subject == one else (names[0], r.name, names[1])
@@ -159,18 +159,25 @@ def _noun(caption: Caption, place: Phrase, moving: Phrase) -> Change:
     return Change(place.unit, place.head, numbered(moving.name, place.plural))
 
 
-def _phrases(caption: Caption, left: Phrase, right: Phrase) -> tuple[Change, ...]:
-    """Whole phrases exchanged; where their numbers differ, verbs follow their new subjects."""
+def exchanged(
+    caption: Caption, left: Phrase, right: Phrase, left_end: int | None = None, right_end: int | None = None
+) -> tuple[Change, ...]:
+    """Whole phrases exchanged; where their numbers differ, verbs follow their new subjects.
+
+    The ends are the last tokens that move, those of the phrases themselves by default.
+    """
+    ends = (left.whole if left_end is None else left_end, right.whole if right_end is None else right_end)
     starts = [_after_article(caption, left), _after_article(caption, right)]
     if left.first in starts or right.first in starts or _is_plural(caption, left) != _is_plural(caption, right):
         starts = [left.first, right.first]  # articles stay in place only if both phrases have one and agree
     changes = [
-        Change(starts[0], left.whole, moved(caption, starts[1], right.whole)),
-        Change(starts[1], right.whole, moved(caption, starts[0], left.whole)),
+        Change(starts[0], ends[0], moved(caption, starts[1], ends[1])),
+        Change(starts[1], ends[1], moved(caption, starts[0], ends[0])),
     ]
     for place, moving in ((left, right), (right, left)):
         if _is_plural(caption, place) != _is_plural(caption, moving):
-            changes += number_changes(caption, place.head, _is_plural(caption, moving))
+            verbs = number_changes(caption, place.head, _is_plural(caption, moving))
+            changes += [c for c in verbs if not any(s <= c.first <= e for s, e in zip(starts, ends, strict=True))]
     return tuple(dict.fromkeys(changes))
 
 

@@ -1,0 +1,91 @@
+"""An action replaced by one that excludes it: sitting by lying, riding by pushing, throwing by catching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from negmine.text.analyse import subject_of
+from negmine.text.caption import NO, Caption
+from negmine.text.inflect import inflected
+from negmine.text.proposal import Change, Proposal, Words
+from negmine.text.vocabulary import Action
+
+PER_VERB = 3
+"""Proposals for one verb."""
+
+_TAGS = frozenset({"VB", "VBD", "VBG", "VBP", "VBZ"})
+"""Forms that are exchanged; passive participles change roles and are left alone, those of states are listed."""
+
+_COMPLEMENTS = frozenset({"dobj", "prt", "acomp", "xcomp", "ccomp", "attr", "oprd", "dative", "agent"})
+_PEOPLE = frozenset({"people", "person"})
+
+
+def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a verb by one of a set whose actions exclude each other; tense, number and valence stay."""
+    for i, token in enumerate(caption.tokens):
+        if token.tag[:2] != "VB" or i in caption.bound or not caption.is_loose(i, i):
+            continue
+        actions = _fitting(caption, i, words)
+        names = dict.fromkeys(other for action in actions for other in action.others if not _is_form(actions, other))
+        for other in rng.sample(list(names), min(PER_VERB, len(names))):
+            text = other if token.text.lower() in words.vocabulary.participles else inflected(other, token.tag)
+            yield Proposal(
+                (Change(i, i, text),), old=actions[0].name, new=other,
+                signs=words.vocabulary.action_signs[other],
+            )  # fmt: skip
+
+
+def _is_form(actions: Sequence[Action], name: str) -> bool:
+    return any(action.name == name for action in actions)
+
+
+def _fitting(caption: Caption, verb: int, words: Words) -> list[Action]:
+    """The verb's places in the sets that fit its subject, its object and what follows it."""
+    token, vocabulary = caption.tokens[verb], words.vocabulary
+    participles = vocabulary.participles.get(token.text.lower(), ())
+    if participles:
+        return [action for action in participles if _has_subject(caption, verb, action, words)]
+    if token.tag not in _TAGS:
+        return []
+    roles = {caption.tokens[child].dep: child for child in caption.children[verb] if child > verb}
+    if "dobj" in roles:
+        places = vocabulary.transitive.get(token.lemma, ())
+        return [action for action in places if _has_object(caption, roles["dobj"], action, words)]
+    if not roles.keys().isdisjoint(_COMPLEMENTS):
+        return []
+    following = _word_after(caption, verb)
+    return [
+        action
+        for action in vocabulary.intransitive.get(token.lemma, ())
+        if following in action.after and _has_subject(caption, verb, action, words)
+    ]
+
+
+def _word_after(caption: Caption, index: int) -> str:
+    """The lower-case word that follows, "" before a full stop, a comma or the end."""
+    following = caption.tokens[index + 1].text.lower() if index + 1 < len(caption.tokens) else ""
+    return following if following.isalpha() else ""
+
+
+def _has_subject(caption: Caption, verb: int, action: Action, words: Words) -> bool:
+    if not action.subjects:
+        return True
+    index = subject_of(caption, verb)
+    if index == NO:
+        return False
+    phrase = caption.phrases[index]
+    noun = caption.tokens[phrase.whole].lemma if phrase.whole != phrase.head else phrase.name
+    if noun in words.vocabulary.lifeless:
+        return False
+    broad_class = "person" if noun in _PEOPLE else words.lexicon.broad_class(noun)
+    return broad_class in action.subjects
+
+
+def _has_object(caption: Caption, item: int, action: Action, words: Words) -> bool:
+    if item not in caption.phrase_of:
+        return False
+    phrase = caption.phrases[caption.phrase_of[item]]
+    head = caption.tokens[phrase.head]
+    names = {phrase.name, head.lemma, head.text.lower(), words.lexicon.broad_class(phrase.name).upper()}
+    return not names.isdisjoint(action.objects)

@@ -1,0 +1,153 @@
+"""Drop one, add one: a place exchanged for another, an adjective taken from one noun and one given to another.
+
+A pure insertion is betrayed by its length, and a pure removal leaves the caption true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from negmine.text.caption import NO, Caption, Phrase, Relation
+from negmine.text.proposal import Change, Proposal, Words, moved
+from negmine.text.rules.attributes import fits
+from negmine.text.rules.spans import last_word, phrase_end
+from negmine.text.rules.swaps import LOOKS
+from negmine.text.vocabulary import NONE, Value
+
+PER_KIND = 3
+"""Proposals of each source of new phrases, and of new adjectives for one noun."""
+
+BESIDE = ("next to", "behind", "in front of", "near", "beside")
+"""Prepositions that go with any thing."""
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_USUAL = frozenset({"black", "white", "brown", "gray"})
+"""Colours so common that an unmentioned one may well be true."""
+
+
+# --- phrases ---------------------------------------------------------------------------------------------------------
+
+
+def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Exchange the last prepositional phrase for one of another setting, or of another thing of the noun's group."""
+    relation = _last_place(caption, words)
+    if relation is None:
+        return
+    item = caption.phrases[relation.object]
+    end = phrase_end(caption, item)
+    determiner = caption.tokens[item.first].text.lower()
+    article = "the" if determiner == "the" else "a"
+    settings = [place for place in _other_settings(caption, words) if place[1] != item.name]
+    things = [
+        (preposition, noun)
+        for noun in _things(item.name, words)
+        for preposition in BESIDE
+        if preposition not in words.vocabulary.near.get(relation.name, NONE)
+    ]
+    for places in (settings, things):
+        for preposition, noun in rng.sample(places, min(PER_KIND, len(places))):
+            yield Proposal(
+                (Change(relation.first, end, _phrase(preposition, article, noun)),), old=item.name, new=noun,
+                signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
+                facts=((preposition, noun),),
+            )  # fmt: skip
+
+
+def _phrase(preposition: str, article: str, noun: str) -> str:
+    article = "an" if article == "a" and noun[0] in "aeio" else article
+    return f"{preposition} {article} {noun}"
+
+
+def _last_place(caption: Caption, words: Words) -> Relation | None:
+    """The preposition of place, or "with", whose phrase ends the caption."""
+    last = last_word(caption)
+    for relation in reversed(caption.relations):
+        if relation.verb or relation.subject == NO or not caption.is_loose(relation.first, relation.last):
+            continue
+        if phrase_end(caption, caption.phrases[relation.object]) == last:
+            is_place = relation.name in words.vocabulary.contraries or relation.name == "with"
+            return relation if is_place and not _belongs_to_verb(caption, relation, words) else None
+    return None
+
+
+def _belongs_to_verb(caption: Caption, relation: Relation, words: Words) -> bool:
+    """Whether a verb asks for the phrase ("covered in snow", "picks up from")."""
+    before = caption.tokens[relation.first - 1] if relation.first else None
+    if before is None or before.tag in ("IN", "RP", "TO", "JJ"):
+        return True
+    governor = caption.tokens[caption.tokens[relation.first].head]
+    is_thing = caption.phrases[relation.object].name in words.vocabulary.things
+    return governor.tag == "VBN" and (relation.name == "with" or not is_thing)
+
+
+def _other_settings(caption: Caption, words: Words) -> list[tuple[str, str]]:
+    """Places of the settings that no word of the caption belongs to."""
+    return [
+        place
+        for places in words.vocabulary.settings.values()
+        if caption.words.isdisjoint(noun for _, noun in places)
+        for place in places
+    ]
+
+
+def _things(noun: str, words: Words) -> tuple[str, ...]:
+    places = words.vocabulary.nouns["count"]
+    found = places.get(noun) or places.get(noun.rsplit(" ", 1)[-1], ())
+    return tuple(dict.fromkeys(other for place in found for other in place.others))
+
+
+# --- adjectives ------------------------------------------------------------------------------------------------------
+
+
+def add_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Drop an adjective and give another noun the same one, or another of its dimension."""
+    dropped = [
+        (n, a) for n, phrase in enumerate(caption.phrases) for a in phrase.attributes if _may_drop(caption, a, words)
+    ]
+    bare = [n for n, phrase in enumerate(caption.phrases) if _may_gain(caption, phrase, words)]
+    for owner, attribute in dropped:
+        value = words.vocabulary.attributes[caption.tokens[attribute].text.lower()][0]
+        drop = Change(attribute, attribute + 1, moved(caption, attribute + 1, attribute + 1))
+        for gains in bare:
+            if gains != owner and caption.phrases[gains].unit != attribute + 1:
+                yield from _given(caption, gains, value, drop, words, rng)
+
+
+def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Words, rng: Random) -> Iterator[Proposal]:
+    phrase = caption.phrases[gains]
+    unit = moved(caption, phrase.unit, phrase.unit)
+
+    def proposal(word: str, old: str, signs: frozenset[str]) -> Proposal:
+        gain = Change(phrase.unit, phrase.unit, f"{word} {unit}")
+        return Proposal((gain, drop), old=old, new=word, repeatable=True, signs=signs, facts=((word, phrase.name),))
+
+    if fits(value, phrase.name, words):
+        yield proposal(caption.tokens[drop.first].text.lower(), "", NONE)
+    if value.dimension not in LOOKS:
+        return
+    others = [
+        other
+        for other in value.others
+        if other not in _USUAL and fits(Value(value.dimension, other, ()), phrase.name, words)
+    ]
+    for other in rng.sample(others, min(PER_KIND, len(others))):
+        yield proposal(other, value.name, words.vocabulary.attribute_signs[other])
+
+
+def _may_drop(caption: Caption, attribute: int, words: Words) -> bool:
+    """Whether an adjective is one we know and stands alone, so that the rest reads on without it."""
+    tokens = caption.tokens
+    if attribute in caption.bound or tokens[attribute].text.lower() not in words.vocabulary.attributes:
+        return False
+    after, before = tokens[attribute + 1], tokens[attribute - 1].text.lower() if attribute else ""
+    in_list = after.tag in ("CC", ",", "HYPH") or before in ("and", ",", "or", "very", "-", "so")
+    return not in_list and caption.is_loose(attribute, attribute)
+
+
+def _may_gain(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether a noun is a thing without an adjective."""
+    if phrase.attributes or phrase.whole != phrase.head or phrase.name in words.vocabulary.scenes:
+        return False
+    named = any(token.pos == "PROPN" for token in caption.tokens[phrase.unit : phrase.head + 1])
+    return words.vocabulary.names_concept(phrase.name) and not named and caption.is_loose(phrase.unit, phrase.head)

@@ -1,0 +1,36 @@
+"""Words in another order, as order-sensitivity tests have them (Yuksekgonul et al. 2023, section 3). Not for training:
+the text alone gives it away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from negmine.text.caption import Caption
+from negmine.text.proposal import Change, Proposal, Words, moved
+
+SPAN = 3
+"""Words of one span, of those that are shuffled as a whole."""
+
+_CONTENT = frozenset({"NOUN", "ADJ", "PROPN"})
+
+
+def reorder(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Shuffle all words; spans of three; nouns and adjectives; the other words. Punctuation stays."""
+    places = [i for i, token in enumerate(caption.tokens) if token.text.isalnum() and caption.is_loose(i, i)]
+    content = [i for i in places if caption.tokens[i].pos in _CONTENT]
+    others = [i for i in places if caption.tokens[i].pos not in _CONTENT]
+    spans = [places[start : start + SPAN] for start in range(0, len(places), SPAN)]
+    rng.shuffle(spans)
+    orders = [(places, [i for span in spans for i in span])]
+    orders += [(group, rng.sample(group, len(group))) for group in (places, content, others)]
+    for old, new in orders:
+        changes = tuple(_moves(caption, old, new))
+        if changes:
+            yield Proposal(changes)
+
+
+def _moves(caption: Caption, places: Sequence[int], moving: Sequence[int]) -> Iterator[Change]:
+    for place, word in zip(places, moving, strict=True):
+        if caption.tokens[place].text.lower() != caption.tokens[word].text.lower():
+            yield Change(place, place, moved(caption, word, word))
