@@ -25,7 +25,7 @@ from negmine.audit.words import Judged, lower, tokens
 FOLDS: Final = 5
 FEATURES: Final = 2**20
 """Slots that n-grams are hashed to."""
-EPOCHS: Final = 12
+EPOCHS: Final = 8
 """Of the neural net."""
 FEWEST: Final = 50
 """Fewer images than this cannot be cross-fitted."""
@@ -253,7 +253,7 @@ def _perceive(true: Any, false: Any, held: NDArray[np.bool_], seed: int) -> Marg
 
     train = np.vstack([rows(true[~held], false[~held]), rows(false[~held], true[~held])])
     labels = np.repeat([1, 0], int((~held).sum()))
-    model = MLPClassifier((256,), alpha=1e-3, batch_size=256, max_iter=EPOCHS, random_state=seed)
+    model = MLPClassifier((128,), alpha=1e-3, batch_size=512, max_iter=EPOCHS, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs keep it from learning pairs by heart
         model.fit(train, labels)

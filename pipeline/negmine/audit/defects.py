@@ -21,7 +21,7 @@ Verdicts = Sequence[bool | None]
 
 CONTEXT: Final = 77
 """Tokens of a text, start and end marks included, that CLIP reads."""
-LINKED: Final = 2_000
+LINKED: Final = 500
 """Items that link-grammar, which is slow, is asked about."""
 
 

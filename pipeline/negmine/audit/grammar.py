@@ -125,7 +125,7 @@ def _determiner_disagrees(token: Any) -> bool:
 def _verb_disagrees(token: Any) -> bool:
     """Whether this verb form of be, have or do has a subject of the other number."""
     number = _VERBS.get(token.lower_)
-    if number is None or token.pos_ not in ("AUX", "VERB"):
+    if number is None or not token.tag_.startswith("VB"):
         return False
     governor = token.head if token.dep_ in ("aux", "auxpass") else token
     subject = next((t for t in governor.children if t.dep_ in ("nsubj", "nsubjpass") and t.i < token.i), None)
@@ -137,6 +137,8 @@ def _verb_disagrees(token: Any) -> bool:
 # --- link-grammar ----------------------------------------------------------------------------------------------------
 
 _PARSER: Final = "link-parser"
+_LONGEST: Final = 25
+"""Words of a text; its time grows with the cube of them."""
 _COST: Final = re.compile(r"UNUSED=(\d+)")
 
 
@@ -147,13 +149,14 @@ def has_link_grammar() -> bool:
 def unlinked_words(texts: Iterable[str]) -> dict[str, int]:
     """Words of each distinct text that link-grammar cannot connect; 0: a sentence or a phrase of English.
 
-    Texts it gives no answer for (too long, out of time) are left out.
+    Texts it gives no answer for (longer than `_LONGEST` words, out of time) are left out.
     """
-    distinct = sorted({" ".join(text.split()) for text in texts} - {""})
-    lines = "".join(f"{text}\n" for text in distinct if text[0] not in "!*")
-    settings = ["-echo=1", "-graphics=0", "-limit=50", "-timeout=2"]
+    plain = {" ".join(text.split()) for text in texts}
+    asked = {text for text in plain if 0 < text.count(" ") < _LONGEST and text[0] not in "!*"}
+    lines = "".join(f"{text}\n" for text in sorted(asked))
+    settings = ["-echo=1", "-graphics=0", "-limit=50", "-timeout=1"]
     run = subprocess.run([_PARSER, "en", *settings], input=lines, capture_output=True, text=True, check=False)
-    return _answers(run.stdout.splitlines(), set(distinct))
+    return _answers(run.stdout.splitlines(), asked)
 
 
 def _answers(lines: Iterable[str], texts: set[str]) -> dict[str, int]:

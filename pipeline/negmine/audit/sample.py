@@ -104,11 +104,11 @@ class _Smallest:
 
 def _siblings(source: Source, images: set[str]) -> dict[str, tuple[str, ...]]:
     """Captions of these images, in a second pass."""
-    found: dict[str, dict[str, None]] = {}
+    found: dict[str, set[str]] = {}
     for row in source.rows():
         if row.image_id in images:
-            found.setdefault(row.image_id, {})[row.caption] = None
-    return {image: tuple(captions) for image, captions in found.items()}
+            found.setdefault(row.image_id, set()).add(row.caption)
+    return {image: tuple(sorted(captions)) for image, captions in found.items()}
 
 
 def _judged(row: Listed, captions: Sequence[str]) -> list[Judged]:

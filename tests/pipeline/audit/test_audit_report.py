@@ -1,0 +1,265 @@
+"""Readers, the draw, the report and the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from negmine.audit.measure import audit, diversity, lengths, to_json
+from negmine.audit.page import marked, page
+from negmine.audit.read import Listed, open_source
+from negmine.audit.run import DATA, PAGE, AuditSettings, audit_negatives
+from negmine.audit.sample import ALL, draw
+from negmine.audit.words import Judged
+from negmine.cli import app
+from negmine.errors import DamagedError, InputError, UsageError
+from typer.testing import CliRunner
+
+from tests.pipeline.conftest import add_negatives
+
+
+class Memory:
+    """A source out of a list."""
+
+    def __init__(self, rows: list[Listed]) -> None:
+        self.name, self.skipped, self._rows = "memory", Counter[str](), rows
+
+    def rows(self):  # type: ignore[no-untyped-def]
+        return iter(self._rows)
+
+
+def listed(number: int, negatives: int, kind: str = "k") -> Listed:
+    texts = tuple((f"a dog {n} of {number}", kind) for n in range(negatives))
+    return Listed(f"key{number}", f"image{number // 5}", f"a cat {number}", texts)
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def rows_of(path: Path) -> list[Listed]:
+    return list(open_source(Path("nowhere"), path).rows())
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_work_folder_gives_every_caption_with_its_negatives(small_work: Path) -> None:
+    add_negatives(small_work, per_caption=3)
+    rows = list(open_source(small_work, None).rows())
+    assert len(rows) == 200
+    assert all(row.negatives == ((f"no {row.caption}", "negate"),) * 3 for row in rows)
+
+
+def test_a_work_folder_without_negatives_is_refused(small_work: Path) -> None:
+    with pytest.raises(DamagedError):
+        open_source(small_work, None)
+
+
+@pytest.mark.parametrize("column", ["negative", "negative_caption"])
+def test_jsonl(tmp_path: Path, column: str) -> None:
+    path = write(tmp_path / "n.jsonl", [
+        {"caption": "a cat", column: "a dog", "kind": "replace_object", "image_id": 7, "key": "k1"},
+        {"caption": "a cow", column: ["a dog", "a bus"], "caption2": "cattle"},
+        {"caption": "a car", column: None},
+    ])  # fmt: skip
+    first, second, third = rows_of(path)
+    assert first == Listed("k1", "7", "a cat", (("a dog", "replace_object"),))
+    assert (second.negatives, second.paraphrase) == ((("a dog", "unnamed"), ("a bus", "unnamed")), "cattle")
+    assert third.negatives == ()
+    assert len({first.key, second.key, third.key}) == 3
+
+
+def test_negclips_table(tmp_path: Path) -> None:
+    path = tmp_path / "train.tsv"
+    path.write_text(
+        "\ttitle\tfilepath\tneg_caption\tneg_image\n"
+        "0\ta cat's hat\ta.jpg\t[\"a dog's hat\", 'a cow hat']\t['b.jpg']\n"
+        "1\ta bus\ta.jpg\t[]\t[]\n"
+    )
+    first, second = rows_of(path)
+    assert (first.caption, first.image_id) == ("a cat's hat", "a.jpg")
+    assert [text for text, _ in first.negatives] == ["a dog's hat", "a cow hat"]
+    assert second.negatives == () and second.image_id == "a.jpg"
+
+
+def test_a_folder_of_sugarcrepe_files_names_the_kinds(tmp_path: Path) -> None:
+    for kind in ("swap_att", "add_obj"):
+        row = {"filename": "1.jpg", "caption": "a cat", "negative_caption": f"a {kind}"}
+        (tmp_path / f"{kind}.json").write_text(json.dumps({"0": row}))
+    assert [row.negatives for row in rows_of(tmp_path)] == [(("a add_obj", "add_obj"),), (("a swap_att", "swap_att"),)]
+
+
+def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "n.jsonl"
+    lines = [
+        '{"caption": "a cat", "negative": "a dog"}',
+        "not json",
+        "[1]",
+        '{"negative": "a"}',
+        '{"text": "a", "foil": [1]}',
+    ]
+    path.write_text("\n".join(lines))
+    report = audit(open_source(Path(), path), 10, 0, ())
+    assert report.skipped == {"no object": 2, "no caption": 1, "negative is no text": 1}
+    assert report.rows == 1
+
+
+def test_useless_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        open_source(Path(), tmp_path / "none.jsonl")
+    (tmp_path / "a.txt").write_text("a cat")
+    with pytest.raises(UsageError, match="no file of negatives"):
+        open_source(Path(), tmp_path / "a.txt")
+    with pytest.raises(InputError, match="no row has"):
+        rows_of(write(tmp_path / "a.jsonl", [{"text": "", "negative": "a dog"}]))
+    with pytest.raises(InputError, match="no negatives"):
+        draw(Memory([listed(1, 0)]), 10, 0)
+
+
+# --- the draw --------------------------------------------------------------------------------------------------------
+
+
+def test_the_draw_takes_whole_captions_whatever_the_order() -> None:
+    rows = [listed(number, 1 + number % 4) for number in range(200)]
+    one, other = draw(Memory(rows), 60, 1), draw(Memory(rows[::-1]), 60, 1)
+    assert one.items == other.items
+    assert 50 < len(one.items) <= 60
+    counts = Counter(item.key for item in one.items)
+    assert all(n == 1 + int(key.removeprefix("key")) % 4 for key, n in counts.items())
+    assert {item.key for item in draw(Memory(rows), 60, 2).items} != set(counts)
+
+
+def test_a_small_source_is_taken_whole_with_siblings() -> None:
+    sample = draw(Memory([listed(number, 1) for number in range(7)]), 1_000, 0)
+    assert sorted(item.key for item in sample.items) == [f"key{n}" for n in range(7)]
+    siblings = {item.key: set(item.siblings) for item in sample.items}
+    assert siblings["key0"] == {f"a cat {n}" for n in (1, 2, 3, 4)}
+    assert siblings["key5"] == {"a cat 6"}
+
+
+def test_coverage_counts_every_caption_and_not_only_the_drawn() -> None:
+    rows = [listed(0, 4), listed(1, 2), listed(2, 0), listed(3, 1, "other")]
+    coverage = draw(Memory(rows), 1, 0).coverage
+    assert coverage[ALL].at_least == {"1": 0.75, "2": 0.5, "4": 0.25}
+    assert coverage["other"].at_least == {"1": 0.25, "2": 0, "4": 0}
+    assert (coverage[ALL].negatives, coverage["k"].negatives, coverage["k"].captions) == (7, 6, 4)
+
+
+def test_one_caption_over_several_rows_is_one_caption() -> None:
+    rows = [Listed("k", "i", "a cat", ((text, "k"),)) for text in ("a dog", "a cow")]
+    assert draw(Memory(rows), 10, 0).coverage[ALL].at_least == {"1": 1.0, "2": 1.0, "4": 0.0}
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def test_diversity_and_lengths() -> None:
+    pairs = [("a cat", "a dog"), ("the cat", "the dog"), ("a cat", "a cow"), ("a cat", "a very fat cat")]
+    items = [Judged("k", "i", caption, negative, "k") for caption, negative in pairs]
+    found = diversity(items)
+    assert (found.edits, found.top_share) == (3, 1.0)
+    assert found.entropy == pytest.approx(1.9219, abs=1e-4)  # dog twice, cow, very, fat: 2/5 and three times 1/5
+    assert (lengths(items).mean, lengths(items).differing) == (0.5, 0.25)
+
+
+def test_paraphrases_are_judged_as_if_they_were_negatives() -> None:
+    rows = [
+        Listed("1", "1", "a cat and a dog", (("a cat and a cow", "k"),), "a dog and a cat"),
+        Listed("2", "2", "a boy runs", (("a girl runs", "k"),), "someone quick in the park"),
+    ]
+    found = audit(Memory(rows), 10, 0, ()).paraphrases
+    assert found is not None
+    assert (found.paraphrases.hits, found.paraphrases.n, found.negatives.hits) == (1, 2, 0)
+
+
+def test_every_figure_rests_on_its_kind_only() -> None:
+    rows = [
+        Listed("1", "1", "an apple", (("a apple", "bad"), ("a pear", "good"))),
+        Listed("2", "2", "a cat", (("an cat", "bad"), ("a bus", "good"))),
+    ]
+    report = to_json(audit(Memory(rows), 10, 0, ("word",)))
+    rates = {kind: one["defects"]["a_an"] for kind, one in report["kinds"].items()}
+    assert rates["bad"] == {"n": 2, "hits": 2, "rate": 1.0}
+    assert rates["good"] == {"n": 2, "hits": 0, "rate": 0.0}
+    assert rates[ALL] == {"n": 4, "hits": 2, "rate": 0.5}
+    assert list(report["kinds"])[-1] == ALL
+    assert any("only 2 images" in note for note in report["notes"])
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: Counter[str] = Counter()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen[tag] += 1
+        assert not any(name.startswith("on") or name in ("src", "href") for name, _ in attrs)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_texts_of_strangers_do_no_harm() -> None:
+    attack = '<script>alert("x")</script> & <img src=x onerror=y>'
+    rows = [Listed("<b>k</b>", "i", f"a cat {attack}", ((f"a dog {attack}", "<script>kind</script>"),))]
+    text = page(audit(Memory(rows), 10, 0, ()))
+    parser = Tags()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.seen["script"] == parser.seen["img"] == parser.seen["b"] == 0
+    assert "&lt;script&gt;" in text and "default-src 'none'" in text
+    assert not re.search(r"https?://", text)
+
+
+def test_edits_are_marked() -> None:
+    assert marked("a <red> bus.", "a blue bus.") == ("a <del>&lt;red&gt;</del> bus.", "a <ins>blue</ins> bus.")
+    assert marked("a bus", "a big bus") == ("a bus", "a <ins>big </ins>bus")
+
+
+def test_the_page_stays_small(tmp_path: Path) -> None:
+    rows = [Listed(f"k{n}", str(n), "a cat " * 300, ((f"a {n} orange " * 200, f"kind{n % 20}"),)) for n in range(400)]
+    assert len(page(audit(Memory(rows), 400, 0, ())).encode()) < 2_000_000
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_page_and_data(small_work: Path) -> None:
+    add_negatives(small_work)
+    shown = CliRunner().invoke(
+        app, ["audit", "--work", str(small_work), "--attackers", "word", "--json", "--sample", "150"]
+    )
+    assert shown.exit_code == 0, shown.output
+    printed = json.loads(shown.stdout)
+    assert printed == json.loads((small_work / "audit" / DATA).read_text())
+    whole = printed["kinds"]["negate"]
+    assert (whole["captions"], whole["negatives"], whole["sampled"]) == (200, 400, 150)
+    assert whole["covered"] == {"at_least_1": 1.0, "at_least_2": 1.0, "at_least_4": 0.0}
+    assert whole["defects"]["repeated"]["rate"] == 0.5
+    assert whole["lengths"]["mean"] == 1.0
+    assert (small_work / "audit" / PAGE).read_text().startswith("<!doctype html>")
+
+
+def test_the_same_audit_twice_gives_the_same_bytes(small_work: Path, tmp_path: Path) -> None:
+    add_negatives(small_work)
+    for name in ("one", "two"):
+        audit_negatives(AuditSettings(small_work, sample=60, attackers="word"), tmp_path / name)
+    for name in (DATA, PAGE):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_an_unknown_attacker_is_refused(small_work: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no attacker named psychic"):
+        audit_negatives(AuditSettings(small_work, attackers="word,psychic"), tmp_path)
