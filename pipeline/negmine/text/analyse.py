@@ -80,8 +80,8 @@ def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, C
     found = {text: unparsed(text) for text in distinct if not is_parsable(text)}
     wanted = [text for text in distinct if text not in found]
     with nlp.memory_zone():
-        for doc in nlp.pipe(wanted, batch_size=BATCH):
-            found[doc.text] = _caption(doc.text, _tokens(doc), vocabulary)
+        for doc, text in nlp.pipe(((_readable(text), text) for text in wanted), batch_size=BATCH, as_tuples=True):
+            found[text] = _caption(text, _tokens(doc, text), vocabulary)
             del doc
     return found
 
@@ -99,10 +99,17 @@ def _is_latin(character: str) -> bool:
     return unicodedata.name(character, "").startswith("LATIN")
 
 
-def _tokens(doc: Any) -> tuple[Token, ...]:
+def _readable(text: str) -> str:
+    """The text as a parser reads it best: in lower case where it is all capitals, which look like names to it."""
+    lower = text.lower()
+    return lower if text.isupper() and len(lower) == len(text) else text
+
+
+def _tokens(doc: Any, written: str) -> tuple[Token, ...]:
     tokens = []
     for token in doc:
-        text, tag, start = token.text, token.tag_, token.idx
+        tag, start = token.tag_, token.idx
+        text = written[start : start + len(token.text)]
         if not text.strip():
             tag = "_SP"
         pos = _POS.get(tag) or _POS_BY_FAMILY.get(tag[:2], "X")

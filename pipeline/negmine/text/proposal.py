@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
 from negmine.records import Edit
 from negmine.text.caption import NO, Caption
+from negmine.text.clusters import Clusters, packaged_counts
 from negmine.text.inflect import article, capitalised, in_case_of
 from negmine.text.lexicon import Lexicon
 from negmine.text.vocabulary import NONE, Vocabulary
@@ -17,10 +19,20 @@ from negmine.text.vocabulary import NONE, Vocabulary
 
 @dataclass(frozen=True)
 class Words:
-    """Everything rules and guards know about words."""
+    """Everything rules and guards know about words.
+
+    Attributes:
+        counts: how often captions use a noun; those of the corpus at hand, or the packaged ones.
+    """
 
     vocabulary: Vocabulary
     lexicon: Lexicon
+    counts: Mapping[str, int] = field(default_factory=packaged_counts, repr=False)
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Neighbours of the nouns that no curated group knows."""
+        return Clusters(self.counts, self.lexicon)
 
 
 class Level(Enum):

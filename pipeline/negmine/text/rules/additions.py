@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from negmine.text.caption import NO, Caption, Phrase, Relation
+from negmine.text.caption import Caption, Phrase, Relation
 from negmine.text.proposal import Change, Proposal, Words, moved
 from negmine.text.rules.attributes import fits
 from negmine.text.rules.spans import last_word, phrase_end
@@ -63,10 +63,13 @@ def _last_place(caption: Caption, words: Words) -> Relation | None:
     """The preposition of place, or "with", whose phrase ends the caption."""
     last = last_word(caption)
     for relation in reversed(caption.relations):
-        if relation.verb or relation.subject == NO or not caption.is_loose(relation.first, relation.last):
+        if relation.verb or not caption.is_loose(relation.first, relation.last):
             continue
         if phrase_end(caption, caption.phrases[relation.object]) == last:
-            is_place = relation.name in words.vocabulary.contraries or relation.name == "with"
+            known = relation.name == "with" or relation.name in words.vocabulary.contraries
+            is_place = known or (
+                relation.name == "at" and caption.phrases[relation.object].name in words.vocabulary.scenes
+            )
             return relation if is_place and not _belongs_to_verb(caption, relation, words) else None
     return None
 
@@ -77,8 +80,7 @@ def _belongs_to_verb(caption: Caption, relation: Relation, words: Words) -> bool
     if before is None or before.tag in ("IN", "RP", "TO", "JJ"):
         return True
     governor = caption.tokens[caption.tokens[relation.first].head]
-    is_thing = caption.phrases[relation.object].name in words.vocabulary.things
-    return governor.tag == "VBN" and (relation.name == "with" or not is_thing)
+    return governor.tag == "VBN" and governor.text.lower() not in words.vocabulary.participles
 
 
 def _other_settings(caption: Caption, words: Words) -> list[tuple[str, str]]:
@@ -94,7 +96,8 @@ def _other_settings(caption: Caption, words: Words) -> list[tuple[str, str]]:
 def _things(noun: str, words: Words) -> tuple[str, ...]:
     places = words.vocabulary.nouns["count"]
     found = places.get(noun) or places.get(noun.rsplit(" ", 1)[-1], ())
-    return tuple(dict.fromkeys(other for place in found for other in place.others))
+    others = dict.fromkeys(other for place in found for other in place.others)
+    return tuple(other for other in others if other not in words.vocabulary.scenes)
 
 
 # --- adjectives ------------------------------------------------------------------------------------------------------
@@ -107,11 +110,19 @@ def add_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
     ]
     bare = [n for n, phrase in enumerate(caption.phrases) if _may_gain(caption, phrase, words)]
     for owner, attribute in dropped:
-        value = words.vocabulary.attributes[caption.tokens[attribute].text.lower()][0]
+        value = _value(caption, owner, attribute, words)
+        if value is None:
+            continue
         drop = Change(attribute, attribute + 1, moved(caption, attribute + 1, attribute + 1))
         for gains in bare:
             if gains != owner and caption.phrases[gains].unit != attribute + 1:
                 yield from _given(caption, gains, value, drop, words, rng)
+
+
+def _value(caption: Caption, owner: int, attribute: int, words: Words) -> Value | None:
+    """What an adjective says of its noun: "old" is an age of a man, and an era of a bus."""
+    values = words.vocabulary.attributes[caption.tokens[attribute].text.lower()]
+    return next((value for value in values if fits(value, caption.phrases[owner].name, words)), None)
 
 
 def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Words, rng: Random) -> Iterator[Proposal]:

@@ -13,6 +13,10 @@ from negmine.text.rules.swaps import claims, exchanged, is_animate, is_movable, 
 from negmine.text.vocabulary import NONE
 
 COMITATIVE = "with"
+STRICT = frozenset({"on", "on top of", "atop", "in", "inside", "under", "underneath", "beneath", "below", "above"})
+"""Of contact, containment or height; of others it may be true either way ("near a pole, before a house")."""
+
+_PEOPLE = frozenset({"people", "person"})
 
 
 def swap_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -87,9 +91,10 @@ def _whole_phrases(
     caption: Caption, one: Relation, other: Relation, spans: tuple[tuple[int, int], tuple[int, int]], words: Words
 ) -> Iterator[Proposal]:
     """ "a man with a dog beside a woman on a bike" -> "a man on a bike beside a woman with a dog"."""
-    if one.object == other.subject or _worn(caption, one, words) != _worn(caption, other, words):
-        return
     owners = caption.phrases[one.subject], caption.phrases[other.subject]
+    vague = any(owner.name.rsplit(" ", 1)[-1] in words.vocabulary.vague - _PEOPLE for owner in owners)
+    if vague or one.object == other.subject or _worn(caption, one, words) != _worn(caption, other, words):
+        return
     names = caption.phrases[one.object].name, caption.phrases[other.object].name
     (first, last), (second, end) = spans
     yield Proposal(
@@ -110,6 +115,8 @@ def _objects(
         or _worn(caption, one, words)
         or (_worn(caption, other, words) or COMITATIVE in (one.name, other.name))
     ):
+        return
+    if STRICT.isdisjoint({one.name, other.name}):
         return
     if not (_same_article(caption, left, right) and _goes_with(one, right, words) and _goes_with(other, left, words)):
         return
@@ -132,7 +139,7 @@ def _worn(caption: Caption, relation: Relation, words: Words) -> bool:
 
 
 def _goes_with(relation: Relation, phrase: Phrase, words: Words) -> bool:
-    """Whether a preposition is said of a noun: it is in one of the classes that the preposition's contraries ask for."""
+    """Whether a preposition is said of a noun: a class that its contraries ask for holds it."""
     names = {phrase.name, phrase.name.rsplit(" ", 1)[-1]}
     return any(
         not contrary.objects or not contrary.objects.isdisjoint(names)

@@ -10,7 +10,7 @@ from negmine.text.caption import NO, Caption
 from negmine.text.proposal import Change, Proposal, Words
 from negmine.text.vocabulary import Dimension, Value
 
-PER_ATTRIBUTE = 4
+PER_ATTRIBUTE = 5
 """Proposals for one attribute."""
 
 

@@ -10,9 +10,13 @@ from negmine.text.inflect import numbered
 from negmine.text.proposal import Change, Proposal, Words, preposition_before
 from negmine.text.vocabulary import Place
 
-PER_NOUN = 4
+PER_NOUN = 6
 """Proposals for one noun."""
 
+PER_NEIGHBOUR = 4
+"""Proposals for a noun of no curated group."""
+
+_OFTEN_MASS = frozenset({"food", "substance", "phenomenon"})
 _COUNTING = frozenset({"a", "an", "one", "each", "another", "this", "that", "every"})
 _PRONOUNS = {
     "male": {("he", "PRP"): "she", ("him", "PRP"): "her", ("his", "PRP$"): "her", ("himself", "PRP"): "herself"},
@@ -27,6 +31,7 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             continue
         noun, place = _place(caption, index, words)
         if place is None:
+            yield from _neighbours(caption, phrase, words, rng)
             continue
         for other in rng.sample(place.others, min(PER_NOUN, len(place.others))):
             as_plural = phrase.plural and noun == phrase.name[-len(noun) :] and noun in words.vocabulary.nouns["count"]
@@ -35,6 +40,25 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
                 *_pronouns(caption, noun, other, words),
             )
             yield Proposal(changes, old=phrase.name, new=other, signs=words.vocabulary.noun_signs[other])
+
+
+def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a noun of no curated group by its neighbours in WordNet of about the same frequency."""
+    vocabulary, noun = words.vocabulary, phrase.name.rsplit(" ", 1)[-1]
+    general = vocabulary.vague | vocabulary.measures | vocabulary.scenes
+    if (
+        phrase.whole != phrase.head
+        or not general.isdisjoint({phrase.name, noun})
+        or phrase.name in vocabulary.uncounted
+    ):
+        return
+    determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
+    others = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
+    is_counted = phrase.plural or determiner in _COUNTING
+    fitting = [other for other in others if not is_counted or words.lexicon.broad_class(other) not in _OFTEN_MASS]
+    for other in rng.sample(fitting, min(PER_NEIGHBOUR, len(fitting))):
+        change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
+        yield Proposal((change,), old=phrase.name, new=other, signs=words.lexicon.entry(other).synonyms | {other})
 
 
 def _is_name(caption: Caption, phrase: Phrase) -> bool:
