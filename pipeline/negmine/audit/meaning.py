@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from negmine.audit.words import FUNCTION_WORDS, Change, Judged, content_stems, lower, stem
+from negmine.audit.words import Change, Judged, content_stems, lower, stem
 
 _SAME: Final = (
     "large big huge giant enormous gigantic massive immense gargantuan oversized great",
@@ -58,9 +58,7 @@ def _groups() -> Mapping[str, frozenset[int]]:
 
 
 def overlap(old: str, new: str) -> bool:
-    """Whether `new` may be true where `old` is: the same word inflected, near-synonym, synonym or hypernym."""
-    if stem(old) == stem(new) and old not in FUNCTION_WORDS:
-        return True
+    """Whether `new` may be true where `old` is: near-synonym, synonym or hypernym."""
     groups = _groups()
     mine = groups.get(old, frozenset()) | groups.get(stem(old), frozenset())
     return bool(mine & (groups.get(new, frozenset()) | groups.get(stem(new), frozenset()))) or _in_wordnet(old, new)
@@ -81,7 +79,15 @@ def _in_wordnet(old: str, new: str) -> bool:
 def is_still_said(item: Judged) -> bool:
     """A word or phrase was replaced by one that may be true where the old one is (criterion C12)."""
     present = frozenset(lower(item.before))
-    return any(_says_the_same(change, present) for change in item.changes)
+    return _is_only_inflected(item) or any(_says_the_same(change, present) for change in item.changes)
+
+
+def _is_only_inflected(item: Judged) -> bool:
+    """Nothing but endings of words was changed."""
+    return bool(item.changes) and all(
+        [stem(word) for word in change.old] == [stem(word) for word in change.new] and change.old != ()
+        for change in item.changes
+    )
 
 
 def _says_the_same(change: Change, present: frozenset[str]) -> bool:

@@ -30,20 +30,17 @@ def show(report: Report) -> None:
 
 
 def kinds_table(report: Report) -> Table:
-    table = Table("kind", box=None, pad_edge=False, header_style="dim")
+    """A line a kind, narrow enough for 80 columns; shares in percent."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
     attackers = list(report.kinds[ALL].blind)
-    heads = ("negatives", "looked at", "captions %", "visible defect %", "maybe true %", *(f"{n} %" for n in attackers))
-    for head in heads:
-        table.add_column(head, justify="right")
+    for head in ("kind, %", "n", "covered", "defect", "true?", *attackers):
+        table.add_column(head, justify="left" if head == "kind, %" else "right", no_wrap=True)
     for kind, one in report.kinds.items():
-        blind = (interval(one.blind[name]) if name in one.blind else "-" for name in attackers)
-        table.add_row(escape(kind), f"{one.coverage.negatives:,}", f"{one.sampled:,}", *_shares(one), *blind)
+        shares = (percent(one.defects[name]) for name in (ANY_VISIBLE, SUSPECTED_TRUE))
+        blind = (f"{100 * one.blind[name].accuracy:.1f}" if name in one.blind else "-" for name in attackers)
+        covered = f"{100 * one.coverage.at_least['1']:.1f}"
+        table.add_row(escape(kind), f"{one.coverage.negatives:,}", covered, *shares, *blind)
     return table
-
-
-def _shares(one: KindReport) -> tuple[str, ...]:
-    covered = f"{one.coverage.at_least['1']:.1%}".rstrip("%")
-    return (covered, *(percent(one.defects[name]) for name in (ANY_VISIBLE, SUSPECTED_TRUE)))
 
 
 def criteria_table(whole: KindReport) -> Table:

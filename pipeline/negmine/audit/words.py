@@ -224,8 +224,23 @@ def differences(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[Change
     >>> differences(("a", "red", "bus"), ("a", "blue", "bus"))
     (Change(old=('red',), new=('blue',)),)
     """
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
-    return tuple(Change(before[i:j], after[k:m]) for what, i, j, k, m in matcher.get_opcodes() if what != "equal")
+    start = _shared(before, after)
+    end = _shared(before[start:][::-1], after[start:][::-1])
+    old, new = before[start : len(before) - end], after[start : len(after) - end]
+    if len(old) * len(new) > _ALIGNED:
+        return (Change(old, new),)
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    return tuple(Change(old[i:j], new[k:m]) for what, i, j, k, m in matcher.get_opcodes() if what != "equal")
+
+
+_ALIGNED: Final = 100 * 100
+"""Longer runs are one change as a whole: aligning them may take time that grows with their cube."""
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """Length of the common beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(one), len(other)))
 
 
 @lru_cache(maxsize=100_000)
