@@ -195,7 +195,7 @@ def _phrase(tokens: Sequence[Token], head: int, unit: int) -> Phrase:
     first, determiner, numeral, attributes = unit, NO, NO, list[int]()
     for i in range(unit - 1, -1, -1):
         token = tokens[i]
-        if token.tag in ("IN", "VBZ", "VBP", "TO") or not _hangs_on(tokens, i, unit, head):
+        if token.tag in ("IN", "VBZ", "VBP", "TO", "_SP") or not _hangs_on(tokens, i, unit, head):
             break
         first = i
         if token.dep in ("det", "poss", "predet") or token.tag in ("DT", "PRP$"):

@@ -172,7 +172,7 @@ def packaged_vocabulary() -> Vocabulary:
         several_people=frozenset(words["several_people"]["words"]),
         counts={int(number): tuple(forms) for number, forms in words["counts"].items()},
         sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
-        transitive=_actions(actions["transitive"]),
+        transitive=_actions({"subjects": ["person"]} | table for table in actions["transitive"]),
         intransitive=_actions(actions["intransitive"]),
         participles=_participles(actions["participle"]),
         settings={

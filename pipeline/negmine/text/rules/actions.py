@@ -51,7 +51,8 @@ def _fitting(caption: Caption, verb: int, words: Words) -> list[Action]:
     roles = {caption.tokens[child].dep: child for child in caption.children[verb] if child > verb}
     if "dobj" in roles:
         places = vocabulary.transitive.get(token.lemma, ())
-        return [action for action in places if _has_object(caption, roles["dobj"], action, words)]
+        fitting = [action for action in places if _has_object(caption, roles["dobj"], action, words)]
+        return [action for action in fitting if _has_subject(caption, verb, action, words, unknown=True)]
     if not roles.keys().isdisjoint(_COMPLEMENTS):
         return []
     following = _word_after(caption, verb)
@@ -68,12 +69,11 @@ def _word_after(caption: Caption, index: int) -> str:
     return following if following.isalpha() else ""
 
 
-def _has_subject(caption: Caption, verb: int, action: Action, words: Words) -> bool:
-    if not action.subjects:
-        return True
+def _has_subject(caption: Caption, verb: int, action: Action, words: Words, *, unknown: bool = False) -> bool:
+    """Whether the verb's subject is of a class the action asks for; `unknown`: what holds if there is none."""
     index = subject_of(caption, verb)
     if index == NO:
-        return False
+        return unknown
     phrase = caption.phrases[index]
     noun = caption.tokens[phrase.whole].lemma if phrase.whole != phrase.head else phrase.name
     if noun in words.vocabulary.lifeless:
@@ -87,5 +87,7 @@ def _has_object(caption: Caption, item: int, action: Action, words: Words) -> bo
         return False
     phrase = caption.phrases[caption.phrase_of[item]]
     head = caption.tokens[phrase.head]
-    names = {phrase.name, head.lemma, head.text.lower(), words.lexicon.broad_class(phrase.name).upper()}
+    names = {phrase.name, head.lemma, head.text.lower()}
+    if phrase.name not in words.vocabulary.lifeless:
+        names.add(words.lexicon.broad_class(phrase.name).upper())
     return not names.isdisjoint(action.objects)

@@ -158,7 +158,11 @@ def _may_drop(caption: Caption, attribute: int, words: Words) -> bool:
 
 def _may_gain(caption: Caption, phrase: Phrase, words: Words) -> bool:
     """Whether a noun is a thing without an adjective."""
-    if phrase.attributes or phrase.whole != phrase.head or phrase.name in words.vocabulary.scenes:
+    if (
+        phrase.attributes
+        or phrase.whole != phrase.head
+        or phrase.name in words.vocabulary.scenes | words.vocabulary.vague
+    ):
         return False
     named = any(token.pos == "PROPN" for token in caption.tokens[phrase.unit : phrase.head + 1])
     return words.vocabulary.names_concept(phrase.name) and not named and caption.is_loose(phrase.unit, phrase.head)

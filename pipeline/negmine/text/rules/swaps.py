@@ -16,7 +16,7 @@ LOOKS = frozenset({"colour", "material", "pattern"})
 """Dimensions that go with any thing, so that attributes of different ones may be exchanged."""
 
 ANIMATE = frozenset({"person", "animal"})
-WORN = frozenset({"garment", "headwear", "neckwear", "clothes", "eyewear"})
+WORN = frozenset({"garment", "headwear", "neckwear", "clothes", "eyewear", "costume", "footwear"})
 ARTICLES = frozenset({"a", "an", "the"})
 
 
