@@ -133,6 +133,11 @@ class Vocabulary:
         """Nouns known to name a thing, a ground or a place."""
         return self.scenes.union(self.nouns["count"])
 
+    @cached_property
+    def general(self) -> frozenset[str]:
+        """Nouns that name no thing of their own: parts, measures, grounds and places."""
+        return self.vague | self.measures | self.scenes
+
     def names_concept(self, noun: str) -> bool:
         """Whether a group of countable or plural nouns knows this noun."""
         return noun in self.nouns["count"]

@@ -11,17 +11,23 @@ from random import Random
 from negmine.text.caption import Caption, Phrase, Relation
 from negmine.text.proposal import Change, Proposal, Words, moved
 from negmine.text.rules.attributes import fits
-from negmine.text.rules.spans import last_word, phrase_end
+from negmine.text.rules.spans import phrase_end
 from negmine.text.rules.swaps import LOOKS
 from negmine.text.vocabulary import NONE, Value
 
 PER_KIND = 3
 """Proposals of each source of new phrases, and of new adjectives for one noun."""
 
+MOST_PLACES = 2
+"""Prepositional phrases of one caption that are exchanged, the last ones."""
+
 BESIDE = ("next to", "behind", "in front of", "near", "beside")
 """Prepositions that go with any thing."""
 
 _ARTICLES = frozenset({"a", "an", "the"})
+_PLACES = frozenset({"room", "venue", "station", "in_place", "on_place", "court", "waters"})
+"""Groups of places, which one is in and seldom beside."""
+
 _USUAL = frozenset({"black", "white", "brown", "gray"})
 """Colours so common that an unmentioned one may well be true."""
 
@@ -30,28 +36,25 @@ _USUAL = frozenset({"black", "white", "brown", "gray"})
 
 
 def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Exchange the last prepositional phrase for one of another setting, or of another thing of the noun's group."""
-    relation = _last_place(caption, words)
-    if relation is None:
-        return
-    item = caption.phrases[relation.object]
-    end = phrase_end(caption, item)
-    determiner = caption.tokens[item.first].text.lower()
-    article = "the" if determiner == "the" else "a"
-    settings = [place for place in _other_settings(caption, words) if place[1] != item.name]
-    things = [
-        (preposition, noun)
-        for noun in _things(item.name, words)
-        for preposition in BESIDE
-        if preposition not in words.vocabulary.near.get(relation.name, NONE)
-    ]
-    for places in (settings, things):
-        for preposition, noun in rng.sample(places, min(PER_KIND, len(places))):
-            yield Proposal(
-                (Change(relation.first, end, _phrase(preposition, article, noun)),), old=item.name, new=noun,
-                signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
-                facts=((preposition, noun),),
-            )  # fmt: skip
+    """Exchange one of the last prepositional phrases for one of another setting, or of another thing of its group."""
+    settings = _other_settings(caption, words)
+    for relation, end in _last_places(caption, words):
+        item = caption.phrases[relation.object]
+        article = "the" if caption.tokens[item.first].text.lower() == "the" else "a"
+        near = words.vocabulary.near.get(relation.name, NONE)
+        things = [
+            (preposition, noun)
+            for noun in _things(item.name, words)
+            for preposition in BESIDE
+            if preposition not in near
+        ]
+        for places in (settings, things):
+            for preposition, noun in rng.sample(places, min(PER_KIND, len(places))):
+                yield Proposal(
+                    (Change(relation.first, end, _phrase(preposition, article, noun)),), old=item.name, new=noun,
+                    signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
+                    facts=((preposition, noun),),
+                )  # fmt: skip
 
 
 def _phrase(preposition: str, article: str, noun: str) -> str:
@@ -59,19 +62,30 @@ def _phrase(preposition: str, article: str, noun: str) -> str:
     return f"{preposition} {article} {noun}"
 
 
-def _last_place(caption: Caption, words: Words) -> Relation | None:
-    """The preposition of place, or "with", whose phrase ends the caption."""
-    last = last_word(caption)
+def _last_places(caption: Caption, words: Words) -> list[tuple[Relation, int]]:
+    """The last prepositions of place (or "with") whose phrases belong to no list, and where their phrases end."""
+    found: list[tuple[Relation, int]] = []
     for relation in reversed(caption.relations):
-        if relation.verb or not caption.is_loose(relation.first, relation.last):
-            continue
-        if phrase_end(caption, caption.phrases[relation.object]) == last:
-            known = relation.name == "with" or relation.name in words.vocabulary.contraries
-            is_place = known or (
-                relation.name == "at" and caption.phrases[relation.object].name in words.vocabulary.scenes
-            )
-            return relation if is_place and not _belongs_to_verb(caption, relation, words) else None
-    return None
+        end = phrase_end(caption, caption.phrases[relation.object])
+        if _is_place(caption, relation, words) and not _is_listed(caption, end):
+            found.append((relation, end))
+        if len(found) == MOST_PLACES:
+            break
+    return found
+
+
+def _is_place(caption: Caption, relation: Relation, words: Words) -> bool:
+    if relation.verb or not caption.is_loose(relation.first, relation.last):
+        return False
+    at_scene = relation.name == "at" and caption.phrases[relation.object].name in words.vocabulary.scenes
+    known = at_scene or relation.name == "with" or relation.name in words.vocabulary.contraries
+    return known and not _belongs_to_verb(caption, relation, words)
+
+
+def _is_listed(caption: Caption, end: int) -> bool:
+    """Whether a phrase goes on in a list behind its end, or in words the parser did not give it."""
+    following = caption.tokens[end + 1] if end + 1 < len(caption.tokens) else None
+    return following is not None and (following.text == "," or following.tag == "CC" or following.pos == "NOUN")
 
 
 def _belongs_to_verb(caption: Caption, relation: Relation, words: Words) -> bool:
@@ -96,7 +110,7 @@ def _other_settings(caption: Caption, words: Words) -> list[tuple[str, str]]:
 def _things(noun: str, words: Words) -> tuple[str, ...]:
     places = words.vocabulary.nouns["count"]
     found = places.get(noun) or places.get(noun.rsplit(" ", 1)[-1], ())
-    others = dict.fromkeys(other for place in found for other in place.others)
+    others = dict.fromkeys(other for place in found if place.group not in _PLACES for other in place.others)
     return tuple(other for other in others if other not in words.vocabulary.scenes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from negmine.text.caption import NO, Caption, Phrase
+from negmine.text.caption import Caption, Phrase
 
 _OUTSIDE = frozenset({"cc", "conj", "punct", "appos", "dep", "parataxis"})
 """Dependents that end a phrase: lists and asides stay where they are."""
@@ -40,8 +40,3 @@ def phrase_end(caption: Caption, phrase: Phrase, limit: int | None = None) -> in
 def has_pronoun(caption: Caption, first: int, last: int) -> bool:
     """Whether tokens speak of something by a pronoun, which may not be moved away from it."""
     return any(token.tag in _PRONOUNS for token in caption.tokens[first : last + 1])
-
-
-def last_word(caption: Caption) -> int:
-    """The last token that is no punctuation, `NO` where there is none."""
-    return next((i for i in range(len(caption.tokens) - 1, -1, -1) if caption.tokens[i].text[-1:].isalnum()), NO)
