@@ -217,9 +217,11 @@ def boosting_attacker(pairs: Pairs) -> Margins:
 def _boost(train: NDArray[np.float64], held: NDArray[np.float64], seed: int) -> Margins:
     """Trained on each pair both ways round, judged both ways round, so that order tells nothing."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     model = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.08, max_leaf_nodes=15, random_state=seed)
-    model.fit(np.vstack([train, -train]), np.repeat([1, 0], len(train)))
+    with threadpool_limits(1):  # several threads wait for each other where cores are shared
+        model.fit(np.vstack([train, -train]), np.repeat([1, 0], len(train)))
     margins: Margins = model.decision_function(held) - model.decision_function(-held)
     return margins
 

@@ -12,7 +12,7 @@ WORDS = (
 )  # fmt: skip
 
 
-def data(shortcut: bool, images: int = 300, each: int = 2) -> list[Judged]:
+def data(shortcut: bool, images: int = 250, each: int = 2) -> list[Judged]:
     """Captions and negatives drawn alike; with a shortcut, every negative has a word that captions seldom have."""
     generator = np.random.default_rng(0)
     items = []
@@ -60,8 +60,8 @@ def test_an_image_is_in_one_fold_and_folds_are_even() -> None:
     items = data(shortcut=False)
     folds = pairs_of(items, 3).folds
     by_image = {(item.image_id, int(fold)) for item, fold in zip(items, folds, strict=True)}
-    assert len(by_image) == 300
-    assert np.bincount(folds, minlength=FOLDS).min() > 80
+    assert len(by_image) == 250
+    assert np.bincount(folds, minlength=FOLDS).min() > 60
     assert (folds != pairs_of(items, 4).folds).any()
 
 
@@ -85,4 +85,4 @@ def test_stacked_scores_come_from_models_that_saw_neither_fold() -> None:
     scored = folds == 1
     assert np.array_equal(before[0, scored], after[0, scored]), "judging fold 0 must not depend on fold 0"
     assert not np.allclose(before[2, scored], after[2, scored]), "judging fold 2 may learn from fold 0"
-    assert np.array_equal(before[1, folds == 0] * -5, after[1, folds == 0]), "nor may a pair's own fold be learnt from"
+    assert np.allclose(before[1, folds == 0] * -5, after[1, folds == 0]), "nor may a pair's own fold be learnt from"

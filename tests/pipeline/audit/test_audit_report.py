@@ -229,7 +229,8 @@ def test_edits_are_marked() -> None:
 
 
 def test_the_page_stays_small() -> None:
-    rows = [Listed(f"k{n}", str(n), "a cat " * 100, ((f"an {n} orange " * 80, f"kind{n % 40}"),)) for n in range(80)]
+    words = " ".join(f"word{n}" for n in range(150))
+    rows = [Listed(f"k{n}", str(n), words, ((f"an {n} orange {words[::-1]}", f"kind{n % 40}"),)) for n in range(80)]
     assert len(page(audit(Memory(rows), 80, 0, ())).encode()) < 800_000
 
 
