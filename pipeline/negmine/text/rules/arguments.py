@@ -97,6 +97,8 @@ def _whole_phrases(
         return
     names = caption.phrases[one.object].name, caption.phrases[other.object].name
     (first, last), (second, end) = spans
+    if any(token.tag in ("VBG", "VBN") for token in caption.tokens[last:second]):
+        return  # "men on the street riding past a car on bikes": the last phrase may be said of the men as well
     yield Proposal(
         (Change(first, last, moved(caption, second, end)), Change(second, end, moved(caption, first, last))),
         swap=Swap(one.object, other.object, Level.PHRASE),
