@@ -194,7 +194,7 @@ _UNITS: Final = tuple(
     tuple(unit.split())
     for unit in (
         "stop sign", "traffic light", "fire hydrant", "teddy bear", "polar bear", "hot dog", "ice cream", "cell phone",
-        "parking meter", "living room", "fire truck", "lap top", "french fries", "sea gull", "high chair",
+        "parking meter", "fire truck", "lap top", "french fries", "sea gull", "high chair",
         "remote control", "each other", "front of", "top of", "lots of", "couple of", "variety of", "middle of",
     )
 )  # fmt: skip

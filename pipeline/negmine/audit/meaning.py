@@ -97,7 +97,7 @@ def _says_the_same(change: Change, present: frozenset[str]) -> bool:
     if any(old in phrases and new in phrases for phrases in _PHRASES):
         return True
     old, new = (text.removeprefix("an ").removeprefix("a ") for text in (old, new))
-    return overlap(old, new)
+    return stem(old) != stem(new) and overlap(old, new)  # "dog", "dogs": the count was changed, elsewhere
 
 
 def says_a_sibling_word(item: Judged) -> bool:
