@@ -89,7 +89,7 @@ def parse(
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
-    rules: Annotated[str, typer.Option(help="`all`, or names by comma")] = "all",
+    rules: Annotated[str, typer.Option(help="`default`, `all`, or names by comma")] = "default",
     per_caption: Annotated[int, typer.Option(min=1, help="negatives of a caption, at most")] = 4,
     model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
     wordnet: Annotated[Path | None, typer.Option(help="NLTK data folder with WordNet, in place of ours")] = None,
@@ -107,11 +107,12 @@ def parse(
 
         negmine parse captions.jsonl --dry-run
     """
-    from negmine.text.rules import RULES
+    from negmine.text.rules import DEFAULT_RULES, RULES
     from negmine.text.run import parse_pairs
     from negmine.text.stage import ParseSettings
 
-    chosen = tuple(RULES) if rules == "all" else tuple(rule.strip() for rule in rules.split(","))
+    sets = {"default": DEFAULT_RULES, "all": tuple(RULES)}
+    chosen = sets.get(rules) or tuple(rule.strip() for rule in rules.split(","))
     settings = ParseSettings(chosen, per_caption, seed, model, str(wordnet) if wordnet else None)
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
         manifest = parse_pairs(settings, run.work, run.engine, overwrite=overwrite)

@@ -16,7 +16,7 @@ from negmine.text.caption import Caption
 from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, normalised, refusal, text_refusal
 from negmine.text.lexicon import packaged_lexicon
 from negmine.text.proposal import Words, realise
-from negmine.text.rules import RULES
+from negmine.text.rules import DEFAULT_RULES, RULES
 from negmine.text.select import Candidate, select
 from negmine.text.vocabulary import packaged_vocabulary
 
@@ -38,7 +38,7 @@ class ParseSettings:
         wordnet: folder of a WordNet database to use in place of the packaged lexicon.
     """
 
-    rules: tuple[str, ...] = tuple(RULES)
+    rules: tuple[str, ...] = DEFAULT_RULES
     per_caption: int = DEFAULT_PER_CAPTION
     seed: int = 0
     model: str | None = None
