@@ -20,11 +20,11 @@ demo: $(STAMP)
 	$(BIN)/python scripts/demo.py
 
 test: $(STAMP)
-	$(BIN)/pytest -m "not full" -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # make test-all    also the tests that need minutes, a browser or network namespaces
 test-all: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest --full
 
 # make lint    ruff
 lint: $(STAMP)
