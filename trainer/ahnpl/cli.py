@@ -149,6 +149,8 @@ def _planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
 
 
 def _train(config: TrainConfig, overwrite: bool) -> console.Summary:
+    from negmine.shards.format import HELDOUT
+
     from ahnpl.loop import train as run
     from ahnpl.plan import make_plan
 
@@ -161,7 +163,8 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary:
     outputs |= {"curves": str(result.curves)} if result.curves else {}
     done = result.steps - result.resumed
     headline = f"{done:,} steps in {result.seconds:,.0f} s" if done else "this run was complete; nothing to do"
-    evaluate = f"ahnpl-eval --checkpoint {config.out} --shards data/heldout/*.tar"
+    held_out = " ".join(config.eval_shards) or f"{config.shards[0].rpartition('/')[0] or '.'}/{HELDOUT}/*.tar"
+    evaluate = f"ahnpl-eval --checkpoint {config.out} --shards {held_out}"
     return console.Summary("ahnpl-train", headline, _trained(result), outputs=outputs, next_steps=(evaluate,))
 
 
