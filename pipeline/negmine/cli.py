@@ -18,6 +18,7 @@ import typer
 from negmine import __version__, console
 from negmine.console import Summary
 from negmine.errors import DamagedError, UsageError
+from negmine.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -59,7 +60,6 @@ DryRun = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout", rich_help_panel=_RUN)]
 
-DEFAULT_MAX_PIXELS = 25_000_000
 DEFAULT_WORK = Path("work")
 
 
@@ -88,7 +88,7 @@ def parse(
     format_: Format = None,
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
-    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
     rules: Annotated[str, typer.Option(help="`default`, `all`, or names by comma")] = "default",
     per_caption: Annotated[int, typer.Option(min=1, help="negatives of a caption, at most")] = 4,
     model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
@@ -138,7 +138,7 @@ def retrieve(
     format_: Format = None,
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
-    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
     encoder: Annotated[str | None, typer.Option(help="minilm, lite0, open_clip:MODEL:WEIGHTS, npy:FILE.npy")] = None,
     direction: Annotated[str, typer.Option(help="query and target: t2t, i2i, i2t or t2i")] = "t2t",
     candidates: Annotated[int, typer.Option(min=1, help="rows looked at for each pair")] = 100,
@@ -188,7 +188,7 @@ def shard(
     out: Annotated[Path, typer.Option(help="folder of the shards", rich_help_panel=_DATA)] = Path("data"),
     images: Images = None,
     max_bad: MaxBad = 0.01,
-    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
     shard_size: Annotated[int, typer.Option(min=1, help="samples in a shard")] = 5_000,
     train_fraction: Annotated[float, typer.Option(min=0, max=1, help="share of the images; others are held out")] = 0.9,
     negatives: Annotated[int, typer.Option(min=0, help="K, text negatives of a sample, at most")] = 4,

@@ -22,10 +22,6 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-class NegmineWarning(UserWarning):
-    """Something the user should look at; the run goes on."""
-
-
 class NegmineError(Exception):
     """An error with an explanation for the user.
 

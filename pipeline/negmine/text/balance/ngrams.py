@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -139,8 +139,3 @@ def _reduced(rows: Any, slots: Any, values: Any, size: int) -> Rows:
     place, sums = place[firsts][kept], np.clip(sums[kept], -127, 127)
     starts = np.searchsorted(place, np.arange(size + 1, dtype=np.int64) * SLOTS)
     return Rows(starts, (place % SLOTS).astype(np.int32), sums.astype(np.int8))
-
-
-def token_hashes(texts: Iterable[Sequence[str]]) -> Iterator[Any]:
-    """Word hashes of each text, [words] uint64."""
-    return (np.array([word_hash(word) for word in text], dtype=np.uint64) for text in texts)
