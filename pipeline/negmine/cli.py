@@ -89,8 +89,13 @@ def parse(
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
-    rules: Annotated[str, typer.Option(help="`default`, `all`, or names by comma")] = "default",
-    per_caption: Annotated[int, typer.Option(min=1, help="negatives of a caption, at most")] = 4,
+    preset: Annotated[
+        str, typer.Option(help="unguessable, swaps, negclip, ce_clip, sugarcrepe, or a TOML file")
+    ] = "unguessable",
+    rules: Annotated[str | None, typer.Option(help="names by comma, or `all`, in place of the preset's")] = None,
+    per_caption: Annotated[
+        int | None, typer.Option(min=1, help="negatives of a caption, at most, in place of the preset's")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
     wordnet: Annotated[Path | None, typer.Option(help="NLTK data folder with WordNet, in place of ours")] = None,
     seed: Seed = 0,
@@ -107,13 +112,15 @@ def parse(
 
         negmine parse captions.jsonl --dry-run
     """
-    from negmine.text.rules import DEFAULT_RULES, RULES
+    from negmine.text.presets import load_preset
     from negmine.text.run import parse_pairs
     from negmine.text.stage import ParseSettings
 
-    sets = {"default": DEFAULT_RULES, "all": tuple(RULES)}
-    chosen = sets.get(rules) or tuple(rule.strip() for rule in rules.split(","))
-    settings = ParseSettings(chosen, per_caption, seed, model, str(wordnet) if wordnet else None)
+    chosen = load_preset(preset).changed(rules, per_caption)
+    weights = tuple(sorted(chosen.weights.items()))
+    settings = ParseSettings(
+        chosen.rules, chosen.per_caption, chosen.balanced, weights, seed, model, str(wordnet) if wordnet else None
+    )
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
         manifest = parse_pairs(settings, run.work, run.engine, overwrite=overwrite)
         counts = manifest.counts

@@ -229,7 +229,7 @@ def in_sibling(case: Case) -> bool:
     proposal, said = case.proposal, case.caption.words
     new = [word for word in proposal.new.split(" ") if word not in said] if proposal.signs else []
     for sibling in case.siblings:
-        if not (proposal.signs.isdisjoint(sibling.implied) and sibling.words.isdisjoint(new)):
+        if not (proposal.signs.isdisjoint(sibling.words) and sibling.implied.isdisjoint((proposal.new, *new))):
             return True
         if not sibling.claims.isdisjoint(proposal.facts):
             return True

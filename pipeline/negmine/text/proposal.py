@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from heapq import nlargest
 from itertools import pairwise
-from typing import NamedTuple
+from math import log
+from operator import itemgetter
+from random import Random
+from typing import Final, NamedTuple, TypeVar
 
 from negmine.records import Edit
 from negmine.text.caption import NO, Caption
-from negmine.text.clusters import Clusters, packaged_counts
-from negmine.text.inflect import article, capitalised, in_case_of
+from negmine.text.clusters import CLASSES, Clusters, packaged_counts
+from negmine.text.inflect import article, capitalised, in_case_of, plural
 from negmine.text.lexicon import Lexicon
 from negmine.text.vocabulary import NONE, Vocabulary
+
+Option = TypeVar("Option")
+
+UNSEEN: Final = 0.3
+"""Frequency of a word that the counts do not know."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,43 @@ class Words:
     vocabulary: Vocabulary
     lexicon: Lexicon
     counts: Mapping[str, int] = field(default_factory=packaged_counts, repr=False)
+    _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def concepts_by_class(self) -> Mapping[str, tuple[str, ...]]:
+        """Countable concepts that are put in for others, by their broad class."""
+        found: dict[str, set[str]] = {}
+        for places in self.vocabulary.nouns["count"].values():
+            for other in (other for place in places for other in place.others):
+                found.setdefault(self.lexicon.broad_class(other), set()).add(other)
+        return {name: tuple(sorted(members)) for name, members in found.items() if name in CLASSES}
+
+    def frequency(self, word: str) -> float:
+        """How often captions use a noun in either number, or another word; a little above 0 for one never seen."""
+        known = self._frequencies.get(word)
+        if known is None:
+            known = self._frequencies[word] = self.counts.get(word, 0) + self.counts.get(plural(word), 0) + UNSEEN
+        return known
+
+    def drawn(
+        self, rng: Random, options: Collection[Option], count: int, noun: Callable[[Option], str] = str
+    ) -> list[Option]:
+        """At most `count` of the options, likelier the more frequent: weighted draws without replacement.
+
+        Args:
+            noun: the word of an option whose frequency counts; the option itself by default.
+
+        Source: Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
+        """
+        if len(options) <= count:
+            return list(options)
+        marked = [(log(1 - rng.random()) / self.frequency(noun(option)), option) for option in options]
+        return [option for _, option in nlargest(count, marked, key=itemgetter(0))]
 
     @cached_property
     def clusters(self) -> Clusters:
         """Neighbours of the nouns that no curated group knows."""
-        return Clusters(self.counts, self.lexicon)
+        return Clusters(packaged_counts(), self.lexicon)
 
 
 class Level(Enum):
@@ -71,6 +112,8 @@ class Proposal:
         swap: what is exchanged, for a swap.
         facts: (modifier or relation, noun) or (subject, relation, noun) that the negative claims.
         oddity: 0 where the negative is about as likely a sentence as the caption; larger is odder.
+        exchange: words of a closed class taken out and put in (prepositions, counts, actions, attribute values), which
+            must flow both ways in a corpus to tell nothing; empty for an open class and for swaps.
     """
 
     changes: tuple[Change, ...]
@@ -81,6 +124,7 @@ class Proposal:
     swap: Swap | None = None
     facts: tuple[tuple[str, ...], ...] = ()
     oddity: int = 0
+    exchange: tuple[str, str] | tuple[()] = ()
 
     @property
     def focus(self) -> tuple[int, ...]:
@@ -153,6 +197,13 @@ def moved(caption: Caption, first: int, last: int) -> str:
     marks_beginning = token.text[:1].isupper() and caption.starts_sentence(first)
     keeps_capital = token.pos == "PROPN" or token.text == "I" or (len(token.text) > 1 and token.text.isupper())
     return text[:1].lower() + text[1:] if marks_beginning and not keeps_capital else text
+
+
+def governor_of(caption: Caption, phrase: int) -> str:
+    """The preposition ("in front of" as a whole) or the verb's lemma that a phrase is the object of, else ""."""
+    return next((relation.name for relation in caption.relations if relation.object == phrase), "") or (
+        preposition_before(caption, phrase)
+    )
 
 
 def preposition_before(caption: Caption, phrase: int) -> str:

@@ -21,6 +21,7 @@ class Candidate:
     Attributes:
         focus: the tokens it edits, repairs aside.
         oddity: see `negmine.text.proposal.Proposal`.
+        exchange: see `negmine.text.proposal.Proposal`.
     """
 
     rule: str
@@ -28,6 +29,7 @@ class Candidate:
     edits: tuple[Edit, ...]
     focus: tuple[int, ...]
     oddity: int
+    exchange: tuple[str, str] | tuple[()]
 
 
 def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 from negmine.errors import UsageError
 from negmine.records import Negative, apply_edits
-from negmine.text.analyse import load_model, parse
+from negmine.text.analyse import is_parsable, load_model, parse
 from negmine.text.caption import Caption
+from negmine.text.clusters import packaged_counts
 from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, normalised, refusal, text_refusal
 from negmine.text.lexicon import packaged_lexicon
 from negmine.text.proposal import Words, realise
 from negmine.text.rules import DEFAULT_RULES, RULES
 from negmine.text.select import Candidate, select
 from negmine.text.vocabulary import packaged_vocabulary
-
-DEFAULT_PER_CAPTION: Final = 4
 
 Row = tuple[str, str, str]
 """Key, image id and caption of a pair."""
@@ -33,13 +33,17 @@ class ParseSettings:
     Attributes:
         rules: names from `negmine.text.rules.RULES`.
         per_caption: the most negatives of one caption, at least 1.
+        balanced: whether the choice is balanced over the corpus (`negmine.text.balance`), else it is varied.
+        weights: (rule, log weight) of a balanced choice; rules without one have 0.
         seed: of every choice.
         model: spaCy model; None takes the default.
         wordnet: folder of a WordNet database to use in place of the packaged lexicon.
     """
 
     rules: tuple[str, ...] = DEFAULT_RULES
-    per_caption: int = DEFAULT_PER_CAPTION
+    per_caption: int = 4
+    balanced: bool = True
+    weights: tuple[tuple[str, float], ...] = ()
     seed: int = 0
     model: str | None = None
     wordnet: str | None = None
@@ -57,11 +61,15 @@ class ParseSettings:
 
 @dataclass
 class ParseWorker:
-    """Makes the negatives of parts; `setup` loads the models once in each process."""
+    """Makes the negatives of parts; `setup` loads the models once in each process.
+
+    Attributes:
+        counts: how often the corpus at hand uses a word; None takes the packaged counts of photo captions.
+    """
 
     settings: ParseSettings
+    counts: Mapping[str, int] | None = None
     _nlp: Any = field(default=None, repr=False)
-    _words: Words | None = field(default=None, repr=False)
 
     def setup(self) -> None:
         """Load the parser and the word lists.
@@ -70,55 +78,87 @@ class ParseWorker:
             UsageError: the spaCy model or the WordNet folder is missing.
         """
         self._nlp = load_model(self.settings.model)
-        self._words = load_words(self.settings.wordnet)
+        _ = self.words
+
+    @cached_property
+    def words(self) -> Words:
+        return load_words(self.settings.wordnet, self.counts)
+
+    def candidates_of(self, rows: Sequence[Row]) -> tuple[list[list[Candidate]], dict[str, int]]:
+        """Candidates of each row of a part that holds all captions of each of its images; see `candidates_of`."""
+        if self._nlp is None:
+            self.setup()
+        captions = parse(self._nlp, (caption for _, _, caption in rows), self.words.vocabulary)
+        return candidates_of(rows, captions, self.words, self.settings)
 
     def negatives_of(self, rows: Sequence[Row]) -> tuple[list[Negative], dict[str, int]]:
-        """Negatives of a part that holds all captions of each of its images; see `negatives_of`."""
-        if self._words is None:
-            self.setup()
-        assert self._words is not None  # set by setup
-        captions = parse(self._nlp, (caption for _, _, caption in rows), self._words.vocabulary)
-        return negatives_of(rows, captions, self._words, self.settings)
+        """Negatives of a part that holds all captions of each of its images; see `varied_negatives`."""
+        found, counts = self.candidates_of(rows)
+        negatives, outcome = varied_negatives(rows, found, self.settings)
+        return negatives, dict(sorted({**counts, **outcome}.items()))
 
 
-def load_words(wordnet: str | None = None) -> Words:
+def load_words(wordnet: str | None = None, counts: Mapping[str, int] | None = None) -> Words:
     """The word lists, with the packaged lexicon or one derived from the WordNet in a folder."""
     if wordnet is None:
-        return Words(packaged_vocabulary(), packaged_lexicon())
-    from negmine.text.wordnet import lexicon_from_wordnet
+        lexicon = packaged_lexicon()
+    else:
+        from negmine.text.wordnet import lexicon_from_wordnet
 
-    return Words(packaged_vocabulary(), lexicon_from_wordnet(wordnet))
+        lexicon = lexicon_from_wordnet(wordnet)
+    return Words(packaged_vocabulary(), lexicon, packaged_counts() if counts is None else counts)
 
 
-def negatives_of(
+def candidates_of(
     rows: Sequence[Row], captions: Mapping[str, Caption], words: Words, settings: ParseSettings
-) -> tuple[list[Negative], dict[str, int]]:
-    """Negatives of each row, in the order of the rows.
+) -> tuple[list[list[Candidate]], dict[str, int]]:
+    """Candidates of each row, in the order of the rows.
 
     Args:
         rows: (key, image id, caption), all captions of each image among them.
         captions: each distinct caption, parsed.
 
     Returns:
-        The negatives, and counts that add up: ``pairs`` = ``with_negatives`` + all ``none:REASON``; for every rule
-        ``proposed:RULE`` = ``accepted:RULE`` + all ``rejected:RULE:GUARD``; ``accepted`` = ``negatives`` +
-        ``not_selected``; ``negatives`` = all ``kind:KIND``.
+        The candidates, and counts that add up: for every rule ``proposed:RULE`` = ``accepted:RULE`` + all
+        ``rejected:RULE:GUARD``; ``accepted`` = all ``accepted:RULE``.
     """
     known = {text: evidence(caption, words) for text, caption in captions.items()}
     siblings: dict[str, set[str]] = {}
     for _, image_id, text in rows:
         siblings.setdefault(image_id, set()).add(text)
-    negatives: list[Negative] = []
-    counts: Counter[str] = Counter(pairs=len(rows))
+    found, counts = list[list[Candidate]](), Counter[str]()
     for key, image_id, text in rows:
         others = tuple(known[other] for other in sorted(siblings[image_id]) if other != text)
-        found = list(candidates(key, captions[text], others, words, settings, counts))
-        chosen = select(found, settings.per_caption, _generator(settings.seed, key, "select"))
-        counts.update(_outcome(captions[text], found, chosen))
+        found.append(list(candidates(key, captions[text], others, words, settings, counts)))
+    counts["accepted"] = sum(map(len, found))
+    return found, dict(counts)
+
+
+def varied_negatives(
+    rows: Sequence[Row], found: Sequence[Sequence[Candidate]], settings: ParseSettings
+) -> tuple[list[Negative], dict[str, int]]:
+    """Negatives of each row, chosen for variety among its candidates.
+
+    Returns:
+        The negatives, and counts that add up: ``pairs`` = ``with_negatives`` + all ``none:REASON``; ``accepted`` of
+        the candidates = ``negatives`` + ``not_selected``; ``negatives`` = all ``kind:KIND``.
+    """
+    negatives: list[Negative] = []
+    counts: Counter[str] = Counter(pairs=len(rows))
+    for (key, image_id, text), several in zip(rows, found, strict=True):
+        chosen = select(several, settings.per_caption, _generator(settings.seed, key, "select"))
+        counts.update(f"kind:{candidate.rule}" for candidate in chosen)
+        counts.update(negatives=len(chosen), not_selected=len(several) - len(chosen))
+        counts["with_negatives" if chosen else why_none(text)] += 1
         negatives += [
             Negative(key, image_id, text, c.negative, c.rule, c.rule, c.edits, slot) for slot, c in enumerate(chosen)
         ]
-    return negatives, dict(sorted(counts.items()))
+    return negatives, dict(counts)
+
+
+def why_none(caption: str) -> str:
+    """The reason counted for a caption without negatives."""
+    return "none:no_candidate" if is_parsable(caption) else "none:script"
 
 
 def candidates(
@@ -160,17 +200,8 @@ def _judged(rule: str, case: Case, seen: set[str]) -> Candidate | str:
     if negative in seen:
         return DUPLICATE
     seen.add(negative)
-    return Candidate(rule, negative, edits, case.proposal.focus, case.proposal.oddity)
-
-
-def _outcome(caption: Caption, found: Sequence[Candidate], chosen: Sequence[Candidate]) -> Counter[str]:
-    counts = Counter(f"kind:{candidate.rule}" for candidate in chosen)
-    counts.update(accepted=len(found), negatives=len(chosen), not_selected=len(found) - len(chosen))
-    if chosen:
-        counts["with_negatives"] += 1
-    else:
-        counts["none:no_candidate" if caption.parsed else "none:script"] += 1
-    return counts
+    proposal = case.proposal
+    return Candidate(rule, negative, edits, proposal.focus, proposal.oddity, proposal.exchange)
 
 
 def _generator(seed: int, key: str, purpose: str) -> Random:

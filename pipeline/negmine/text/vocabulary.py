@@ -83,7 +83,7 @@ class Vocabulary:
 
     Attributes:
         nouns: how a noun is counted (``count``, ``mass``, ``plural``) to its form to its places.
-        noun_signs: concept to the words that are a sign of it.
+        noun_signs: noun to the words that are a sign of it.
         dimensions: by name.
         attributes: form to its values (a word such as "old" is in two dimensions).
         attribute_signs: value to the words that are a sign of it.
@@ -95,6 +95,7 @@ class Vocabulary:
         units: multi-word units as tuples of lower-case words.
         measures, vague, scenes, uncounted, several_people: sets of lemmas, see the data file.
         counts: number to its words; the first is the one put in.
+        function_words: words that say nothing of what a caption is about.
         sexes: noun to ``male`` or ``female``.
         transitive, intransitive: verb's lemma to its places among actions that exclude each other.
         participles: the same for participles of a state, as they are written ("parked").
@@ -120,6 +121,7 @@ class Vocabulary:
     uncounted: frozenset[str]
     several_people: frozenset[str]
     counts: Mapping[int, tuple[str, ...]]
+    function_words: frozenset[str]
     sexes: Mapping[str, str]
     transitive: Actions
     intransitive: Actions
@@ -132,6 +134,11 @@ class Vocabulary:
     def things(self) -> frozenset[str]:
         """Nouns known to name a thing, a ground or a place."""
         return self.scenes.union(self.nouns["count"])
+
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """Nouns of all settings."""
+        return frozenset(noun for places in self.settings.values() for _, noun in places)
 
     @cached_property
     def general(self) -> frozenset[str]:
@@ -159,7 +166,7 @@ def packaged_vocabulary() -> Vocabulary:
     actions = _read("actions")
     values, attribute_signs = _attributes(attributes)
     return Vocabulary(
-        nouns={counted: _places(nouns[counted], nouns) for counted in COUNTED},
+        nouns={counted: _places(counted, nouns) for counted in COUNTED},
         noun_signs=_noun_signs(nouns),
         dimensions={name: _dimension(table) for name, table in attributes.items()},
         attributes=values,
@@ -176,6 +183,7 @@ def packaged_vocabulary() -> Vocabulary:
         uncounted=frozenset(words["uncounted"]),
         several_people=frozenset(words["several_people"]["words"]),
         counts={int(number): tuple(forms) for number, forms in words["counts"].items()},
+        function_words=frozenset(words["function_words"]),
         sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
         transitive=_actions({"subjects": ["person"]} | table for table in actions["transitive"]),
         intransitive=_actions(actions["intransitive"]),
@@ -194,7 +202,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _forms(concept: str) -> list[str]:
-    return concept.lstrip("-").split("|")
+    return concept.lstrip("-").replace("+", "").split("|")
 
 
 def _all_forms(nouns: Mapping[str, Any]) -> list[str]:
@@ -207,48 +215,60 @@ def _used(concepts: Iterable[str]) -> list[str]:
     return [_forms(concept)[0] for concept in concepts if not concept.startswith("-")]
 
 
-def _places(groups: Mapping[str, list[str]], nouns: Mapping[str, Any]) -> dict[str, tuple[Place, ...]]:
-    """Form to its places; concepts that overlap are no stand-ins for each other."""
-    overlapping = _overlaps(nouns)
-    places: dict[str, list[Place]] = defaultdict(list)
-    for group, concepts in groups.items():
-        after, not_after = (frozenset(nouns[name].get(group, ())) for name in ("after", "not_after"))
-        used = _used(concepts)
-        for concept in concepts:
-            forms = _forms(concept)
-            clash = set().union(*(overlapping.get(form, NONE) for form in forms)) | set(forms)
-            others = tuple(name for name in used if name not in clash)
-            for form in forms:
-                places[form].append(Place(group, forms[0], others, after, not_after))
-    return {form: tuple(found) for form, found in places.items()}
-
-
-def _overlaps(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Noun to the nouns it overlaps with, by the pairs of the data file, widened to all forms of their concepts."""
-    concepts: dict[str, set[str]] = defaultdict(set)
+def _concepts(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Concept to all its forms, those of every group that names it."""
+    found: dict[str, set[str]] = defaultdict(set)
     for counted in COUNTED:
         for group in nouns[counted].values():
             for concept in group:
-                forms = _forms(concept)
-                concepts[forms[0]] |= set(forms)
+                found[_forms(concept)[0]] |= set(_forms(concept))
+    return {name: frozenset(forms) for name, forms in found.items()}
+
+
+def _places(counted: str, nouns: Mapping[str, Any]) -> dict[str, tuple[Place, ...]]:
+    """Form to its places; concepts that overlap are no stand-ins for each other."""
+    forms_of, put_in, overlapping = _concepts(nouns), _put_in(nouns), _pairs(nouns, "related", "overlapping")
+    places: dict[str, list[Place]] = defaultdict(list)
+    for group, concepts in nouns[counted].items():
+        after, not_after = (frozenset(nouns[name].get(group, ())) for name in ("after", "not_after"))
+        used = _used(concepts)
+        for name in (_forms(concept)[0] for concept in concepts):
+            clash = forms_of[name].union(*(overlapping.get(form, NONE) for form in forms_of[name]))
+            others = tuple(form for other in used if other not in clash for form in put_in[other])
+            for form in sorted(forms_of[name]):
+                places[form].append(Place(group, name, others, after, not_after))
+    return {form: tuple(found) for form, found in places.items()}
+
+
+def _put_in(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Concept to the forms that are put in: its first, and those marked by a "+" in any group."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for concept in (concept for counted in COUNTED for group in nouns[counted].values() for concept in group):
+        first, *others = concept.lstrip("-").split("|")
+        found[first] |= dict.fromkeys([first, *(form[1:] for form in others if form.startswith("+"))])
+    return {name: tuple(forms) for name, forms in found.items()}
+
+
+def _pairs(nouns: Mapping[str, Any], *sections: str) -> dict[str, frozenset[str]]:
+    """Noun to those it is paired with in sections of the data file, widened to all forms of their concepts."""
+    forms_of = _concepts(nouns)
     found: dict[str, set[str]] = defaultdict(set)
-    for pair in nouns["related"]["pairs"]:
+    for pair in (pair for section in sections for pair in nouns[section]["pairs"]):
         one, other = (noun.replace("_", " ") for noun in pair.split(" "))
         for left, right in ((one, other), (other, one)):
-            for form in concepts.get(left, {left}):
-                found[form] |= concepts.get(right, {right})
+            for form in forms_of.get(left, {left}):
+                found[form] |= forms_of.get(right, frozenset({right}))
     return {form: frozenset(others) for form, others in found.items()}
 
 
 def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Form to all forms of its concepts and of those related to them."""
+    related = _pairs(nouns, "related")
     signs: dict[str, set[str]] = defaultdict(set)
-    overlapping = _overlaps(nouns)
-    for counted in COUNTED:
-        for group in nouns[counted].values():
-            for concept in group:
-                forms = _forms(concept)
-                signs[forms[0]] |= set(forms).union(*(overlapping.get(form, NONE) for form in forms))
-    return {name: frozenset(found) for name, found in signs.items()}
+    for forms in _concepts(nouns).values():
+        for form in forms:
+            signs[form] |= forms.union(*(related.get(other, NONE) for other in forms))
+    return {form: frozenset(found) for form, found in signs.items()}
 
 
 def _dimension(table: Mapping[str, Any]) -> Dimension:

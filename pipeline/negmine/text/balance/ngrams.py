@@ -1,141 +1,147 @@
-"""Texts as hashed n-grams, and how a negative's differ from its caption's, in arrays."""
+"""Captions as arrays of hashed words, negatives as windows of them that are rewritten, and what of n-grams differs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
 
-SLOT_BITS: Final = 20
-SLOTS: Final = 1 << SLOT_BITS
-"""Features share this many slots; collisions only blur a weight."""
+from negmine.hashing import hash64
+from negmine.text.vocabulary import packaged_vocabulary
 
 EDGE: Final = 0
-"""Stands before and behind a text."""
+"""Stands twice before and twice behind each text."""
+
+CONTEXT: Final = 2
+"""Words on either side of a window that a trigram model sees."""
 
 _TOKEN = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*|[^\sa-z0-9]")
-_KINDS: Final = {name: np.uint64(salt) for name, salt in
-                 (("word", 0x9E3779B97F4A7C15), ("pair", 0xC2B2AE3D27D4EB4F), ("skip", 0x165667B19E3779F9),
-                  ("triple", 0x27D4EB2F165667C5))}  # fmt: skip
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words and marks, as an n-gram model sees them."""
-    return _TOKEN.findall(text.lower())
 
 
 @lru_cache(maxsize=1 << 18)
 def word_hash(word: str) -> int:
-    """A 64-bit hash of a word that is the same in every process."""
-    return int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "big")
+    """A 64-bit hash of a word, even for a content word and odd for a function word or a mark."""
+    is_content = word[0].isalnum() and word not in packaged_vocabulary().function_words
+    return hash64(word) & ~1 | (not is_content)
+
+
+def is_content(hashes: Any) -> Any:
+    """Whether hashed words are content words; an `EDGE` is none."""
+    return ((hashes & np.uint64(1)) == 0) & (hashes != EDGE)
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Ragged rows of slots: row i is ``slots[starts[i]:starts[i + 1]]`` with values of the same places.
+class Texts:
+    """Texts as one array of hashed words.
 
     Attributes:
-        starts: [N + 1], int64.
-        slots: [M], int32, 0 to `SLOTS` - 1.
-        values: [M], int8: how often more (or less, if negative) the feature occurs in the negative.
+        hashes: [T] uint64, of each text two `EDGE`, its lower-case words and marks, two `EDGE`.
+        starts: [N + 1], where each text's edges begin.
     """
 
+    hashes: Any
     starts: Any
-    slots: Any
-    values: Any
+
+
+@dataclass(frozen=True)
+class Edited:
+    """C negatives, each as the window of its caption that it rewrites.
+
+    Attributes:
+        caption: [C], place of the caption among the texts.
+        first, last: [C], places in `Texts.hashes` of the window's first word and of the word behind its last.
+        words: [W] uint64, what the negatives have in place of their windows.
+        starts: [C + 1], where each negative's words begin.
+    """
+
+    caption: Any
+    first: Any
+    last: Any
+    words: Any
+    starts: Any
 
     def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def weigh(self, table: Any) -> Any:
-        """Sum of ``table[slots] * values`` for each row, [N] float64."""
-        products = np.concatenate([[0.0], np.cumsum(table[self.slots] * self.values)])
-        return products[self.starts[1:]] - products[self.starts[:-1]]
+        return len(self.caption)
 
 
-def differences(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> Rows:
-    """Features in which each (caption, negative) differs: words, pairs, pairs with a gap, triples, and the length.
+def as_texts(captions: Sequence[str]) -> Texts:
+    hashes, starts = list[int](), [0]
+    for caption in captions:
+        hashes += [EDGE, EDGE, *map(word_hash, _TOKEN.findall(caption.lower())), EDGE, EDGE]
+        starts.append(len(hashes))
+    return Texts(np.array(hashes, dtype=np.uint64), np.array(starts, dtype=np.int64))
 
-    Only the window around the words that differ is looked at; what surrounds it is the same on both sides.
+
+class Windows:
+    """Collects negatives of captions as windows.
+
+    Args:
+        captions: as given to `as_texts`.
     """
-    before, after = _Windows(), _Windows()
-    longer = []
-    for caption, negative in pairs:
-        longer.append(len(negative) - len(caption))
-        head, tail = _common(caption, negative)
-        before.add(caption, head, tail)
-        after.add(negative, head, tail)
-    lengths = np.array(longer, dtype=np.int64)
-    rows, slots, values = (np.concatenate(column) for column in zip(
-        before.features(-1), after.features(1), _length_features(lengths), strict=True))  # fmt: skip
-    return _reduced(rows, slots, values, len(longer))
+
+    def __init__(self, captions: Sequence[str], texts: Texts) -> None:
+        self._captions, self._starts = captions, texts.starts.tolist()
+        self._at, self._begins, self._ends = -1, list[int](), list[int]()
+        self._caption, self._first, self._last = list[int](), list[int](), list[int]()
+        self._words, self._bounds = list[int](), [0]
+
+    def add(self, caption: int, start: int, end: int, new: str) -> None:
+        """A negative of a caption that reads `new` in place of its characters from `start` to `end`."""
+        if caption != self._at:
+            spans = [match.span() for match in _TOKEN.finditer(self._captions[caption].lower())]
+            self._begins, self._ends = [span[0] for span in spans], [span[1] for span in spans]
+            self._at = caption
+        offset = self._starts[caption] + CONTEXT
+        self._caption.append(caption)
+        self._first.append(offset + bisect_right(self._ends, start))
+        self._last.append(offset + bisect_left(self._begins, end))
+        self._words += map(word_hash, _TOKEN.findall(new.lower()))
+        self._bounds.append(len(self._words))
+
+    def edited(self) -> Edited:
+        columns = (self._caption, self._first, self._last)
+        caption, first, last = (np.array(column, dtype=np.int64) for column in columns)
+        words = np.array(self._words, dtype=np.uint64)
+        return Edited(caption, first, np.maximum(first, last), words, np.array(self._bounds, dtype=np.int64))
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> tuple[int, int]:
-    """How many words both begin with, and how many both end with, without overlap."""
-    size = min(len(one), len(other))
-    head = next((i for i in range(size) if one[i] != other[i]), size)
-    tail = next((i for i in range(size - head) if one[-1 - i] != other[-1 - i]), size - head)
-    return head, tail
+def ragged(starts: Any, sizes: Any) -> tuple[Any, Any]:
+    """Row and place of each element of rows that begin at `starts` in one array and have `sizes` elements."""
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(starts, sizes)
 
 
-class _Windows:
-    """The differing windows of many texts, with two words of context on each side, as one array of word hashes."""
-
-    def __init__(self) -> None:
-        self.hashes: list[int] = []
-        self.sizes: list[int] = []
-
-    def add(self, text: Sequence[str], head: int, tail: int) -> None:
-        padded = [EDGE, EDGE, *map(word_hash, text), EDGE, EDGE]
-        window = padded[head : len(padded) - tail]
-        self.hashes += window
-        self.sizes.append(len(window))
-
-    def features(self, sign: int) -> tuple[Any, Any, Any]:
-        """Row, slot and value of every feature of every window."""
-        h = np.array(self.hashes, dtype=np.uint64)
-        row = np.repeat(np.arange(len(self.sizes)), self.sizes)
-        found = [(row, _slot(h, "word"))]
-        found += [(row[1:][same], _slot(mixed, "pair")[same]) for same, mixed in [_joined(row, h, 1)]]
-        found += [(row[2:][same], _slot(mixed, "skip")[same]) for same, mixed in [_joined(row, h, 2)]]
-        triple = h[:-2] * np.uint64(3) + h[1:-1] * np.uint64(5) + h[2:] * np.uint64(7)
-        same = row[:-2] == row[2:]
-        found.append((row[2:][same], _slot(triple, "triple")[same]))
-        rows, slots = (np.concatenate(column) for column in zip(*found, strict=True))
-        return rows, slots, np.full(len(rows), sign, dtype=np.int64)
+def before_and_after(texts: Texts, edited: Edited, context: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Rows and hashed words of the windows, with `context` words on either side: of the captions, of the negatives."""
+    rows, places = ragged(edited.first - context, edited.last - edited.first + 2 * context)
+    sizes = np.diff(edited.starts) + 2 * context
+    after = np.zeros(int(sizes.sum()), dtype=np.uint64)
+    begins = np.cumsum(sizes) - sizes
+    for k in range(context):
+        after[begins + k] = texts.hashes[edited.first - context + k]
+        after[begins + sizes - context + k] = texts.hashes[edited.last + k]
+    _, inner = ragged(begins + context, sizes - 2 * context)
+    after[inner] = edited.words
+    return (rows, texts.hashes[places]), (np.repeat(np.arange(len(sizes)), sizes), after)
 
 
-def _joined(row: Any, h: Any, gap: int) -> tuple[Any, Any]:
-    return row[:-gap] == row[gap:], h[:-gap] * np.uint64(3) + h[gap:] * np.uint64(5)
+def runs(rows: Any, hashes: Any, length: int) -> tuple[Any, tuple[Any, ...]]:
+    """Each run of `length` words inside a row: its row, and its words as `length` arrays."""
+    inside = rows[: len(rows) - length + 1] == rows[length - 1 :]
+    return rows[length - 1 :][inside], tuple(
+        hashes[k : len(hashes) - length + 1 + k][inside] for k in range(length)
+    )  # fmt: skip
 
 
-def _length_features(lengths: Any) -> tuple[Any, Any, Any]:
-    """One feature for each difference in the number of words, where there is one."""
-    changed = np.flatnonzero(lengths)
-    slots = _slot(np.abs(np.clip(lengths[changed], -9, 9)).astype(np.uint64) + np.uint64(1), "word")
-    return changed, slots, np.sign(lengths[changed])
-
-
-def _slot(hashes: Any, kind: str) -> Any:
-    mixed = (hashes ^ _KINDS[kind]) * np.uint64(0xFF51AFD7ED558CCD)
-    mixed ^= mixed >> np.uint64(32)
-    return ((mixed * np.uint64(0xC4CEB9FE1A85EC53)) >> np.uint64(64 - SLOT_BITS)).astype(np.int64)
-
-
-def _reduced(rows: Any, slots: Any, values: Any, size: int) -> Rows:
-    """Sum the values of equal features of a row, and leave out those that cancel."""
-    place = rows * SLOTS + slots
-    order = np.argsort(place, kind="stable")
-    place, values = place[order], values[order]
-    firsts = np.flatnonzero(np.concatenate([[True], place[1:] != place[:-1]])) if len(place) else place
-    sums = np.add.reduceat(values, firsts) if len(place) else values
-    kept = sums != 0
-    place, sums = place[firsts][kept], np.clip(sums[kept], -127, 127)
-    starts = np.searchsorted(place, np.arange(size + 1, dtype=np.int64) * SLOTS)
-    return Rows(starts, (place % SLOTS).astype(np.int32), sums.astype(np.int8))
+def slot_of(kind: str, words: Sequence[Any], bits: int) -> Any:
+    """Slot, 0 to 2**bits - 1, of features of one kind made of several words each."""
+    mixed = np.full(len(words[0]), hash64(kind), dtype=np.uint64)
+    for word in words:
+        mixed = (mixed ^ word) * np.uint64(0xFF51AFD7ED558CCD)
+        mixed ^= mixed >> np.uint64(32)
+    return ((mixed * np.uint64(0xC4CEB9FE1A85EC53)) >> np.uint64(64 - bits)).astype(np.int64)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import IO, Any, Final
 
 import numpy as np
 
 from negmine.hashing import hash64
-from negmine.text.balance.ngrams import Rows, differences, words
+from negmine.text.balance.corpus import FOLDS, Corpus, association_gap, likelihood_gap
+from negmine.text.balance.ngrams import Edited, Texts, Windows, as_texts, before_and_after, runs, slot_of
 from negmine.text.select import MOST_PER_WORD, Candidate
 
-FOLDS: Final = 5
-"""Images are dealt into so many groups; a candidate is scored by what the other groups' images taught."""
+SLOT_BITS: Final = 20
+SLOTS: Final = 1 << SLOT_BITS
+"""Features share this many slots; collisions only blur a weight."""
 
-MOST_PER_KIND: Final = 2
-"""Negatives of one caption that may be of one kind, as long as it has others."""
+MOST_PER_KIND: Final = 3
+"""Of one caption's negatives that may be of one kind, as long as another kind has a candidate that flows both ways."""
+
+LAST: Final = 64
+"""Words behind the 64th of a caption count as one, where it matters how often a word is edited."""
+
+Row = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,12 @@ class Pool:
         focus: [C, 2], the words it edits; the second is -1 if there is only one.
         first_choice: [C], whether it is a likely swap, of which a caption that admits one gets one.
         noise: [C], standard Gumbel, from the hash of key and negative.
-        starts, slots, values: the features in which each differs from its caption, see `Rows`.
+        luck: [C], uniform from 0 to 1, from the same hash.
+        exchange: [C, 2] uint64, closed-class words taken out and put in, hashed with the rule; 0 where there are none.
+        gap: [C], log probability of the caption less that of the negative, nats.
+        starts: [C + 1]; candidate c differs from its caption in the features from starts[c] to starts[c + 1].
+        slots: [M], of each feature, 0 to `SLOTS` - 1.
+        values: [M], how often more (or less, if negative) the feature occurs in the negative.
     """
 
     caption: Any
@@ -40,27 +51,33 @@ class Pool:
     focus: Any
     first_choice: Any
     noise: Any
+    luck: Any
+    exchange: Any
+    gap: Any
     starts: Any
     slots: Any
     values: Any
 
-    @property
-    def rows(self) -> Rows:
-        return Rows(self.starts, self.slots, self.values)
+    def __len__(self) -> int:
+        return len(self.caption)
 
     def save(self, stream: IO[bytes]) -> int:
         """Write all arrays, uncompressed and without pickle. Returns the number of candidates."""
         for field in fields(self):
             np.save(stream, getattr(self, field.name), allow_pickle=False)
-        return len(self.caption)
+        return len(self)
 
     @classmethod
     def load(cls, stream: IO[bytes]) -> Pool:
         return cls(*(np.load(stream, allow_pickle=False) for _ in fields(cls)))
 
 
+def fold_of(image_id: str) -> int:
+    return hash64(f"fold {image_id}") % FOLDS
+
+
 def make_pool(
-    rows: Sequence[tuple[str, str, str]], found: Sequence[Sequence[Candidate]], rules: Sequence[str], seed: int
+    rows: Sequence[Row], found: Sequence[Sequence[Candidate]], rules: Sequence[str], corpus: Corpus, seed: int
 ) -> Pool:
     """The pool of a part.
 
@@ -70,62 +87,170 @@ def make_pool(
         rules: their order gives the rules' numbers.
     """
     flat = [(place, candidate) for place, several in enumerate(found) for candidate in several]
-    split = {place: words(rows[place][2]) for place in {place for place, _ in flat}}
-    features = differences((split[place], words(candidate.negative)) for place, candidate in flat)
+    texts, edited = _windows(rows, flat)
+    fold_of_row = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)
+    caption = np.array([place for place, _ in flat], dtype=np.int64)
+    folds = fold_of_row[caption]
+    gap = likelihood_gap(corpus, texts, edited, folds)
+    association, mean_association = association_gap(corpus, texts, edited, folds)
+    signs = [
+        _mirrored(gap, GAPS, (*_lengths(rows, flat),)),
+        _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2))),
+    ]
+    starts, slots, values = _reduced(len(flat), [*_ngrams(texts, edited), *signs])
     number = {rule: index for index, rule in enumerate(rules)}
+    hashes = np.array([hash64(f"{seed}\0{rows[place][0]}\0{c.negative}") for place, c in flat], dtype=np.uint64)
     return Pool(
-        np.array([place for place, _ in flat], dtype=np.int32),
-        np.array([hash64(f"fold {rows[place][1]}") % FOLDS for place, _ in flat], dtype=np.int8),
+        caption.astype(np.int32),
+        folds.astype(np.int8),
         np.array([number[candidate.rule] for _, candidate in flat], dtype=np.int8),
         np.array([(*candidate.focus, -1)[:2] for _, candidate in flat], dtype=np.int16).reshape(len(flat), 2),
         np.array([c.rule.startswith("swap") and c.oddity == 0 for _, c in flat], dtype=np.bool_),
-        gumbel(hash64(f"{seed}\0{rows[place][0]}\0{candidate.negative}") for place, candidate in flat),
-        features.starts,
-        features.slots,
-        features.values,
+        -np.log(-np.log(_uniform(hashes))),
+        _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
+        np.array([_exchange(candidate) for _, candidate in flat], dtype=np.uint64).reshape(len(flat), 2),
+        gap,
+        starts,
+        slots,
+        values,
     )
 
 
-def gumbel(hashes: Iterator[int]) -> Any:
-    """Standard Gumbel noise from 64-bit hashes: adding it to log-weights and sorting draws without replacement."""
-    uniform = (np.fromiter(hashes, dtype=np.uint64).astype(np.float64) + 0.5) / 2.0**64
-    return -np.log(-np.log(np.clip(uniform, 1e-12, 1 - 1e-12)))
+def _windows(rows: Sequence[Row], flat: Sequence[tuple[int, Candidate]]) -> tuple[Texts, Edited]:
+    captions = [caption for _, _, caption in rows]
+    texts = as_texts(captions)
+    windows = Windows(captions, texts)
+    for place, candidate in flat:
+        start, end = candidate.edits[0].start, candidate.edits[-1].end
+        rest = len(captions[place]) - end
+        windows.add(place, start, end, candidate.negative[start : len(candidate.negative) - rest])
+    return texts, windows.edited()
 
 
-def choose(pool: Pool, score: Any, per_caption: int, floor: float) -> Any:
-    """Which candidates become negatives, [N] places in the pool, in the order of captions and slots.
+def _uniform(hashes: Any) -> Any:
+    return np.clip((hashes.astype(np.float64) + 0.5) / 2.0**64, 1e-12, 1 - 1e-12)
 
-    The highest score (with noise) first; a likely swap leads; at most `MOST_PER_WORD` edit the same word, and at most
-    `MOST_PER_KIND` are of one kind as long as other kinds are left. A candidate whose score without noise is below
-    `floor` is not chosen: its words flow one way only, and no weight can hide that.
+
+def _exchange(candidate: Candidate) -> tuple[int, int]:
+    if not candidate.exchange:
+        return 0, 0
+    old, new = candidate.exchange
+    return hash64(f"{candidate.rule}\0{old}\0{new}"), hash64(f"{candidate.rule}\0{new}\0{old}")
+
+
+# --- features --------------------------------------------------------------------------------------------------------
+
+Columns = tuple[Any, Any, Any]
+"""Row, slot and value of features."""
+
+GAPS: Final = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0)
+FEW_GAPS: Final = (1.0, 3.0, 6.0, 10.0)
+"""Bounds in nats between which sizes of the likelihood gap are told apart."""
+
+
+def _ngrams(texts: Texts, edited: Edited) -> list[Columns]:
+    """Words, and pairs of neighbours, that one text has and the other has not."""
+    found = []
+    for sign, (rows, hashes) in zip((-1, 1), before_and_after(texts, edited, 1), strict=True):
+        for kind, length in (("word", 1), ("pair", 2)):
+            inside, words = runs(rows, hashes, length)
+            found.append((inside, slot_of(kind, words, SLOT_BITS), np.full(len(inside), sign)))
+    return found
+
+
+def _lengths(rows: Sequence[Row], flat: Sequence[tuple[int, Candidate]]) -> tuple[tuple[Any, float, int], ...]:
+    """How many characters, and how many words, each negative is shorter."""
+    characters = [len(rows[place][2]) - len(c.negative) for place, c in flat]
+    words = [rows[place][2].count(" ") - c.negative.count(" ") for place, c in flat]
+    return (np.array(characters), 2.5, 2), (np.array(words), 1.0, 1)
+
+
+def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]]) -> Columns:
+    """One feature a candidate for the cell that its differences fall into, the same for all turned round.
+
+    A pair of texts and the same pair turned round share a cell and differ in the sign, so a balance of signs is a
+    distribution in which no reader of these differences can tell the caption from the negative.
+
+    Args:
+        others: further differences: values [C], width of a step, and most steps told apart on either side.
+    """
+    sign = np.sign(gap)
+    sign = np.where(sign == 0, np.sign(others[0][0]), sign).astype(np.int64)
+    cell = np.digitize(np.abs(gap), bounds)
+    for values, step, most in others:
+        steps = np.clip(np.rint(values * sign / step), -most, most).astype(np.int64) + most
+        cell = cell * (2 * most + 1) + steps
+    kind = f"mirrored {tuple(bounds)}"
+    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), SLOT_BITS), -sign
+
+
+def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:
+    """Starts, slots and values of `size` rows: values of equal features are summed, those that cancel are left out."""
+    rows, slots, values = (np.concatenate(column) for column in zip(*columns, strict=True))
+    place, inverse = np.unique(rows * SLOTS + slots, return_inverse=True)
+    sums = np.bincount(inverse, values, len(place))
+    place, sums = place[sums != 0], sums[sums != 0]
+    starts = np.searchsorted(place, np.arange(size + 1, dtype=np.int64) * SLOTS)
+    return starts, (place % SLOTS).astype(np.int32), np.clip(sums, -127, 127).astype(np.int8)
+
+
+# --- choice ----------------------------------------------------------------------------------------------------------
+
+
+def choose(pool: Pool, score: Any, refused: Any, per_caption: int) -> Any:
+    """Which candidates become negatives: places in the pool, by caption, the first chosen first.
+
+    The highest score with noise comes first, a likely swap before all; at most `MOST_PER_WORD` edit the same word, and
+    at most `MOST_PER_KIND` are of one kind while another kind is left. The refused serve only a caption that would
+    have fewer than `per_caption` without them.
+
+    Args:
+        score: [C], log weight.
+        refused: [C], bool.
     """
     noisy = score + pool.noise
-    order = np.lexsort((-noisy, ~pool.first_choice, pool.caption))
-    order = order[score[order] >= floor]
-    bounds = np.flatnonzero(np.diff(pool.caption[order], prepend=-1, append=-2))
-    kinds, focus = pool.kind.tolist(), pool.focus.tolist()
-    ranked = order.tolist()
-    chosen = [
-        place
-        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-        for place in _spread(ranked[start:end], kinds, focus, pool.first_choice, per_caption)
-    ]
-    return np.array(chosen, dtype=np.int64)
+    captions = int(pool.caption[-1]) + 1 if len(pool) else 0
+    used = _Used(pool, captions)
+    chosen = []
+    for allowed, most in ((~refused, MOST_PER_KIND), (~refused, per_caption), (np.ones(len(pool), bool), per_caption)):
+        for _ in range(per_caption):
+            open_ = np.flatnonzero(allowed & used.admits(per_caption, most))
+            leads = pool.first_choice[open_] & (used.number[pool.caption[open_]] == 0)
+            order = open_[np.lexsort((-noisy[open_], ~leads, pool.caption[open_]))]
+            if not len(order):
+                break
+            best = order[np.flatnonzero(np.diff(pool.caption[order], prepend=-1))]
+            used.take(best)
+            chosen.append(best)
+    found = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
+    return found[np.argsort(pool.caption[found], kind="stable")]
 
 
-def _spread(ranked: list[int], kinds: list[int], focus: list[list[int]], first_choice: Any, count: int) -> list[int]:
-    """The best of one caption's candidates, spread over words and kinds."""
-    taken: list[int] = []
-    edited, of_kind = Counter[int](), Counter[int]()
-    for most_per_kind in (MOST_PER_KIND, count):
-        for place in ranked:
-            if len(taken) == count:
-                return taken
-            touched = [word for word in focus[place] if word >= 0]
-            worn = max(edited[word] for word in touched) >= MOST_PER_WORD
-            if worn or of_kind[kinds[place]] >= most_per_kind or place in taken:
-                continue
-            taken.append(place)
-            edited.update(touched)
-            of_kind[kinds[place]] += 1
-    return taken
+class _Used:
+    """What the captions of a pool have been given so far."""
+
+    def __init__(self, pool: Pool, captions: int) -> None:
+        self._pool = pool
+        self._words = np.where(pool.focus < 0, LAST, np.minimum(pool.focus, LAST - 1))  # column LAST takes no count
+        self._has_two = pool.focus[:, 1] >= 0
+        self._free = np.ones(len(pool), dtype=bool)
+        self._edited = np.zeros((captions, LAST + 1), dtype=np.int8)
+        self._kinds = np.zeros((captions, 1 + int(pool.kind.max(initial=0))), dtype=np.int8)
+        self.number = np.zeros(captions, dtype=np.int64)
+
+    def admits(self, per_caption: int, most_per_kind: int) -> Any:
+        """Which candidates their captions can still take, [C] bool."""
+        caption, kind = self._pool.caption, self._pool.kind
+        worn = self._edited[caption[:, None], self._words].max(axis=1, initial=0) >= MOST_PER_WORD
+        full = (self.number[caption] >= per_caption) | (self._kinds[caption, kind] >= most_per_kind)
+        return self._free & ~worn & ~full
+
+    def take(self, places: Any) -> None:
+        """Give each of these candidates, of different captions, to its caption."""
+        caption = self._pool.caption[places]
+        self._free[places] = False
+        self.number[caption] += 1
+        self._kinds[caption, self._pool.kind[places]] += 1
+        self._edited[caption, self._words[places, 0]] += 1
+        two = places[self._has_two[places]]
+        self._edited[self._pool.caption[two], self._words[two, 1]] += 1

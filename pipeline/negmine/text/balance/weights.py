@@ -1,23 +1,29 @@
-"""Weights under which nothing flows one way: what negatives introduce is as common as what they remove.
+"""Weights under which nothing flows one way: what negatives put in is as common as what they take out.
 
-Each round chooses with the weights so far and counts, for every feature and fold, how often the chosen negatives
-remove and introduce it. A feature that is removed more often than introduced gains weight, so that candidates which
-introduce it are preferred. A fold's weights never see the fold's own counts.
+Each round chooses with the weights so far and counts, for every feature and fold, how often the chosen negatives take
+it out and put it in. A feature that is taken out more often gains weight, so that candidates which put it in are
+preferred. A fold's weights never see the fold's own counts.
+
+Closed classes need more than preference: most captions that say "on" could say "under", and few the reverse. An
+exchange of such words is refused as often as it would outnumber its reverse (Metropolis and others, 1953).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from negmine.text.balance.ngrams import SLOTS
-from negmine.text.balance.pool import FOLDS, Pool
+from negmine.text.balance.corpus import FOLDS, Tally, tally, total
+from negmine.text.balance.pool import SLOTS, Pool
+
+ROUNDS: Final = 10
+"""At most."""
 
 RATE: Final = 0.3
-"""Of the log ratio that a round adds to the weights; overlapping n-grams move together, so it is well below 1."""
+"""Of the log ratio that a round adds to the weights; overlapping features move together, so it is well below 1."""
 
 PRIOR: Final = 2.0
 """Added to both counts of a feature, so that rare ones stay near zero."""
@@ -25,66 +31,79 @@ PRIOR: Final = 2.0
 ENOUGH: Final = 0.505
 """Share of choices that a naive Bayes reader gets right at which the rounds end; beyond lies the inverted signal."""
 
+LIKELIHOOD: Final = 0.1
+"""Weight of the likelihood gap, in log weight a nat: of equals the likelier text is preferred."""
+
+# --- exchanges -------------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
-class Flow:
-    """How often chosen negatives remove and introduce each feature.
+class Exchanges:
+    """Shares of the candidates that make an exchange of closed-class words which are not refused.
 
     Attributes:
-        place: [M], fold x `SLOTS` + slot, ascending.
-        removed, introduced: [M], counts.
+        exchange: [E] uint64, ascending.
+        kept: [E], 0 to 1.
     """
 
-    place: Any
-    removed: Any
-    introduced: Any
-
-    def save(self, stream: IO[bytes]) -> int:
-        for column in (self.place, self.removed, self.introduced):
-            np.save(stream, column, allow_pickle=False)
-        return len(self.place)
-
-    @classmethod
-    def load(cls, stream: IO[bytes]) -> Flow:
-        return cls(*(np.load(stream, allow_pickle=False) for _ in range(3)))
+    exchange: Any
+    kept: Any
 
 
-def flow(pool: Pool, chosen: Any) -> Flow:
-    """The flow of the chosen candidates of a part; flows of parts add up."""
-    sizes = pool.starts[chosen + 1] - pool.starts[chosen]
-    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    at = np.repeat(pool.starts[chosen], sizes) + within
-    place = np.repeat(pool.fold[chosen].astype(np.int64), sizes) * SLOTS + pool.slots[at]
-    values = pool.values[at].astype(np.int64)
-    distinct, inverse = np.unique(place, return_inverse=True)
-    removed = np.bincount(inverse, np.maximum(-values, 0), len(distinct)).astype(np.int64)
-    introduced = np.bincount(inverse, np.maximum(values, 0), len(distinct)).astype(np.int64)
-    return Flow(distinct, removed, introduced)
+def count_exchanges(pools: Iterable[Pool]) -> Exchanges:
+    """Each exchange is kept as often as its reverse is found, at most always."""
+    found: dict[tuple[int, int], int] = {}
+    for pool in pools:
+        pairs, numbers = np.unique(pool.exchange[pool.exchange[:, 0] > 0], axis=0, return_counts=True)
+        for (forth, back), number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+            found[forth, back] = found.get((forth, back), 0) + number
+    kept = {f: min(1.0, (found.get((b, f), 0) + 0.5) / (n + 0.5)) for (f, b), n in sorted(found.items())}
+    return Exchanges(np.array(list(kept), dtype=np.uint64), np.array(list(kept.values())))
 
 
-def merge(flows: Iterable[Flow]) -> tuple[Any, Any]:
-    """Removed and introduced over all parts, each [FOLDS, SLOTS]."""
-    removed, introduced = (np.zeros(FOLDS * SLOTS, dtype=np.int64) for _ in range(2))
-    for one in flows:
-        removed[one.place] += one.removed
-        introduced[one.place] += one.introduced
-    return removed.reshape(FOLDS, SLOTS), introduced.reshape(FOLDS, SLOTS)
+def refused(pool: Pool, exchanges: Exchanges) -> Any:
+    """Which candidates make an exchange that would outnumber its reverse, [C] bool."""
+    exchange = pool.exchange[:, 0]
+    place = np.searchsorted(exchanges.exchange, exchange)
+    place = np.minimum(place, len(exchanges.exchange) - 1)
+    if not len(exchanges.exchange):
+        return np.zeros(len(pool), dtype=bool)
+    known = exchanges.exchange[place] == exchange
+    return (exchange > 0) & (pool.luck > np.where(known, exchanges.kept[place], 0.0))
 
 
-def log_ratio(removed: Any, introduced: Any) -> Any:
-    """Log odds of removal for each feature as the other folds saw it, [FOLDS, SLOTS] float32."""
-    others_removed, others_introduced = removed.sum(0) - removed, introduced.sum(0) - introduced
-    ratio = np.log((others_removed + PRIOR) / (others_introduced + PRIOR))
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def flow(pool: Pool, chosen: Any) -> Tally:
+    """How often the chosen take out and put in each feature, by fold x `SLOTS` + slot; flows of parts add up."""
+    taken = np.zeros(len(pool), dtype=bool)
+    taken[chosen] = True
+    rows = np.repeat(np.arange(len(pool)), np.diff(pool.starts))
+    of_taken = taken[rows]
+    place = pool.fold[rows[of_taken]].astype(np.int64) * SLOTS + pool.slots[of_taken]
+    values = pool.values[of_taken].astype(np.int64)
+    return tally(place, np.maximum(-values, 0), np.maximum(values, 0))
+
+
+def log_ratio(flows: Iterable[Tally]) -> Any:
+    """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, SLOTS] float32."""
+    own = total(flows, FOLDS * SLOTS, 2).reshape(FOLDS, SLOTS, 2)
+    others = own.sum(0) - own
+    ratio: Any = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
     return ratio.astype(np.float32)
 
 
 def scores(pool: Pool, table: Any) -> Any:
-    """Sum of a table's entries over each candidate's features, with its own fold's row of the table, [C]."""
-    result = np.empty(len(pool.caption))
-    for fold in range(FOLDS):
-        mine = pool.fold == fold
-        result[mine] = pool.rows.weigh(table[fold])[mine]
-    return result
+    """Sum of a table's entries over each candidate's features, with its own fold's row of the table, [C] float64."""
+    rows = np.repeat(np.arange(len(pool)), np.diff(pool.starts))
+    entries = table[pool.fold[rows], pool.slots] * pool.values
+    return np.bincount(rows, entries, len(pool))
+
+
+def log_weights(pool: Pool, table: Any) -> Any:
+    """What candidates are chosen by, [C]."""
+    return scores(pool, table) - LIKELIHOOD * np.clip(pool.gap, -20, 20)
 
 
 def spotted(pool: Pool, chosen: Any, ratio: Any) -> float:

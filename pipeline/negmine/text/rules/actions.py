@@ -28,11 +28,11 @@ def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             continue
         actions = _fitting(caption, i, words)
         names = dict.fromkeys(other for action in actions for other in action.others if not _is_form(actions, other))
-        for other in rng.sample(list(names), min(PER_VERB, len(names))):
+        for other in words.drawn(rng, names, PER_VERB):
             text = other if token.text.lower() in words.vocabulary.participles else inflected(other, token.tag)
             yield Proposal(
                 (Change(i, i, text),), old=actions[0].name, new=other,
-                signs=words.vocabulary.action_signs[other],
+                signs=words.vocabulary.action_signs[other], exchange=(actions[0].name, other),
             )  # fmt: skip
 
 

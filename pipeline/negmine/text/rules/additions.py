@@ -6,6 +6,7 @@ A pure insertion is betrayed by its length, and a pure removal leaves the captio
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from random import Random
 
 from negmine.text.caption import Caption, Phrase, Relation
@@ -15,7 +16,7 @@ from negmine.text.rules.spans import phrase_end
 from negmine.text.rules.swaps import LOOKS
 from negmine.text.vocabulary import NONE, Value
 
-PER_KIND = 3
+PER_KIND = 2
 """Proposals of each source of new phrases, and of new adjectives for one noun."""
 
 MOST_PLACES = 2
@@ -49,11 +50,11 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
             if preposition not in near
         ]
         for places in (settings, things):
-            for preposition, noun in rng.sample(places, min(PER_KIND, len(places))):
+            for preposition, noun in words.drawn(rng, places, PER_KIND, itemgetter(1)):
                 yield Proposal(
                     (Change(relation.first, end, _phrase(preposition, article, noun)),), old=item.name, new=noun,
                     signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
-                    facts=((preposition, noun),),
+                    facts=((preposition, noun),), exchange=(relation.name, preposition),
                 )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def _phrase(preposition: str, article: str, noun: str) -> str:
 
 
 def _last_places(caption: Caption, words: Words) -> list[tuple[Relation, int]]:
-    """The last prepositions of place (or "with") whose phrases belong to no list, and where their phrases end."""
+    """The last prepositions of place whose phrases belong to no list, and where their phrases end."""
     found: list[tuple[Relation, int]] = []
     for relation in reversed(caption.relations):
         end = phrase_end(caption, caption.phrases[relation.object])
@@ -78,8 +79,18 @@ def _is_place(caption: Caption, relation: Relation, words: Words) -> bool:
     if relation.verb or not caption.is_loose(relation.first, relation.last):
         return False
     at_scene = relation.name == "at" and caption.phrases[relation.object].name in words.vocabulary.scenes
-    known = at_scene or relation.name == "with" or relation.name in words.vocabulary.contraries
-    return known and not _belongs_to_verb(caption, relation, words)
+    known = at_scene or relation.name in words.vocabulary.contraries
+    return (
+        known
+        and _is_put_in(caption, caption.phrases[relation.object], words)
+        and not _belongs_to_verb(caption, relation, words)
+    )
+
+
+def _is_put_in(caption: Caption, item: Phrase, words: Words) -> bool:
+    """Whether an article and a noun that this rule also puts in: what is only ever dropped would tell."""
+    known = words.vocabulary.places | words.vocabulary.things
+    return caption.tokens[item.first].text.lower() in _ARTICLES and item.name in known and not item.plural
 
 
 def _is_listed(caption: Caption, end: int) -> bool:
@@ -141,14 +152,17 @@ def _value(caption: Caption, owner: int, attribute: int, words: Words) -> Value 
 
 def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Words, rng: Random) -> Iterator[Proposal]:
     phrase = caption.phrases[gains]
-    unit = moved(caption, phrase.unit, phrase.unit)
+    unit, taken = moved(caption, phrase.unit, phrase.unit), caption.tokens[drop.first].text.lower()
 
     def proposal(word: str, old: str, signs: frozenset[str]) -> Proposal:
         gain = Change(phrase.unit, phrase.unit, f"{word} {unit}")
-        return Proposal((gain, drop), old=old, new=word, repeatable=True, signs=signs, facts=((word, phrase.name),))
+        facts = ((word, phrase.name),)
+        return Proposal(
+            (gain, drop), old=old, new=word, repeatable=True, signs=signs, facts=facts, exchange=(taken, word)
+        )
 
     if fits(value, phrase.name, words):
-        yield proposal(caption.tokens[drop.first].text.lower(), "", NONE)
+        yield proposal(taken, "", NONE)
     if value.dimension not in LOOKS:
         return
     others = [
@@ -156,7 +170,7 @@ def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Word
         for other in value.others
         if other not in _USUAL and fits(Value(value.dimension, other, ()), phrase.name, words)
     ]
-    for other in rng.sample(others, min(PER_KIND, len(others))):
+    for other in words.drawn(rng, others, PER_KIND):
         yield proposal(other, value.name, words.vocabulary.attribute_signs[other])
 
 

@@ -10,7 +10,7 @@ from negmine.text.caption import NO, Caption
 from negmine.text.proposal import Change, Proposal, Words
 from negmine.text.vocabulary import Dimension, Value
 
-PER_ATTRIBUTE = 5
+PER_ATTRIBUTE = 4
 """Proposals for one attribute."""
 
 
@@ -32,10 +32,11 @@ def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[P
             continue
         dimension, broad_class = words.vocabulary.dimensions[value.dimension], words.lexicon.broad_class(owned.noun)
         others = [other for other in value.others if dimension.allows(other, broad_class)]
-        for other in rng.sample(others, min(PER_ATTRIBUTE, len(others))):
+        for other in words.drawn(rng, others, PER_ATTRIBUTE):
             yield Proposal(
                 (Change(owned.token, owned.token, other),), old=value.name, new=other, repeatable=True,
                 signs=words.vocabulary.attribute_signs[other], facts=((other, owned.noun),),
+                exchange=(value.name, other),
             )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from negmine.text.agreement import number_changes
 from negmine.text.caption import NO, Caption, Phrase
 from negmine.text.inflect import numbered, plural
 from negmine.text.proposal import Change, Proposal, Words, preposition_before
+from negmine.text.vocabulary import NONE
 
 PER_COUNT = 3
 NEAREST = 2
@@ -47,7 +48,7 @@ def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -
     near = [n for n in words.vocabulary.counts if 2 <= n <= 10 and 0 < abs(n - number) <= NEAREST]
     near += [1] if number == 2 and phrase.determiner == NO and phrase.unit == phrase.numeral + 1 else []
     for other in rng.sample(near, min(PER_COUNT, len(near))):
-        yield _proposal(caption, phrase, phrase.numeral, str(number), other, words)
+        yield _proposal(caption, phrase, phrase.numeral, words.vocabulary.counts[number][0], other, words)
 
 
 def _more_than_one(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -56,7 +57,8 @@ def _more_than_one(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
     if not is_thing or phrase.name in vocabulary.scenes | vocabulary.vague | vocabulary.measures:
         return
     if caption.is_loose(phrase.unit, phrase.head) and _may_be_several(caption, phrase, words):
-        yield _proposal(caption, phrase, phrase.determiner, "1", rng.choice((2, 2, 3)), words)
+        for number in (2, 3):
+            yield _proposal(caption, phrase, phrase.determiner, "a", number, words)
 
 
 def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
@@ -75,6 +77,7 @@ def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
 
 
 def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: int, words: Words) -> Proposal:
+    """`old` is the number's word, or "a", which nothing turns back into."""
     vocabulary = words.vocabulary
     forms = vocabulary.counts[number]
     text = forms[1] if caption.tokens[place].text.isdigit() else forms[0]
@@ -83,8 +86,8 @@ def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: in
     if (number > 1) != phrase.plural:
         changes.append(Change(phrase.unit, phrase.head, _inflected(caption, phrase, number > 1)))
         changes += number_changes(caption, phrase.head, number > 1)
-        signs |= _signs_of_several(phrase.name, words) if number > 1 else frozenset({phrase.name})
-    return Proposal(tuple(changes), old=old, new=text, repeatable=True, signs=signs)
+        signs |= _signs_of_several(phrase.name, words) if number > 1 else NONE
+    return Proposal(tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, exchange=(old, forms[0]))
 
 
 def _signs_of_several(noun: str, words: Words) -> frozenset[str]:

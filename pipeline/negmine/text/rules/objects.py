@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
+from typing import NamedTuple
 
 from negmine.text.caption import NO, Caption, Phrase, Token
 from negmine.text.inflect import numbered
-from negmine.text.proposal import Change, Proposal, Words, preposition_before
-from negmine.text.vocabulary import Place
+from negmine.text.proposal import Change, Proposal, Words, governor_of
+from negmine.text.vocabulary import NONE, Place
 
-PER_NOUN = 6
+PER_NOUN = 8
 """Proposals for one noun."""
+
+PER_CLASS = 3
+"""Proposals for it from other groups of its broad class."""
 
 PER_NEIGHBOUR = 4
 """Proposals for a noun of no curated group."""
@@ -29,58 +33,79 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
     for index, phrase in enumerate(caption.phrases):
         if not caption.is_loose(phrase.unit, phrase.head) or _is_name(caption, phrase):
             continue
-        noun, place = _place(caption, index, words)
-        if place is None:
+        known = _known(caption, index, words)
+        if known is None:
             yield from _neighbours(caption, phrase, words, rng)
             continue
-        for other in rng.sample(place.others, min(PER_NOUN, len(place.others))):
-            as_plural = phrase.plural and noun == phrase.name[-len(noun) :] and noun in words.vocabulary.nouns["count"]
+        near = dict.fromkeys(other for place in known.places for other in place.others)
+        far = [other for other in _of_class(known.noun, words) if other not in near] if known.counted == "count" else []
+        for other in (*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)):
+            as_plural = phrase.plural and known.counted == "count"
             changes = (
                 Change(phrase.unit, phrase.head, numbered(other, as_plural)),
-                *_pronouns(caption, noun, other, words),
+                *_pronouns(caption, known.noun, other, words),
             )
             yield Proposal(changes, old=phrase.name, new=other, signs=words.vocabulary.noun_signs[other])
 
 
 def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Replace a noun of no curated group by its neighbours in WordNet of about the same frequency."""
-    vocabulary, noun = words.vocabulary, phrase.name.rsplit(" ", 1)[-1]
-    general = vocabulary.vague | vocabulary.measures | vocabulary.scenes
+    """Replace a noun of no curated group by its neighbours in WordNet, else by any thing of its broad class."""
+    noun = phrase.name.rsplit(" ", 1)[-1]
     if (
         phrase.whole != phrase.head
-        or not general.isdisjoint({phrase.name, noun})
-        or phrase.name in vocabulary.uncounted
+        or not words.vocabulary.general.isdisjoint({phrase.name, noun})
+        or phrase.name in words.vocabulary.uncounted
     ):
         return
     determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
-    others = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
+    others: Sequence[str] = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
+    if not others and (phrase.plural or determiner):
+        others = _of_class(noun, words)
     is_counted = phrase.plural or determiner in _COUNTING
     fitting = [other for other in others if not is_counted or words.lexicon.broad_class(other) not in _OFTEN_MASS]
-    for other in rng.sample(fitting, min(PER_NEIGHBOUR, len(fitting))):
+    for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
         change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
         yield Proposal((change,), old=phrase.name, new=other, signs=words.lexicon.entry(other).synonyms | {other})
 
 
+def _of_class(noun: str, words: Words) -> list[str]:
+    """Things of the noun's broad class that cannot be said of it; for a person, whom many nouns fit, animals."""
+    broad_class = words.lexicon.broad_class(noun)
+    peers = words.concepts_by_class.get("animal" if broad_class == "person" else broad_class, ())
+    signs = words.vocabulary.noun_signs.get(noun, NONE)
+    return [other for other in peers if other not in signs and not words.lexicon.overlap(noun, other)]
+
+
 def _is_name(caption: Caption, phrase: Phrase) -> bool:
-    return any(token.tag in ("NNP", "NNPS") for token in caption.tokens[phrase.unit : phrase.head + 1])
+    """Whether a phrase is a proper name; taggers take lower-case "frisbee" for one."""
+    return any(
+        token.tag in ("NNP", "NNPS") and token.text[:1].isupper() and not caption.starts_sentence(phrase.unit)
+        for token in caption.tokens[phrase.unit : phrase.head + 1]
+    )
 
 
-def _place(caption: Caption, index: int, words: Words) -> tuple[str, Place | None]:
-    """The noun a phrase is known by and the first group that allows an exchange here."""
-    phrase, preposition = caption.phrases[index], preposition_before(caption, index)
-    head = caption.tokens[phrase.head]
-    for noun in _names(phrase, head):
+class _Known(NamedTuple):
+    """The noun a phrase is known by, how it is counted, and the groups that allow an exchange here."""
+
+    noun: str
+    counted: str
+    places: tuple[Place, ...]
+
+
+def _known(caption: Caption, index: int, words: Words) -> _Known | None:
+    phrase, governor = caption.phrases[index], governor_of(caption, index)
+    for noun in _names(phrase, caption.tokens[phrase.head]):
         for counted in _countings(caption, phrase):
-            for place in words.vocabulary.nouns[counted].get(noun, ()):
-                if (
-                    place.others
-                    and preposition not in place.not_after
-                    and (not place.after or preposition in place.after)
-                ):
-                    return noun, place
+            places = tuple(
+                place
+                for place in words.vocabulary.nouns[counted].get(noun, ())
+                if place.others and governor not in place.not_after and (not place.after or governor in place.after)
+            )
+            if places:
+                return _Known(noun, counted, places)
         if words.vocabulary.names_concept(noun):
             break
-    return "", None
+    return None
 
 
 def _names(phrase: Phrase, head: Token) -> Iterator[str]:
