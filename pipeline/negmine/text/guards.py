@@ -196,7 +196,8 @@ def pronoun(case: Case) -> bool:
         unfit = _RECIPROCALS if proposal.new in _ONE else _SINGULAR_PRONOUNS
         return not caption.words.isdisjoint(unfit)
     if len(proposal.changes) == 1 and sexes.get(proposal.new) != sexes.get(proposal.old):
-        return not caption.words.isdisjoint(_GENDERED)
+        becomes_animal = case.words.lexicon.broad_class(proposal.new) == "animal"
+        return not becomes_animal and not caption.words.isdisjoint(_GENDERED)
     return False
 
 

@@ -201,9 +201,11 @@ def moved(caption: Caption, first: int, last: int) -> str:
 
 def governor_of(caption: Caption, phrase: int) -> str:
     """The preposition ("in front of" as a whole) or the verb's lemma that a phrase is the object of, else ""."""
-    return next((relation.name for relation in caption.relations if relation.object == phrase), "") or (
-        preposition_before(caption, phrase)
-    )
+    relation = next((relation for relation in caption.relations if relation.object == phrase), None)
+    if relation is None:
+        return preposition_before(caption, phrase)
+    before = caption.tokens[caption.phrases[phrase].first - 1]
+    return before.text.lower() if relation.verb and before.tag in ("RP", "IN", "RB") else relation.name
 
 
 def preposition_before(caption: Caption, phrase: int) -> str:

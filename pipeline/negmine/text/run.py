@@ -48,9 +48,9 @@ from negmine.text.balance.weights import (
     Exchanges,
     count_exchanges,
     flow,
+    kept_share,
     log_ratio,
     log_weights,
-    refused,
     spotted,
 )
 from negmine.text.frequency import count_words, known_words
@@ -319,7 +319,9 @@ class Chooser:
         """Places of the chosen candidates, and the scores of all."""
         preference = np.array([dict(self.settings.weights).get(rule, 0.0) for rule in self.settings.rules])
         score = log_weights(pool, self.weights)
-        chosen = choose(pool, score + preference[pool.kind], refused(pool, self.exchanges), self.settings.per_caption)
+        chosen = choose(
+            pool, score + preference[pool.kind], kept_share(pool, self.exchanges), self.settings.per_caption
+        )
         return chosen, score
 
 

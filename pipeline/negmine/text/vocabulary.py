@@ -96,6 +96,8 @@ class Vocabulary:
         measures, vague, scenes, uncounted, several_people: sets of lemmas, see the data file.
         counts: number to its words; the first is the one put in.
         function_words: words that say nothing of what a caption is about.
+        more_than_two: words such as "several"; signs_of_more: their signs.
+        measured: measure to those that exclude it ("a group of", "a couple of").
         sexes: noun to ``male`` or ``female``.
         transitive, intransitive: verb's lemma to its places among actions that exclude each other.
         participles: the same for participles of a state, as they are written ("parked").
@@ -122,6 +124,9 @@ class Vocabulary:
     several_people: frozenset[str]
     counts: Mapping[int, tuple[str, ...]]
     function_words: frozenset[str]
+    more_than_two: tuple[str, ...]
+    signs_of_more: frozenset[str]
+    measured: Signs
     sexes: Mapping[str, str]
     transitive: Actions
     intransitive: Actions
@@ -134,6 +139,11 @@ class Vocabulary:
     def things(self) -> frozenset[str]:
         """Nouns known to name a thing, a ground or a place."""
         return self.scenes.union(self.nouns["count"])
+
+    @cached_property
+    def put_in(self) -> frozenset[str]:
+        """Countable nouns that are put in for others."""
+        return frozenset(o for places in self.nouns["count"].values() for place in places for o in place.others)
 
     @cached_property
     def places(self) -> frozenset[str]:
@@ -184,6 +194,9 @@ def packaged_vocabulary() -> Vocabulary:
         several_people=frozenset(words["several_people"]["words"]),
         counts={int(number): tuple(forms) for number, forms in words["counts"].items()},
         function_words=frozenset(words["function_words"]),
+        more_than_two=tuple(words["more_than_two"]["words"]),
+        signs_of_more=frozenset(words["more_than_two"]["signs"]),
+        measured=_measured(words["measured"]),
         sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
         transitive=_actions({"subjects": ["person"]} | table for table in actions["transitive"]),
         intransitive=_actions(actions["intransitive"]),
@@ -302,6 +315,11 @@ def _contraries(relations: Mapping[str, Any]) -> dict[str, tuple[Contrary, ...]]
         for preposition in table["from"]:
             found[preposition].append(Contrary(tuple(table["to"]), objects))
     return {preposition: tuple(contraries) for preposition, contraries in found.items()}
+
+
+def _measured(sets: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
+    others = {name: frozenset(o for other, words in sets.items() if other != name for o in words) for name in sets}
+    return {word: others[name] for name, words in sets.items() for word in words}
 
 
 def _near(classes: Iterable[list[str]]) -> dict[str, frozenset[str]]:

@@ -20,6 +20,9 @@ SLOTS: Final = 1 << SLOT_BITS
 MOST_PER_KIND: Final = 3
 """Of one caption's negatives that may be of one kind, as long as another kind has a candidate that flows both ways."""
 
+ONE_SIDED: Final = 3.0
+"""Weight of the log share kept among the refused."""
+
 LAST: Final = 64
 """Words behind the 64th of a caption count as one, where it matters how often a word is edited."""
 
@@ -144,6 +147,9 @@ Columns = tuple[Any, Any, Any]
 """Row, slot and value of features."""
 
 GAPS: Final = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0)
+MIRROR: Final = 1
+"""Value of a feature of mirrored differences: each has two, and they learn as fast as a dozen n-grams together."""
+
 FEW_GAPS: Final = (1.0, 3.0, 6.0, 10.0)
 """Bounds in nats between which sizes of the likelihood gap are told apart."""
 
@@ -181,7 +187,7 @@ def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, flo
         steps = np.clip(np.rint(values * sign / step), -most, most).astype(np.int64) + most
         cell = cell * (2 * most + 1) + steps
     kind = f"mirrored {tuple(bounds)}"
-    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), SLOT_BITS), -sign
+    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), SLOT_BITS), -MIRROR * sign
 
 
 def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:
@@ -197,18 +203,19 @@ def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:
 # --- choice ----------------------------------------------------------------------------------------------------------
 
 
-def choose(pool: Pool, score: Any, refused: Any, per_caption: int) -> Any:
+def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
     """Which candidates become negatives: places in the pool, by caption, the first chosen first.
 
     The highest score with noise comes first, a likely swap before all; at most `MOST_PER_WORD` edit the same word, and
-    at most `MOST_PER_KIND` are of one kind while another kind is left. The refused serve only a caption that would
-    have fewer than `per_caption` without them.
+    at most `MOST_PER_KIND` are of one kind while another kind is left. What is refused serves only a caption that it
+    makes complete, or that has nothing else, the least one-sided exchanges first.
 
     Args:
         score: [C], log weight.
-        refused: [C], bool.
+        kept_share: [C], 0 to 1, share of the candidates like this one that are not refused.
     """
-    noisy = score + pool.noise
+    refused = pool.luck > kept_share
+    noisy = score + pool.noise + np.where(refused, ONE_SIDED * np.log(kept_share), 0.0)
     captions = int(pool.caption[-1]) + 1 if len(pool) else 0
     used = _Used(pool, captions)
     chosen = []
@@ -223,7 +230,9 @@ def choose(pool: Pool, score: Any, refused: Any, per_caption: int) -> Any:
             used.take(best)
             chosen.append(best)
     found = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
-    return found[np.argsort(pool.caption[found], kind="stable")]
+    found = found[np.argsort(pool.caption[found], kind="stable")]
+    is_first = np.diff(pool.caption[found], prepend=-1) > 0
+    return found[~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)]
 
 
 class _Used:

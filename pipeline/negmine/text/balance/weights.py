@@ -22,7 +22,7 @@ from negmine.text.balance.pool import SLOTS, Pool
 ROUNDS: Final = 10
 """At most."""
 
-RATE: Final = 0.3
+RATE: Final = 0.4
 """Of the log ratio that a round adds to the weights; overlapping features move together, so it is well below 1."""
 
 PRIOR: Final = 2.0
@@ -33,6 +33,9 @@ ENOUGH: Final = 0.505
 
 LIKELIHOOD: Final = 0.1
 """Weight of the likelihood gap, in log weight a nat: of equals the likelier text is preferred."""
+
+UNKNOWN: Final = 1e-3
+"""Share kept of an exchange that was not seen where they were counted."""
 
 # --- exchanges -------------------------------------------------------------------------------------------------------
 
@@ -61,15 +64,14 @@ def count_exchanges(pools: Iterable[Pool]) -> Exchanges:
     return Exchanges(np.array(list(kept), dtype=np.uint64), np.array(list(kept.values())))
 
 
-def refused(pool: Pool, exchanges: Exchanges) -> Any:
-    """Which candidates make an exchange that would outnumber its reverse, [C] bool."""
-    exchange = pool.exchange[:, 0]
-    place = np.searchsorted(exchanges.exchange, exchange)
-    place = np.minimum(place, len(exchanges.exchange) - 1)
+def kept_share(pool: Pool, exchanges: Exchanges) -> Any:
+    """Of each candidate, how often exchanges like it are kept, [C], 0 to 1."""
     if not len(exchanges.exchange):
-        return np.zeros(len(pool), dtype=bool)
+        return np.ones(len(pool))
+    exchange = pool.exchange[:, 0]
+    place = np.minimum(np.searchsorted(exchanges.exchange, exchange), len(exchanges.exchange) - 1)
     known = exchanges.exchange[place] == exchange
-    return (exchange > 0) & (pool.luck > np.where(known, exchanges.kept[place], 0.0))
+    return np.where(exchange == 0, 1.0, np.where(known, exchanges.kept[place], UNKNOWN))
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------

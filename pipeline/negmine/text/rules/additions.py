@@ -89,7 +89,7 @@ def _is_place(caption: Caption, relation: Relation, words: Words) -> bool:
 
 def _is_put_in(caption: Caption, item: Phrase, words: Words) -> bool:
     """Whether an article and a noun that this rule also puts in: what is only ever dropped would tell."""
-    known = words.vocabulary.places | words.vocabulary.things
+    known = words.vocabulary.places | words.vocabulary.put_in
     return caption.tokens[item.first].text.lower() in _ARTICLES and item.name in known and not item.plural
 
 

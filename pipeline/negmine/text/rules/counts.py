@@ -28,12 +28,17 @@ SINGLE_OBJECT = frozenset(
 def replace_count(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     """Replace a number before a noun by a near one; "a" by "two" or "three" before a countable noun."""
     for phrase in caption.phrases:
+        if phrase.name in words.vocabulary.measured:
+            yield from _other_measure(caption, phrase, words, rng)
         if phrase.head != phrase.whole or not words.vocabulary.uncounted.isdisjoint(
             {phrase.name, phrase.name.split(" ")[-1]}
         ):
             continue
         if phrase.numeral != NO:
             yield from _other_number(caption, phrase, words, rng)
+            yield from _many(caption, phrase, words)
+        elif phrase.attributes and caption.tokens[phrase.attributes[0]].text.lower() in words.vocabulary.more_than_two:
+            yield from _two_only(caption, phrase, words)
         elif phrase.determiner != NO and caption.tokens[phrase.determiner].text.lower() in ("a", "an"):
             yield from _more_than_one(caption, phrase, words, rng)
 
@@ -49,6 +54,44 @@ def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -
     near += [1] if number == 2 and phrase.determiner == NO and phrase.unit == phrase.numeral + 1 else []
     for other in rng.sample(near, min(PER_COUNT, len(near))):
         yield _proposal(caption, phrase, phrase.numeral, words.vocabulary.counts[number][0], other, words)
+
+
+def _many(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
+    """ "two dogs" -> "several dogs"."""
+    vocabulary, token = words.vocabulary, caption.tokens[phrase.numeral]
+    if token.text.lower() != vocabulary.counts[2][0] or phrase.determiner != NO or not phrase.plural:
+        return
+    for many in vocabulary.more_than_two:
+        yield Proposal(
+            (Change(phrase.numeral, phrase.numeral, many),), old=vocabulary.counts[2][0], new=many, repeatable=True,
+            signs=vocabulary.signs_of_more, exchange=(vocabulary.counts[2][0], many),
+        )  # fmt: skip
+
+
+def _two_only(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
+    """ "several dogs" -> "two dogs"."""
+    place, counts = phrase.attributes[0], words.vocabulary.counts
+    if phrase.determiner == NO and phrase.plural and phrase.first == place and caption.is_loose(place, place):
+        old = caption.tokens[place].text.lower()
+        yield Proposal(
+            (Change(place, place, counts[2][0]),), old=old, new=counts[2][0], repeatable=True,
+            signs=frozenset(counts[2]), exchange=(old, counts[2][0]),
+        )  # fmt: skip
+
+
+def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+    """ "a group of people" -> "a couple of people", a row of things -> a pile of them."""
+    counted = caption.tokens[phrase.whole]
+    if phrase.whole == phrase.head or phrase.plural or phrase.unit != phrase.head or counted.tag not in ("NNS", "NNPS"):
+        return
+    for other in words.drawn(rng, sorted(words.vocabulary.measured[phrase.name]), PER_COUNT):
+        signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
+        if other in ("couple", "pair"):
+            signs |= set(words.vocabulary.counts[2])
+        yield Proposal(
+            (Change(phrase.head, phrase.head, other),), old=phrase.name, new=other, repeatable=True,
+            signs=frozenset(signs), exchange=(phrase.name, other),
+        )  # fmt: skip
 
 
 def _more_than_one(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:

@@ -17,6 +17,9 @@ PER_NOUN = 8
 PER_CLASS = 3
 """Proposals for it from other groups of its broad class."""
 
+SEEN = 2
+"""Times that captions use a noun of another group, at least."""
+
 PER_NEIGHBOUR = 4
 """Proposals for a noun of no curated group."""
 
@@ -73,7 +76,11 @@ def _of_class(noun: str, words: Words) -> list[str]:
     broad_class = words.lexicon.broad_class(noun)
     peers = words.concepts_by_class.get("animal" if broad_class == "person" else broad_class, ())
     signs = words.vocabulary.noun_signs.get(noun, NONE)
-    return [other for other in peers if other not in signs and not words.lexicon.overlap(noun, other)]
+    return [
+        other
+        for other in peers
+        if other not in signs and words.frequency(other) >= SEEN and not words.lexicon.overlap(noun, other)
+    ]
 
 
 def _is_name(caption: Caption, phrase: Phrase) -> bool:
