@@ -45,7 +45,8 @@ class Words:
         found: dict[str, set[str]] = {}
         for places in self.vocabulary.nouns["count"].values():
             for other in (other for place in places for other in place.others):
-                found.setdefault(self.lexicon.broad_class(other), set()).add(other)
+                if self.lexicon.entry(other).classes:  # of a compound's last word the class may mislead: "baseball bat"
+                    found.setdefault(self.lexicon.broad_class(other), set()).add(other)
         return {name: tuple(sorted(members)) for name, members in found.items() if name in CLASSES}
 
     def frequency(self, word: str) -> float:

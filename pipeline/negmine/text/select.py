@@ -29,7 +29,7 @@ class Candidate:
     edits: tuple[Edit, ...]
     focus: tuple[int, ...]
     oddity: int
-    exchange: tuple[str, str] | tuple[()]
+    exchange: tuple[str, str] | tuple[()] = ()
 
 
 def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:

@@ -247,7 +247,8 @@ def _places(counted: str, nouns: Mapping[str, Any]) -> dict[str, tuple[Place, ..
         used = _used(concepts)
         for name in (_forms(concept)[0] for concept in concepts):
             clash = forms_of[name].union(*(overlapping.get(form, NONE) for form in forms_of[name]))
-            others = tuple(form for other in used if other not in clash for form in put_in[other])
+            put_in_here = (form for other in used if other not in clash for form in put_in[other])
+            others = tuple(form for form in put_in_here if form not in clash)
             for form in sorted(forms_of[name]):
                 places[form].append(Place(group, name, others, after, not_after))
     return {form: tuple(found) for form, found in places.items()}

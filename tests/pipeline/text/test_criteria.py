@@ -10,10 +10,10 @@ Produced = Callable[..., set[str]]
 
 GOOD = [
     ("C1", "A red train near a blue bus.", "A blue train near a red bus."),
-    ("C1", "A cat on a mat", "A rabbit on a mat"),
+    ("C1", "A cat on a mat", "A dog on a mat"),
     ("C1", "A cat on a mat", "A dog on a mat"),
     ("C2", "an orange umbrella on a table", "a table on an orange umbrella"),
-    ("C2", "A man holding an apple", "A man holding a pear"),
+    ("C2", "A man holding an apple", "A man holding a banana"),
     ("C2", "A man is holding a pear", "A man is holding an apple"),
     ("C2", "an old man on a bus", "a young man on a bus"),
     ("C3", "two dogs and a cat on a bed", "two cats and a dog on a bed"),
@@ -23,7 +23,7 @@ GOOD = [
     ("C4", "Two men are on a bus", "Two women are on a bus"),
     ("C6", "A dog chases a cat.", "A cat chases a dog."),
     ("C6", "Two boats under a bridge.", "A bridge under two boats."),
-    ("C6", "A WOMAN RIDING A HORSE", "A WOMAN RIDING A CAMEL"),
+    ("C6", "A WOMAN RIDING A HORSE", "A WOMAN RIDING A MOTORCYCLE"),
     ("C7", "A man and a woman in a dining room", "Two men and a woman in a dining room"),
     ("C8", "a man's hat on a table.", "a woman's hat on a table."),
     ("C9", "a black cat and a white dog", "a white cat and a black dog"),

@@ -76,11 +76,8 @@ def _of_class(noun: str, words: Words) -> list[str]:
     broad_class = words.lexicon.broad_class(noun)
     peers = words.concepts_by_class.get("animal" if broad_class == "person" else broad_class, ())
     signs = words.vocabulary.noun_signs.get(noun, NONE)
-    return [
-        other
-        for other in peers
-        if other not in signs and words.frequency(other) >= SEEN and not words.lexicon.overlap(noun, other)
-    ]
+    exclusive = [other for other in peers if other not in signs and not words.lexicon.overlap(noun, other)]
+    return [other for other in exclusive if words.frequency(other) >= SEEN] or exclusive
 
 
 def _is_name(caption: Caption, phrase: Phrase) -> bool:
