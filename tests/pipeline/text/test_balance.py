@@ -105,12 +105,17 @@ def test_the_likelier_text_is_the_one_like_the_corpus() -> None:
 def candidates(old: str, new: str, captions: int, image: str, exchange: tuple[str, str] | tuple[()] = ()) -> Group:
     """Captions about `old`, each with one negative about `new`."""
     rows = [(f"{image}{i}", f"{image}{i}", f"a {old} on chair {i % 7}") for i in range(captions)]
-    found = [[Candidate("replace_object", text.replace(old, new), (Edit(2, 2 + len(old), old, new),), (1,), 0, exchange)]
-             for _, _, text in rows]  # fmt: skip
+    edit = Edit(2, 2 + len(old), old, new)
+    found = [[Candidate("replace_object", text.replace(old, new), (edit,), (1,), 0, exchange)] for _, _, text in rows]
     return rows, found
 
 
-def pooled(rows: list[tuple[str, str, str]], found: list[list[Candidate]], rules: Sequence[str] = ("replace_object",)) -> Pool:  # fmt: skip
+RULES_OF_POOL = ("replace_object",)
+
+
+def pooled(
+    rows: list[tuple[str, str, str]], found: list[list[Candidate]], rules: Sequence[str] = RULES_OF_POOL
+) -> Pool:
     return make_pool(rows, found, rules, corpus_about([caption for _, _, caption in rows]), seed=0)
 
 
