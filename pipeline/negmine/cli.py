@@ -40,7 +40,7 @@ app = typer.Typer(
     """,
 )
 
-_DATA, _RUN = "What is read and written", "How the run goes"
+_DATA, _MINE, _RUN = "What is read and written", "What is mined", "How the run goes"
 
 PairsArgument = Annotated[str, typer.Argument(help="captions file, folder, tars or URL; the format is recognised")]
 OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left out: the pairs already in --work")]
@@ -139,13 +139,58 @@ def retrieve(
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
-    encoder: Annotated[str | None, typer.Option(help="minilm, lite0, open_clip:MODEL:WEIGHTS, npy:FILE.npy")] = None,
-    direction: Annotated[str, typer.Option(help="query and target: t2t, i2i, i2t or t2i")] = "t2t",
-    candidates: Annotated[int, typer.Option(min=1, help="rows looked at for each pair")] = 100,
-    neighbours: Annotated[int, typer.Option(min=1, help="rows selected, at most")] = 10,
-    relative_margin: Annotated[
-        float, typer.Option(min=0, max=1, help="refuse unless score < positive - margin x |positive|")
-    ] = 0.05,
+    recipe: Annotated[
+        str, typer.Option(help="default, mmclip, nv_retriever, sample4geo, ... or a YAML file", rich_help_panel=_MINE)
+    ] = "default",
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[WEIGHT*]DIRECTION[:ENCODER], with DIRECTION t2t, i2i, i2t or t2i; several are summed",
+            rich_help_panel=_MINE,
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="minilm, lite0, open_clip:MODEL:WEIGHTS, checkpoint:RUN, npy:FILE.npy", rich_help_panel=_MINE
+        ),
+    ] = None,
+    rescore: Annotated[
+        str | None,
+        typer.Option(
+            help="order the candidates anew: as --score, or DIRECTION:cross:FILE.py:FUNCTION", rich_help_panel=_MINE
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="rows of other images looked at for each pair", rich_help_panel=_MINE)
+    ] = None,
+    skip: Annotated[
+        int | None, typer.Option(min=0, help="of these, left out at the top", rich_help_panel=_MINE)
+    ] = None,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="add or set: percentage=0.9, near_image=4, margin", rich_help_panel=_MINE),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="leave a filter out, or `all`", rich_help_panel=_MINE)
+    ] = None,
+    sampling: Annotated[
+        str | None,
+        typer.Option(help="top, uniform, softmax=0.05, simans, ipw, half, diverse", rich_help_panel=_MINE),
+    ] = None,
+    neighbours: Annotated[
+        int | None, typer.Option(min=1, help="K, rows selected of those kept, at most", rich_help_panel=_MINE)
+    ] = None,
+    refill: Annotated[
+        bool | None, typer.Option("--refill", help="random pairs where fewer than K are kept", rich_help_panel=_MINE)
+    ] = None,
+    progress: Annotated[
+        float, typer.Option(min=0, max=1, help="of training, for settings as 0.2..0.02", rich_help_panel=_MINE)
+    ] = 1.0,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="most that the search takes, as 4G; default: half of what is free", rich_help_panel=_RUN),
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 0,
     overwrite: Overwrite = False,
@@ -154,32 +199,32 @@ def retrieve(
 ) -> None:
     """Mine hard negatives among the other pairs, and refuse those that are probably true.
 
+    A recipe sets every piece; options replace its settings. `negmine recipes` lists them.
+
     Examples:
 
         negmine retrieve
 
-        negmine retrieve captions.jsonl --images photos/ --direction i2i
+        negmine retrieve captions.jsonl --images photos/ --score i2i
+
+        negmine retrieve --recipe nv_retriever --filter percentage=0.9 --neighbours 8
     """
-    from negmine.retrieval.stage import RetrieveSettings
+    from negmine.retrieval.settings import load_recipe, override
     from negmine.retrieval.stage import retrieve as mine
+    from negmine.retrieval.stage import summary
 
     if pairs is None and (images or format_ or limit):
         raise UsageError("--images, --format and --limit say how PAIRS are read, and PAIRS are not given",
                          fix="name PAIRS, or leave these options out")  # fmt: skip
-    settings = RetrieveSettings(encoder, direction, candidates, neighbours, relative_margin, seed)
+    settings = override(
+        load_recipe(recipe, progress).settings, filters=filter_ or (), without=without or (), sampling=sampling,
+        scores=tuple(score) if score else None, encoder=encoder, rescore=rescore, candidates=candidates, skip=skip,
+        neighbours=neighbours, refill=refill, seed=seed,
+    )  # fmt: skip
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
-        manifest = mine(settings, run.work, run.engine, overwrite=overwrite)
-        counts = manifest.counts
-        figures = {
-            "pairs": counts["pairs"],
-            "candidates": counts["candidates"],
-            "kept": counts["kept"],
-            "refused": _group(counts, "refused:"),
-            "selected": counts["selected"],
-            f"pairs with fewer than {neighbours} selected": counts["fewer_than_asked"],
-        }
+        manifest = mine(settings, run.work, run.engine, memory=memory, overwrite=overwrite)
         next_step = (f"negmine shard{_option('--work', work)}",)
-        run.show("negmine retrieve", figures, work / "neighbours", next_step, as_json)
+        run.show("negmine retrieve", summary(manifest, settings, run.work), work / "neighbours", next_step, as_json)
 
 
 @app.command()

