@@ -17,6 +17,7 @@ from negmine.retrieval.facts import Facts, FactsPhase
 from negmine.retrieval.filters import NEEDS
 from negmine.retrieval.memory import Budget
 from negmine.retrieval.mine import MinePhase
+from negmine.retrieval.plan import PlanSettings, make_plan
 from negmine.retrieval.scorers import Cross, Dense, Lexical, Scorer
 from negmine.retrieval.search import BFloat16, choose_product, faiss_build
 from negmine.retrieval.settings import CROSS, LEXICAL, RetrieveSettings, Source
@@ -57,6 +58,14 @@ def retrieve(
                 _make(store, settings, scorers, engine, budget)
             assert store.manifest is not None
             return store.manifest
+
+
+def plan_batches(
+    settings: RetrieveSettings, batches: PlanSettings, work: Path, engine: Engine, *, overwrite: bool = False
+) -> Manifest:
+    """Make ``work/plan`` from what `retrieve` mined with these settings, unless it is there."""
+    with reading(work / "pairs") as pairs, _scorers(settings, pairs, work, engine, overwrite) as scorers:
+        return make_plan(batches, work, scorers.corpus, scorers.searcher, engine, overwrite=overwrite)
 
 
 def show_source(source: Source) -> str:

@@ -259,8 +259,10 @@ def test_options_replace_what_a_recipe_sets(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("candidates: 7\nsampling: {simans: {b: 0.1}}\n")
     mine = load_recipe(str(tmp_path / "mine.yaml")).settings
     assert (mine.candidates, mine.options) == (7, {"a": 100.0, "b": 0.1})
-    for text, message in (("typo: 3", "sets typo"), ("- a", "is a table"), ("skip: 100", "are skipped"),
-                          ("a: [", "no YAML"), ("positive: best", "positive is"), ("filters: {best: }", "no filter")):  # fmt: skip
+    for text, message in (
+        ("typo: 3", "sets typo"), ("- a", "is a table"), ("skip: 100", "are skipped"), ("a: [", "no YAML"),
+        ("positive: best", "positive is"), ("filters: {best: }", "no filter"),
+    ):  # fmt: skip
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UsageError, match=message):
             load_recipe(str(tmp_path / "bad.yaml"))
