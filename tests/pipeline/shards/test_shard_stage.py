@@ -185,7 +185,7 @@ def test_shards_take_every_row_once(sizes: list[int], shard_size: int) -> None:
     assert all(len(shard) == shard_size for shard in taken[:-1])
 
 
-# --- neighbours' pictures, planned batches -----------------------------------------------------------------------------
+# --- neighbours' pictures, planned batches ----------------------------------------------------------------------------
 
 
 @pytest.fixture

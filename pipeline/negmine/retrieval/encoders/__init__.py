@@ -6,6 +6,8 @@ name                         reads        what it is
 ``minilm``                   text         all-MiniLM-L6-v2, from a package; no download
 ``lite0``                    image        EfficientNet-Lite0 features, from a package; no download
 ``open_clip:MODEL[:WEIGHTS]``  text, image  any open_clip model; weights: a pretrained tag or a local file
+``checkpoint:RUN``           text, image  the model of an ahnpl-train run or checkpoint
+``metadata:FILE``            text, image  latitude and longitude, or other numbers, by key; no model
 ``npy:FILE.npy``             text, image  ready embeddings; ``FILE.keys`` has the key of each row, one a line
 ===========================  ===========  ===============================================================
 """
@@ -22,6 +24,8 @@ ENCODERS: Final = {
     "minilm": "negmine.retrieval.encoders.minilm:MiniLM",
     "lite0": "negmine.retrieval.encoders.lite0:Lite0",
     "open_clip": "negmine.retrieval.encoders.openclip:OpenClip",
+    "checkpoint": "negmine.retrieval.encoders.checkpoint:Checkpoint",
+    "metadata": "negmine.retrieval.encoders.metadata:Metadata",
     "npy": "negmine.retrieval.encoders.ready:Ready",
 }
 """Family name to class; a class is imported when it is asked for."""
