@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from negmine.retrieval.facts import Facts
 from negmine.retrieval.filters import Candidates, reasons, refuse
 from negmine.retrieval.sampling import mix, select
 from negmine.retrieval.scorers import Dense, Lexical, Scorer
-from negmine.retrieval.search import NO_ID, Product, search
+from negmine.retrieval.search import NO_ID, BFloat16, Product, search
 from negmine.retrieval.settings import RetrieveSettings
 from negmine.retrieval.words import Texts
 from negmine.store import PartRecord, part_name, write_table
@@ -54,6 +54,10 @@ class MinePhase:
     def setup(self) -> PartFunction:
         self.searcher.load()
         self.judge.load()
+        if isinstance(self.product, BFloat16):
+            import torch
+
+            torch.set_num_threads(1)  # as every worker
         return partial(_mine_part, self)
 
 
@@ -74,15 +78,16 @@ class Mined:
 
 def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
     scores, ids = _search(phase, part)
-    tables, counts = [], Counter[str](pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
+    blocks: list[Rows] = []
+    counts = Counter[str](pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
     counts.update({f"refused:{name}": 0 for name in reasons(phase.settings.filters)})
     for start in range(0, len(ids), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(ids)))
-        table, some = _judge(phase, part, Mined(rows, ids[rows], ids[rows] != NO_ID, scores[rows]))
-        tables.append(table)
+        made, some = _judge(phase, part, Mined(rows, ids[rows], ids[rows] != NO_ID, scores[rows]))
+        blocks += made
         counts.update(some)
-    table = pa.concat_tables(tables) if tables else NEIGHBOURS.empty_table()
-    return PartRecord(part, (write_table(folder, part_name(part), table),), dict(counts))
+    file = write_table(folder, part_name(part), _table(phase, part, blocks))
+    return PartRecord(part, (file,), dict(counts))
 
 
 # --- search ----------------------------------------------------------------------------------------------------------
@@ -110,8 +115,8 @@ def _search(phase: MinePhase, part: int) -> tuple[Any, Any]:
 # --- judge -----------------------------------------------------------------------------------------------------------
 
 
-def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[pa.Table, dict[str, int]]:
-    """The table of a block of queries, and what was counted."""
+def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[list[Rows], Counter[str]]:
+    """What the table shall hold of a block of queries, and what was counted."""
     settings = phase.settings
     mined = _cut(phase, part, mined)
     if phase.judge is not phase.searcher:
@@ -122,15 +127,15 @@ def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[pa.Table, dict[st
     selected = select(found, keep, settings.sampling, settings.options, settings.neighbours, settings.seed)
     outcome = Outcome(mined, found, reason, selected)
     rank = np.cumsum(mined.found, axis=1)
-    tables, counts = [_rows(phase, part, outcome, rank)], _counts(outcome, settings)
+    rows, counts = [outcome.rows(rank)], _counts(outcome, settings)
     if settings.refill:
         more = _refilled(phase, part, outcome)
-        tables.append(_rows(phase, part, more, np.cumsum(more.mined.found, axis=1) + rank[:, -1:]))
+        rows.append(more.rows(np.cumsum(more.mined.found, axis=1) + rank[:, -1:]))
         counts.update(_counts(more, settings))
         total = selected.sum(axis=1) + more.selected.sum(axis=1)
         counts["fewer_than_asked"] = int((total < settings.neighbours).sum())
         counts["refilled"] = int(more.selected.sum())
-    return pa.concat_tables(tables).sort_by([("row", "ascending"), ("rank", "ascending")]).select(NEIGHBOURS.names), dict(counts)  # fmt: skip  # noqa: E501
+    return rows, counts
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,27 @@ class Outcome:
     @property
     def keep(self) -> Any:
         return (self.reason < 0) & self.mined.found
+
+    def rows(self, rank: Any) -> Rows:
+        """The candidates one after the other; `rank` [Q, C]."""
+        found = self.mined.found
+        query = np.broadcast_to(np.arange(len(found))[:, None], found.shape)[found]
+        return Rows(
+            self.mined.rows[query], self.mined.ids[found], rank[found], self.mined.scores[found],
+            self.candidates.positive[query], self.reason[found], self.selected[found],
+        )  # fmt: skip
+
+
+class Rows(NamedTuple):
+    """Rows of the table, as arrays [n]; `row` is the query's place in the part."""
+
+    row: Any
+    id: Any
+    rank: Any
+    score: Any
+    positive: Any
+    reason: Any
+    selected: Any
 
 
 def _cut(phase: MinePhase, part: int, mined: Mined) -> Mined:
@@ -262,29 +288,30 @@ def _first_time(ids: Any) -> Any:
 # --- table -----------------------------------------------------------------------------------------------------------
 
 
-def _rows(phase: MinePhase, part: int, outcome: Outcome, rank: Any) -> pa.Table:
-    """`NEIGHBOURS`, with the query's place in the part as ``row``."""
-    mined, found = outcome.mined, outcome.mined.found
-    query = np.broadcast_to(np.arange(len(found))[:, None], found.shape)[found]
-    reason = outcome.reason[found]
+def _table(phase: MinePhase, part: int, blocks: list[Rows]) -> pa.Table:
+    """`NEIGHBOURS`, by query, then by rank."""
+    if not blocks:
+        return NEIGHBOURS.empty_table()
+    rows = Rows(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    if phase.settings.refill:
+        order = np.lexsort((rows.rank, rows.row))
+        rows = Rows(*(column[order] for column in rows))
     names = pa.array([*reasons(phase.settings.filters)], pa.string())
-    keys, their_keys = (_keys(phase.corpus, ids) for ids in (phase.corpus.ids(part)[mined.rows], mined.ids[found]))
     direction = pa.array([phase.settings.sources[0].direction])
-    table = pa.table(
+    return pa.table(
         {
-            "key": keys.take(pa.array(query)),
-            "neighbour_key": their_keys,
-            "direction": direction.take(pa.array(np.zeros(len(query), dtype=np.int8))),
-            "rank": rank[found].astype(np.int32),
-            "score": mined.scores[found],
-            "positive_score": outcome.candidates.positive[query].astype(np.float32),
-            "keep": reason < 0,
-            "reason": names.take(pa.array(reason, mask=reason < 0)),
-            "selected": outcome.selected[found],
+            "key": _keys(phase.corpus, phase.corpus.starts[part] + rows.row),
+            "neighbour_key": _keys(phase.corpus, rows.id),
+            "direction": direction.take(pa.array(np.zeros(len(rows.row), dtype=np.int8))),
+            "rank": rows.rank.astype(np.int32),
+            "score": rows.score,
+            "positive_score": rows.positive.astype(np.float32),
+            "keep": rows.reason < 0,
+            "reason": names.take(pa.array(rows.reason, mask=rows.reason < 0)),
+            "selected": rows.selected,
         },
         schema=NEIGHBOURS,
     )
-    return table.append_column("row", pa.array(mined.rows[query]))
 
 
 def _keys(corpus: Corpus, ids: Any) -> pa.Array:

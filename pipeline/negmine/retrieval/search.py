@@ -43,7 +43,7 @@ PAIR_BLOCK: Final = 512
 
 SAFETY: Final = 1.01
 
-LARGE: Final = 2**32
+LARGE: Final = 2**28
 """Pairs of query and corpus row above which loading torch for bfloat16 products pays."""
 
 GPU_K: Final = 2_048
@@ -241,7 +241,7 @@ class BFloat16(Float32):
         import torch
 
         exact = super().prepare(rows)
-        low = torch.from_numpy(exact.rows).bfloat16()
+        low = torch.from_numpy(exact.rows if exact.rows.flags.writeable else exact.rows.copy()).bfloat16()
         moved, block = np.empty(len(rows), dtype=np.float32), np.empty((PAIR_BLOCK, rows.shape[1]), dtype=np.float32)
         for start in range(0, len(rows), PAIR_BLOCK):
             at = slice(start, start + PAIR_BLOCK)
