@@ -226,6 +226,7 @@ def retrieve(
         negmine retrieve --recipe sample4geo --plan neighbours --batch-size 128
     """
     from negmine.retrieval.plan import PlanSettings, plan_summary
+    from negmine.retrieval.report import EXAMPLES_FILE
     from negmine.retrieval.settings import load_recipe, override
     from negmine.retrieval.stage import plan_batches, summary
     from negmine.retrieval.stage import retrieve as mine
@@ -246,8 +247,9 @@ def retrieve(
             batches = PlanSettings(planner, batch_size, clusters, train_fraction=train_fraction, seed=seed)
             made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)
             figures[f"plan: {planner}"] = plan_summary(made)
-        next_step = (f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}",)
-        run.show("negmine retrieve", figures, work / "neighbours", next_step, as_json)
+        shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
+        look = f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}"
+        run.show("negmine retrieve", figures, work / "neighbours", (shard, look), as_json)
 
 
 @app.command()

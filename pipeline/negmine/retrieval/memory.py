@@ -10,13 +10,14 @@ from typing import Final
 from negmine.errors import ResourceError, UsageError
 from negmine.retrieval.search import CORPUS_BLOCK, QUERY_BLOCK
 
-PROCESS: Final = 220 * 2**20
-"""Bytes of a process with NumPy, Arrow and FAISS loaded, before it works; PyTorch adds `TORCH`."""
+PROCESS: Final = 120 * 2**20
+"""Bytes of a process with NumPy, Arrow and FAISS loaded, before it works (what it shares with others by its share)."""
 
 TORCH: Final = 200 * 2**20
+"""What PyTorch adds."""
 
-MINED_ROW: Final = 400
-"""Bytes a candidate takes while filters look at it and the table is made."""
+CANDIDATE: Final = 200
+"""Bytes that a candidate of a part takes, from the search to the written table."""
 
 MOST_ROWS: Final = 2**17
 """Rows of a tile that is large enough."""
@@ -81,6 +82,13 @@ class Budget:
             )
         return cls(total, workers + (workers > 1))
 
+    def fits(self, dimensions: int, queries: int, k: int, *, half: bool) -> bool:
+        """Whether `tile_rows` finds room for a tile that is not tiny."""
+        try:
+            return self.tile_rows(dimensions, queries, k, half=half) >= 4 * CORPUS_BLOCK
+        except ResourceError:
+            return False
+
     def tile_rows(self, dimensions: int, queries: int, k: int, *, half: bool) -> int:
         """Rows of the corpus in memory at once, in each worker.
 
@@ -92,13 +100,8 @@ class Budget:
             ResourceError: not even one block fits; the message has the numbers.
         """
         row = dimensions * (6 if half else 4)
-        fixed = (
-            PROCESS
-            + TORCH * half
-            + queries * (row + k * 12 * 3)
-            + QUERY_BLOCK * CORPUS_BLOCK * 8
-            + QUERY_BLOCK * k * MINED_ROW
-        )
+        blocks = 2 * QUERY_BLOCK * CORPUS_BLOCK * 4
+        fixed = PROCESS + TORCH * half + queries * (row + k * CANDIDATE) + blocks
         waiting = PROCESS if self.processes > 1 else 0
         workers = max(1, self.processes - 1)
         rows = ((self.total - waiting) // workers - fixed) // row

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +19,12 @@ from negmine.retrieval.filters import NEEDS
 from negmine.retrieval.memory import Budget
 from negmine.retrieval.mine import MinePhase
 from negmine.retrieval.plan import PlanSettings, make_plan
+from negmine.retrieval.report import EXAMPLES_FILE, score_figures, write_examples
 from negmine.retrieval.scorers import Cross, Dense, Lexical, Scorer
-from negmine.retrieval.search import BFloat16, choose_product, faiss_build
+from negmine.retrieval.search import BFloat16, Float32, choose_product, faiss_build
 from negmine.retrieval.settings import CROSS, LEXICAL, RetrieveSettings, Source
 from negmine.retrieval.words import COLUMNS
-from negmine.store import Manifest, Spec, Store, reading, refuse_other_settings
+from negmine.store import Manifest, Spec, Store, reading, refuse_other_settings, write_file
 
 STAGE: Final = "neighbours"
 FACTS: Final = ".facts"
@@ -120,12 +122,12 @@ def _scorers(
 
 def _make(store: Store, settings: RetrieveSettings, scorers: Scorers, engine: Engine, budget: Budget) -> None:
     corpus = scorers.corpus
-    product = choose_product(corpus.pairs**2)
-    tile_rows = 0
+    product, tile_rows = choose_product(corpus.pairs**2), 0
     if isinstance(scorers.searcher, Dense) and corpus.pairs:
-        half = isinstance(product, BFloat16)
-        most = max(corpus.sizes)
-        tile_rows = budget.tile_rows(scorers.searcher.dimensions, most, settings.candidates, half=half)
+        need = scorers.searcher.dimensions, max(corpus.sizes), settings.candidates
+        if isinstance(product, BFloat16) and not budget.fits(*need, half=True):
+            product = Float32()
+        tile_rows = budget.tile_rows(*need, half=isinstance(product, BFloat16))
     folder, parts, total = store.folder / FACTS, len(corpus.sizes), corpus.pairs
     with Store.open(folder, store.spec) as weighing:
         if not weighing.finished:
@@ -137,7 +139,9 @@ def _make(store: Store, settings: RetrieveSettings, scorers: Scorers, engine: En
             corpus, settings, scorers.searcher, scorers.judge, facts, facts.mean_positive(), tile_rows, product
         )
         run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
-        store.finish()
+        store.finish(
+            [write_file(store.folder, EXAMPLES_FILE, partial(write_examples, corpus=corpus, neighbours=store.folder))]
+        )
     shutil.rmtree(folder)
 
 
@@ -165,4 +169,5 @@ def summary(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[
         "not drawn": counts["kept"] - counts["selected"],
         f"pairs with fewer than {settings.neighbours} selected": counts["fewer_than_asked"],
         **({"selected at random (--refill)": counts["refilled"]} if settings.refill else {}),
+        **score_figures(work / STAGE, len(manifest.parts), settings.neighbours),
     }

@@ -21,7 +21,7 @@ from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec,
 MANIFEST: Final = "manifest.json"
 JOURNAL: Final = ".journal.jsonl"
 REJECTED_FILE: Final = "rejected.parquet"
-_RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json")
+_RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
 
 
 class Store:
