@@ -201,6 +201,14 @@ def retrieve(
     progress: Annotated[
         float, typer.Option(min=0, max=1, help="of training, for settings as 0.2..0.02", rich_help_panel=_MINE)
     ] = 1.0,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            help="approximate search: ivf, hnsw, cagra or a FAISS factory string",
+            show_default="exact",
+            rich_help_panel=_MINE,
+        ),
+    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(help="most that the search takes, as 4G; default: half of what is free", rich_help_panel=_RUN),
@@ -239,7 +247,7 @@ def retrieve(
     settings = override(
         chosen.settings, filters=filter_ or (), without=without or (), sampling=sampling,
         scores=tuple(score) if score else None, encoder=encoder, rescore=rescore, candidates=candidates, skip=skip,
-        neighbours=neighbours, refill=refill, seed=seed,
+        neighbours=neighbours, refill=refill, index=index, seed=seed,
     )  # fmt: skip
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
         figures = summary(mine(settings, run.work, run.engine, memory=memory, overwrite=overwrite), settings, run.work)

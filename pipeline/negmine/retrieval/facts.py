@@ -92,6 +92,10 @@ class Facts:
         """[n] `FACT` of a part."""
         return np.load(self.folder / part_name(part, "npy"), mmap_mode="r", allow_pickle=False)
 
+    def first_of(self, part: int) -> Any:
+        """[n] True where the rows of a picture begin."""
+        return self.of_part(part)["first"]
+
     def at(self, ids: Any) -> Any:
         """`FACT` of some pairs, in the shape of `ids`."""
         return self.corpus.gather(ids, self.of_part)

@@ -82,6 +82,21 @@ class Budget:
             )
         return cls(total, workers + (workers > 1))
 
+    def check_index(self, rows: int, dimensions: int) -> None:
+        """Whether each worker can hold so many rows and an index of them.
+
+        Raises:
+            ResourceError: with the numbers.
+        """
+        workers = max(1, self.processes - 1)
+        needed = (self.processes - workers) * PROCESS + workers * (PROCESS + 2 * rows * dimensions * 4)
+        if needed > self.total:
+            raise ResourceError(
+                f"not enough memory: {show_bytes(self.total)} for indexes of {rows:,} rows in {workers} workers",
+                why=f"rows of {dimensions:,} dimensions and their index take {show_bytes(needed)}",
+                fix="raise --memory, use fewer --workers, or leave --index out: exact search takes less",
+            )
+
     def fits(self, dimensions: int, queries: int, k: int, *, half: bool) -> bool:
         """Whether `tile_rows` finds room for a tile that is not tiny."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow as pa
 from negmine.engine import PartFunction
 from negmine.hashing import hash64
 from negmine.records import NEIGHBOURS
+from negmine.retrieval.approximate import Indexes
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.facts import Facts
 from negmine.retrieval.filters import Candidates, reasons, refuse
@@ -40,6 +41,7 @@ class MinePhase:
         default_positive: for pairs whose truth has no score.
         tile_rows: of the corpus at once; the result does not depend on it.
         product: how exact search multiplies; the result does not depend on it.
+        indexes: in place of exact search.
     """
 
     corpus: Corpus
@@ -50,6 +52,17 @@ class MinePhase:
     default_positive: float
     tile_rows: int
     product: Product | None = None
+    indexes: Indexes | None = None
+
+    @property
+    def pictures(self) -> bool:
+        """Whether pictures are searched, each under the id of its first pair."""
+        return isinstance(self.searcher, Dense) and self.searcher.sources[0].target == "image"
+
+    @property
+    def first_of(self) -> Callable[[int], Any] | None:
+        """Which pairs of a part are searched; None for all."""
+        return self.facts.first_of if self.pictures else None
 
     def setup(self) -> PartFunction:
         self.searcher.load()
@@ -77,10 +90,11 @@ class Mined:
 
 
 def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
-    scores, ids = _search(phase, part)
+    scores, ids, recall = _search(phase, part)
     blocks: list[Rows] = []
     counts = Counter[str](pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
     counts.update({f"refused:{name}": 0 for name in reasons(phase.settings.filters)})
+    counts.update(recall)
     for start in range(0, len(ids), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(ids)))
         made, some = _judge(phase, part, Mined(rows, ids[rows], ids[rows] != NO_ID, scores[rows]))
@@ -93,23 +107,24 @@ def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
-def _search(phase: MinePhase, part: int) -> tuple[Any, Any]:
-    """The best candidates of a part's pairs: enough that as many as asked for are of other images."""
+def _search(phase: MinePhase, part: int) -> tuple[Any, Any, Counter[str]]:
+    """The best candidates of a part's pairs: enough that as many as asked for are of other images; and the recall."""
     searcher = phase.searcher
     first = phase.facts.of_part(part)["first"]
-    pictures = isinstance(searcher, Dense) and searcher.sources[0].target == "image"
-    k = phase.settings.candidates + (1 if pictures else phase.facts.most_captions(part))
+    k = phase.settings.candidates + (1 if phase.pictures else phase.facts.most_captions(part))
     if isinstance(searcher, Lexical):
-        return searcher.search(part, k)
-    first_of = (lambda other: phase.facts.of_part(other)["first"]) if pictures else None
-    tiles = searcher.tiles(first_of, phase.tile_rows)
-    queries = searcher.queries(part)
-    if any(source.query == "text" for source in searcher.sources):
-        return search(queries, tiles, k, phase.product)
-    asked = np.flatnonzero(first)  # every caption of a picture asks the same
-    scores, ids = search(queries[asked], tiles, k, phase.product)
-    group = np.cumsum(first) - 1
-    return scores[group], ids[group]
+        return *searcher.search(part, k), Counter()
+    by_picture = all(source.query == "image" for source in searcher.sources)
+    rows = np.flatnonzero(first) if by_picture else np.arange(len(first))  # all captions of a picture ask the same
+    queries, counts = searcher.queries(part)[rows], Counter[str]()
+    if phase.indexes is not None:
+        scores, ids = phase.indexes.search(part, rows, queries, k)
+        hits, exact = phase.indexes.recall(part, rows, queries, ids, phase.tile_rows)
+        counts.update(recall_found=hits, recall_exact=exact)
+    else:
+        scores, ids = search(queries, searcher.tiles(phase.first_of, phase.tile_rows), k, phase.product)
+    back = np.cumsum(first) - 1 if by_picture else rows
+    return scores[back], ids[back], counts
 
 
 # --- judge -----------------------------------------------------------------------------------------------------------
@@ -263,7 +278,7 @@ def _random_ids(phase: MinePhase, keys: Any, width: int) -> Any:
     with np.errstate(over="ignore"):
         turns = mix(np.arange(width, dtype=np.uint64) + np.uint64(hash64(f"refill {phase.settings.seed}")))
         ids = (mix(keys[:, None] ^ turns) % np.uint64(phase.corpus.pairs)).astype(np.int64)
-    if isinstance(phase.searcher, Dense) and phase.searcher.sources[0].target == "image":
+    if phase.pictures:
         return phase.corpus.gather(ids, partial(_first_ids, phase))
     return ids
 

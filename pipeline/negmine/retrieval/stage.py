@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from negmine.engine import Engine, run_phase
+from negmine.errors import UsageError
+from negmine.retrieval.approximate import PARTS, Indexes, IndexPhase, check_index
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.embed import embed
 from negmine.retrieval.facts import Facts, FactsPhase
@@ -28,6 +30,7 @@ from negmine.store import Manifest, Spec, Store, reading, refuse_other_settings,
 
 STAGE: Final = "neighbours"
 FACTS: Final = ".facts"
+INDEX: Final = ".index"
 
 __all__ = ["STAGE", "RetrieveSettings", "retrieve"]
 
@@ -49,6 +52,10 @@ def retrieve(
     last = show_source(settings.rescorer) if settings.rescorer else None
     chosen = asdict(replace(settings, scores=named, rescore=last, encoder=None))
     build = faiss_build()
+    if settings.index is not None:
+        if settings.sources[0].name == LEXICAL:
+            raise UsageError("bm25 has its own index", fix="leave --index out")
+        check_index(settings.index)
     budget = Budget.of(memory, getattr(engine, "workers", 1))
     if not overwrite:
         refuse_other_settings(work / STAGE, STAGE, chosen)  # before anything is embedded
@@ -138,11 +145,28 @@ def _make(store: Store, settings: RetrieveSettings, scorers: Scorers, engine: En
         mining = MinePhase(
             corpus, settings, scorers.searcher, scorers.judge, facts, facts.mean_positive(), tile_rows, product
         )
+        if settings.index is not None:
+            rows = sum(sorted(corpus.sizes)[-PARTS:])
+            budget.check_index(rows, mining.searcher.dimensions if isinstance(mining.searcher, Dense) else 0)
+            mining = replace(mining, indexes=_index(store, settings.index, mining, engine))
         run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
         store.finish(
             [write_file(store.folder, EXAMPLES_FILE, partial(write_examples, corpus=corpus, neighbours=store.folder))]
         )
     shutil.rmtree(folder)
+    shutil.rmtree(store.folder / INDEX, ignore_errors=True)
+
+
+def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Indexes:
+    """Index the corpus."""
+    assert isinstance(mining.searcher, Dense)  # checked with the settings
+    phase = IndexPhase(mining.searcher, mining.first_of, index, mining.settings.candidates)
+    with Store.open(store.folder / INDEX, store.spec) as building:
+        if not building.finished:
+            total = mining.corpus.pairs
+            run_phase(building, phase, engine, phase.shards, title="indexing", unit="pairs", total=total)
+            building.finish()
+    return Indexes(phase, store.folder / INDEX)
 
 
 def _sets(settings: RetrieveSettings, judge: Scorer) -> tuple[str, ...]:
@@ -162,6 +186,7 @@ def summary(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[
     refused = {n.removeprefix("refused:"): c for n, c in counts.items() if n.startswith("refused:") and c}
     return {
         "pairs": counts["pairs"],
+        **_recall(counts, settings),
         "candidates": counts["candidates"],
         "refused": dict(sorted(refused.items(), key=lambda item: (-item[1], item[0]))),
         "kept": counts["kept"],
@@ -171,3 +196,10 @@ def summary(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[
         **({"selected at random (--refill)": counts["refilled"]} if settings.refill else {}),
         **score_figures(work / STAGE, len(manifest.parts), settings.neighbours),
     }
+
+
+def _recall(counts: Mapping[str, int], settings: RetrieveSettings) -> dict[str, str]:
+    if not counts.get("recall_exact"):
+        return {}
+    share = counts["recall_found"] / counts["recall_exact"]
+    return {f"recall@{settings.candidates} of --index {settings.index}": f"{share:.2%}, measured"}

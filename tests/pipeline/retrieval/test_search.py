@@ -119,6 +119,8 @@ def test_too_little_memory_is_refused_with_numbers() -> None:
     with pytest.raises(ResourceError, match=r"not enough memory: 300 MiB for 2 workers") as caught:
         Budget(read_bytes("300M"), 3).tile_rows(512, 4_096, 100, half=True)
     assert "take at least" in str(caught.value)
+    with pytest.raises(ResourceError, match="indexes of 262,144 rows"):
+        Budget(read_bytes("1G"), 1).check_index(262_144, 512)
     with pytest.raises(ResourceError, match="more than is free"):
         Budget.of("900T", 1)
     with pytest.raises(UsageError, match="no size"):
