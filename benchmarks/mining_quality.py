@@ -8,8 +8,8 @@ planted: every caption becomes an image of its own, with a copy of its picture t
 what shows the same picture is a known false negative. One table for captions (MiniLM), one for pictures
 (EfficientNet): how many false negatives are among the ten best candidates, alone and after each filter, and how many
 of them and of all others each filter refuses.
-single: pictures with one caption each, nothing planted; what each filter leaves of suspects among the ten best: captions
-of at least 0.9 MiniLM similarity, and pictures whose signatures differ in at most 8 bits.
+single: pictures with one caption each, nothing planted. The same tables for suspects: captions of at least 0.9 MiniLM
+similarity, and pictures whose signatures differ in at most 8 bits (which near_image refuses by definition).
 paraphrases: SugarCrepe++ in COCO captions, text only. With the threshold at which a measure refuses a tenth of the true
 negatives, how many paraphrases does it refuse? True negatives are the captions made by hand, which differ in one word
 or in order, or the ten nearest captions of other images.

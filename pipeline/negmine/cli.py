@@ -221,7 +221,7 @@ def retrieve(
 ) -> None:
     """Mine hard negatives among the other pairs, and refuse those that are probably true.
 
-    A recipe sets every piece; options replace its settings. `negmine recipes` lists them.
+    A recipe sets every piece; options replace its settings.
 
     Examples:
 

@@ -188,10 +188,10 @@ def test_help_imports_nothing_heavy() -> None:
     ("arguments", "words"),
     [
         (["parse", CAPTIONS, "--rules", "swap_objekt"], ["no rule swap_objekt", "swap_object"]),
-        (["retrieve", "--direction", "t2x"], ["no pairs yet"]),
-        (["retrieve", CAPTIONS, "--direction", "t2x"], ["no direction 't2x'", "t2i"]),
+        (["retrieve", "--score", "t2x"], ["no pairs yet"]),
+        (["retrieve", CAPTIONS, "--score", "t2x"], ["no direction 't2x'", "t2i"]),
         (["retrieve", CAPTIONS, "--encoder", "bert"], ["no encoder is called 'bert'", "minilm"]),
-        (["retrieve", CAPTIONS, "--direction", "i2i"], ["read without pictures", "--images FOLDER --overwrite"]),
+        (["retrieve", CAPTIONS, "--score", "i2i"], ["read without pictures", "--images FOLDER --overwrite"]),
         (["retrieve", CAPTIONS, "--encoder", "npy:none.npy"], ["no such file", "none.npy"]),
         (["shard"], ["no pairs yet", "negmine parse PAIRS"]),
     ],

@@ -65,7 +65,8 @@ class Dense:
 
     @property
     def dimensions(self) -> int:
-        return sum(read_vectors(query, 0).shape[1] for query, _ in self.folders)
+        full = next(part for part, size in enumerate(self.corpus.sizes) if size)  # an empty part has none
+        return sum(read_vectors(query, full).shape[1] for query, _ in self.folders)
 
     def queries(self, part: int) -> Any:
         """[n, D] rows that are asked with."""

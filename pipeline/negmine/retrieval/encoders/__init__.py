@@ -45,5 +45,5 @@ def make_encoder(name: str, modality: Modality) -> Encoder:
     module, _, attribute = ENCODERS[family].partition(":")
     encoder: Encoder = getattr(import_module(module), attribute)(argument, modality)
     if modality not in encoder.modalities:
-        raise UsageError(f"encoder {name} does not read {modality}s", fix="choose another --encoder or --direction")
+        raise UsageError(f"encoder {name} does not read {modality}s", fix="choose another encoder, or --score")
     return encoder
