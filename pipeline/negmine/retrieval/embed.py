@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from negmine.engine import Engine, PartFunction, run_phase
-from negmine.errors import DamagedError, UsageError
+from negmine.errors import DamagedError, InputError, UsageError
 from negmine.images import BadImageError, ImageRoot
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import CHUNK, Encoder, Modality, Vectors
@@ -99,6 +99,13 @@ def _embed_part(
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     aligned = vectors[back[place]]
+    bad = np.flatnonzero(~np.isfinite(aligned).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"the encoder gave {bad.size:,} rows that are zero or not finite",
+            where=f"part {index}, first: key {keys[bad[0]]}",
+            fix="look at its weights and at these items, or use another --encoder",
+        )
 
     def write(stream: IO[bytes]) -> int:
         np.save(stream, aligned, allow_pickle=False)

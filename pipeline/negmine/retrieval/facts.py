@@ -11,7 +11,6 @@ from typing import IO, Any, Final
 import numpy as np
 
 from negmine.engine import PartFunction
-from negmine.errors import DamagedError
 from negmine.hashing import hash64
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.scorers import Scorer
@@ -60,8 +59,6 @@ def _facts_of_part(phase: FactsPhase, index: int, folder: Path) -> PartRecord:
     facts["seen"] = [signature is not None for signature in signatures]
     facts["first"] = [at == 0 or images[at] != images[at - 1] for at in range(len(images))]
     facts["positive"] = phase.judge.positives(index, facts["first"], lowest=phase.positive == "lowest")
-    if not np.isfinite(facts["positive"][~np.isnan(facts["positive"])]).all():
-        raise DamagedError("an embedding is not finite", where=f"part {index}", fix="embed again with --overwrite")
 
     def write(stream: IO[bytes]) -> int:
         np.save(stream, facts, allow_pickle=False)

@@ -59,6 +59,17 @@ def test_mining_with_the_latest_checkpoint_of_a_run(small_work: Path, tmp_path: 
         make_encoder(f"checkpoint:{tmp_path}/none", "text").identity()
 
 
+def test_a_model_gone_wrong_is_noticed(small_work: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_checkpoint(tmp_path / "run", 1)
+    weights = load_file(tmp_path / "run" / "open_clip_model.safetensors")
+    weights["ln_final.weight"][:] = float("nan")
+    save_file(weights, tmp_path / "run" / "open_clip_model.safetensors")
+    with pytest.raises(InputError, match="zero or not finite"):
+        retrieve(RetrieveSettings(encoder=f"checkpoint:{tmp_path}/run"), small_work, LocalEngine(1))
+
+
 def test_places_are_compared_by_the_angle_between_them(small_work: Path, tmp_path: Path) -> None:
     keys = list(pairs_of(small_work))
     degrees = np.random.default_rng(0).uniform([-80, -180], [80, 180], (len(keys), 2))

@@ -125,13 +125,13 @@ def test_wrong_use(small_work: Path, settings: RetrieveSettings, message: str) -
         retrieve(settings, small_work, LocalEngine(1))
 
 
-@pytest.mark.parametrize("damage", ["short", "nan", "zero", "missing", "repeated", "pickle", "flat"])
+@pytest.mark.parametrize("damage", ["short", "nan", "zero", "missing", "repeated", "pickle", "flat", "cut"])
 def test_bad_embeddings(small_work: Path, tmp_path: Path, damage: str) -> None:
     name, _ = ready(small_work, tmp_path)
     rows, keys = np.load(tmp_path / "vectors.npy"), (tmp_path / "vectors.keys").read_text().splitlines()
     message = {"short": "differ in length", "nan": "zero or not finite", "zero": "zero or not finite",
                "missing": "have no embedding", "repeated": "several embeddings", "pickle": "not a NumPy array",
-               "flat": "must be a float array"}[damage]  # fmt: skip
+               "flat": "must be a float array", "cut": "not a NumPy array"}[damage]  # fmt: skip
     if damage == "short":
         rows = rows[:-1]
     elif damage in ("nan", "zero"):
@@ -142,9 +142,11 @@ def test_bad_embeddings(small_work: Path, tmp_path: Path, damage: str) -> None:
         keys[3] = keys[4]
     elif damage == "pickle":
         rows = np.array([{"a": 1}] * len(rows), dtype=object)
-    else:
+    elif damage == "flat":
         rows = rows.ravel()
     np.save(tmp_path / "vectors.npy", rows, allow_pickle=True)
+    if damage == "cut":
+        (tmp_path / "vectors.npy").write_bytes((tmp_path / "vectors.npy").read_bytes()[:-100])
     (tmp_path / "vectors.keys").write_text("\n".join(keys) + "\n")
     with pytest.raises(InputError, match=message):
         retrieve(RetrieveSettings(encoder=name), small_work, LocalEngine(1))

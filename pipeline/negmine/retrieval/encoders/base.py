@@ -55,7 +55,8 @@ class Encoder(Protocol):
 def normalise(rows: Any) -> Vectors:
     """Rows scaled to unit length, in float32."""
     rows = np.asarray(rows, dtype=np.float32)
-    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # a row of zeros becomes NaN, which whoever asked must look for
+        scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return scaled
 
 
