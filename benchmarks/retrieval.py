@@ -46,9 +46,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["search", "whole", "memory"])
     parser.add_argument("--scratch", type=Path)
     options = parser.parse_args()
-    os.environ.update(
-        dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))
-    )
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     with TemporaryDirectory(dir=options.scratch) as folder:
         for part in options.parts:
             TABLES[part](Path(folder))

@@ -43,6 +43,12 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, "--workers", "0"], capture_output=True, text=True, timeout=PATIENCE)
 
 
+def test_a_memory_that_is_too_small_is_refused_with_numbers(work: Path, encoder: str) -> None:
+    command = ["retrieve", "--work", work, "--encoder", encoder, "--candidates", 7, "--overwrite", "--dry-run"]
+    refused(negmine(*command, "--memory", "90M", "--workers", 1), 5, "90 MiB for 1 worker", "take at least", "--memory")
+    refused(negmine(*command, "--memory", "lots"), 2, "'lots' is no size", "4G")
+
+
 def test_a_recipe_that_plans(work: Path, encoder: str, tmp_path: Path) -> None:
     mine = copy(work, tmp_path / "work")
     command = ["retrieve", "--work", mine, "--recipe", "sample4geo", "--score", f"i2i:{encoder}", "--batch-size", 8]
