@@ -34,14 +34,15 @@ def embed(
         UsageError: an encoder that is not there, or pictures are asked for and the pairs were read without.
     """
     images = pairs.spec.context.get("images")
-    if modality == "image" and images is None:
+    made = make_encoder(encoder, modality)
+    if modality == "image" and images is None and not made.by_key:
         raise UsageError(
             "the pairs were read without pictures",
             where=str(work),
             fix="read them again: negmine retrieve PAIRS --images FOLDER --overwrite",
         )
     folder = work / STAGE / f"{re.sub(r'[^0-9A-Za-z.]+', '_', encoder)}-{modality}"
-    weights = make_encoder(encoder, modality).identity()
+    weights = made.identity()
     settings = {"encoder": encoder, "modality": modality}
     inputs = {"pairs": pairs.digest, "weights": weights}
     spec = Spec(STAGE, settings, inputs, {"torch": version("torch"), "numpy": version("numpy")})
@@ -67,7 +68,9 @@ class EmbedPhase:
     def setup(self) -> PartFunction:
         encoder = make_encoder(self.encoder, self.modality)
         encoder.load()
-        fetch = _captions if self.modality == "text" else partial(_pictures, ImageRoot(self.images or "."))
+        fetch: Callable[..., list[Any]] = _captions
+        if self.modality == "image" and not encoder.by_key:
+            fetch = partial(_pictures, ImageRoot(self.images or "."))
         columns = ["key", "caption"] if self.modality == "text" else ["key", "image", "image_offset", "image_bytes"]
         return partial(_embed_part, self.pairs, encoder, columns, fetch)
 

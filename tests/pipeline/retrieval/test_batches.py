@@ -62,7 +62,7 @@ def test_every_plan_is_sound(seed: int, images: int, captions: int, conflicts: i
 
 
 @pytest.mark.parametrize("name", ["random", "neighbours", "mutual", "groups"])
-@pytest.mark.parametrize("conflicts", [0, 150])
+@pytest.mark.parametrize("conflicts", [0, 150, 1_500])
 def test_the_whole_epoch_is_covered(name: str, conflicts: int) -> None:
     """Also with five captions an image, which must be spread over the batches: only the remainder is left."""
     found, _ = window(np.random.default_rng(1), 60, 5, conflicts)
@@ -106,6 +106,30 @@ def mined(tmp_path: Path) -> tuple[Path, RetrieveSettings, Any]:
     chosen = RetrieveSettings(encoder=name, candidates=20, neighbours=4, filters={"percentage": {"share": 1.0}})
     retrieve(chosen, tmp_path / "work", LocalEngine(1))
     return tmp_path / "work", chosen, dict(zip((f"k{n}" for n in range(120)), vectors, strict=True))
+
+
+def test_pictures_that_were_refused_do_not_meet_under_any_of_their_captions(tmp_path: Path) -> None:
+    """A picture stands in the table under its first pair only; what it was refused for holds for all its pairs."""
+    rng = np.random.default_rng(0)
+    vectors = np.repeat(unit(rng, 40, 6), 3, axis=0)
+    images = [f"i{number // 3}" for number in range(120)]
+    name = make_work(tmp_path, images, [f"text {n}" for n in range(120)], vectors, part_size=50)
+    work = tmp_path / "work"
+    chosen = RetrieveSettings((f"i2i:{name}",), candidates=39, neighbours=4, filters={"ceiling": {"score": 0.4}})
+    retrieve(chosen, work, LocalEngine(1))
+    plan_batches(chosen, PlanSettings("mutual", 6, train_fraction=1.0), work, LocalEngine(1))
+    pairs = pairs_of(work)
+    image = {key: pair["image_id"] for key, pair in pairs.items()}
+    refused = {
+        frozenset((image[r["key"]], image[r["neighbour_key"]])) for r in table(work / "neighbours") if r["reason"]
+    }
+    batches: dict[int, list[str]] = {}
+    for row in table(work / "plan"):
+        if row["batch"] is not None:
+            batches.setdefault(row["batch"], []).append(image[row["key"]])
+    assert len(batches) > 10
+    for members in batches.values():
+        assert not any(frozenset((one, other)) in refused for one in members for other in members if one != other)
 
 
 @pytest.mark.parametrize("name", sorted(PLANNERS))

@@ -177,6 +177,18 @@ def test_refill_is_explicit_filtered_and_counted(crowd: tuple[Path, str]) -> Non
     assert all(found == list(range(1, len(found) + 1)) for found in ranks.values())
 
 
+def test_the_lowest_of_several_truths_can_be_what_counts(crowd: tuple[Path, str]) -> None:
+    work, name = crowd
+    retrieve(RetrieveSettings(encoder=name, positive="lowest", candidates=3), work, LocalEngine(1))
+    rows, pairs = table(work / "neighbours"), pairs_of(work)
+    scores = {(row["key"], row["neighbour_key"]): row["score"] for row in rows}
+    for row in rows:
+        truths = [s for (key, other), s in scores.items()
+                  if key == row["key"] != other and pairs[key]["image_id"] == pairs[other]["image_id"]]  # fmt: skip
+        if truths:
+            assert row["positive_score"] == pytest.approx(min(truths), abs=1e-6)
+
+
 # --- the same bytes --------------------------------------------------------------------------------------------------
 
 
