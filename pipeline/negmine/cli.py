@@ -236,7 +236,7 @@ def retrieve(
     from negmine.retrieval.plan import PlanSettings, plan_summary
     from negmine.retrieval.report import EXAMPLES_FILE
     from negmine.retrieval.settings import load_recipe, override
-    from negmine.retrieval.stage import plan_batches, summary
+    from negmine.retrieval.stage import plan_batches, resolved, summary
     from negmine.retrieval.stage import retrieve as mine
 
     if pairs is None and (images or format_ or limit):
@@ -250,6 +250,7 @@ def retrieve(
         neighbours=neighbours, refill=refill, index=index, seed=seed,
     )  # fmt: skip
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
+        settings = resolved(settings)
         figures = summary(mine(settings, run.work, run.engine, memory=memory, overwrite=overwrite), settings, run.work)
         if planner not in (None, "none"):
             batches = PlanSettings(planner, batch_size, clusters, train_fraction=train_fraction, seed=seed)

@@ -16,6 +16,7 @@ from negmine.errors import UsageError
 from negmine.retrieval.approximate import PARTS, Indexes, IndexPhase, check_index
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.embed import embed
+from negmine.retrieval.encoders import pinned
 from negmine.retrieval.facts import Facts, FactsPhase
 from negmine.retrieval.filters import NEEDS
 from negmine.retrieval.memory import Budget
@@ -48,9 +49,8 @@ def retrieve(
         DamagedError: the folder was made from other pairs or with other settings.
         ResourceError: the memory is not enough.
     """
-    named = tuple(map(show_source, settings.sources))
-    last = show_source(settings.rescorer) if settings.rescorer else None
-    chosen = asdict(replace(settings, scores=named, rescore=last, encoder=None))
+    settings = resolved(settings)
+    chosen = asdict(settings)
     build = faiss_build()
     if settings.index is not None:
         if settings.sources[0].name == LEXICAL:
@@ -73,13 +73,25 @@ def plan_batches(
     settings: RetrieveSettings, batches: PlanSettings, work: Path, engine: Engine, *, overwrite: bool = False
 ) -> Manifest:
     """Make ``work/plan`` from what `retrieve` mined with these settings, unless it is there."""
+    settings = resolved(settings)
     with reading(work / "pairs") as pairs, _scorers(settings, pairs, work, engine, overwrite) as scorers:
         return make_plan(batches, work, scorers.corpus, scorers.searcher, engine, overwrite=overwrite)
 
 
+def resolved(settings: RetrieveSettings) -> RetrieveSettings:
+    """The same settings with every source named in full, and of a run's checkpoints the one that is the latest now.
+
+    Raises:
+        UsageError: an unknown source, or no checkpoint.
+    """
+    scores = tuple(show_source(source) for source in settings.sources)
+    rescore = show_source(settings.rescorer) if settings.rescorer else None
+    return replace(settings, scores=scores, rescore=rescore, encoder=None)
+
+
 def show_source(source: Source) -> str:
     """A source as `negmine.retrieval.settings.read_source` reads it."""
-    return f"{source.weight:g}*{source.direction}:{source.name}"
+    return f"{source.weight:g}*{source.direction}:{pinned(source.name)}"
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from negmine.engine.local import LocalEngine
-from negmine.errors import InputError, ResourceError, UsageError
+from negmine.errors import DamagedError, InputError, ResourceError, UsageError
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import in_batches
 from negmine.retrieval.settings import RetrieveSettings
-from negmine.retrieval.stage import retrieve
+from negmine.retrieval.stage import resolved, retrieve
 
 from tests.pipeline.retrieval.conftest import pairs_of, table
 
@@ -52,9 +52,14 @@ def test_mining_with_the_latest_checkpoint_of_a_run(small_work: Path, tmp_path: 
         text = model.encode_text(open_clip.get_tokenizer("ViT-B-32")([caption]), normalize=True)[0].numpy()
     stored = np.load(next(small_work.glob("embeddings/checkpoint*-text")) / "part-00000.npy")[0]
     np.testing.assert_allclose(stored, text, atol=1e-5)
-    before = make_encoder(f"checkpoint:{run}", "text").identity()
-    write_checkpoint(run / "checkpoints" / "step-00000011", 3)
-    assert make_encoder(f"checkpoint:{run}", "text").identity() != before
+    named = resolved(RetrieveSettings(("t2i", "i2i"), f"checkpoint:{run}", rescore="i2t"))
+    assert all(score.endswith("step-00000010") for score in (*named.scores, str(named.rescore)))
+    write_checkpoint(run / "checkpoints" / "step-00000011", 3)  # training goes on
+    assert resolved(named) == named
+    with pytest.raises(DamagedError, match=r"settings\.scores"):
+        retrieve(
+            RetrieveSettings(("t2i",), f"checkpoint:{run}", candidates=2, neighbours=1), small_work, LocalEngine(1)
+        )
     with pytest.raises(UsageError, match="no checkpoint"):
         make_encoder(f"checkpoint:{tmp_path}/none", "text").identity()
 

@@ -15,6 +15,7 @@ name                         reads        what it is
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from negmine.errors import UsageError
@@ -31,6 +32,16 @@ ENCODERS: Final = {
 """Family name to class; a class is imported when it is asked for."""
 
 DEFAULTS: Final[dict[Modality, str]] = {"text": "minilm", "image": "lite0"}
+
+
+def pinned(name: str) -> str:
+    """The name of what an encoder's name means now: of a run that is under way, its latest checkpoint."""
+    family, _, argument = name.partition(":")
+    if family != "checkpoint":
+        return name
+    from negmine.retrieval.encoders.checkpoint import latest
+
+    return f"{family}:{latest(Path(argument))}"
 
 
 def make_encoder(name: str, modality: Modality) -> Encoder:
