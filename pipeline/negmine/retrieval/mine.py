@@ -21,7 +21,7 @@ from negmine.retrieval.facts import Facts
 from negmine.retrieval.filters import Candidates, reasons, refuse
 from negmine.retrieval.sampling import mix, select
 from negmine.retrieval.scorers import Dense, Lexical, Scorer
-from negmine.retrieval.search import NO_ID, BFloat16, Product, search
+from negmine.retrieval.search import FLOAT32, NO_ID, Product, make_product, search
 from negmine.retrieval.settings import RetrieveSettings
 from negmine.retrieval.words import Texts
 from negmine.store import PartRecord, part_name, write_table
@@ -40,7 +40,7 @@ class MinePhase:
         searcher: finds candidates; `judge` gives them their final score (the same, if nothing rescores).
         default_positive: for pairs whose truth has no score.
         tile_rows: of the corpus at once; the result does not depend on it.
-        product: how exact search multiplies; the result does not depend on it.
+        product: how exact search multiplies, by name; the result does not depend on it.
         indexes: in place of exact search.
     """
 
@@ -51,13 +51,13 @@ class MinePhase:
     facts: Facts
     default_positive: float
     tile_rows: int
-    product: Product | None = None
+    product: str = FLOAT32
     indexes: Indexes | None = None
 
     @property
     def pictures(self) -> bool:
         """Whether pictures are searched, each under the id of its first pair."""
-        return isinstance(self.searcher, Dense) and self.searcher.sources[0].target == "image"
+        return isinstance(self.searcher, Dense) and self.searcher.pictures
 
     @property
     def first_of(self) -> Callable[[int], Any] | None:
@@ -67,11 +67,7 @@ class MinePhase:
     def setup(self) -> PartFunction:
         self.searcher.load()
         self.judge.load()
-        if isinstance(self.product, BFloat16):
-            import torch
-
-            torch.set_num_threads(1)  # as every worker
-        return partial(_mine_part, self)
+        return partial(_mine_part, self, make_product(self.product))
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,8 @@ class Mined:
     scores: Any
 
 
-def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
-    scores, ids, recall = _search(phase, part)
+def _mine_part(phase: MinePhase, product: Product, part: int, folder: Path) -> PartRecord:
+    scores, ids, recall = _search(phase, product, part)
     blocks: list[Rows] = []
     counts = Counter[str](pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
     counts.update({f"refused:{name}": 0 for name in reasons(phase.settings.filters)})
@@ -107,7 +103,7 @@ def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
-def _search(phase: MinePhase, part: int) -> tuple[Any, Any, Counter[str]]:
+def _search(phase: MinePhase, product: Product, part: int) -> tuple[Any, Any, Counter[str]]:
     """The best candidates of a part's pairs: enough that as many as asked for are of other images; and the recall."""
     searcher = phase.searcher
     first = phase.facts.of_part(part)["first"]
@@ -122,7 +118,7 @@ def _search(phase: MinePhase, part: int) -> tuple[Any, Any, Counter[str]]:
         hits, exact = phase.indexes.recall(part, rows, queries, ids, phase.tile_rows)
         counts.update(recall_found=hits, recall_exact=exact)
     else:
-        scores, ids = search(queries, searcher.tiles(phase.first_of, phase.tile_rows), k, phase.product)
+        scores, ids = search(queries, searcher.tiles(phase.first_of, phase.tile_rows), k, product)
     back = np.cumsum(first) - 1 if by_picture else rows
     return scores[back], ids[back], counts
 

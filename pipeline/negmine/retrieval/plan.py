@@ -167,7 +167,7 @@ class _Rows:
         query, target, kept, selected = (rows[name] for name in ("query", "target", "keep", "selected"))
         false = np.isin(rows["reason"].astype(str), FALSE_NEGATIVES)
         one, other = query[false], target[false]
-        if isinstance(phase.searcher, Dense) and phase.searcher.sources[0].target == "image":
+        if isinstance(phase.searcher, Dense) and phase.searcher.pictures:
             one, other = _all_of_image(one, other, image)  # a picture stands under its first pair only
         both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])]), axis=1)
         return Window(

@@ -64,6 +64,11 @@ class Dense:
         """Nothing: vectors are read as they are needed."""
 
     @property
+    def pictures(self) -> bool:
+        """Whether pictures are searched, each but once, and no captions."""
+        return all(source.target == "image" for source in self.sources)
+
+    @property
     def dimensions(self) -> int:
         full = next(part for part, size in enumerate(self.corpus.sizes) if size)  # an empty part has none
         return sum(read_vectors(query, full).shape[1] for query, _ in self.folders)

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from negmine.console import note
 from negmine.errors import UsageError
 from negmine.retrieval.encoders.base import Vectors
 
@@ -73,8 +74,8 @@ def search(
         if not len(tile):
             continue
         corpus = product.prepare(tile)
-        for start in range(0, len(queries), QUERY_BLOCK):
-            at = slice(start, start + QUERY_BLOCK)
+        for start in range(0, len(queries), product.block):
+            at = slice(start, start + product.block)
             for rows, places in product.candidates(asking[at], corpus, k, scores[at, -1]):
                 exact = pair_scores(queries[at], tile, rows, places)
                 merge(scores[at], ids[at], rows, exact, names[places])
@@ -141,7 +142,14 @@ class Operand:
 
 
 class Product(Protocol):
-    """Finds the candidates that an error bound cannot rule out."""
+    """Finds the candidates that an error bound cannot rule out.
+
+    Attributes:
+        block: queries that are multiplied at once.
+    """
+
+    @property
+    def block(self) -> int: ...
 
     def prepare(self, rows: Vectors) -> Operand:
         """Queries or a tile of the corpus, ready to be multiplied."""
@@ -159,6 +167,7 @@ class Product(Protocol):
 class Float32:
     """Products in float32, by NumPy's BLAS."""
 
+    block = QUERY_BLOCK
     relative = 0.0
     """u, the rounding of a result relative to itself."""
 
@@ -270,6 +279,8 @@ class Faiss(Float32):
     Rows in which that does not prove the best k (many equal scores, or k near `most`) are multiplied here.
     """
 
+    block = 65_536  # a GPU gets a tile but once
+
     knn: Any
     most: int = GPU_K
     slack: float = 1.25
@@ -292,12 +303,31 @@ class Faiss(Float32):
                 yield open_[rows], some
 
 
-def choose_product(pairs: int) -> Product:
-    """The fastest products for so many pairs of query and corpus row on this machine."""
-    gpu = _gpu_knn()
-    if gpu is not None:
-        return Faiss(gpu)
-    return BFloat16() if pairs >= LARGE and has_bfloat16() else Float32()
+FLOAT32, BFLOAT16, GPU = "float32", "bfloat16", "gpu"
+"""Names of products; a worker makes its own by name."""
+
+
+def choose_product(pairs: int) -> str:
+    """The fastest products for so many pairs of query and corpus row on this machine; a GPU that is missed is named."""
+    import faiss
+
+    if hasattr(faiss, "StandardGpuResources"):
+        if faiss.get_num_gpus():
+            return GPU
+        note("this FAISS is built for GPUs and sees none: searching on the CPU")
+    return BFLOAT16 if pairs >= LARGE and has_bfloat16() else FLOAT32
+
+
+def make_product(name: str) -> Product:
+    """Products by name, with one thread as every worker."""
+    if name == GPU:
+        return Faiss(_gpu_knn())
+    if name == FLOAT32:
+        return Float32()
+    import torch
+
+    torch.set_num_threads(1)
+    return BFloat16()
 
 
 def has_bfloat16() -> bool:
@@ -309,17 +339,14 @@ def has_bfloat16() -> bool:
 
 
 def _gpu_knn() -> Any:
-    """``knn_gpu`` bound to a GPU; None where FAISS sees none."""
-    try:
-        import faiss
-    except ImportError:
-        return None
-    if not hasattr(faiss, "knn_gpu") or not faiss.get_num_gpus():
-        return None
-    resources = faiss.StandardGpuResources()
+    """FAISS's exact search on a GPU."""
+    import faiss
 
-    def knn(queries: Vectors, rows: Vectors, k: int) -> tuple[Any, Any]:
-        return faiss.knn_gpu(resources, queries, rows, k, metric=faiss.METRIC_INNER_PRODUCT)
+    gpu: Any = faiss
+    resources = gpu.StandardGpuResources()
+
+    def knn(queries: Vectors, rows: Vectors, k: int) -> Any:
+        return gpu.knn_gpu(resources, queries, rows, k, metric=gpu.METRIC_INNER_PRODUCT)
 
     return knn
 

@@ -93,8 +93,6 @@ class RetrieveSettings:
         sources = tuple(read_source(text, self.encoder) for text in self.scores)
         if not sources:
             raise UsageError("no score source is named", fix="add --score t2t")
-        if len({source.target for source in sources}) > 1 and any(s.name.startswith(LEXICAL) for s in sources):
-            raise UsageError("bm25 finds captions only", fix="sum sources of one target, or leave bm25 out")
         if len(sources) > 1 and any(source.name == LEXICAL for source in sources):
             raise UsageError(
                 "bm25 cannot be summed with an encoder", why="its scores have no scale in common with cosines",

@@ -24,7 +24,7 @@ from negmine.retrieval.mine import MinePhase
 from negmine.retrieval.plan import PlanSettings, make_plan
 from negmine.retrieval.report import EXAMPLES_FILE, score_figures, write_examples
 from negmine.retrieval.scorers import Cross, Dense, Lexical, Scorer
-from negmine.retrieval.search import BFloat16, Float32, choose_product, faiss_build
+from negmine.retrieval.search import BFLOAT16, FLOAT32, choose_product, faiss_build
 from negmine.retrieval.settings import CROSS, LEXICAL, RetrieveSettings, Source
 from negmine.retrieval.words import COLUMNS
 from negmine.store import Manifest, Spec, Store, reading, refuse_other_settings, write_file
@@ -144,9 +144,9 @@ def _make(store: Store, settings: RetrieveSettings, scorers: Scorers, engine: En
     product, tile_rows = choose_product(corpus.pairs**2), 0
     if isinstance(scorers.searcher, Dense) and corpus.pairs:
         need = scorers.searcher.dimensions, max(corpus.sizes), settings.candidates
-        if isinstance(product, BFloat16) and not budget.fits(*need, half=True):
-            product = Float32()
-        tile_rows = budget.tile_rows(*need, half=isinstance(product, BFloat16))
+        if product == BFLOAT16 and not budget.fits(*need, half=True):
+            product = FLOAT32
+        tile_rows = budget.tile_rows(*need, half=product == BFLOAT16)
     folder, parts, total = store.folder / FACTS, len(corpus.sizes), corpus.pairs
     with Store.open(folder, store.spec) as weighing:
         if not weighing.finished:

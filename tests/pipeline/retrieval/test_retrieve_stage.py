@@ -176,6 +176,18 @@ def test_a_sum_of_sources_is_the_weighted_sum_of_their_scores(small_work: Path, 
         assert found[0]["positive_score"] == pytest.approx(np.mean([truth[o] for o in siblings]), abs=1e-5)
 
 
+@pytest.mark.parametrize("scores", [("t2t", "i2i"), ("i2i", "t2t")])
+def test_captions_and_pictures_together_search_every_pair(
+    scores: tuple[str, ...], small_work: Path, tmp_path: Path
+) -> None:
+    name, vectors = ready(small_work, tmp_path)
+    retrieve(RetrieveSettings(tuple(f"{s}:{name}" for s in scores), candidates=30), small_work, LocalEngine(1))
+    row = next(row for row in table(small_work / "neighbours") if row["keep"])
+    assert row["score"] == pytest.approx(2 * vectors[row["key"]] @ vectors[row["neighbour_key"]], abs=1e-5)
+    found = {row["neighbour_key"] for row in table(small_work / "neighbours")}
+    assert len(found) > 150  # not the first captions of 40 pictures only
+
+
 def test_bm25_ranks_by_rare_words(tmp_path: Path) -> None:
     from tests.pipeline.retrieval.conftest import make_work
 
