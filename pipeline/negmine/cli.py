@@ -162,6 +162,10 @@ def retrieve(
             help="order the candidates anew: as --score, or DIRECTION:cross:FILE.py:FUNCTION", rich_help_panel=_MINE
         ),
     ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(help="the truth's score: typical, or the lowest of several", rich_help_panel=_MINE),
+    ] = None,
     candidates: Annotated[
         int | None, typer.Option(min=1, help="rows of other images looked at for each pair", rich_help_panel=_MINE)
     ] = None,
@@ -246,7 +250,8 @@ def retrieve(
     planner = chosen.plan if plan is None else plan
     settings = override(
         chosen.settings, filters=filter_ or (), without=without or (), sampling=sampling,
-        scores=tuple(score) if score else None, encoder=encoder, rescore=rescore, candidates=candidates, skip=skip,
+        scores=tuple(score) if score else None, encoder=encoder, rescore=rescore, positive=positive,
+        candidates=candidates, skip=skip,
         neighbours=neighbours, refill=refill, index=index, seed=seed,
     )  # fmt: skip
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:

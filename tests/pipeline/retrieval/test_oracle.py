@@ -197,8 +197,10 @@ def content(work: Path) -> list[str]:
     return [hashlib.sha256((folder / file.file).read_bytes()).hexdigest() for file in load_manifest(folder).files]
 
 
-@pytest.mark.parametrize("rows", [5, 7, 1_000])
-def test_tiles_change_nothing(rows: int, crowd: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("rows", "product"), [(5, "float32"), (7, "float32"), (1_000, "bfloat16"), (5, "bfloat16")])
+def test_tiles_and_products_change_nothing(
+    rows: int, product: str, crowd: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     work, name = crowd
     chosen = RetrieveSettings(
         encoder=name, candidates=6, neighbours=2, sampling="softmax", options={"temperature": 0.1}
@@ -206,6 +208,7 @@ def test_tiles_change_nothing(rows: int, crowd: tuple[Path, str], monkeypatch: p
     retrieve(chosen, work, LocalEngine(1))
     before = content(work)
     monkeypatch.setattr(stage.Budget, "tile_rows", lambda *_, **__: rows)
+    monkeypatch.setattr(stage, "choose_product", lambda pairs: product)
     retrieve(chosen, work, LocalEngine(1), overwrite=True)
     assert content(work) == before
 
