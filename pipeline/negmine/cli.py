@@ -40,7 +40,8 @@ app = typer.Typer(
     """,
 )
 
-_DATA, _RUN = "What is read and written", "How the run goes"
+_DATA, _MINE, _RUN = "What is read and written", "What is mined", "How the run goes"
+_PLAN = "Which pairs meet in a batch"
 
 PairsArgument = Annotated[str, typer.Argument(help="captions file, folder, tars or URL; the format is recognised")]
 OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left out: the pairs already in --work")]
@@ -146,13 +147,83 @@ def retrieve(
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
-    encoder: Annotated[str | None, typer.Option(help="minilm, lite0, open_clip:MODEL:WEIGHTS, npy:FILE.npy")] = None,
-    direction: Annotated[str, typer.Option(help="query and target: t2t, i2i, i2t or t2i")] = "t2t",
-    candidates: Annotated[int, typer.Option(min=1, help="rows looked at for each pair")] = 100,
-    neighbours: Annotated[int, typer.Option(min=1, help="rows selected, at most")] = 10,
-    relative_margin: Annotated[
-        float, typer.Option(min=0, max=1, help="refuse unless score < positive - margin x |positive|")
-    ] = 0.05,
+    recipe: Annotated[
+        str, typer.Option(help="default, mmclip, nv_retriever, sample4geo, ... or a YAML file", rich_help_panel=_MINE)
+    ] = "default",
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[WEIGHT*]DIRECTION[:ENCODER], with DIRECTION t2t, i2i, i2t or t2i; several are summed",
+            rich_help_panel=_MINE,
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="minilm, lite0, open_clip:MODEL:WEIGHTS, checkpoint:RUN, npy:FILE.npy", rich_help_panel=_MINE
+        ),
+    ] = None,
+    rescore: Annotated[
+        str | None,
+        typer.Option(
+            help="order the candidates anew: as --score, or DIRECTION:cross:FILE.py:FUNCTION", rich_help_panel=_MINE
+        ),
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(help="the truth's score: typical, or the lowest of several", rich_help_panel=_MINE),
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="rows of other images looked at for each pair", rich_help_panel=_MINE)
+    ] = None,
+    skip: Annotated[
+        int | None, typer.Option(min=0, help="of these, left out at the top", rich_help_panel=_MINE)
+    ] = None,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="add or set: percentage=0.9, near_image=4, margin", rich_help_panel=_MINE),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="leave a filter out, or `all`", rich_help_panel=_MINE)
+    ] = None,
+    sampling: Annotated[
+        str | None,
+        typer.Option(help="top, uniform, softmax=0.05, simans, ipw, half, diverse", rich_help_panel=_MINE),
+    ] = None,
+    neighbours: Annotated[
+        int | None, typer.Option(min=1, help="K, rows selected of those kept, at most", rich_help_panel=_MINE)
+    ] = None,
+    refill: Annotated[
+        bool | None, typer.Option("--refill", help="random pairs where fewer than K are kept", rich_help_panel=_MINE)
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            help="batches of hard neighbours: neighbours, groups, clusters, domains, random, none",
+            show_default="the recipe's",
+            rich_help_panel=_PLAN,
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=2, help="B, pairs in a planned batch", rich_help_panel=_PLAN)] = 128,
+    clusters: Annotated[int, typer.Option(min=2, help="k, for --plan clusters", rich_help_panel=_PLAN)] = 10,
+    train_fraction: Annotated[
+        float, typer.Option(min=0, max=1, help="as `shard` will have it", rich_help_panel=_PLAN)
+    ] = 0.9,
+    progress: Annotated[
+        float, typer.Option(min=0, max=1, help="of training, for settings as 0.2..0.02", rich_help_panel=_MINE)
+    ] = 1.0,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            help="approximate search: ivf, hnsw, cagra or a FAISS factory string",
+            show_default="exact",
+            rich_help_panel=_MINE,
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="most that the search takes, as 4G; default: half of what is free", rich_help_panel=_RUN),
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 0,
     overwrite: Overwrite = False,
@@ -161,32 +232,45 @@ def retrieve(
 ) -> None:
     """Mine hard negatives among the other pairs, and refuse those that are probably true.
 
+    A recipe sets every piece; options replace its settings.
+
     Examples:
 
         negmine retrieve
 
-        negmine retrieve captions.jsonl --images photos/ --direction i2i
+        negmine retrieve captions.jsonl --images photos/ --score i2i
+
+        negmine retrieve --recipe nv_retriever --filter percentage=0.9 --neighbours 8
+
+        negmine retrieve --recipe sample4geo --plan neighbours --batch-size 128
     """
-    from negmine.retrieval.stage import RetrieveSettings
+    from negmine.retrieval.plan import PlanSettings, plan_summary
+    from negmine.retrieval.report import EXAMPLES_FILE
+    from negmine.retrieval.settings import load_recipe, override
+    from negmine.retrieval.stage import plan_batches, resolved, summary
     from negmine.retrieval.stage import retrieve as mine
 
     if pairs is None and (images or format_ or limit):
         raise UsageError("--images, --format and --limit say how PAIRS are read, and PAIRS are not given",
                          fix="name PAIRS, or leave these options out")  # fmt: skip
-    settings = RetrieveSettings(encoder, direction, candidates, neighbours, relative_margin, seed)
+    chosen = load_recipe(recipe, progress)
+    planner = chosen.plan if plan is None else plan
+    settings = override(
+        chosen.settings, filters=filter_ or (), without=without or (), sampling=sampling,
+        scores=tuple(score) if score else None, encoder=encoder, rescore=rescore, positive=positive,
+        candidates=candidates, skip=skip,
+        neighbours=neighbours, refill=refill, index=index, seed=seed,
+    )  # fmt: skip
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
-        manifest = mine(settings, run.work, run.engine, overwrite=overwrite)
-        counts = manifest.counts
-        figures = {
-            "pairs": counts["pairs"],
-            "candidates": counts["candidates"],
-            "kept": counts["kept"],
-            "refused": _group(counts, "refused:"),
-            "selected": counts["selected"],
-            f"pairs with fewer than {neighbours} selected": counts["fewer_than_asked"],
-        }
-        next_step = (f"negmine shard{_option('--work', work)}",)
-        run.show("negmine retrieve", figures, work / "neighbours", next_step, as_json)
+        settings = resolved(settings)
+        figures = summary(mine(settings, run.work, run.engine, memory=memory, overwrite=overwrite), settings, run.work)
+        if planner not in (None, "none"):
+            batches = PlanSettings(planner, batch_size, clusters, train_fraction=train_fraction, seed=seed)
+            made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)
+            figures[f"plan: {planner}"] = plan_summary(made)
+        shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
+        look = f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}"
+        run.show("negmine retrieve", figures, work / "neighbours", (shard, look), as_json)
 
 
 @app.command()
@@ -199,6 +283,10 @@ def shard(
     shard_size: Annotated[int, typer.Option(min=1, help="samples in a shard")] = 5_000,
     train_fraction: Annotated[float, typer.Option(min=0, max=1, help="share of the images; others are held out")] = 0.9,
     negatives: Annotated[int, typer.Option(min=0, help="K, text negatives of a sample, at most")] = 4,
+    image_negatives: Annotated[
+        int, typer.Option(min=0, help="pictures of selected neighbours in a sample, at most")
+    ] = 0,
+    plan: Annotated[bool, typer.Option("--plan", help="training samples in the batches of `retrieve --plan`")] = False,
     image_size: Annotated[int | None, typer.Option(min=16, help="shrink to this short side, pixels")] = None,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -211,10 +299,12 @@ def shard(
     Examples:
 
         negmine shard --out data/ --image-size 256
-    """
-    from negmine.shards.stage import ShardSettings, write_shards
 
-    settings = ShardSettings(shard_size, train_fraction, negatives, image_size, max_pixels, seed)
+        negmine shard --plan
+    """
+    from negmine.shards.stage import ShardSettings, planned_batch, write_shards
+
+    settings = ShardSettings(shard_size, train_fraction, negatives, image_negatives, plan, image_size, max_pixels, seed)
     with _pairs(None, None, images, None, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
         out = run.work / "out" if dry_run else out
         made = write_shards(settings, run.work, out, run.engine, images=images, max_bad=max_bad, overwrite=overwrite)
@@ -227,9 +317,13 @@ def shard(
                 "samples": sum(file.rows for file in tars),
                 "MB": round(sum(file.bytes for file in tars) / 1e6, 1),
                 "negatives": sum(_group(counts, "kind:").values()),
+                "image negatives": sum(_group(counts, "image_kind:").values()),
+                "image negatives refused": sum(_group(counts, "image_refused:").values()),
                 "rejected": sum(_group(counts, "rejected:").values()),
             }
-        next_steps = (f"ahnpl-train --shards {out}/*.tar --eval-shards {out}/heldout/*.tar", f"negmine verify {out}")
+        batch = f" --batch-size {planned_batch(run.work)}" if plan else ""
+        train = f"ahnpl-train --shards {out}/*.tar --eval-shards {out}/heldout/*.tar{batch}"
+        next_steps = (train, f"negmine verify {out}")
         run.show("negmine shard", figures, out, next_steps, as_json)
 
 

@@ -81,6 +81,14 @@ NEIGHBOURS: Final = _schema(
     ("selected", pa.bool_()),
 )
 
+BATCHES: Final = _schema(
+    ("key", pa.string()),
+    ("part", pa.int32()),
+    ("batch", pa.int32(), True),
+    ("slot", pa.int32(), True),
+)
+"""A batch plan: which part of the pairs a key lies in, its batch and its place there; null for pairs in no batch."""
+
 REJECTED: Final = _schema(
     ("row", pa.int64(), True),
     ("source", pa.string()),
@@ -183,13 +191,14 @@ class TextNegative:
 
 @dataclass(frozen=True, slots=True)
 class ImageNegative:
-    """A picture for which the sample's caption is false, with that picture's own caption."""
+    """A picture for which the sample's caption is false, with that picture's own caption and its text negatives."""
 
     member: str
     caption: str
     kind: str
     rule: str
     score: float | None = None
+    negatives: tuple[TextNegative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

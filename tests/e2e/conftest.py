@@ -16,7 +16,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = folder / "work"
     succeed("parse", CAPTIONS, "--images", SAMPLE, "--work", work, "--workers", 1)
     encoder = write_embeddings(work / "pairs", folder / "rows.npy")
-    succeed("retrieve", "--work", work, "--encoder", encoder, "--relative-margin", 0, "--workers", 1)
+    succeed("retrieve", "--work", work, "--encoder", encoder, "--filter", "percentage=1", "--workers", 1)
     succeed("shard", "--work", work, "--out", folder / "shards", "--shard-size", 200, "--workers", 1)
     return folder
 

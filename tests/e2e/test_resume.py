@@ -38,7 +38,7 @@ def make_shards(work: Path, out: Path, engine: LocalEngine, encoder: str) -> Non
     from negmine.text.stage import ParseSettings
 
     parse_pairs(ParseSettings(), work, engine)
-    retrieve(RetrieveSettings(encoder, relative_margin=0), work, engine)
+    retrieve(RetrieveSettings(encoder=encoder), work, engine)
     write_shards(ShardSettings(60, image_size=100), work, out, engine)
 
 
@@ -159,7 +159,8 @@ def test_a_part_without_pairs_goes_through_all_stages(stages: list[object], tmp_
     _finish([*command, work.parent, 1, encoder])
     sizes = [len(_column(part, "key")) for part in sorted((work / "pairs").glob("part-*"))]
     assert sizes[0] == 0 < min(sizes[1:])
-    assert sum(len(_column(part, "key")) for part in (work / "neighbours").glob("part-*")) == sum(sizes) * 100
+    mined = [row for part in (work / "neighbours").glob("part-*") for row in _column(part, "reason")]
+    assert sum(reason not in ("itself", "same_image") for reason in mined) == sum(sizes) * 100
     succeed("verify", work)
     succeed("verify", shards)
     indices = [json.loads((folder / "index.json").read_text()) for folder in (shards, shards / "heldout")]

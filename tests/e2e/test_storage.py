@@ -183,7 +183,7 @@ def test_changed_settings_are_refused_and_named(work: Path, encoder: str, shards
     mine = ["retrieve", "--work", work, "--encoder", encoder]
     refused(negmine(*parse, "--per-caption", 2), 4, "settings.per_caption: 4 -> 2", work / "negatives", "--overwrite")
     refused(negmine(*parse, "--limit", 100), 4, "settings.limit: null -> 100", work / "pairs")
-    refused(negmine(*mine, "--seed", 1), 4, "settings.seed: 0 -> 1", "settings.relative_margin: 0.0 -> 0.05")
+    refused(negmine(*mine, "--seed", 1), 4, "settings.seed: 0 -> 1", "settings.filters.percentage.share: 1.0 -> 0.95")
     refused(negmine(*_shard(work, shards, "--image-size", 64)), 4, "settings.image_size: null -> 64")
     assert times(work.parent) == before
 

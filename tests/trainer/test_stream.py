@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 import torch
 from ahnpl.images import BadImage, crop_box, open_image, training_pixels
 from ahnpl.model import load_tokenizer
-from ahnpl.shards import epoch_order, open_shards, read_in_order, read_through
+from ahnpl.shards import epoch_order, open_shards, planned_order, read_in_order, read_through
 from ahnpl.stream import Decoder, Stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,6 +90,44 @@ class TestOrder:
         tracemalloc.stop()
         assert count == 120 - skip
         assert peak < 16 * size  # the window, and what the readers have in hand
+
+
+class TestPlannedBatches:
+    @pytest.fixture
+    def planned(self, tmp_path: Path) -> Path:
+        """Three tars that hold planned batches of 4."""
+        cuts = [0, 12, 32, 40]
+        folder = write_shards(tmp_path / "planned", [[make_sample(n) for n in range(a, b)] for a, b in pairwise(cuts)])
+        index = Index.from_json((folder / INDEX_NAME).read_text(), "index")
+        (folder / INDEX_NAME).write_text(replace(index, settings={"planned_batch": 4}).to_json())
+        return folder
+
+    @given(st.lists(st.integers(0, 6), max_size=5), st.integers(1, 5), st.integers(0, 3), st.integers(0, 20))
+    def test_runs_stay_together_and_each_comes_once(self, runs: list[int], batch: int, epoch: int, window: int) -> None:
+        order = list(planned_order([n * batch for n in runs], batch, 0, epoch, window))
+        assert sorted(order) == [(s, p) for s, n in enumerate(runs) for p in range(n * batch)]
+        for at in range(0, len(order), batch):
+            shard, first = order[at]
+            assert first % batch == 0
+            assert order[at : at + batch] == [(shard, first + n) for n in range(batch)]
+
+    def test_a_batch_is_a_planned_batch(self, planned: Path) -> None:
+        stream = make_stream(planned, batch_size=4)
+        epochs = [[batch.keys for batch in stream.batches(epoch)] for epoch in (0, 1)]
+        expected = [[f"{n + i:06d}" for i in range(4)] for n in range(0, 40, 4)]
+        assert sorted(epochs[0]) == sorted(epochs[1]) == expected
+        assert epochs[0] != epochs[1]
+        assert [batch.keys for batch in stream.batches(0, skip=3)] == epochs[0][3:]
+
+    def test_halves_of_a_planned_batch_will_do(self, planned: Path) -> None:
+        keys = [batch.keys for batch in make_stream(planned, batch_size=2).batches(0)]
+        assert all(int(one) // 4 == int(other) // 4 for one, other in keys)
+
+    def test_other_sizes_and_other_plans_are_refused(self, planned: Path, shards: Path) -> None:
+        with pytest.raises(UsageError, match="planned for batches of 4"):
+            make_stream(planned, batch_size=8)
+        with pytest.raises(UsageError, match="different batch plans"):
+            open_shards([f"{planned}/*.tar", f"{shards}/*.tar"])
 
 
 class TestBatches:

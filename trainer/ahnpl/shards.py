@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -38,11 +38,13 @@ class ShardSet:
         shards: in the order given, each once.
         negatives: the most text negatives a sample has.
         kinds: text negatives by kind, over the folders named.
+        planned: size of the batches that follow each other in the shards; None where none were planned.
     """
 
     shards: tuple[Shard, ...]
     negatives: int
     kinds: dict[str, int]
+    planned: int | None = None
 
     @property
     def samples(self) -> int:
@@ -86,7 +88,27 @@ def open_shards(patterns: Sequence[str]) -> ShardSet:
     for index in indexes.values():
         for kind, count in index.kinds.items():
             kinds[kind] = kinds.get(kind, 0) + count
-    return ShardSet(tuple(shards), max(index.negatives_per_sample for index in indexes.values()), kinds)
+    negatives = max(index.negatives_per_sample for index in indexes.values())
+    return ShardSet(tuple(shards), negatives, kinds, _planned(indexes))
+
+
+def _planned(indexes: Mapping[str, Index]) -> int | None:
+    """The size of planned batches that all folders agree on."""
+    sizes = {folder: index.settings.get("planned_batch") for folder, index in indexes.items()}
+    if len(set(sizes.values())) > 1:
+        raise UsageError(
+            "shards with different batch plans cannot be trained on together",
+            why=", ".join(f"{folder}: {size or 'none'}" for folder, size in sizes.items()),
+            fix="write them again with one plan, or name one folder",
+        )
+    return next(iter(sizes.values()))
+
+
+def planned_order(counts: Sequence[int], batch: int, seed: int, epoch: int, window: int) -> Iterator[tuple[int, int]]:
+    """`epoch_order` of whole batches: each run of `batch` samples of a shard stays together, in its order."""
+    runs = [count // batch for count in counts]
+    for shard, run in epoch_order(runs, seed, epoch, window // batch):
+        yield from ((shard, position) for position in range(run * batch, (run + 1) * batch))
 
 
 def epoch_order(counts: Sequence[int], seed: int, epoch: int, window: int) -> Iterator[tuple[int, int]]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ahnpl.images import BadImage, Pixels, training_pixels
-from ahnpl.shards import Located, ShardSet, epoch_order, read_in_order
+from ahnpl.shards import Located, ShardSet, epoch_order, planned_order, read_in_order
 
 SHUFFLE_WINDOW = 1000
 """Samples in the shuffle buffer, encoded."""
@@ -171,7 +171,7 @@ class Stream:
         pin: page-locked batches, for copies to a GPU.
 
     Raises:
-        UsageError: fewer samples than one batch.
+        UsageError: fewer samples than one batch, or shards planned for batches of another size.
     """
 
     def __init__(
@@ -190,6 +190,11 @@ class Stream:
             raise UsageError(
                 f"{shards.samples} samples do not fill one batch of {batch_size}",
                 fix=f"use --batch-size {max(shards.samples, 1)} or less, or more shards",
+            )
+        if shards.planned is not None and shards.planned % batch_size:
+            raise UsageError(
+                f"these shards were planned for batches of {shards.planned}, and {batch_size} does not divide that",
+                fix=f"use --batch-size {shards.planned}, or write the shards again without --plan",
             )
         self.shards, self.decoder, self.batch_size, self.seed = shards, decoder, batch_size, seed
         self.max_bad, self.window = max_bad, window
@@ -229,7 +234,12 @@ class Stream:
 
     def _work(self, epoch: int, skip: int) -> Iterator[Work]:
         counts = [shard.samples for shard in self.shards.shards]
-        order = epoch_order(counts, self.seed, epoch, self.window)
+        planned = self.shards.planned
+        order = (
+            epoch_order(counts, self.seed, epoch, self.window)
+            if planned is None
+            else planned_order(counts, planned, self.seed, epoch, self.window)
+        )
         located = read_in_order(self.shards.shards, order, skip * self.batch_size)
         for _ in range(self.steps_per_epoch - skip):
             yield Work(list(islice(located, self.batch_size)), epoch)

@@ -13,11 +13,11 @@ from typing import IO, Any
 import numpy as np
 
 from negmine.engine import Engine, PartFunction, run_phase
-from negmine.errors import DamagedError, UsageError
+from negmine.errors import DamagedError, InputError, UsageError
 from negmine.images import BadImageError, ImageRoot
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import CHUNK, Encoder, Modality, Vectors
-from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_file
+from negmine.store import Manifest, PartRecord, Spec, Store, is_other, part_name, read_part, write_file
 
 STAGE = "embeddings"
 
@@ -27,22 +27,26 @@ def embed(
 ) -> Path:
     """Embed the captions or pictures of all pairs, unless that was done. Returns the folder.
 
+    Args:
+        overwrite: make embeddings of other pairs or other weights anew; the same ones are used again all the same.
+
     Raises:
         UsageError: an encoder that is not there, or pictures are asked for and the pairs were read without.
     """
     images = pairs.spec.context.get("images")
-    if modality == "image" and images is None:
+    made = make_encoder(encoder, modality)
+    if modality == "image" and images is None and not made.by_key:
         raise UsageError(
             "the pairs were read without pictures",
             where=str(work),
             fix="read them again: negmine retrieve PAIRS --images FOLDER --overwrite",
         )
     folder = work / STAGE / f"{re.sub(r'[^0-9A-Za-z.]+', '_', encoder)}-{modality}"
-    weights = make_encoder(encoder, modality).identity()
+    weights = made.identity()
     settings = {"encoder": encoder, "modality": modality}
     inputs = {"pairs": pairs.digest, "weights": weights}
     spec = Spec(STAGE, settings, inputs, {"torch": version("torch"), "numpy": version("numpy")})
-    with Store.open(folder, spec, overwrite=overwrite) as store:
+    with Store.open(folder, spec, overwrite=overwrite and is_other(folder, spec)) as store:
         if not store.finished:
             phase = EmbedPhase(encoder, modality, work / "pairs", images)
             title = f"embedding {modality}s with {encoder.partition(':')[0]}"
@@ -64,7 +68,9 @@ class EmbedPhase:
     def setup(self) -> PartFunction:
         encoder = make_encoder(self.encoder, self.modality)
         encoder.load()
-        fetch = _captions if self.modality == "text" else partial(_pictures, ImageRoot(self.images or "."))
+        fetch: Callable[..., list[Any]] = _captions
+        if self.modality == "image" and not encoder.by_key:
+            fetch = partial(_pictures, ImageRoot(self.images or "."))
         columns = ["key", "caption"] if self.modality == "text" else ["key", "image", "image_offset", "image_bytes"]
         return partial(_embed_part, self.pairs, encoder, columns, fetch)
 
@@ -96,6 +102,13 @@ def _embed_part(
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     aligned = vectors[back[place]]
+    bad = np.flatnonzero(~np.isfinite(aligned).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"the encoder gave {bad.size:,} rows that are zero or not finite",
+            where=f"part {index}, first: key {keys[bad[0]]}",
+            fix="look at its weights and at these items, or use another --encoder",
+        )
 
     def write(stream: IO[bytes]) -> int:
         np.save(stream, aligned, allow_pickle=False)

@@ -227,7 +227,7 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
                 where=f"{where}, key {key}",
                 fix=_REWRITE,
             )
-        image_negatives = tuple(ImageNegative(**negative) for negative in body["image_negatives"])
+        image_negatives = tuple(_image_negative(negative) for negative in body["image_negatives"])
         return Sample(
             key=key,
             image_id=body["image_id"],
@@ -242,6 +242,11 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(where, f"sample {key}: {error!r}") from None
+
+
+def _image_negative(body: dict[str, Any]) -> ImageNegative:
+    negatives = tuple(TextNegative(**negative) for negative in body.get("negatives", ()))
+    return ImageNegative(**{**body, "negatives": negatives})
 
 
 def _damaged(where: str, why: str) -> DamagedError:

@@ -15,7 +15,8 @@ from negmine.errors import UsageError
 from negmine.images import MAX_PIXELS
 from negmine.ingest import check_share
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
-from negmine.shards.write import Pictures, ShardSource, Slice, Split, Tables
+from negmine.shards.write import Pictures, ShardSource, Slice, Tables, read_batches
+from negmine.split import Split
 from negmine.store import (
     MANIFEST,
     REJECTED_FILE,
@@ -23,6 +24,8 @@ from negmine.store import (
     PartRecord,
     Spec,
     Store,
+    add_counts,
+    load_manifest,
     part_name,
     read_part,
     reading,
@@ -32,6 +35,7 @@ from negmine.store import (
 from negmine.store.rejected import merge_rejected, write_rejected
 
 STAGE: Final = "shards"
+PLAN: Final = "plan"
 DEFAULT_SLOTS: Final = 4
 
 
@@ -43,6 +47,8 @@ class ShardSettings:
         shard_size: samples in a shard; a shard with rejected samples has fewer.
         train_fraction: share of the images in the training shards, 0 to 1; the others are held out.
         negatives: K, the most text negatives of a sample.
+        image_negatives: the most pictures of selected neighbours that a sample brings along as negatives.
+        plan: training samples in the batches of ``work/plan``, and only those that are in one.
         image_size: short side in pixels to which larger pictures are shrunk; None copies the bytes unchanged.
         max_pixels: larger pictures are rejected.
     """
@@ -50,6 +56,8 @@ class ShardSettings:
     shard_size: int = 5_000
     train_fraction: float = 0.9
     negatives: int = DEFAULT_SLOTS
+    image_negatives: int = 0
+    plan: bool = False
     image_size: int | None = None
     max_pixels: int = MAX_PIXELS
     seed: int = 0
@@ -79,19 +87,27 @@ def write_shards(
         DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
     """
     with ExitStack() as stack:
-        stages = {name: stack.enter_context(reading(work / name)) for name in _stages(work)}
+        stages = {name: stack.enter_context(reading(work / name)) for name in _stages(work, settings)}
         _check_same_pairs(stages)
+        if settings.image_negatives and "neighbours" not in stages:
+            raise UsageError("image negatives are pictures of neighbours, and there are none", where=str(work),
+                             fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
         images = images or stages["pairs"].spec.context.get("images")
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
         made = {}
         for name, folder in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
-            plan = plan_shards(stages["pairs"], work / "pairs", split, settings.shard_size)
+            planned = settings.plan and not split.heldout
+            negatives, neighbours = (work / n if n in stages else None for n in ("negatives", "neighbours"))
+            plan_folder = work / PLAN if planned else None
+            tables = Tables(work / "pairs", negatives, neighbours, plan_folder, len(stages["pairs"].parts))
+            plan = (
+                cut_plan(stages[PLAN], work / PLAN, settings)
+                if planned
+                else plan_shards(stages["pairs"], work / "pairs", split, settings.shard_size)
+            )
             if plan or (folder / MANIFEST).exists():  # an emptied split must not keep its old shards
-                tables = Tables(
-                    work / "pairs", *(work / n if n in stages else None for n in ("negatives", "neighbours"))
-                )
                 phase = ShardPhase(tables, split, tuple(plan), settings, images)
                 made[name] = _write_split(phase, folder, stages, engine, overwrite)
                 if plan:
@@ -99,9 +115,9 @@ def write_shards(
     return made
 
 
-def _stages(work: Path) -> list[str]:
+def _stages(work: Path, settings: ShardSettings) -> list[str]:
     """The stages whose results go into shards, as far as they were run."""
-    return ["pairs", *(name for name in ("negatives", "neighbours") if (work / name).is_dir())]
+    return ["pairs", *(name for name in ("negatives", "neighbours") if (work / name).is_dir()), *[PLAN] * settings.plan]
 
 
 def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
@@ -124,6 +140,33 @@ def plan_shards(pairs: Manifest, folder: Path, split: Split, shard_size: int) ->
     return list(cut_into_shards(sizes, shard_size))
 
 
+def cut_plan(plan: Manifest, folder: Path, settings: ShardSettings) -> list[Slice]:
+    """Cut the planned samples into shards of whole batches.
+
+    Raises:
+        UsageError: the plan is for another split, or a shard is smaller than a batch.
+    """
+    chosen = plan.spec.settings
+    for name, ours in (("train_fraction", settings.train_fraction), ("seed", settings.seed)):
+        if chosen[name] != ours:
+            raise UsageError(
+                f"the plan was made with --{name.replace('_', '-')} {chosen[name]}, not {ours}", where=str(folder),
+                fix="use the plan's, or plan again: negmine retrieve --plan ... --overwrite",
+            )  # fmt: skip
+    batch = int(chosen["batch"])
+    if settings.shard_size < batch:
+        raise UsageError(
+            f"a shard of {settings.shard_size} samples holds no batch of {batch}", fix="raise --shard-size"
+        )
+    sizes = [len(read_batches(folder, part.index)) for part in plan.parts]
+    return list(cut_into_shards(sizes, settings.shard_size // batch * batch))
+
+
+def planned_batch(work: Path) -> int:
+    """The size of the batches of ``work/plan``."""
+    return int(load_manifest(work / PLAN).spec.settings["batch"])
+
+
 def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
     """Cut rows that lie in parts of these sizes into runs of `shard_size`."""
     parts: list[int] = []
@@ -144,7 +187,7 @@ def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
 def _write_split(
     phase: ShardPhase, folder: Path, stages: Mapping[str, Manifest], engine: Engine, overwrite: bool
 ) -> Manifest:
-    inputs = {name: manifest.digest for name, manifest in stages.items()}
+    inputs = {name: manifest.digest for name, manifest in stages.items() if name != PLAN or not phase.split.heldout}
     packages = {"pillow": version("pillow")} if phase.settings.image_size else {}
     chosen = {**asdict(phase.settings), "split": HELDOUT if phase.split.heldout else "train"}
     spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
@@ -153,25 +196,30 @@ def _write_split(
             total = sum(rows.count for rows in phase.plan)
             run_phase(store, phase, engine, len(phase.plan), title=f"writing {folder}", unit="samples", total=total)
             rejected = merge_rejected(store)
-            index = write_text(folder, INDEX_NAME, make_index(store, phase.settings.negatives).to_json())
+            batch = int(stages[PLAN].spec.settings["batch"]) if phase.tables.plan else None
+            index = write_text(folder, INDEX_NAME, make_index(store, phase.settings.negatives, batch).to_json())
             store.finish([rejected, index])
         assert store.manifest is not None
         return store.manifest
 
 
-def make_index(store: Store, negatives: int) -> Index:
-    """``index.json`` of a store whose parts are all shards."""
+def make_index(store: Store, negatives: int, batch: int | None = None) -> Index:
+    """``index.json`` of a store whose parts are all shards.
+
+    Args:
+        batch: size of the planned batches that follow each other in them.
+    """
     records = [store.parts[index] for index in sorted(store.parts)]
     shards = tuple(
         ShardEntry(file.file, file.rows, file.bytes, file.sha256) for record in records for file in record.files
     )
-    kinds: dict[str, int] = {}
-    for record in records:
-        for name, number in record.counts.items():
-            if name.startswith("kind:"):
-                kinds[name.removeprefix("kind:")] = kinds.get(name.removeprefix("kind:"), 0) + number
-    settings = dict(store.spec.settings)
-    return Index(shards, negatives, dict(sorted(kinds.items())), {}, dict(store.spec.inputs), settings)
+    counts = add_counts(record.counts for record in records)
+    kinds, image_kinds = (
+        {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}
+        for prefix in ("kind:", "image_kind:")
+    )
+    settings = {**store.spec.settings, "planned_batch": batch}
+    return Index(shards, negatives, kinds, image_kinds, dict(store.spec.inputs), settings)
 
 
 @dataclass(frozen=True)
@@ -190,7 +238,8 @@ class ShardPhase:
 
 
 def _write_shard(phase: ShardPhase, pictures: Pictures, index: int, folder: Path) -> PartRecord:
-    source = ShardSource(phase.tables, phase.split, phase.settings.negatives, pictures)
+    settings = phase.settings
+    source = ShardSource(phase.tables, phase.split, settings.negatives, settings.image_negatives, pictures)
 
     def write(stream: IO[bytes]) -> int:
         return write_samples(stream, source.samples(phase.plan[index]))

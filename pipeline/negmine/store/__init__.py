@@ -22,14 +22,17 @@ from negmine.store.stage import (
     MANIFEST,
     REJECTED_FILE,
     Store,
+    is_other,
     load_manifest,
     reading,
+    refuse_other_settings,
     verify_files,
     verify_store,
 )
 
 __all__ = [
     "JOURNAL", "LOCK", "MANIFEST", "REJECTED_FILE", "TEMPORARY", "FileRecord", "Manifest", "PartRecord", "Spec",
-    "Store", "add_counts", "differences", "file_sha256", "load_manifest", "locked", "part_name", "read_part",
-    "reading", "sync_folder", "verify_files", "verify_store", "write_file", "write_table", "write_text",
+    "Store", "add_counts", "differences", "file_sha256", "is_other", "load_manifest", "locked", "part_name",
+    "read_part", "reading", "refuse_other_settings", "sync_folder", "verify_files", "verify_store", "write_file",
+    "write_table", "write_text",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec,
 MANIFEST: Final = "manifest.json"
 JOURNAL: Final = ".journal.jsonl"
 REJECTED_FILE: Final = "rejected.parquet"
-_RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json")
+_RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
 
 
 class Store:
@@ -134,6 +134,33 @@ def _refuse_other(folder: Path, before: Spec, now: Spec, *, finished: bool) -> N
             why="; ".join(changes[:8]) + (f"; and {len(changes) - 8} more" if len(changes) > 8 else ""),
             fix="use the same settings, another folder, or --overwrite to make it anew",
         )
+
+
+def is_other(folder: Path, spec: Spec) -> bool:
+    """Whether a folder holds, or holds a part of, what was made with another spec, or what cannot be read."""
+    try:
+        if (folder / MANIFEST).exists():
+            return load_manifest(folder).spec.fingerprint != spec.fingerprint
+        _resume(folder, spec)
+    except DamagedError:
+        return True
+    return False
+
+
+def refuse_other_settings(folder: Path, stage: str, settings: Mapping[str, object]) -> None:
+    """Refuse early, before costly inputs are made: a folder of this stage has, or was begun with, other settings.
+
+    Raises:
+        DamagedError: as `Store.open` would.
+    """
+    before = None
+    if (folder / MANIFEST).exists():
+        before = load_manifest(folder).spec
+    elif (folder / JOURNAL).exists():
+        lines = (folder / JOURNAL).read_bytes().split(b"\n")[:-1]
+        before = spec_of(json.loads(lines[0])) if len(lines) > 1 else None
+    if before is not None:
+        _refuse_other(folder, before, Spec(stage, settings, before.inputs, before.packages), finished=False)
 
 
 def _remove_temporaries(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Search and filters against thirty lines of brute force."""
+"""Exact search: equal to brute force, whatever the tiles and however the products are made."""
 
 from __future__ import annotations
 
@@ -10,106 +10,81 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import UsageError
+from negmine.errors import ResourceError, UsageError
 from negmine.retrieval import search as module
-from negmine.retrieval.filters import FILTERS, Candidates, FilterSettings, refuse
-from negmine.retrieval.search import NO_ID, faiss_build, search
-from negmine.retrieval.stage import mean_positive, normalised, positive_scores
-from negmine.store import part_name
+from negmine.retrieval.memory import Budget, read_bytes
+from negmine.retrieval.search import NO_ID, BFloat16, Faiss, Float32, Product, faiss_build, search
+
+from tests.pipeline.retrieval.conftest import unit
 
 
-def unit(rng: np.random.Generator, n: int, d: int) -> Any:
-    rows = rng.normal(size=(n, d)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def brute(queries: Any, corpus: Any, k: int) -> tuple[Any, Any]:
+    """Every score by itself, then a stable sort."""
+    scores = np.stack([np.vecdot(query, corpus) for query in queries])
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, axis=1), order
+
+
+def faiss_cpu(most: int) -> Product:
+    import faiss
+
+    return Faiss(lambda q, rows, k: faiss.knn(q, rows, k, faiss.METRIC_INNER_PRODUCT), most=most)
+
+
+PRODUCTS: list[Product] = [Float32(), BFloat16(), faiss_cpu(2048), faiss_cpu(6)]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 30), st.integers(1, 12), st.data())
-def test_search_equals_brute_force(seed: int, n: int, q: int, k: int, data: st.DataObject) -> None:
+@given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 12), st.integers(1, 20), st.booleans(), st.data())
+def test_search_equals_brute_force(seed: int, n: int, q: int, k: int, ties: bool, data: st.DataObject) -> None:
     rng = np.random.default_rng(seed)
     corpus, queries = unit(rng, n, 8), unit(rng, q, 8)
+    if ties:  # many rows are copies of few
+        corpus = corpus[rng.integers(0, max(1, n // 6), n)]
     bounds = sorted({0, n, *data.draw(st.lists(st.integers(0, n), max_size=4))})
     tiles = [(np.arange(a, b), corpus[a:b]) for a, b in itertools.pairwise(bounds)]
-    scores, ids = search(queries, tiles, k)
-    truth = queries.astype(np.float64) @ corpus.T.astype(np.float64)
-    for row in range(q):
-        expected = np.argsort(-truth[row], kind="stable")[:k]
-        np.testing.assert_allclose(scores[row, : len(expected)], truth[row, expected], atol=1e-5)
-        assert sorted(ids[row, : len(expected)]) == sorted(expected)
-        assert (ids[row, len(expected) :] == NO_ID).all()
+    expected_scores, expected = brute(queries, corpus, k)
+    for product in PRODUCTS:
+        scores, ids = search(queries, tiles, k, product)
+        assert ids[:, : expected.shape[1]].tolist() == expected.tolist()
+        assert scores[:, : expected.shape[1]].tobytes() == expected_scores.tobytes()
+        assert (ids[:, expected.shape[1] :] == NO_ID).all()
 
 
-def test_equal_scores_are_ordered_by_id_whatever_the_tiles() -> None:
-    queries = np.array([[1.0, 0.0]], dtype=np.float32)
-    corpus = np.array([[0.5, 0.1], [1.0, 0.0], [0.5, 0.2], [1.0, 0.0], [1.0, 0.0]], dtype=np.float32)
-    for bounds in ([0, 5], [0, 1, 2, 3, 4, 5], [0, 3, 5]):
-        tiles = [(np.arange(a, b), corpus[a:b]) for a, b in itertools.pairwise(bounds)]
-        assert search(queries, reversed(tiles), 4)[1].tolist() == [[1, 3, 4, 0]]
+@pytest.mark.parametrize("product", PRODUCTS[:3])
+def test_large_blocks_of_clustered_vectors(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours closer to each other than bfloat16 tells apart, copies among them, more than one block each way."""
+    rng = np.random.default_rng(3)
+    centres = unit(rng, 20, 32)
+    corpus = centres[rng.integers(0, 20, 9_000)] + 0.02 * unit(rng, 9_000, 32)
+    corpus[5_000:5_300] = corpus[100]
+    queries = corpus[rng.integers(0, 9_000, 300)] + np.float32(0.001)
+    queries[0] = -corpus[100]
+    monkeypatch.setattr(module, "MOST_HELD", 2_000)
+    expected_scores, expected = brute(queries, corpus, 50)
+    for size in (9_000, 4_100):
+        tiles = ((np.arange(a, min(a + size, 9_000)), corpus[a : a + size]) for a in range(0, 9_000, size))
+        scores, ids = search(queries, tiles, 50, product)
+        assert np.array_equal(ids, expected)
+        assert scores.tobytes() == expected_scores.tobytes()
 
 
-def candidates(score: list[list[float]], positive: list[float], **given_: Any) -> Candidates:
-    shape = np.array(score).shape
-    far = np.arange(shape[0] * shape[1]).reshape(shape) + 1000
-    return Candidates(
-        np.array(score, dtype=np.float32), np.array(positive, dtype=np.float32),
-        given_.get("image", far), np.arange(shape[0]), given_.get("text", far), np.arange(shape[0]),
-    )  # fmt: skip
+def test_a_bound_that_is_too_small_is_noticed() -> None:
+    """The proof does the work: without it bfloat16 loses neighbours on these vectors."""
 
+    class Reckless(BFloat16):
+        relative = 0.0
 
-def names(reason: Any) -> list[list[str | None]]:
-    return [[list(FILTERS)[r] if r >= 0 else None for r in row] for row in reason.tolist()]
+        def prepare(self, rows: Any) -> Any:
+            operand = super().prepare(rows)
+            return module.Operand(operand.rows, operand.lengths, operand.moved * 0)
 
-
-def test_positive_aware_margin_is_right_for_negative_scores() -> None:
-    found = candidates([[0.77, 0.75], [-0.22, -0.2], [0.01, -0.01]], [0.8, -0.2, 0.0])
-    assert names(refuse(found, FilterSettings(0.05))) == [
-        ["too_similar", None],  # the bound is 0.76
-        [None, "too_similar"],  # the bound is -0.21: below the positive, not above it
-        ["too_similar", None],
-    ]
-
-
-def test_first_filter_gives_the_reason() -> None:
-    found = candidates([[0.99, 0.99, 0.99, 0.1]], [0.5], image=np.array([[0, 7, 8, 9]]), text=np.array([[0, 0, 8, 9]]))
-    assert names(refuse(found, FilterSettings())) == [["same_image", "same_text", "too_similar", None]]
-
-
-@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=8), st.floats(-1, 1, width=32))
-def test_a_wider_margin_only_refuses_more(scores: list[float], positive: float) -> None:
-    found = candidates([scores], [positive])
-    refused = [refuse(found, FilterSettings(margin)) >= 0 for margin in (0.0, 0.05, 0.3, 1.0)]
-    for narrow, wide in itertools.pairwise(refused):
-        assert (wide | ~narrow).all()
-
-
-def test_positive_scores_by_direction() -> None:
     rng = np.random.default_rng(0)
-    text, image = unit(rng, 6, 4), unit(rng, 6, 4)
-    first = np.array([True, False, False, True, True, False])
-    t2t = positive_scores("t2t", text, text, first)
-    assert t2t[0] == pytest.approx((text[0] @ text[1] + text[0] @ text[2]) / 2, abs=1e-6)
-    assert t2t[4] == pytest.approx(text[4] @ text[5], abs=1e-6)
-    assert np.isnan(t2t[3])
-    np.testing.assert_allclose(positive_scores("t2i", text, image, first), (text * image).sum(1), atol=1e-6)
-    assert positive_scores("i2i", image, image, first).tolist() == [1.0] * 6
-
-
-def test_mean_positive_skips_the_unknown(tmp_path: Any) -> None:
-    from negmine.retrieval.stage import FACT
-
-    for index, values in enumerate(([0.5, np.nan], [0.7, np.nan], [np.nan])):
-        facts = np.zeros(len(values), dtype=FACT)
-        facts["positive"] = values
-        np.save(tmp_path / part_name(index, "npy"), facts)
-    assert mean_positive(tmp_path, 3) == pytest.approx(0.6, abs=1e-6)
-    (tmp_path / "lone").mkdir()
-    np.save(tmp_path / "lone" / part_name(0, "npy"), facts)
-    assert mean_positive(tmp_path / "lone", 1) == 1.0
-
-
-def test_normalised_captions() -> None:
-    assert normalised("A cat, on a MAT .") == normalised("a cat on a mat") == "a cat on a mat"
-    assert normalised("a cat on a hat") != normalised("a cat on a mat")
+    corpus = unit(rng, 1, 32) + 0.01 * unit(rng, 4_000, 32)
+    tiles = [(np.arange(4_000), corpus)]
+    right, wrong = search(corpus[:200], tiles, 20, BFloat16())[1], search(corpus[:200], tiles, 20, Reckless())[1]
+    assert np.array_equal(right, brute(corpus[:200], corpus, 20)[1])
+    assert not np.array_equal(wrong, right)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +102,26 @@ def test_faiss_builds(installed: tuple[str, ...], message: str, monkeypatch: pyt
     with pytest.raises(UsageError, match=message) as caught:
         faiss_build()
     assert "pip" in str(caught.value.fix)
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_tiles_grow_with_the_budget_and_shrink_with_workers() -> None:
+    def rows(total: str, processes: int) -> int:
+        return Budget(read_bytes(total), processes).tile_rows(512, 4_096, 100, half=False)
+
+    assert rows("300M", 1) < rows("400M", 1)
+    assert rows("900M", 3) < rows("900M", 1)
+
+
+def test_too_little_memory_is_refused_with_numbers() -> None:
+    with pytest.raises(ResourceError, match=r"not enough memory: 300 MiB for 2 workers") as caught:
+        Budget(read_bytes("300M"), 3).tile_rows(512, 4_096, 100, half=True)
+    assert "take at least" in str(caught.value)
+    with pytest.raises(ResourceError, match="indexes of 262,144 rows"):
+        Budget(read_bytes("1G"), 1).check_index(262_144, 512)
+    with pytest.raises(ResourceError, match="more than is free"):
+        Budget.of("900T", 1)
+    with pytest.raises(UsageError, match="no size"):
+        read_bytes("much")

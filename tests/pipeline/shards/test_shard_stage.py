@@ -8,8 +8,11 @@ import itertools
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -180,6 +183,112 @@ def test_shards_take_every_row_once(sizes: list[int], shard_size: int) -> None:
         (part, row) for part, n in enumerate(sizes) for row in range(n)
     ]
     assert all(len(shard) == shard_size for shard in taken[:-1])
+
+
+# --- neighbours' pictures, planned batches ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mined(small_work: Path) -> Path:
+    """Neighbours by picture, and a plan of batches of 5."""
+    from negmine.retrieval.plan import PlanSettings
+    from negmine.retrieval.settings import load_recipe, override
+    from negmine.retrieval.stage import plan_batches, retrieve
+
+    add_negatives(small_work)
+    vectors = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    keys = [row["key"] for row in pairs_of(small_work)]
+    np.save(small_work.parent / "v.npy", vectors)
+    (small_work.parent / "v.keys").write_text("".join(f"{key}\n" for key in keys))
+    source = f"i2i:npy:{small_work.parent}/v.npy"
+    recipe = override(load_recipe("negclip_images").settings, scores=(source,), candidates=8, neighbours=4)
+    retrieve(recipe, small_work, LocalEngine(1))
+    batches = PlanSettings("mutual", 5, train_fraction=SETTINGS.train_fraction)
+    plan_batches(recipe, batches, small_work, LocalEngine(1))
+    return small_work
+
+
+def pairs_of(work: Path) -> list[dict[str, Any]]:
+    parts = load_manifest(work / "pairs").parts
+    return [row for part in parts for row in pq.read_table(work / "pairs" / part.files[0].file).to_pylist()]
+
+
+def test_neighbours_bring_their_pictures_captions_and_negatives(mined: Path, tmp_path: Path) -> None:
+    write_shards(replace(SETTINGS, image_negatives=2), mined, tmp_path / "out", LocalEngine(1))
+    pairs = {pair["key"]: pair for pair in pairs_of(mined)}
+    train, heldout = samples_of(tmp_path / "out"), samples_of(tmp_path / "out" / "heldout")
+    sides = [{sample.image_id for sample in side} for side in (train, heldout)]
+    assert len(train) + len(heldout) == 200
+    number = 0
+    for side, samples in zip(sides, (train, heldout), strict=True):
+        for sample in samples:
+            assert len(sample.neighbours) == 4
+            number += len(sample.image_negatives)
+            usable = [k for k in sample.neighbours if pairs[k]["image_id"] in side]
+            assert len(sample.image_negatives) == min(2, len(usable))
+            for negative, content, key in zip(
+                sample.image_negatives, sample.image_negative_bytes, usable, strict=False
+            ):
+                other = pairs[key]
+                assert content == (SAMPLE / other["image"]).read_bytes()
+                assert (negative.caption, negative.kind, negative.rule) == (other["caption"], "retrieved", "i2i")
+                assert [n.text for n in negative.negatives] == [f"no {other['caption']}"] * 2
+                assert other["image_id"] != sample.image_id
+    index, held = (Index.from_json((tmp_path / "out" / f).read_text(), f) for f in ("index.json", "heldout/index.json"))
+    assert index.image_kinds["retrieved"] + held.image_kinds["retrieved"] == number > 200
+
+
+def images_of(sample: Sample) -> tuple[Any, Any]:
+    return sample.image_negatives, sample.image_negative_bytes
+
+
+def test_image_negatives_need_neighbours(small_work: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="pictures of neighbours"):
+        write_shards(replace(SETTINGS, image_negatives=1), small_work, tmp_path / "out", LocalEngine(1))
+
+
+def planned(work: Path) -> list[list[str]]:
+    rows = [row for p in sorted((work / "plan").glob("part-*")) for row in pq.read_table(p).to_pylist()]
+    keys = [row["key"] for row in rows if row["batch"] is not None]
+    return [keys[at : at + 5] for at in range(0, len(keys), 5)]
+
+
+def test_planned_samples_lie_batch_by_batch(mined: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, plan=True, shard_size=33)
+    write_shards(settings, mined, tmp_path / "one", LocalEngine(1))
+    write_shards(settings, mined, tmp_path / "two", LocalEngine(2))
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+    keys = [sample.key for sample in samples_of(tmp_path / "one")]
+    assert [keys[at : at + 5] for at in range(0, len(keys), 5)] == planned(mined)
+    index = Index.from_json((tmp_path / "one" / "index.json").read_text(), "index")
+    assert index.settings["planned_batch"] == 5
+    assert [shard.samples for shard in index.shards[:-1]] == [30] * (len(index.shards) - 1)
+    assert all(sample.negatives and len(sample.captions) == 5 for sample in samples_of(tmp_path / "one"))
+    held = samples_of(tmp_path / "one" / "heldout")
+    assert not {s.image_id for s in held} & {s.image_id for s in samples_of(tmp_path / "one")}
+
+
+def test_a_planned_batch_with_a_bad_picture_goes_as_a_whole(mined: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(SAMPLE, photos)
+    images = {pair["key"]: pair["image"] for pair in pairs_of(mined)}
+    batches = planned(mined)
+    (photos / images[batches[2][0]]).write_bytes(b"no picture")
+    broken = [batch for batch in batches if images[batches[2][0]] in {images[key] for key in batch}]
+    settings = replace(SETTINGS, plan=True)
+    made = write_shards(settings, mined, tmp_path / "out", LocalEngine(1), images=str(photos), max_bad=0.9)
+    keys = [sample.key for sample in samples_of(tmp_path / "out")]
+    assert keys == [key for batch in batches if batch not in broken for key in batch]
+    counts = made["train"].counts
+    assert counts["rejected:image_format"] == len(broken)
+    assert counts["rejected:broken_batch"] == 4 * len(broken)
+
+
+def test_a_plan_for_another_split_or_larger_batches_is_refused(mined: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"made with --train-fraction 0\.7, not 0\.5"):
+        write_shards(replace(SETTINGS, plan=True, train_fraction=0.5), mined, tmp_path / "out", LocalEngine(1))
+    with pytest.raises(UsageError, match="holds no batch of 5"):
+        write_shards(replace(SETTINGS, plan=True, shard_size=4), mined, tmp_path / "out", LocalEngine(1))
 
 
 # --- verify ----------------------------------------------------------------------------------------------------------

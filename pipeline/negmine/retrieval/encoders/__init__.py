@@ -6,6 +6,8 @@ name                         reads        what it is
 ``minilm``                   text         all-MiniLM-L6-v2, from a package; no download
 ``lite0``                    image        EfficientNet-Lite0 features, from a package; no download
 ``open_clip:MODEL[:WEIGHTS]``  text, image  any open_clip model; weights: a pretrained tag or a local file
+``checkpoint:RUN``           text, image  the model of an ahnpl-train run or checkpoint
+``metadata:FILE``            text, image  latitude and longitude, or other numbers, by key; no model
 ``npy:FILE.npy``             text, image  ready embeddings; ``FILE.keys`` has the key of each row, one a line
 ===========================  ===========  ===============================================================
 """
@@ -13,6 +15,7 @@ name                         reads        what it is
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from negmine.errors import UsageError
@@ -22,11 +25,23 @@ ENCODERS: Final = {
     "minilm": "negmine.retrieval.encoders.minilm:MiniLM",
     "lite0": "negmine.retrieval.encoders.lite0:Lite0",
     "open_clip": "negmine.retrieval.encoders.openclip:OpenClip",
+    "checkpoint": "negmine.retrieval.encoders.checkpoint:Checkpoint",
+    "metadata": "negmine.retrieval.encoders.metadata:Metadata",
     "npy": "negmine.retrieval.encoders.ready:Ready",
 }
 """Family name to class; a class is imported when it is asked for."""
 
 DEFAULTS: Final[dict[Modality, str]] = {"text": "minilm", "image": "lite0"}
+
+
+def pinned(name: str) -> str:
+    """The name of what an encoder's name means now: of a run that is under way, its latest checkpoint."""
+    family, _, argument = name.partition(":")
+    if family != "checkpoint":
+        return name
+    from negmine.retrieval.encoders.checkpoint import latest
+
+    return f"{family}:{latest(Path(argument))}"
 
 
 def make_encoder(name: str, modality: Modality) -> Encoder:
@@ -41,5 +56,5 @@ def make_encoder(name: str, modality: Modality) -> Encoder:
     module, _, attribute = ENCODERS[family].partition(":")
     encoder: Encoder = getattr(import_module(module), attribute)(argument, modality)
     if modality not in encoder.modalities:
-        raise UsageError(f"encoder {name} does not read {modality}s", fix="choose another --encoder or --direction")
+        raise UsageError(f"encoder {name} does not read {modality}s", fix="choose another encoder, or --score")
     return encoder

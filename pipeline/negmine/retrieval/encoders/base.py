@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
-from negmine.errors import UsageError
+from negmine.errors import ResourceError, UsageError
 from negmine.images import MAX_PIXELS, open_image
 
 Modality = Literal["text", "image"]
 Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 BATCH: Final = 64
+GPU_BATCH: Final = 1_024
+"""Items that a GPU is given first; half as many each time that its memory is not enough."""
+
 CHUNK: Final = 1_024
 """Items handed to an encoder at once; bounds the pictures in memory."""
 
@@ -52,7 +55,8 @@ class Encoder(Protocol):
 def normalise(rows: Any) -> Vectors:
     """Rows scaled to unit length, in float32."""
     rows = np.asarray(rows, dtype=np.float32)
-    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # a row of zeros becomes NaN, which whoever asked must look for
+        scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return scaled
 
 
@@ -73,6 +77,34 @@ def device() -> str:
 
     torch.set_num_threads(1)
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], Any], device: str) -> Vectors:
+    """Unit rows of all items, encoded batch by batch.
+
+    On a CPU batches have `BATCH` items, so that the same items give the same bytes. On a GPU they are as large as its
+    memory allows, and products are in bfloat16 (float16 where there is none).
+
+    Args:
+        encode: makes rows [n, D], a torch tensor, of n items.
+    """
+    import torch
+
+    size = BATCH if device == "cpu" else GPU_BATCH
+    kind = torch.bfloat16 if device != "cpu" and torch.cuda.is_bf16_supported() else torch.float16
+    rows, start = [], 0
+    with torch.inference_mode(), torch.autocast(device, kind, enabled=device != "cpu"):
+        while start < len(items):
+            try:
+                made = encode(items[start : start + size])
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise ResourceError("one item does not fit into the GPU's memory", fix="use a smaller encoder") from None  # fmt: skip  # noqa: E501
+                size //= 2
+                continue
+            rows.append(made.float().cpu().numpy())
+            start += size
+    return normalise(np.concatenate(rows))
 
 
 def rgb(content: bytes) -> Any:

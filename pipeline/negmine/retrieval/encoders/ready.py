@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,15 @@ class Ready:
                 fix="keep one row a key",
             )
 
+    def _read(self, places: Any) -> Vectors:
+        """Some rows, read one by one: pages of a mapped file would count as memory."""
+        size = self._rows.shape[1] * self._rows.dtype.itemsize
+        with self._path.open("rb", buffering=0) as file:
+            handle = file.fileno()
+            content = b"".join(os.pread(handle, size, self._rows.offset + int(place) * size) for place in places)
+        rows = np.frombuffer(content, dtype=self._rows.dtype).reshape(len(places), -1)
+        return rows.astype(np.float32)
+
     def _open(self) -> Any:
         try:
             rows = np.load(self._path, mmap_mode="r", allow_pickle=False)
@@ -74,6 +84,10 @@ class Ready:
                 why=f"shape {rows.shape}, {rows.dtype}",
                 fix="write one row a key",
             )
+        if not rows.flags.c_contiguous:
+            raise InputError(
+                "this array is in Fortran order", where=str(self._path), fix="save numpy.ascontiguousarray of it"
+            )
         return rows
 
     def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
@@ -89,7 +103,7 @@ class Ready:
                 why=f"first: key {keys[missing[0]]}",
                 fix="embed every pair, or read fewer pairs",
             )
-        rows = np.asarray(self._rows[self._order[places]], dtype=np.float32)
+        rows = self._read(self._order[places])
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1) | ~rows.any(axis=1))
         if bad.size:
             raise InputError(

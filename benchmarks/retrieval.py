@@ -1,0 +1,291 @@
+"""How fast is mining, and does its memory stay in its budget?
+
+    python benchmarks/retrieval.py [search] [whole] [memory] [--scratch DIR]
+
+search: the best 100 of 200,000 unit vectors of 512 dimensions for 10,000 queries, exact: the bare matrix product in
+float32, FAISS's IndexFlatIP, and ours in float32 and bfloat16, which must agree to the last bit.
+whole: all of retrieval on ready embeddings of 20,000 captions (embeddings read and checked, facts, search, filters,
+Parquet), against sentence-transformers' mine_hard_negatives on the same vectors with the same settings. Needs the
+package ``datasets`` beside ours.
+memory: peak of all processes while 12,288 queries are mined among 50,000, 200,000 and 1,000,000 pairs, --memory 800M.
+
+Every measurement is a process of its own with one thread, and rates are per second of its CPU time, so that other work
+on the machine counts for little; the time on the wall stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from memory import watch
+from rich.console import Console
+from rich.table import Table
+
+QUERIES, CORPUS, DIMENSIONS, K = 10_000, 200_000, 512, 100
+WHOLE, CANDIDATES, NEIGHBOURS = 20_000, 100, 10
+BUDGET = "800M"
+SIZES = (50_000, 200_000, 1_000_000)
+CHUNK = 10_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=["search", "whole", "memory"])
+    parser.add_argument("--scratch", type=Path)
+    options = parser.parse_args()
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    with TemporaryDirectory(dir=options.scratch) as folder:
+        for part in options.parts:
+            TABLES[part](Path(folder))
+
+
+class Clock:
+    """Seconds of CPU and on the wall since it was made."""
+
+    def __init__(self) -> None:
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+
+    def read(self) -> dict[str, float]:
+        return {"seconds": time.process_time() - self._cpu, "wall": time.perf_counter() - self._wall}
+
+
+def seconds(row: dict[str, Any]) -> tuple[str, str]:
+    return f"{row['seconds']:.2f}", f"{row['wall']:.2f}"
+
+
+def child(*arguments: object) -> tuple[dict[str, Any], float]:
+    """Run a measurement of this file in a process; what it printed, and the peak of its processes in MB."""
+    command = [sys.executable, __file__, "--measure", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        peak = [0.0]
+        threading.Thread(target=watch, args=(process, peak), daemon=True).start()
+        out = process.communicate()[0]
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with status {process.returncode}")
+    return json.loads(out.splitlines()[-1]), peak[0]
+
+
+def vectors(number: int, seed: int) -> Iterator[Any]:
+    """Unit rows around 1,000 centres, as embeddings lie, in chunks."""
+    centres = np.random.default_rng(0).standard_normal((1_000, DIMENSIONS), dtype=np.float32)
+    for start in range(0, number, CHUNK):
+        chance = np.random.default_rng((seed, start))
+        size = min(CHUNK, number - start)
+        rows = chance.standard_normal((size, DIMENSIONS), dtype=np.float32)
+        rows += centres[chance.integers(0, 1_000, size)]
+        yield rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def write_vectors(path: Path, number: int, seed: int) -> None:
+    shape = (number, DIMENSIONS)
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    start = 0
+    for chunk in vectors(number, seed):
+        rows[start : start + len(chunk)] = chunk
+        start += len(chunk)
+
+
+# --- search ----------------------------------------------------------------------------------------------------------
+
+
+def search_table(folder: Path) -> None:
+    write_vectors(folder / "queries.npy", QUERIES, 1)
+    write_vectors(folder / "corpus.npy", CORPUS, 2)
+    title = f"exact top {K} of {CORPUS:,} x {DIMENSIONS} for {QUERIES:,} queries"
+    table = Table("", "CPU s", "wall s", "queries/s", "of FAISS's rate", "same result", title=title)
+    rows = {name: child("search", name, folder)[0] for name in ("product", "faiss", "float32", "bfloat16")}
+    for name, row in rows.items():
+        rate = rows["faiss"]["seconds"] / row["seconds"]
+        same = {None: "-"}.get(row["digest"], "yes" if row["digest"] == rows["float32"]["digest"] else "no")
+        if name == "faiss":
+            same = f"{row['agree']:.2%} of neighbours"
+        table.add_row(name, *seconds(row), f"{QUERIES / row['seconds']:,.0f}", f"{rate:.2f}", same)
+    Console().print(table)
+
+
+def measure_search(name: str, folder: str) -> dict[str, Any]:
+    import faiss
+    from negmine.retrieval.search import BFloat16, Float32, search
+
+    queries, corpus = (np.load(Path(folder) / f"{file}.npy") for file in ("queries", "corpus"))
+    tiles = [(np.arange(a, min(a + 65_536, CORPUS)), corpus[a : a + 65_536]) for a in range(0, CORPUS, 65_536)]
+    out, ids, agree = np.empty((1_000, CORPUS), dtype=np.float32), None, None
+    if name == "faiss":
+        index = faiss.IndexFlatIP(DIMENSIONS)
+        index.add(corpus)
+    if name == "bfloat16":
+        import torch  # noqa: F401  (libraries are loaded before the clock starts)
+    clock = Clock()
+    if name == "product":
+        for start in range(0, QUERIES, 1_000):
+            np.matmul(queries[start : start + 1_000], corpus.T, out=out)
+    elif name == "faiss":
+        found = index.search(queries, K)[1]
+    else:
+        scores, ids = search(queries, tiles, K, {"float32": Float32(), "bfloat16": BFloat16()}[name])
+    times = clock.read()
+    digest = None if ids is None else hashlib.sha256(scores.tobytes() + ids.tobytes()).hexdigest()
+    if name == "float32":
+        np.save(Path(folder) / "ids.npy", ids)
+    if name == "faiss":
+        right = search(queries[:500], tiles, K)[1]
+        agree = float(
+            np.mean([len(set(a) & set(b)) / K for a, b in zip(found[:500].tolist(), right.tolist(), strict=True)])
+        )
+    return {**times, "digest": digest, "agree": agree}
+
+
+# --- the whole -------------------------------------------------------------------------------------------------------
+
+
+def whole_table(folder: Path) -> None:
+    make_work(folder / "whole", WHOLE)
+    table = Table(
+        "", "CPU s", "wall s", "pairs/s", "of theirs", "peak MB", title=f"mining {WHOLE:,} captions, ready embeddings"
+    )
+    runs = {}
+    for name in ("product", "theirs", "theirs, with FAISS", "ours"):
+        runs[name] = child("whole", name, folder / "whole")
+    theirs = runs["theirs"][0]["seconds"]
+    for name, (row, peak) in runs.items():
+        ratio = theirs / row["seconds"]
+        table.add_row(name, *seconds(row), f"{WHOLE / row['seconds']:,.0f}", f"{ratio:.2f}", f"{peak:,.0f}")
+    Console().print(table)
+
+
+def make_work(folder: Path, pairs: int) -> None:
+    """A work folder with text-only pairs, two an image, and ready embeddings of them."""
+    from negmine.engine.local import LocalEngine
+    from negmine.ingest import IngestSettings, ingest
+
+    folder.mkdir()
+    with (folder / "pairs.jsonl").open("w") as lines:
+        for number in range(pairs):
+            row = {"key": f"k{number}", "image": f"i{number // 2}", "caption": f"caption {number} of {number // 2}"}
+            lines.write(json.dumps(row) + "\n")
+    ingest(IngestSettings(str(folder / "pairs.jsonl")), folder / "work", LocalEngine(os.cpu_count() or 1))
+    write_vectors(folder / "vectors.npy", pairs, 3)
+    (folder / "vectors.keys").write_text("".join(f"k{number}\n" for number in range(pairs)))
+
+
+def settings_for(folder: Path) -> Any:
+    from negmine.retrieval.settings import RetrieveSettings
+
+    return RetrieveSettings(
+        encoder=f"npy:{folder}/vectors.npy", candidates=CANDIDATES, neighbours=NEIGHBOURS,
+        filters={"same_text": {}, "percentage": {"share": 0.95}},
+    )  # fmt: skip
+
+
+def measure_whole(name: str, folder: str) -> dict[str, Any]:
+    path = Path(folder)
+    if name == "ours":
+        import torch  # noqa: F401  (as theirs: libraries are loaded before the clock starts)
+        from negmine.engine.local import LocalEngine
+        from negmine.retrieval.stage import retrieve
+
+        clock = Clock()
+        manifest = retrieve(settings_for(path), path / "work", LocalEngine(1), memory=BUDGET)
+        return {**clock.read(), "selected": manifest.counts["selected"]}
+    rows = np.load(path / "vectors.npy")
+    if name == "product":
+        out = np.empty((1_000, WHOLE), dtype=np.float32)
+        clock = Clock()
+        for start in range(0, WHOLE, 1_000):
+            np.matmul(rows[start : start + 1_000], rows.T, out=out)
+        return clock.read()
+    return measure_theirs(rows, use_faiss="FAISS" in name)
+
+
+def measure_theirs(rows: Any, *, use_faiss: bool) -> dict[str, Any]:
+    """sentence-transformers, given the vectors as if a model had made them."""
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import util
+
+    class Ready:
+        device = torch.device("cpu")
+        similarity, similarity_pairwise = staticmethod(util.dot_score), staticmethod(util.pairwise_dot_score)
+
+        def encode_query(self, texts: Sequence[str], **_: Any) -> Any:
+            return rows[[int(text.split()[1]) for text in texts]]
+
+        encode_document = encode_query
+
+        def get_embedding_dimension(self) -> int:
+            return DIMENSIONS
+
+    captions = [f"caption {number} of {number // 2}" for number in range(len(rows))]
+    pairs = Dataset.from_dict({"anchor": captions, "positive": [captions[number ^ 1] for number in range(len(rows))]})
+    clock = Clock()
+    mined = util.mine_hard_negatives(
+        pairs, Ready(), num_negatives=NEIGHBOURS, range_max=CANDIDATES, relative_margin=0.05, output_format="n-tuple",
+        use_faiss=use_faiss, verbose=False,
+    )  # fmt: skip
+    return {**clock.read(), "selected": len(mined) * NEIGHBOURS}
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def memory_table(folder: Path) -> None:
+    table = Table(
+        "pairs", "vectors", "peak MB", "seconds", title=f"mining 12,288 queries with --memory {BUDGET}, two workers"
+    )
+    for size in SIZES:
+        child("prepare", folder / str(size), size)
+        row, peak = child("memory", folder / str(size))
+        table.add_row(f"{size:,}", f"{size * DIMENSIONS * 4 / 2**20:,.0f} MB", f"{peak:,.0f}", f"{row['wall']:.0f}")
+    Console().print(table)
+
+
+def measure_prepare(folder: str, size: str) -> dict[str, Any]:
+    make_work(Path(folder), int(size))
+    return {}
+
+
+def measure_memory(folder: str) -> dict[str, Any]:
+    """All of retrieval, but that only three parts ask."""
+    from negmine.engine.local import LocalEngine
+    from negmine.retrieval.mine import MinePhase
+    from negmine.retrieval.stage import retrieve
+
+    class FewQueries(LocalEngine):
+        def run(self, phase: Any, where: Path, parts: Sequence[int]) -> Any:
+            mining = isinstance(phase, MinePhase)
+            yield from super().run(phase, where, parts[:3] if mining else parts)
+            if mining:
+                raise Enough
+
+    clock = Clock()
+    with suppress(Enough):
+        retrieve(settings_for(Path(folder)), Path(folder) / "work", FewQueries(2), memory=BUDGET)
+    return clock.read()
+
+
+class Enough(Exception):
+    """The queries that are measured have been mined."""
+
+
+TABLES = {"search": search_table, "whole": whole_table, "memory": memory_table}
+MEASURES = {"search": measure_search, "whole": measure_whole, "prepare": measure_prepare, "memory": measure_memory}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        print(json.dumps(MEASURES[sys.argv[2]](*sys.argv[3:])))
+    else:
+        main()

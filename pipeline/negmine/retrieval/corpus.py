@@ -1,0 +1,74 @@
+"""The pairs in the order of their ids: the id of a pair is its place in all parts together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from negmine.store import part_name, read_part
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the pairs lie.
+
+    Attributes:
+        folder: of the pairs' parts.
+        sizes: pairs in each part.
+        images: root of the picture paths; None where the pairs were read without pictures.
+    """
+
+    folder: Path
+    sizes: tuple[int, ...]
+    images: str | None = None
+
+    @cached_property
+    def starts(self) -> Any:
+        """Id of the first pair of each part, and the number of pairs: [parts + 1]."""
+        return np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
+
+    @property
+    def pairs(self) -> int:
+        return sum(self.sizes)
+
+    def ids(self, part: int) -> Any:
+        """[n] ids of a part's pairs."""
+        return np.arange(self.starts[part], self.starts[part + 1])
+
+    def column(self, part: int, name: str) -> list[Any]:
+        """A column of a part of the pairs."""
+        values: list[Any] = read_part(self.folder, part, [name])[name].to_pylist()
+        return values
+
+    def split(self, ids: Any) -> list[tuple[int, Any, Any]]:
+        """Ids [n] by part: part, places in `ids`, places in the part."""
+        parts = np.searchsorted(self.starts, ids, side="right") - 1
+        order = np.argsort(parts, kind="stable")
+        bounds = np.searchsorted(parts[order], np.arange(len(self.sizes) + 1))
+        return [
+            (part, where := order[bounds[part] : bounds[part + 1]], ids[where] - self.starts[part])
+            for part in np.unique(parts)
+        ]
+
+    def gather(self, ids: Any, rows_of: Callable[[int], Any]) -> Any:
+        """Rows at ids of any shape, from a function that gives those of a part."""
+        flat = np.ascontiguousarray(ids).ravel()
+        values: Any = None
+        for part, where, places in self.split(flat):
+            taken = rows_of(part)[places]
+            if values is None:
+                values = np.empty((len(flat), *taken.shape[1:]), dtype=taken.dtype)
+            values[where] = taken
+        if values is None:
+            values = rows_of(0)[:0]
+        return values.reshape(*ids.shape, *values.shape[1:])
+
+
+def read_vectors(folder: Path, part: int) -> Any:
+    """[n, D] embeddings of a part, left on the disk until they are used."""
+    return np.load(folder / part_name(part, "npy"), mmap_mode="r", allow_pickle=False)

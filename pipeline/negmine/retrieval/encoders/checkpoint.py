@@ -1,0 +1,50 @@
+"""A model that ``ahnpl-train`` is training or has trained: mine again with what it has learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from negmine.errors import UsageError
+from negmine.retrieval.encoders.base import Modality
+from negmine.retrieval.encoders.openclip import OpenClip
+from negmine.store import file_sha256
+
+WEIGHTS: Final = "open_clip_model.safetensors"
+_STEPS: Final = "checkpoints"
+
+
+def latest(path: Path) -> Path:
+    """The checkpoint's folder that a path means: itself, or of a run's steps the last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = [path, *sorted((path / _STEPS).glob("step-*"), reverse=True)]
+    folder = next((one for one in found if (one / WEIGHTS).is_file()), None)
+    if folder is None:
+        raise UsageError(
+            "there is no checkpoint here",
+            where=str(path),
+            why=f"neither {WEIGHTS} nor {_STEPS}/step-*/{WEIGHTS}",
+            fix="name the folder of an ahnpl-train run, or of one of its checkpoints",
+        )
+    return folder
+
+
+class Checkpoint(OpenClip):
+    """Named ``checkpoint:PATH``: a checkpoint's folder, or a run's, whose latest checkpoint counts.
+
+    A run that goes on writes others: `negmine.retrieval.encoders.pinned` says which one it was.
+    """
+
+    def __init__(self, argument: str, modality: Modality) -> None:
+        self._folder = latest(Path(argument))
+        super().__init__(f"local-dir:{self._folder}", modality)
+
+    def identity(self) -> str:
+        return f"{file_sha256(self._folder / WEIGHTS)}, open_clip {self.version()}"
+
+    def load(self) -> None:
+        self._name, self._weights = f"local-dir:{self._folder}", ""
+        super().load()
