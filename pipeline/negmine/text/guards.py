@@ -7,9 +7,10 @@ it refuses. The first that does is the reason; the cheap ones come first.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Final
 
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation
 from negmine.text.lexicon import ADJECTIVE, NOUN
@@ -25,24 +26,33 @@ _ONE: Final = frozenset({"one", "1"})
 _OTHER: Final = frozenset({"another", "other", "same"})
 _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
 _ANIMATE: Final = frozenset({"person", "animal"})
+CONTEXT: Final = 75
+"""Tokens of a text that CLIP reads, between the marks of its start and end; a token has at least one character."""
+
 _MERELY_TEXT: Final = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What another caption of the same image says.
+    """What another caption of the same image says, or several.
 
     Attributes:
         words: its words and lemmas.
         implied: these, and the synonyms and hypernyms of its nouns: all that is true if it is.
         claims: (modifier or preposition, noun) and (subject, relation, object).
-        text: normalised.
+        texts: normalised.
     """
 
     words: frozenset[str]
     implied: frozenset[str]
     claims: frozenset[tuple[str, ...]]
-    text: str
+    texts: frozenset[str]
+
+
+def together(evidence: Iterable[Evidence]) -> Evidence:
+    """What all of these say."""
+    several = list(evidence)
+    return Evidence(*(frozenset().union(*(getattr(one, field.name) for one in several)) for field in fields(Evidence)))
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Case:
     caption: Caption
     text: str
     proposal: Proposal
-    siblings: tuple[Evidence, ...]
+    siblings: Evidence
     words: Words
 
 
@@ -74,7 +84,7 @@ def evidence(caption: Caption, words: Words) -> Evidence:
         claims.add((relation.name, item))
         if relation.subject != NO:
             claims.add((phrases[relation.subject].name, relation.name, item))
-    return Evidence(caption.words, implied, frozenset(claims), normalised(caption.text))
+    return Evidence(caption.words, implied, frozenset(claims), frozenset({normalised(caption.text)}))
 
 
 # --- of proposals ----------------------------------------------------------------------------------------------------
@@ -93,9 +103,25 @@ def coordination(case: Case) -> bool:
         first, second = sorted(case.proposal.focus)
         return all(token.pos not in ("NOUN", "PROPN") for token in caption.tokens[first:second])
     one, other = caption.phrases[swap.one], caption.phrases[swap.other]
+    if _in_equal_conjuncts(caption, swap.one, swap.other):
+        return True
     if caption.are_conjuncts(one.head, other.head) or _only_joined(caption, one.head, other.head):
-        return swap.level is Level.PHRASE or not _told_apart(case, one, other)
+        listed = any(token.text == "," for token in caption.tokens[one.head : other.head])
+        return listed or swap.level is Level.PHRASE or not _told_apart(case, one, other)
     return any(head in pair for head in (one.head, other.head) for pair in caption.conjuncts)
+
+
+def _in_equal_conjuncts(caption: Caption, one: int, other: int) -> bool:
+    """Whether two phrases belong to conjuncts of one name: "a bowl of bananas and a bowl of apples"."""
+    owners = [
+        [caption.phrases[r.subject] for r in caption.relations if r.object == n and r.subject != NO]
+        for n in (one, other)
+    ]
+    return any(
+        left.name == right.name and caption.are_conjuncts(left.head, right.head)
+        for left in owners[0]
+        for right in owners[1]
+    )
 
 
 def _told_apart(case: Case, one: Phrase, other: Phrase) -> bool:
@@ -217,8 +243,10 @@ def in_caption(case: Case) -> bool:
     proposal, caption = case.proposal, case.caption
     if proposal.repeatable or not proposal.signs:
         return False
-    gone = proposal.changes[0]
-    signs = proposal.signs | {proposal.new.rsplit(" ", 1)[-1]}
+    noun = proposal.new.rsplit(" ", 1)[-1]
+    if noun not in caption.words and proposal.signs.isdisjoint(caption.words):
+        return False
+    gone, signs = proposal.changes[0], proposal.signs | {noun}
     for i, token in enumerate(caption.tokens):
         if (token.lemma in signs or token.text.lower() in signs) and not gone.first <= i <= gone.last:
             return True
@@ -229,25 +257,44 @@ def in_sibling(case: Case) -> bool:
     """Another caption of the image speaks for the negative (C13)."""
     proposal, said = case.proposal, case.caption.words
     new = [word for word in proposal.new.split(" ") if word not in said] if proposal.signs else []
-    for sibling in case.siblings:
-        if not (proposal.signs.isdisjoint(sibling.words) and sibling.implied.isdisjoint((proposal.new, *new))):
-            return True
-        if not sibling.claims.isdisjoint(proposal.facts):
-            return True
-    return False
+    said_elsewhere = case.siblings
+    if not proposal.signs.isdisjoint(said_elsewhere.words):
+        return True
+    if not said_elsewhere.implied.isdisjoint((proposal.new, *new)) or not said_elsewhere.claims.isdisjoint(
+        proposal.facts
+    ):
+        return True
+    repairs = proposal.changes[2:] if proposal.swap is not None else ()  # verbs that follow their new subjects
+    return any(change.text in said_elsewhere.words for change in repairs)
 
 
 # --- of texts --------------------------------------------------------------------------------------------------------
 
 
-def unchanged(text: str, case: Case) -> bool:
+def unchanged(negative: str, text: str, case: Case) -> bool:
     """The negative is the caption again (C1)."""
     return text == case.text
 
 
-def sibling_equal(text: str, case: Case) -> bool:
+def sibling_equal(negative: str, text: str, case: Case) -> bool:
     """The negative is another caption of the image (C1)."""
-    return any(text == sibling.text for sibling in case.siblings)
+    return text in case.siblings.texts
+
+
+def beyond_context(negative: str, text: str, case: Case) -> bool:
+    """The edit lies behind the last token that CLIP keeps of a text, so that both have the same ids (C1)."""
+    if negative[:CONTEXT] != case.caption.text[:CONTEXT]:
+        return False
+    same = next((i for i, (a, b) in enumerate(zip(negative, case.caption.text, strict=False)) if a != b), CONTEXT)
+    return len(_tokenizer().encode(negative[:same])) >= CONTEXT
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> Any:
+    """CLIP's tokenizer; it brings torch with it, and only long captions need it."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer()
 
 
 PROPOSAL_GUARDS: Final[Mapping[str, Callable[[Case], bool]]] = {
@@ -255,8 +302,8 @@ PROPOSAL_GUARDS: Final[Mapping[str, Callable[[Case], bool]]] = {
     for guard in (coordination, symmetric, same_referent, near_synonym, pronoun, in_caption, in_sibling)
 }
 
-TEXT_GUARDS: Final[Mapping[str, Callable[[str, Case], bool]]] = {
-    guard.__name__: guard for guard in (unchanged, sibling_equal)
+TEXT_GUARDS: Final[Mapping[str, Callable[[str, str, Case], bool]]] = {
+    guard.__name__: guard for guard in (unchanged, sibling_equal, beyond_context)
 }
 DUPLICATE: Final = "duplicate"
 """Reason of a negative that another rule, or the same one, gave before."""
@@ -270,4 +317,4 @@ def refusal(case: Case) -> str | None:
 def text_refusal(negative: str, case: Case) -> str | None:
     """Name of the guard that refuses a negative for its text, if one does."""
     text = normalised(negative)
-    return next((name for name, refuses in TEXT_GUARDS.items() if refuses(text, case)), None)
+    return next((name for name, refuses in TEXT_GUARDS.items() if refuses(negative, text, case)), None)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from heapq import nlargest
-from itertools import pairwise
-from math import log
-from operator import itemgetter
+from itertools import accumulate, pairwise
 from random import Random
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from negmine.records import Edit
 from negmine.text.caption import NO, Caption
@@ -24,6 +21,9 @@ Option = TypeVar("Option")
 
 UNSEEN: Final = 0.3
 """Frequency of a word that the counts do not know."""
+
+SEEN: Final = 2
+"""Times that captions use a noun of another group before it is put in, at least."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Words:
     lexicon: Lexicon
     counts: Mapping[str, int] = field(default_factory=packaged_counts, repr=False)
     _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    _cumulative: dict[tuple[Any, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
+    _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def concepts_by_class(self) -> Mapping[str, tuple[str, ...]]:
@@ -57,19 +59,38 @@ class Words:
         return known
 
     def drawn(
-        self, rng: Random, options: Collection[Option], count: int, noun: Callable[[Option], str] = str
+        self, rng: Random, options: Sequence[Option], count: int, noun: Callable[[Option], str] = str
     ) -> list[Option]:
-        """At most `count` of the options, likelier the more frequent: weighted draws without replacement.
+        """Some of the options: so many draws by frequency, those drawn twice once, and at least half as many.
 
         Args:
             noun: the word of an option whose frequency counts; the option itself by default.
-
-        Source: Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
         """
-        if len(options) <= count:
+        if len(options) <= count // 2:
             return list(options)
-        marked = [(log(1 - rng.random()) / self.frequency(noun(option)), option) for option in options]
-        return [option for _, option in nlargest(count, marked, key=itemgetter(0))]
+        key = tuple(options)
+        cumulative = self._cumulative.get(key)
+        if cumulative is None:
+            cumulative = self._cumulative[key] = list(accumulate(self.frequency(noun(option)) for option in options))
+        found = dict.fromkeys(rng.choices(key, cum_weights=cumulative, k=count))
+        while len(found) < count // 2:
+            found[rng.choice(key)] = None
+        return list(found)
+
+    def peers(self, noun: str) -> tuple[str, ...]:
+        """Things of a noun's broad class that cannot be said of it; for a person, whom many nouns fit, animals.
+
+        Those that captions use, if there are any.
+        """
+        found = self._peers.get(noun)
+        if found is None:
+            broad_class = self.lexicon.broad_class(noun)
+            things = self.concepts_by_class.get("animal" if broad_class == "person" else broad_class, ())
+            signs = self.vocabulary.noun_signs.get(noun, NONE)
+            exclusive = tuple(o for o in things if o not in signs and not self.lexicon.overlap(noun, o))
+            seen = tuple(other for other in exclusive if self.frequency(other) >= SEEN)
+            found = self._peers[noun] = seen or exclusive
+        return found
 
     @cached_property
     def clusters(self) -> Clusters:

@@ -15,7 +15,7 @@ from negmine.records import Negative, apply_edits
 from negmine.text.analyse import is_parsable, load_model, parse
 from negmine.text.caption import Caption
 from negmine.text.clusters import packaged_counts
-from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, normalised, refusal, text_refusal
+from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, normalised, refusal, text_refusal, together
 from negmine.text.lexicon import packaged_lexicon
 from negmine.text.proposal import Words, realise
 from negmine.text.rules import DEFAULT_RULES, RULES
@@ -128,7 +128,7 @@ def candidates_of(
         siblings.setdefault(image_id, set()).add(text)
     found, counts = list[list[Candidate]](), Counter[str]()
     for key, image_id, text in rows:
-        others = tuple(known[other] for other in sorted(siblings[image_id]) if other != text)
+        others = together(known[other] for other in siblings[image_id] if other != text)
         found.append(list(candidates(key, captions[text], others, words, settings, counts)))
     counts["accepted"] = sum(map(len, found))
     return found, dict(counts)
@@ -164,7 +164,7 @@ def why_none(caption: str) -> str:
 def candidates(
     key: str,
     caption: Caption,
-    siblings: tuple[Evidence, ...],
+    siblings: Evidence,
     words: Words,
     settings: ParseSettings,
     counts: Counter[str],

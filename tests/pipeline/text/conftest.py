@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from negmine.text.analyse import load_model, parse
 from negmine.text.caption import Caption
-from negmine.text.guards import evidence
+from negmine.text.guards import evidence, together
 from negmine.text.proposal import Words
 from negmine.text.rules import DEFAULT_RULES
 from negmine.text.stage import ParseSettings, candidates, load_words
@@ -43,7 +43,7 @@ def produced(parsed: Callable[[str], Caption], words: Words) -> Produced:
     """All negatives that any of 40 seeds accepts for a caption, given the other captions of its image."""
 
     def run(caption: str, siblings: Sequence[str] = (), rules: Sequence[str] | None = None) -> set[str]:
-        known = tuple(evidence(parsed(text), words) for text in siblings)
+        known = together(evidence(parsed(text), words) for text in siblings)
         base = ParseSettings(rules=DEFAULT_RULES if rules is None else tuple(rules))
         found: set[str] = set()
         for seed in range(40):

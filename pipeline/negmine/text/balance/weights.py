@@ -22,7 +22,7 @@ from negmine.text.balance.pool import SLOTS, Pool
 ROUNDS: Final = 10
 """At most."""
 
-RATE: Final = 0.4
+RATE: Final = 0.5
 """Of the log ratio that a round adds to the weights; overlapping features move together, so it is well below 1."""
 
 PRIOR: Final = 2.0

@@ -11,8 +11,8 @@ from negmine.text.inflect import inflected
 from negmine.text.proposal import Change, Proposal, Words
 from negmine.text.vocabulary import Action
 
-PER_VERB = 3
-"""Proposals for one verb."""
+PER_VERB = 6
+"""Draws for one verb."""
 
 _TAGS = frozenset({"VB", "VBD", "VBG", "VBP", "VBZ"})
 """Forms that are exchanged; passive participles change roles and are left alone, those of states are listed."""
@@ -28,7 +28,7 @@ def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             continue
         actions = _fitting(caption, i, words)
         names = dict.fromkeys(other for action in actions for other in action.others if not _is_form(actions, other))
-        for other in words.drawn(rng, names, PER_VERB):
+        for other in words.drawn(rng, tuple(names), PER_VERB):
             text = other if token.text.lower() in words.vocabulary.participles else inflected(other, token.tag)
             yield Proposal(
                 (Change(i, i, text),), old=actions[0].name, new=other,

@@ -16,7 +16,7 @@ from negmine.text.rules.spans import phrase_end
 from negmine.text.rules.swaps import LOOKS
 from negmine.text.vocabulary import NONE, Value
 
-PER_KIND = 2
+PER_KIND = 3
 """Proposals of each source of new phrases, and of new adjectives for one noun."""
 
 MOST_PLACES = 2

@@ -118,7 +118,7 @@ def _objects(
         or (_worn(caption, other, words) or COMITATIVE in (one.name, other.name))
     ):
         return
-    if STRICT.isdisjoint({one.name, other.name}):
+    if STRICT.isdisjoint({one.name, other.name}) or not words.vocabulary.symmetric.isdisjoint({one.name, other.name}):
         return
     if not (_same_article(caption, left, right) and _goes_with(one, right, words) and _goes_with(other, left, words)):
         return

@@ -10,8 +10,8 @@ from negmine.text.caption import NO, Caption
 from negmine.text.proposal import Change, Proposal, Words
 from negmine.text.vocabulary import Dimension, Value
 
-PER_ATTRIBUTE = 4
-"""Proposals for one attribute."""
+PER_ATTRIBUTE = 8
+"""Draws for one attribute."""
 
 
 class Owned(NamedTuple):

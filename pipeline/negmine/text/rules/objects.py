@@ -9,19 +9,16 @@ from typing import NamedTuple
 from negmine.text.caption import NO, Caption, Phrase, Token
 from negmine.text.inflect import numbered
 from negmine.text.proposal import Change, Proposal, Words, governor_of
-from negmine.text.vocabulary import NONE, Place
+from negmine.text.vocabulary import Place
 
 PER_NOUN = 8
-"""Proposals for one noun."""
+"""Draws for one noun."""
 
-PER_CLASS = 3
-"""Proposals for it from other groups of its broad class."""
+PER_CLASS = 4
+"""Draws for it from other groups of its broad class."""
 
-SEEN = 2
-"""Times that captions use a noun of another group, at least."""
-
-PER_NEIGHBOUR = 4
-"""Proposals for a noun of no curated group."""
+PER_NEIGHBOUR = 6
+"""Draws for a noun of no curated group."""
 
 _OFTEN_MASS = frozenset({"food", "substance", "phenomenon"})
 _COUNTING = frozenset({"a", "an", "one", "each", "another", "this", "that", "every"})
@@ -40,9 +37,10 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         if known is None:
             yield from _neighbours(caption, phrase, words, rng)
             continue
-        near = dict.fromkeys(other for place in known.places for other in place.others)
-        far = [other for other in _of_class(known.noun, words) if other not in near] if known.counted == "count" else []
-        for other in (*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)):
+        near = tuple(dict.fromkeys(other for place in known.places for other in place.others))
+        far = words.peers(known.noun) if known.counted == "count" else ()
+        drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)))
+        for other in drawn:
             as_plural = phrase.plural and known.counted == "count"
             changes = (
                 Change(phrase.unit, phrase.head, numbered(other, as_plural)),
@@ -63,21 +61,12 @@ def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> 
     determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
     others: Sequence[str] = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
     if not others and (phrase.plural or determiner):
-        others = _of_class(noun, words)
+        others = words.peers(noun)
     is_counted = phrase.plural or determiner in _COUNTING
     fitting = [other for other in others if not is_counted or words.lexicon.broad_class(other) not in _OFTEN_MASS]
     for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
         change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
         yield Proposal((change,), old=phrase.name, new=other, signs=words.lexicon.entry(other).synonyms | {other})
-
-
-def _of_class(noun: str, words: Words) -> list[str]:
-    """Things of the noun's broad class that cannot be said of it; for a person, whom many nouns fit, animals."""
-    broad_class = words.lexicon.broad_class(noun)
-    peers = words.concepts_by_class.get("animal" if broad_class == "person" else broad_class, ())
-    signs = words.vocabulary.noun_signs.get(noun, NONE)
-    exclusive = [other for other in peers if other not in signs and not words.lexicon.overlap(noun, other)]
-    return [other for other in exclusive if words.frequency(other) >= SEEN] or exclusive
 
 
 def _is_name(caption: Caption, phrase: Phrase) -> bool:

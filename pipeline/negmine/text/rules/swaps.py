@@ -99,7 +99,7 @@ def is_movable(caption: Caption, phrase: Phrase, words: Words) -> bool:
     if not vocabulary.scenes.isdisjoint({phrase.name, name, last}) or head.tag in ("NNP", "NNPS"):
         return False
     known = vocabulary.names_concept(phrase.name) or vocabulary.names_concept(last) or last in ("people", "person")
-    return known and caption.is_loose(phrase.first, phrase.whole)
+    return known and caption.is_loose(phrase.first, phrase.whole) and caption.is_loose(phrase.unit, phrase.head)
 
 
 def _can_change_number(caption: Caption, phrase: Phrase, words: Words) -> bool:
