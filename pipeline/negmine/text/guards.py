@@ -224,7 +224,13 @@ def pronoun(case: Case) -> bool:
     if len(proposal.changes) == 1 and sexes.get(proposal.new) != sexes.get(proposal.old):
         becomes_animal = case.words.lexicon.broad_class(proposal.new) == "animal"
         return not becomes_animal and not caption.words.isdisjoint(_GENDERED)
+    if len(proposal.changes) == 1 and case.words.lexicon.broad_class(proposal.new) == "person":
+        return not caption.words.isdisjoint(_SINGULAR_PRONOUNS - _GENDERED) and not _is_person(proposal.old, case)
     return False
+
+
+def _is_person(noun: str, case: Case) -> bool:
+    return noun in ("people", "person") or case.words.lexicon.broad_class(noun) == "person"
 
 
 def _is_noun(caption: Caption, index: int) -> bool:
@@ -258,6 +264,10 @@ def in_sibling(case: Case) -> bool:
     proposal, said = case.proposal, case.caption.words
     new = [word for word in proposal.new.split(" ") if word not in said] if proposal.signs else []
     said_elsewhere = case.siblings
+    if proposal.signs:
+        written = set(proposal.changes[0].text.lower().split(" ")) - said - case.words.vocabulary.function_words
+        if not written.isdisjoint(said_elsewhere.words):
+            return True
     if not proposal.signs.isdisjoint(said_elsewhere.words):
         return True
     if not said_elsewhere.implied.isdisjoint((proposal.new, *new)) or not said_elsewhere.claims.isdisjoint(

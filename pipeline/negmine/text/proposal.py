@@ -87,7 +87,14 @@ class Words:
             broad_class = self.lexicon.broad_class(noun)
             things = self.concepts_by_class.get("animal" if broad_class == "person" else broad_class, ())
             signs = self.vocabulary.noun_signs.get(noun, NONE)
-            exclusive = tuple(o for o in things if o not in signs and not self.lexicon.overlap(noun, o))
+            is_place = noun in self.vocabulary.scenes
+            exclusive = tuple(
+                other
+                for other in things
+                if (other in self.vocabulary.scenes) == is_place
+                and other not in signs
+                and not self.lexicon.overlap(noun, other)
+            )
             seen = tuple(other for other in exclusive if self.frequency(other) >= SEEN)
             found = self._peers[noun] = seen or exclusive
         return found

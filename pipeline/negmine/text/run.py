@@ -38,9 +38,9 @@ from negmine.store import (
     write_text,
 )
 from negmine.text.analyse import find_model
-from negmine.text.balance.corpus import FOLDS, Corpus, Tally, corpus_of, count
+from negmine.text.balance.corpus import FOLDS, Corpus, Tally, corpus_of, count, table_bits
 from negmine.text.balance.ngrams import as_texts
-from negmine.text.balance.pool import SLOTS, Pool, choose, fold_of, make_pool
+from negmine.text.balance.pool import MOST_BITS, Pool, choose, fold_of, make_pool
 from negmine.text.balance.weights import (
     ENOUGH,
     RATE,
@@ -107,15 +107,16 @@ class Job:
 
     def balanced(self) -> None:
         sample = self._sample()
+        bits = table_bits(sum(self.sizes[:sample]))
         counts, candidates = self.store.folder / COUNTS, self.store.folder / CANDIDATES
         with Store.open(counts, self.store.spec) as counting:
             if not counting.finished:
-                self._run(counting, CountPhase(self.settings, self.pairs), "counting words", sample)
-                counting.finish(_write_corpus(counts, sample))
+                self._run(counting, CountPhase(self.settings, self.pairs, bits), "counting words", sample)
+                counting.finish(_write_corpus(counts, sample, bits))
         with Store.open(candidates, self.store.spec) as proposing:
             if not proposing.finished:
                 self._run(proposing, ProposePhase(self.settings, self.pairs, counts), "parsing", len(self.sizes))
-                proposing.finish(_write_exchanges(candidates, sample))
+                proposing.finish(_write_exchanges(candidates, sample, 1 << min(bits, MOST_BITS)))
             assert proposing.manifest is not None
             counts_of_candidates = dict(proposing.manifest.counts)
         weights = self._weights(sample, candidates)
@@ -191,32 +192,33 @@ class CountPhase:
 
     settings: ParseSettings
     pairs: Path
+    bits: int
 
     def setup(self) -> PartFunction:
         worker = ParseWorker(self.settings)
-        return partial(_count_part, self.pairs, known_words(worker.words))
+        return partial(_count_part, self.pairs, known_words(worker.words), self.bits)
 
 
-def _count_part(pairs: Path, known: frozenset[str], index: int, folder: Path) -> PartRecord:
+def _count_part(pairs: Path, known: frozenset[str], bits: int, index: int, folder: Path) -> PartRecord:
     rows = _rows(pairs, index)
     texts = as_texts([caption for _, _, caption in rows])
     folds = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)
     sizes = np.stack([np.bincount(folds, minlength=FOLDS), np.bincount(folds, np.diff(texts.starts), FOLDS)])
     words = count_words((caption for _, _, caption in rows), known)
     files = (
-        write_file(folder, part_name(index, "npy"), count(texts, folds).save),
+        write_file(folder, part_name(index, "npy"), count(texts, folds, bits).save),
         write_file(folder, part_name(index, "npy", "sizes"), partial(_save, sizes.astype(np.int64))),
         write_text(folder, part_name(index, "json", "words"), json.dumps(words, sort_keys=True)),
     )
     return PartRecord(index, files, {"pairs": len(rows)})
 
 
-def _write_corpus(folder: Path, parts: int) -> list[FileRecord]:
+def _write_corpus(folder: Path, parts: int, bits: int) -> list[FileRecord]:
     words, sizes = Counter[str](), np.zeros((2, FOLDS), dtype=np.int64)
     for index in range(parts):
         words.update(json.loads((folder / part_name(index, "json", "words")).read_text()))
         sizes += np.load(folder / part_name(index, "npy", "sizes"))
-    corpus = corpus_of(_load_all(Tally.load, folder, parts), *sizes)
+    corpus = corpus_of(_load_all(Tally.load, folder, parts), sizes[0], sizes[1], bits)
     return [
         write_file(folder, TALLIED, partial(_save, corpus.counts)),
         write_file(folder, SIZES, partial(_save, np.stack([corpus.captions, corpus.words]))),
@@ -278,7 +280,7 @@ def _propose_part(pairs: Path, worker: ParseWorker, corpus: Corpus, index: int, 
     return PartRecord(index, files, {"pairs": len(rows), **counts})
 
 
-def _write_exchanges(folder: Path, parts: int) -> list[FileRecord]:
+def _write_exchanges(folder: Path, parts: int, slots: int) -> list[FileRecord]:
     exchanges = count_exchanges(_load_all(Pool.load, folder, parts))
 
     def write(stream: IO[bytes]) -> int:
@@ -286,7 +288,7 @@ def _write_exchanges(folder: Path, parts: int) -> list[FileRecord]:
         np.save(stream, exchanges.kept, allow_pickle=False)
         return len(exchanges.kept)
 
-    nothing = np.zeros((FOLDS, SLOTS), dtype=np.float32)
+    nothing = np.zeros((FOLDS, slots), dtype=np.float32)
     return [write_file(folder, EXCHANGES, write), write_file(folder, FIRST_WEIGHTS, partial(_save, nothing))]
 
 
@@ -349,13 +351,14 @@ def _round_part(chooser: Chooser, candidates: Path, index: int, folder: Path) ->
 
 def _write_weights(folder: Path, before: Path, candidates: Path, parts: int) -> list[FileRecord]:
     """The weights after a round, and how many of the round's choices its flows tell from their captions."""
-    ratio = log_ratio(_load_all(Tally.load, folder, parts))
+    weights = np.load(before)
+    ratio = log_ratio(_load_all(Tally.load, folder, parts), weights.shape[1])
     told, chosen = 0.0, 0
     for index, pool in enumerate(_load_all(Pool.load, candidates, min(parts, JUDGED_PARTS))):
         taken = np.load(folder / part_name(index, "npy", "chosen"))
         told, chosen = told + spotted(pool, taken, ratio), chosen + len(taken)
     return [
-        write_file(folder, WEIGHTS, partial(_save, np.load(before) + np.float32(RATE) * ratio)),
+        write_file(folder, WEIGHTS, partial(_save, weights + np.float32(RATE) * ratio)),
         write_text(folder, TOLD, json.dumps(told / max(chosen, 1))),
     ]
 

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.records import Edit
 from negmine.text.balance import corpus as of_corpus
-from negmine.text.balance.corpus import BITS, FOLDS, Corpus, Tally, corpus_of, count, likelihood_gap
+from negmine.text.balance.corpus import FOLDS, Corpus, Tally, corpus_of, count, likelihood_gap
 from negmine.text.balance.ngrams import Windows, as_texts, before_and_after, slot_of, word_hash
 from negmine.text.balance.pool import SLOTS, Pool, choose, fold_of, make_pool
 from negmine.text.balance.weights import RATE, count_exchanges, flow, kept_share, log_ratio, scores, spotted
 from negmine.text.select import MOST_PER_WORD, Candidate
 
 WORDS = st.lists(st.sampled_from(["a", "the", "cat", "dog", "on", "under", "red", "blue", "two", "man"]), max_size=8)
+BITS = 20
 Group = tuple[list[tuple[str, str, str]], list[list[Candidate]]]
 
 
@@ -52,8 +53,8 @@ def test_words_of_a_caption_are_counted_by_fold_against_plain_counting() -> None
     captions = ["A dog on a mat.", "a dog and a cat", "The cat sleeps on the mat"]
     texts = as_texts(captions)
     folds = np.array([0, 1, 1])
-    tallied = count(texts, folds)
-    table = of_corpus.total([tallied], FOLDS * of_corpus.SLOTS).reshape(FOLDS, of_corpus.SLOTS)
+    tallied = count(texts, folds, BITS)
+    table = of_corpus.total([tallied], FOLDS << BITS).reshape(FOLDS, 1 << BITS)
 
     def seen(kind: str, *words: str) -> list[int]:
         hashed = [np.array([word_hash(word)], dtype=np.uint64) for word in words]
@@ -71,10 +72,10 @@ def test_words_of_a_caption_are_counted_by_fold_against_plain_counting() -> None
 def test_parts_of_a_corpus_add_up_and_nobody_hears_his_own_fold() -> None:
     captions = [f"a {noun} near a {other}" for noun, other in combinations(["cat", "dog", "cow", "hat"], 2)]
     folds = np.arange(len(captions)) % FOLDS
-    whole = corpus_of([count(as_texts(captions), folds)], *_sizes(captions, folds))
-    parts = [count(as_texts(captions[i : i + 2]), folds[i : i + 2]) for i in (0, 2, 4)]
-    np.testing.assert_array_equal(corpus_of(parts, *_sizes(captions, folds)).counts, whole.counts)
-    alone = corpus_of([count(as_texts(captions[:1]), folds[:1])], *_sizes(captions[:1], folds[:1]))
+    whole = corpus_of([count(as_texts(captions), folds, BITS)], *_sizes(captions, folds), BITS)
+    parts = [count(as_texts(captions[i : i + 2]), folds[i : i + 2], BITS) for i in (0, 2, 4)]
+    np.testing.assert_array_equal(corpus_of(parts, *_sizes(captions, folds), BITS).counts, whole.counts)
+    alone = corpus_of([count(as_texts(captions[:1]), folds[:1], BITS)], *_sizes(captions[:1], folds[:1]), BITS)
     assert not alone.counts[0].any() and alone.counts[1].any()
 
 
@@ -85,7 +86,7 @@ def _sizes(captions: Sequence[str], folds: Any) -> tuple[Any, Any]:
 
 def corpus_about(captions: Sequence[str]) -> Corpus:
     folds = np.array([fold_of(f"image {n}") for n in range(len(captions))], dtype=np.int64)
-    return corpus_of([count(as_texts(captions), folds)], *_sizes(captions, folds))
+    return corpus_of([count(as_texts(captions), folds, BITS)], *_sizes(captions, folds), BITS)
 
 
 def test_the_likelier_text_is_the_one_like_the_corpus() -> None:

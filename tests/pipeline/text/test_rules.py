@@ -30,7 +30,7 @@ GOOD = [
     ("replace_action", "People seated at a table", "People standing at a table"),
     ("replace_action", "A man rides a bike", "A man pushes a bike"),
     ("add_attribute", "A red chair in front of a wall and a table", "A chair in front of a wall and a red table"),
-    ("add_attribute", "An old bus near a truck", "A bus near an old truck"),
+    ("add_attribute", "A striped hat and a shirt", "A hat and a striped shirt"),
     ("negate", "there is a dog on a bed", "there is no dog on a bed"),
     ("negate", "a man with a hat", "a man without a hat"),
     ("negate", "a man without a hat", "a man with a hat"),

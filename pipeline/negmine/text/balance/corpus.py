@@ -17,8 +17,10 @@ from negmine.text.balance.ngrams import CONTEXT, Edited, Texts, before_and_after
 FOLDS: Final = 5
 """Images are dealt into so many groups; a candidate is scored by what the other groups' images taught."""
 
-BITS: Final = 22
-SLOTS: Final = 1 << BITS
+MOST_BITS: Final = 22
+FEATURES_OF_A_CAPTION: Final = 64
+"""About as many n-grams and pairs of words does a caption have; tables get as many slots, up to 2**`MOST_BITS`."""
+
 MIXTURE: Final = (0.15, 0.35, 0.5)
 """Weights of word, bigram and trigram in the interpolated language model (Jelinek and Mercer, 1980)."""
 
@@ -64,7 +66,12 @@ def total(tallies: Iterable[Tally], size: int, columns: int = 1) -> Any:
     return found
 
 
-def count(texts: Texts, folds: Any) -> Tally:
+def table_bits(captions: int) -> int:
+    """Bits of a slot in the tables of so many captions."""
+    return min(MOST_BITS, (FEATURES_OF_A_CAPTION * captions).bit_length())
+
+
+def count(texts: Texts, folds: Any, bits: int) -> Tally:
     """N-grams, and pairs of content words that stand in one caption, of a part.
 
     Args:
@@ -75,12 +82,12 @@ def count(texts: Texts, folds: Any) -> Tally:
     places = []
     for kind, length in (("word", 1), ("pair", 2), ("triple", 3)):
         inside, words = runs(rows, texts.hashes, length)
-        places.append(folds[inside] * SLOTS + slot_of(kind, words, BITS))
+        places.append((folds[inside] << bits) + slot_of(kind, words, bits))
     content_rows, content = _distinct_content(rows, texts.hashes)
-    places.append(folds[content_rows] * SLOTS + slot_of("said", (content,), BITS))
+    places.append((folds[content_rows] << bits) + slot_of("said", (content,), bits))
     first, second = _pairs(content_rows)
     joint = np.minimum(content[first], content[second]), np.maximum(content[first], content[second])
-    places.append(folds[content_rows[first]] * SLOTS + slot_of("together", joint, BITS))
+    places.append((folds[content_rows[first]] << bits) + slot_of("together", joint, bits))
     place = np.concatenate(places)
     return tally(place, np.ones(len(place)))
 
@@ -109,7 +116,7 @@ class Corpus:
     """What the other folds' captions say, for each fold.
 
     Attributes:
-        counts: [FOLDS, SLOTS] int32.
+        counts: [FOLDS, 2**bits] int32.
         captions: [FOLDS], how many captions were counted.
         words: [FOLDS], how many words, edges included.
     """
@@ -118,14 +125,18 @@ class Corpus:
     captions: Any
     words: Any
 
+    @property
+    def bits(self) -> int:
+        return int(self.counts.shape[1]).bit_length() - 1
 
-def corpus_of(tallies: Iterable[Tally], captions: Any, words: Any) -> Corpus:
+
+def corpus_of(tallies: Iterable[Tally], captions: Any, words: Any, bits: int) -> Corpus:
     """The corpus out of the counts of its parts.
 
     Args:
         captions: [FOLDS], captions of each fold in all parts; `words` likewise.
     """
-    own = total(tallies, FOLDS * SLOTS).reshape(FOLDS, SLOTS)
+    own = total(tallies, FOLDS << bits).reshape(FOLDS, 1 << bits)
     counts, captions, words = (column.sum(0) - column for column in (own, captions, words))
     return Corpus(np.minimum(counts, np.iinfo(np.int32).max).astype(np.int32), captions, words)
 
@@ -149,7 +160,7 @@ def _log_probability(corpus: Corpus, fold: Any, words: tuple[Any, ...]) -> Any:
     u, v, w = words
 
     def seen(kind: str, *gram: Any) -> Any:
-        return corpus.counts[fold, slot_of(kind, gram, BITS)].astype(np.float64)
+        return corpus.counts[fold, slot_of(kind, gram, corpus.bits)].astype(np.float64)
 
     one = (seen("word", w) + 0.1) / (corpus.words[fold] + VOCABULARY)
     two = seen("pair", v, w) / np.maximum(seen("word", v), 1)
@@ -190,7 +201,7 @@ def _rest(texts: Texts, edited: Edited, rows: Any) -> tuple[Any, Any]:
 
 
 def _pmi(corpus: Corpus, fold: Any, one: Any, other: Any) -> Any:
-    joint = slot_of("together", (np.minimum(one, other), np.maximum(one, other)), BITS)
-    said = [corpus.counts[fold, slot_of("said", (word,), BITS)].astype(np.float64) for word in (one, other)]
+    joint = slot_of("together", (np.minimum(one, other), np.maximum(one, other)), corpus.bits)
+    said = [corpus.counts[fold, slot_of("said", (word,), corpus.bits)].astype(np.float64) for word in (one, other)]
     expected = said[0] * said[1] / np.maximum(corpus.captions[fold], 1)
     return np.log((corpus.counts[fold, joint] + 0.5) / (expected + 0.5))

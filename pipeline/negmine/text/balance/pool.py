@@ -13,9 +13,9 @@ from negmine.text.balance.corpus import FOLDS, Corpus, association_gap, likeliho
 from negmine.text.balance.ngrams import Edited, Texts, Windows, as_texts, before_and_after, runs, slot_of
 from negmine.text.select import MOST_PER_WORD, Candidate
 
-SLOT_BITS: Final = 20
-SLOTS: Final = 1 << SLOT_BITS
-"""Features share this many slots; collisions only blur a weight."""
+MOST_BITS: Final = 20
+SLOTS: Final = 1 << MOST_BITS
+"""Features share at most this many slots; collisions only blur a weight."""
 
 MOST_PER_KIND: Final = 3
 """Of one caption's negatives that may be of one kind, as long as another kind has a candidate that flows both ways."""
@@ -43,6 +43,7 @@ class Pool:
         luck: [C], uniform from 0 to 1, from the same hash.
         exchange: [C, 2] uint64, closed-class words taken out and put in, hashed with the rule; 0 where there are none.
         gap: [C], log probability of the caption less that of the negative, nats.
+        strangeness: [C], how much better the words taken out go with the rest of the caption, summed PMI.
         starts: [C + 1]; candidate c differs from its caption in the features from starts[c] to starts[c + 1].
         slots: [M], of each feature, 0 to `SLOTS` - 1.
         values: [M], how often more (or less, if negative) the feature occurs in the negative.
@@ -57,6 +58,7 @@ class Pool:
     luck: Any
     exchange: Any
     gap: Any
+    strangeness: Any
     starts: Any
     slots: Any
     values: Any
@@ -73,6 +75,11 @@ class Pool:
     @classmethod
     def load(cls, stream: IO[bytes]) -> Pool:
         return cls(*(np.load(stream, allow_pickle=False) for _ in fields(cls)))
+
+
+def feature_bits(corpus: Corpus) -> int:
+    """Bits of a feature's slot: fewer where the corpus is small."""
+    return min(MOST_BITS, corpus.bits)
 
 
 def fold_of(image_id: str) -> int:
@@ -96,11 +103,12 @@ def make_pool(
     folds = fold_of_row[caption]
     gap = likelihood_gap(corpus, texts, edited, folds)
     association, mean_association = association_gap(corpus, texts, edited, folds)
+    bits = feature_bits(corpus)
     signs = [
-        _mirrored(gap, GAPS, (*_lengths(rows, flat),)),
-        _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2))),
+        _mirrored(gap, GAPS, _lengths(rows, flat), bits),
+        _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
-    starts, slots, values = _reduced(len(flat), [*_ngrams(texts, edited), *signs])
+    starts, slots, values = _reduced(len(flat), [*_ngrams(texts, edited, bits), *signs])
     number = {rule: index for index, rule in enumerate(rules)}
     hashes = np.array([hash64(f"{seed}\0{rows[place][0]}\0{c.negative}") for place, c in flat], dtype=np.uint64)
     return Pool(
@@ -113,6 +121,7 @@ def make_pool(
         _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
         np.array([_exchange(candidate) for _, candidate in flat], dtype=np.uint64).reshape(len(flat), 2),
         gap,
+        association,
         starts,
         slots,
         values,
@@ -154,13 +163,13 @@ FEW_GAPS: Final = (1.0, 3.0, 6.0, 10.0)
 """Bounds in nats between which sizes of the likelihood gap are told apart."""
 
 
-def _ngrams(texts: Texts, edited: Edited) -> list[Columns]:
+def _ngrams(texts: Texts, edited: Edited, bits: int) -> list[Columns]:
     """Words, and pairs of neighbours, that one text has and the other has not."""
     found = []
     for sign, (rows, hashes) in zip((-1, 1), before_and_after(texts, edited, 1), strict=True):
         for kind, length in (("word", 1), ("pair", 2)):
             inside, words = runs(rows, hashes, length)
-            found.append((inside, slot_of(kind, words, SLOT_BITS), np.full(len(inside), sign)))
+            found.append((inside, slot_of(kind, words, bits), np.full(len(inside), sign)))
     return found
 
 
@@ -171,7 +180,7 @@ def _lengths(rows: Sequence[Row], flat: Sequence[tuple[int, Candidate]]) -> tupl
     return (np.array(characters), 2.5, 2), (np.array(words), 1.0, 1)
 
 
-def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]]) -> Columns:
+def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]], bits: int) -> Columns:
     """One feature a candidate for the cell that its differences fall into, the same for all turned round.
 
     A pair of texts and the same pair turned round share a cell and differ in the sign, so a balance of signs is a
@@ -187,7 +196,7 @@ def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, flo
         steps = np.clip(np.rint(values * sign / step), -most, most).astype(np.int64) + most
         cell = cell * (2 * most + 1) + steps
     kind = f"mirrored {tuple(bounds)}"
-    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), SLOT_BITS), -MIRROR * sign
+    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), bits), -MIRROR * sign
 
 
 def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:

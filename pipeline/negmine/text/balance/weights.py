@@ -34,6 +34,9 @@ ENOUGH: Final = 0.505
 LIKELIHOOD: Final = 0.1
 """Weight of the likelihood gap, in log weight a nat: of equals the likelier text is preferred."""
 
+STRANGENESS: Final = 0.3
+"""Weight of the words' association with the rest of the caption: of equals the one that fits in is preferred."""
+
 UNKNOWN: Final = 1e-3
 """Share kept of an exchange that was not seen where they were counted."""
 
@@ -88,9 +91,9 @@ def flow(pool: Pool, chosen: Any) -> Tally:
     return tally(place, np.maximum(-values, 0), np.maximum(values, 0))
 
 
-def log_ratio(flows: Iterable[Tally]) -> Any:
-    """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, SLOTS] float32."""
-    own = total(flows, FOLDS * SLOTS, 2).reshape(FOLDS, SLOTS, 2)
+def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
+    """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, slots] float32."""
+    own = total(flows, FOLDS * SLOTS, 2).reshape(FOLDS, SLOTS, 2)[:, :slots]
     others = own.sum(0) - own
     ratio: Any = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
     return ratio.astype(np.float32)
@@ -105,7 +108,8 @@ def scores(pool: Pool, table: Any) -> Any:
 
 def log_weights(pool: Pool, table: Any) -> Any:
     """What candidates are chosen by, [C]."""
-    return scores(pool, table) - LIKELIHOOD * np.clip(pool.gap, -20, 20)
+    plausible = LIKELIHOOD * np.clip(pool.gap, -20, 20) + STRANGENESS * np.clip(pool.strangeness, -6, 6)
+    return scores(pool, table) - plausible
 
 
 def spotted(pool: Pool, chosen: Any, ratio: Any) -> float:

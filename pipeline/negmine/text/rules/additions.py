@@ -161,10 +161,10 @@ def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Word
             (gain, drop), old=old, new=word, repeatable=True, signs=signs, facts=facts, exchange=(taken, word)
         )
 
-    if fits(value, phrase.name, words):
-        yield proposal(taken, "", NONE)
     if value.dimension not in LOOKS:
-        return
+        return  # of size, age and style two things of a picture often share one
+    if fits(value, phrase.name, words) and value.name not in _USUAL:
+        yield proposal(taken, "", NONE)
     others = [
         other
         for other in value.others

@@ -9,7 +9,7 @@ from random import Random
 from negmine.text.caption import NO, Caption, Phrase, Relation
 from negmine.text.proposal import Change, Level, Proposal, Swap, Words, moved
 from negmine.text.rules.spans import has_pronoun, phrase_end
-from negmine.text.rules.swaps import claims, exchanged, is_animate, is_movable, is_worn
+from negmine.text.rules.swaps import claims, exchanged, is_movable, is_worn, unlikeness
 from negmine.text.vocabulary import NONE
 
 COMITATIVE = "with"
@@ -37,7 +37,7 @@ def swap_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
         yield Proposal(
             exchanged(caption, left, right, *ends), swap=Swap(relation.subject, relation.object, Level.PHRASE),
             facts=claims(caption, relation.subject, relation.object),
-            oddity=int(is_animate(left, words) != is_animate(right, words)),
+            oddity=unlikeness(left, right, words),
         )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def _whole_phrases(
         (Change(first, last, moved(caption, second, end)), Change(second, end, moved(caption, first, last))),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((owners[0].name, other.name, names[1]), (owners[1].name, one.name, names[0])),
-        oddity=int(is_animate(owners[0], words) != is_animate(owners[1], words)),
+        oddity=unlikeness(*owners, words),
     )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _objects(
         exchanged(caption, left, right, spans[0][1], spans[1][1]),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((one.name, right.name), (other.name, left.name)),
-        oddity=int(is_animate(left, words) != is_animate(right, words)),
+        oddity=unlikeness(left, right, words),
     )  # fmt: skip
 
 

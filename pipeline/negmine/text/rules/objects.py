@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from negmine.text.caption import NO, Caption, Phrase, Token
-from negmine.text.inflect import numbered
+from negmine.text.inflect import numbered, plural
 from negmine.text.proposal import Change, Proposal, Words, governor_of
 from negmine.text.vocabulary import Place
 
@@ -63,7 +63,12 @@ def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> 
     if not others and (phrase.plural or determiner):
         others = words.peers(noun)
     is_counted = phrase.plural or determiner in _COUNTING
-    fitting = [other for other in others if not is_counted or words.lexicon.broad_class(other) not in _OFTEN_MASS]
+    fitting = [
+        other
+        for other in others
+        if not (is_counted and words.lexicon.broad_class(other) in _OFTEN_MASS)
+        and (phrase.plural or plural(other) != other)
+    ]
     for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
         change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
         yield Proposal((change,), old=phrase.name, new=other, signs=words.lexicon.entry(other).synonyms | {other})

@@ -15,7 +15,7 @@ from negmine.text.rules.attributes import fits
 LOOKS = frozenset({"colour", "material", "pattern"})
 """Dimensions that go with any thing, so that attributes of different ones may be exchanged."""
 
-ANIMATE = frozenset({"person", "animal"})
+_PERSON = "person"
 WORN = frozenset({"garment", "headwear", "neckwear", "clothes", "eyewear", "costume", "footwear"})
 ARTICLES = frozenset({"a", "an", "the"})
 
@@ -31,7 +31,7 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
         if is_worn(left, words) != is_worn(right, words):
             continue
         facts = claims(caption, one, other)
-        oddity = int(is_animate(left, words) != is_animate(right, words))
+        oddity = unlikeness(left, right, words)
         differ = _modifiers(caption, left) != _modifiers(caption, right)
         if differ and all(_can_change_number(caption, phrase, words) for phrase in (left, right)):
             yield Proposal(
@@ -118,8 +118,10 @@ def is_worn(phrase: Phrase, words: Words) -> bool:
     return any(place.group in WORN for counted in nouns.values() for place in counted.get(name, ()))
 
 
-def is_animate(phrase: Phrase, words: Words) -> bool:
-    return words.lexicon.broad_class(phrase.name) in ANIMATE or phrase.name in ("people", "person")
+def unlikeness(one: Phrase, other: Phrase, words: Words) -> int:
+    """0 for two things of one kind, 1 for two of different kinds, which seldom do or bear what the other does."""
+    kinds = [_PERSON if p.name in ("people", "person") else words.lexicon.broad_class(p.name) for p in (one, other)]
+    return int(kinds[0] != kinds[1])
 
 
 def _modifiers(caption: Caption, phrase: Phrase) -> tuple[object, ...]:
@@ -186,4 +188,5 @@ def _after_article(caption: Caption, phrase: Phrase) -> int:
 
 
 def _is_plural(caption: Caption, phrase: Phrase) -> bool:
-    return caption.tokens[phrase.whole].tag in ("NNS", "NNPS")
+    """By its verb: "a group of people" and "pieces of cake" are plural."""
+    return any(caption.tokens[place].tag in ("NNS", "NNPS") for place in (phrase.head, phrase.whole))
