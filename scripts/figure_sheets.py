@@ -1,6 +1,6 @@
 """Draw ``docs/figures.png`` and ``docs/scenes.png``: one group a row, the base first, each edit named.
 
-    python scripts/figure_sheets.py [--rows 8] [--out docs]
+python scripts/figure_sheets.py [--rows 8] [--out docs]
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import cmath
 import io
 import math
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,7 +119,7 @@ class _Pen:
 def _dashes(points: list[tuple[float, float]], dash: float) -> list[list[tuple[float, float]]]:
     """Dashes along a line, the first and the last one whole."""
     pieces = []
-    for one, other in zip(points, points[1:], strict=False):
+    for one, other in pairwise(points):
         start, end = complex(*one), complex(*other)
         number = max(1, round((abs(end - start) / dash + 1) / 2))
         step = (end - start) / (2 * number - 1)

@@ -76,10 +76,10 @@ class Member:
 
     @cached_property
     def pixels(self) -> Any:
-        """``[S, S, 3]`` numbers."""
+        """``[3, S, S]`` numbers."""
         import numpy as np
 
-        return np.asarray(self.image.convert("RGB")).astype(np.int16)
+        return np.stack([np.asarray(band) for band in self.image.convert("RGB").split()]).astype(np.int16)
 
     def verdicts(self, claims: Sequence[Claim]) -> list[Verdict]:
         """What the oracle says of claims about this member's figure."""
@@ -98,7 +98,8 @@ def refutes(member: Member, claims: Sequence[Claim]) -> bool:
 
 def changed_pixels(one: Member, other: Member) -> int:
     """How many pixels differ visibly."""
-    return int((abs(one.pixels - other.pixels) > VISIBLE).any(axis=2).sum())
+    red, green, blue = abs(one.pixels - other.pixels) > VISIBLE
+    return int((red | green | blue).sum())
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------

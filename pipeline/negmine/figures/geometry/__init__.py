@@ -20,7 +20,9 @@ _NUMBERS: Final = ("length", "angle")
 
 def skeleton(program: Program) -> str:
     """What a figure is made of, without names and numbers."""
-    return "; ".join(claim.what if claim.what in _NUMBERS else f"{claim.what} {claim.value}" for claim in claims(program))
+    return "; ".join(
+        claim.what if claim.what in _NUMBERS else f"{claim.what} {claim.value}" for claim in claims(program)
+    )
 
 
 GEOMETRY: Final = Domain(

@@ -10,8 +10,16 @@ from typing import Any, Final
 from negmine.figures.domain import Edit, Editor, Proposal
 from negmine.figures.geometry import families as f
 from negmine.figures.geometry import statements as s
-from negmine.figures.geometry.shapes import CIRCLE_PAIRS, LOPSIDED, QUADRILATERALS, TRIANGLES
-from negmine.figures.geometry.shapes import literal, quadrilateral, second_circle, triangle
+from negmine.figures.geometry.shapes import (
+    CIRCLE_PAIRS,
+    LOPSIDED,
+    QUADRILATERALS,
+    TRIANGLES,
+    literal,
+    quadrilateral,
+    second_circle,
+    triangle,
+)
 from negmine.figures.program import Program, Statement, letters, renamed
 
 _Change = Callable[[Any, Program, Random], "Statement | None"]

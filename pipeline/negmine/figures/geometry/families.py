@@ -6,7 +6,6 @@ import cmath
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import combinations
 from random import Random
 from typing import Final
 
@@ -24,7 +23,7 @@ from negmine.figures.geometry.shapes import (
 from negmine.figures.program import Program, Statement, letters, rounded
 
 LETTERS: Final = "BCDEFGHKMNPRSTVX"
-"""Capitals that a tokenizer without case does not take for words, and that do not look like each other or like marks."""
+"""Capitals that are no words to a tokenizer without case, and that do not look like each other or like marks."""
 
 LEVELS: Final = (
     "one or two claims, no letters",
@@ -96,7 +95,7 @@ def _largest(one: Statement) -> Statement:
 
 def extent(figure: Figure) -> tuple[complex, complex]:
     """Upper left and lower right corner of what is drawn."""
-    low = [point for point in figure.points.values()]
+    low = list(figure.points.values())
     high = list(low)
     for centre, radius in figure.circles.values():
         low.append(centre - complex(radius, radius))
@@ -303,9 +302,7 @@ def _angle(program: Program, rng: Random, names: Letters) -> Iterator[Statement]
     yield from _in_a_corner(program, rng, lambda corner: s.Angle(*corner, rng.choice(DEGREES)))
 
 
-def _in_a_corner(
-    program: Program, rng: Random, make: Callable[[tuple[str, str]], Statement]
-) -> Iterator[Statement]:
+def _in_a_corner(program: Program, rng: Random, make: Callable[[tuple[str, str]], Statement]) -> Iterator[Statement]:
     taken = {one.vertex for one in program if isinstance(one, s.Arc | s.Angle | s.RightMark)}
     corners = [corner for corner in free_corners(drawing(program)) if corner[0] not in taken]
     if corners:
@@ -385,5 +382,3 @@ _FAMILIES: Final[Mapping[str, tuple[Callable[[Random, Letters], Program], tuple[
     "lines": (_line_pair, ("tick", "arrow", "length", "look", "divide")),
 }
 """A shape, and the extras that suit it."""
-
-

@@ -129,7 +129,7 @@ def _add_line(figure: Figure, ends: str, middle: complex, direction: complex, le
 
 
 def _diagonals(one: s.Diagonals, figure: Figure) -> None:
-    a, b, c, d = one.points
+    a, b, c, d = tuple(one.points)
     if one.drawn in ("first", "both"):
         figure.draw(a + c)
     if one.drawn in ("second", "both"):
@@ -230,7 +230,7 @@ def _incircle(one: s.Incircle, figure: Figure) -> None:
 def _circumcircle(one: s.Circumcircle, figure: Figure) -> None:
     a, b, c = (figure.points[name] for name in one.triangle)
     u, v = b - a, c - a
-    centre = a + 1j * (u * abs(v) ** 2 - v * abs(u) ** 2) / (2 * cross(v, u))
+    centre = a + 1j * (u * abs(v) ** 2 - v * abs(u) ** 2) / (2 * cross(u, v))
     _add_circle(figure, one.centre, centre, abs(centre - a))
 
 

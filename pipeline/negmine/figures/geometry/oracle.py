@@ -78,7 +78,7 @@ def drawn(figure: Figure, one: str, other: str) -> Verdict:
 
 
 def _covers(figure: Figure, side: Side, *points: complex) -> bool:
-    a, b = (figure.points[name] for name in side)
+    a, b = (figure.points[name] for name in sorted(side))
     return all(on_segment(point, a, b) is True for point in points)
 
 
@@ -207,7 +207,7 @@ def _regular(figure: Figure, sides: str, names: str) -> Verdict:
 
 
 def _diagonals(figure: Figure, which: str, names: str) -> Verdict:
-    a, b, c, d = names
+    a, b, c, d = tuple(names)
     outline = every(drawn(figure, names[n - 1], names[n]) for n in range(4))
     if outline is False:
         return False

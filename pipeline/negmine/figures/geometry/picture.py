@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -57,12 +58,8 @@ def _between(figure: Figure, side: Side) -> tuple[complex, complex]:
 
 
 def _inside(mark: Mark) -> bool:
-    if isinstance(mark, Text):
-        points, reach = (mark.at,), 0.04
-    elif isinstance(mark, Disc):
-        points, reach = (mark.centre,), mark.radius
-    else:
-        points, reach = mark.points, 0.0
+    points = mark.points if isinstance(mark, Stroke | Area) else (mark.at if isinstance(mark, Text) else mark.centre,)
+    reach = 0.04 if isinstance(mark, Text) else mark.radius if isinstance(mark, Disc) else 0.0
     low, high = EDGE + reach, 1 - EDGE - reach
     return all(low <= point.real <= high and low <= point.imag <= high for point in points)
 
@@ -224,8 +221,8 @@ def _obstacles(figure: Figure, marks: Sequence[Stroke]) -> tuple[Any, Any]:
     pieces = [_between(figure, side) for side in figure.segments]
     ring = [cmath.rect(1, math.tau * n / _CIRCLE_SIDES) for n in range(_CIRCLE_SIDES + 1)]
     for centre, radius in figure.circles.values():
-        pieces += [(centre + radius * a, centre + radius * b) for a, b in zip(ring, ring[1:], strict=False)]
+        pieces += [(centre + radius * a, centre + radius * b) for a, b in pairwise(ring)]
     for mark in marks:
-        pieces += list(zip(mark.points, mark.points[1:], strict=False))
+        pieces += list(pairwise(mark.points))
     array = np.array(pieces, dtype=complex).reshape(-1, 2)
     return array[:, 0], array[:, 1]

@@ -79,9 +79,8 @@ def _obtuse(rng: Random) -> Corners:
 def _is_scalene(corners: Corners, least: float, most: float) -> bool:
     a, b, c = corners
     sides = sorted((abs(b - a), abs(c - b), abs(a - c)))
-    widest = max(
-        abs(math.degrees(cmath.phase((one - at) / (other - at)))) for at, one, other in ((a, b, c), (b, c, a), (c, a, b))
-    )
+    angles = [(b - a) / (c - a), (c - b) / (a - b), (a - c) / (b - c)]
+    widest = max(abs(math.degrees(cmath.phase(angle))) for angle in angles)
     return sides[1] / sides[0] > 1.13 and sides[2] / sides[1] > 1.13 and least <= widest <= most
 
 
@@ -178,6 +177,4 @@ def second_circle(centre: str, first: str, radius: float, relation: str, rng: Ra
         "concentric": 0.0,
         "inside": (radius - small) * 0.55,
     }
-    return Second(
-        centre, first, relation, literal(distances[relation]), literal(rng.uniform(-35, 35)), literal(small)
-    )
+    return Second(centre, first, relation, literal(distances[relation]), literal(rng.uniform(-35, 35)), literal(small))

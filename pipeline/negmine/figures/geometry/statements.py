@@ -90,7 +90,7 @@ class Inclined:
 
 @dataclass(frozen=True, slots=True)
 class Diagonals:
-    """Which diagonals of a quadrilateral are drawn: ``none``, ``first`` (from its first letter), ``second``, ``both``."""
+    """Which diagonals of a quadrilateral are drawn: ``none``, ``both``, ``first`` (of its first letter), ``second``."""
 
     points: Names
     drawn: str

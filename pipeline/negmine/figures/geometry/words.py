@@ -43,7 +43,7 @@ def _triangle(one: s.Triangle) -> Claim:
 
 
 def _divide(one: s.Divide) -> Claim:
-    near, far = one.ends if one.ratio <= 0.5 else reversed(one.ends)
+    near, far = tuple(one.ends) if one.ratio <= 0.5 else tuple(reversed(one.ends))
     return Claim("divides", (one.point, near, far), "midpoint" if one.ratio == 0.5 else "nearer")
 
 
@@ -52,7 +52,7 @@ def _cevian(kind: str) -> Callable[[Any], Claim]:
 
 
 def _inclined(one: s.Inclined) -> Claim:
-    return Claim("lines", (one.ends, one.to), {0: "parallel", 90: "perpendicular"}.get(one.angle, "oblique"))
+    return Claim("lines", (one.ends, one.to), {0.0: "parallel", 90.0: "perpendicular"}.get(one.angle, "oblique"))
 
 
 def _cut(one: s.Cut) -> Claim:
@@ -107,7 +107,7 @@ def spaced(names: str) -> str:
 
 def _corner(claim: Claim) -> str:
     """An angle by three letters, its vertex in the middle."""
-    vertex, (one, other) = claim.of
+    vertex, (one, other) = claim.of[0], tuple(claim.of[1])
     return f"{one} {vertex} {other}"
 
 
@@ -191,7 +191,7 @@ def _diagonals(claim: Claim) -> str:
     if not claim.of:
         told = {"none": "without its diagonals", "one": "with one diagonal", "both": "with both diagonals"}
         return f"the quadrilateral is drawn {told[claim.value]}"
-    a, b, c, d = claim.of[0]
+    a, b, c, d = tuple(claim.of[0])
     told = {
         "none": f"neither diagonal of {a} {b} {c} {d} is drawn",
         "first": f"of the diagonals only {a} {c} is drawn",
@@ -203,10 +203,13 @@ def _diagonals(claim: Claim) -> str:
 
 def _diagonals_2(claim: Claim) -> str:
     if not claim.of:
-        return {"none": "no diagonal is drawn", "one": "exactly one diagonal is drawn", "both": "two diagonals are drawn"}[
-            claim.value
-        ]
-    a, b, c, d = claim.of[0]
+        told = {
+            "none": "no diagonal is drawn",
+            "one": "exactly one diagonal is drawn",
+            "both": "two diagonals are drawn",
+        }
+        return told[claim.value]
+    a, b, c, d = tuple(claim.of[0])
     told = {
         "none": f"{a} {b} {c} {d} has no diagonal drawn",
         "first": f"diagonal {a} {c} is drawn , {b} {d} is not",
@@ -235,12 +238,16 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
     "diagonals": (_diagonals, _diagonals_2),
     "divides": (
         _lettered(
-            _by_value({"midpoint": "{0} is the midpoint of {1} {2}", "nearer": "{0} lies on {1} {2} much nearer to {1}"}),
+            _by_value(
+                {"midpoint": "{0} is the midpoint of {1} {2}", "nearer": "{0} lies on {1} {2} much nearer to {1}"}
+            ),
             _by_value({"midpoint": "a point halves a side", "nearer": "a point lies on a side away from its middle"}),
         ),
         _lettered(
             _by_value({"midpoint": "{0} halves {1} {2}", "nearer": "{0} divides {1} {2} close to {1}"}),
-            _by_value({"midpoint": "the midpoint of a side is marked", "nearer": "a point on a side is not its midpoint"}),
+            _by_value(
+                {"midpoint": "the midpoint of a side is marked", "nearer": "a point on a side is not its midpoint"}
+            ),
         ),
     ),
     "cevian": (
@@ -253,7 +260,11 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
                 }
             ),
             _by_value(
-                {"median": "a median is drawn", "altitude": "an altitude is drawn", "bisector": "an angle bisector is drawn"}
+                {
+                    "median": "a median is drawn",
+                    "altitude": "an altitude is drawn",
+                    "bisector": "an angle bisector is drawn",
+                }
             ),
         ),
         _lettered(
@@ -295,7 +306,9 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
                     "chord": "{0} is a chord of the circle around {1} that misses the centre",
                 }
             ),
-            _by_value({"diameter": "a circle with a diameter", "chord": "a circle with a chord that misses the centre"}),
+            _by_value(
+                {"diameter": "a circle with a diameter", "chord": "a circle with a chord that misses the centre"}
+            ),
         ),
         _lettered(
             _by_value(
@@ -372,7 +385,8 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
         lambda claim: f"a right angle mark at {_corner(claim)}" if claim.of else "with a right angle mark",
     ),
     "length": (
-        lambda claim: f"{spaced(claim.of[0])} has length {claim.value}" if claim.of else f"a side of length {claim.value}",
+        lambda claim: f"{spaced(claim.of[0])} has length {claim.value}" if claim.of
+        else f"a side of length {claim.value}",
         lambda claim: f"the length of {spaced(claim.of[0])} is {claim.value}" if claim.of
         else f"one side is {claim.value} long",
     ),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from negmine.figures.domain import Edit, Editor, Proposal
 from negmine.figures.program import Program
 from negmine.figures.scenes import sample as s
 from negmine.figures.scenes.statements import COLOURS, SHAPES, Absent, Box, Point, Tell, Thing
 
-Things = dict[int, Thing]
+Things = dict[int, Any]
 
 _Level = Callable[[int], Editor]
 """An editor of a level: which values an attribute may take depends on it."""
@@ -139,7 +139,7 @@ def _count(level: int) -> Editor:
     return edit
 
 
-def _more(program: Program, model: Thing, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
+def _more(program: Program, model: Any, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
     things, free = things_of(program), free_slots(program)
     if not free or len(things) >= s.room(level)[1]:
         return None
@@ -149,7 +149,7 @@ def _more(program: Program, model: Thing, by: tuple[str, ...], rng: Random, leve
     return edit, (*things.values(), new, *(one for one in program if not isinstance(one, Thing)))
 
 
-def _fewer(program: Program, model: Thing, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
+def _fewer(program: Program, model: Any, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
     things, told = things_of(program), _told(program)
     alike = [one for one in things.values() if all(getattr(one, name) == getattr(model, name) for name in by)]
     spare = [one for one in alike if one.id not in told]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Callable, Mapping
-from itertools import permutations
+from functools import lru_cache
+from itertools import product
 from typing import Final
 
 from negmine.figures.domain import Claim, Verdict, every, no, some, within
@@ -36,13 +37,19 @@ def judge(claim: Claim, scene: Scene) -> Verdict:
 
 def fitting(scene: Scene, phrase: str) -> list[Item]:
     """The things that a noun phrase fits: each of its words is one of theirs."""
-    return [item for item in scene.items if set(phrase.split()) <= words_of(item)]
+    asked = frozenset(phrase.split())
+    return [item for item in scene.items if asked <= words_of(item)]
 
 
-def words_of(item: Item) -> set[str]:
+def words_of(item: Item) -> frozenset[str]:
     """Everything that one word can say of a thing."""
-    size = {"small"} if item.half <= SMALL else {"large"} if item.half >= LARGE else set()
-    return {item.shape, item.colour, item.pattern, ANY} | size
+    return _words(item.shape, item.colour, item.pattern, item.half)
+
+
+@lru_cache(4096)
+def _words(shape: str, colour: str, pattern: str, half: float) -> frozenset[str]:
+    size = {"small"} if half <= SMALL else {"large"} if half >= LARGE else set()
+    return frozenset({shape, colour, pattern, ANY} | size)
 
 
 def towards(one: Item, other: Item, way: complex) -> Verdict:
@@ -70,12 +77,8 @@ def _touches(upper: Item, lower: Item) -> Verdict:
 
 def _between(scene: Scene, _: str, middle: str, one: str, other: str) -> Verdict:
     """On a line from side to side, or from top to bottom."""
-    triples = (
-        (m, a, b)
-        for m in fitting(scene, middle)
-        for a, b in permutations(scene.items, 2)
-        if a is not m and b is not m and a in fitting(scene, one) and b in fitting(scene, other)
-    )
+    every_three = product(fitting(scene, middle), fitting(scene, one), fitting(scene, other))
+    triples = ((m, a, b) for m, a, b in every_three if m is not a and m is not b and a is not b)
     return some(
         some(every([towards(a, m, way), towards(b, m, -way)]) for way in DIRECTIONS.values()) for m, a, b in triples
     )
