@@ -30,7 +30,7 @@ def polygon(*at: XY) -> Figure:
     return realise((shape, LAYOUT))
 
 
-# --- a second evaluator: exact rational arithmetic on integer corners, written from the definitions --------------------
+# --- a second evaluator: exact arithmetic on integer corners, written from the definitions ---------------------------
 
 
 def square_length(a: XY, b: XY) -> Q:
@@ -245,7 +245,7 @@ def test_concentric_circles_have_no_names_of_their_own() -> None:
     assert judge(claims(program)[0], realise(exchanged)) is True
 
 
-# --- what must not matter ----------------------------------------------------------------------------------------------
+# --- what must not matter --------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=40, deadline=None)

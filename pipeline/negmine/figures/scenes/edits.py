@@ -129,7 +129,7 @@ def _count(level: int) -> Editor:
     """One more or one fewer of what the caption counts, as likely."""
 
     def edit(program: Program, rng: Random) -> Proposal | None:
-        counts = [one for one in program if isinstance(one, Tell) and one.what == "count"]
+        counts = [one for one in program if isinstance(one, Tell) and one.what in ("count", "least")]
         if not counts:
             return None
         tell = rng.choice(counts)

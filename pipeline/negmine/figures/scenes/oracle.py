@@ -88,6 +88,13 @@ def _count(scene: Scene, number: str, phrase: str) -> Verdict:
     return len(fitting(scene, phrase)) == int(number)
 
 
+def _least(scene: Scene, told: str, phrase: str) -> Verdict:
+    """``least 2`` or ``most 1``."""
+    word, number = told.split()
+    found = len(fitting(scene, phrase))
+    return found >= int(number) if word == "least" else found <= int(number)
+
+
 def _all(scene: Scene, told: str, phrase: str) -> Verdict:
     """``red``: every one of at least two is; ``not red``: at least two, and one is not."""
     found = fitting(scene, phrase)
@@ -126,6 +133,7 @@ _PREDICATES: Mapping[str, Callable[..., Verdict]] = {
     "stack": _stack,
     "between": _between,
     "count": _count,
+    "least": _least,
     "all": _all,
     "exists": _exists,
     "extreme": _extreme,

@@ -51,18 +51,15 @@ class Level:
     predicates: tuple[str, ...]
 
 
+_FOUR: Final = ("relation", "relation", "extreme", "count", "least", "all", "exists", "box", "stack")
+
 _LEVELS: Final[Mapping[int, Level]] = {
     1: Level((2,), (1,), (), ("relation",)),
     2: Level((2, 3), (1, 2), ("size",), ("relation", "extreme")),
     3: Level((3, 4), (2,), ("size", "pattern"), ("relation", "relation", "extreme", "count")),
-    4: Level(
-        (4, 5), (3,), ("size", "pattern"), ("relation", "relation", "extreme", "count", "all", "exists", "box", "stack")
-    ),
-    5: Level(
-        (5, 6, 7), (4,), ("size", "pattern"),
-        ("relation", "relation", "extreme", "count", "all", "exists", "box", "stack", "between"),
-    ),
-}  # fmt: skip
+    4: Level((4, 5), (3,), ("size", "pattern"), _FOUR),
+    5: Level((5, 6, 7), (4,), ("size", "pattern"), (*_FOUR, "between")),
+}
 
 
 def sample(rng: Random, level: int) -> Program:
@@ -170,6 +167,11 @@ def _count(scene: _Scene, rng: Random, level: int) -> list[Statement]:
     return [Tell("count", (rng.randrange(len(scene.things)),), by)]
 
 
+def _least(scene: _Scene, rng: Random, level: int) -> list[Statement]:
+    by = rng.choice((("shape",), ("colour",)))
+    return [Tell("least", (rng.randrange(len(scene.things)),), by, rng.choice(("2", "3")))]
+
+
 def _all(scene: _Scene, rng: Random, level: int) -> list[Statement]:
     """All of a shape have a colour (or pattern), or all but some; made so for at least two things."""
     about = rng.choice([name for name in ("colour", *_LEVELS[level].attributes) if name != "size"])
@@ -242,6 +244,7 @@ _PLANS: Final[Mapping[str, Callable[[_Scene, Random, int], list[Statement]]]] = 
     "relation": _relation,
     "extreme": _extreme,
     "count": _count,
+    "least": _least,
     "all": _all,
     "exists": _exists,
     "box": _box,

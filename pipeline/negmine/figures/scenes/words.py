@@ -65,6 +65,12 @@ def _count(tell: Tell, told: list[Thing], things: list[Thing], boxes: list[Box])
     return Claim("count", (named,), str(sum(phrase(thing, tell.by) == named for thing in things)))
 
 
+def _least(tell: Tell, told: list[Thing], things: list[Thing], boxes: list[Box]) -> Claim:
+    named = phrase(told[0], tell.by)
+    enough = sum(phrase(thing, tell.by) == named for thing in things) >= int(tell.about)
+    return Claim("least", (named,), f"least {tell.about}" if enough else f"most {int(tell.about) - 1}")
+
+
 def _all(tell: Tell, told: list[Thing], things: list[Thing], boxes: list[Box]) -> Claim:
     named, word = phrase(told[0], tell.by), getattr(told[0], tell.about)
     whole = all(getattr(thing, tell.about) == word for thing in things if phrase(thing, tell.by) == named)
@@ -88,6 +94,7 @@ _CLAIMS: Final[Mapping[str, Callable[[Tell, list[Thing], list[Thing], list[Box]]
     "stack": _stack,
     "between": _between,
     "count": _count,
+    "least": _least,
     "all": _all,
     "extreme": _extreme,
     "box": _box,
@@ -107,13 +114,22 @@ def several(named: str) -> str:
     return f"{named}es" if named.endswith("cross") else f"{named}s"
 
 
-def _counted(claim: Claim) -> str:
-    number = int(claim.value)
-    return f"{NUMBERS[number]} {claim.of[0] if number == 1 else several(claim.of[0])}"
+def _counted(number: int, named: str) -> str:
+    return f"{NUMBERS[number]} {named if number == 1 else several(named)}"
+
+
+def _at_least(claim: Claim) -> str:
+    word, number = claim.value.split()
+    return f"at {word} {_counted(int(number), claim.of[0])}"
+
+
+def _touching(claim: Claim) -> str:
+    upper, lower = (a(named) for named in claim.of)
+    return f"{upper} touching the top of {lower}" if claim.value == "on" else f"{upper} over {lower}, not touching it"
 
 
 def _count_is(claim: Claim) -> str:
-    return f"there {'is' if claim.value == '1' else 'are'} exactly {_counted(claim)}"
+    return f"there {'is' if claim.value == '1' else 'are'} exactly {_counted(int(claim.value), claim.of[0])}"
 
 
 def _all_are(claim: Claim) -> str:
@@ -143,12 +159,17 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
         else f"{a(claim.of[0])} over {a(claim.of[1])} without touching it",
         lambda claim: f"{a(claim.of[0])} stands on {a(claim.of[1])}" if claim.value == "on"
         else f"{a(claim.of[0])} floats over {a(claim.of[1])}",
+        _touching,
     ),
     "between": (
         lambda claim: f"{a(claim.of[0])} between {a(claim.of[1])} and {a(claim.of[2])}",
         lambda claim: f"between {a(claim.of[1])} and {a(claim.of[2])} there is {a(claim.of[0])}",
     ),
-    "count": (_count_is, lambda claim: f"one can see {_counted(claim)} and no more"),
+    "count": (_count_is, lambda claim: f"one can see {_counted(int(claim.value), claim.of[0])} and no more"),
+    "least": (
+        lambda claim: f"there {'is' if claim.value.endswith(' 1') else 'are'} {_at_least(claim)}",
+        lambda claim: f"one can see {_at_least(claim)}",
+    ),
     "all": (_all_are, _every_is),
     "exists": (
         lambda claim: f"there is {a(claim.of[0]) if claim.value == 'yes' else f'no {claim.of[0]}'}",
@@ -156,7 +177,7 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
     ),
     "extreme": (
         lambda claim: f"the {claim.value} object is {a(claim.of[0])}",
-        lambda claim: f"{a(claim.of[0])} is the {claim.value} object",
+        lambda claim: f"{a(claim.of[0])} is the {claim.value} item",
     ),
     "box": (
         lambda claim: f"{a(claim.of[0])} is {claim.value} the grey box",
