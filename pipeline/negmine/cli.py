@@ -183,6 +183,55 @@ def retrieve(
 
 
 @app.command()
+def render(
+    domain: Annotated[str, typer.Option(help="geometry or scenes")] = "scenes",
+    count: Annotated[int, typer.Option(help="groups, each one picture and its negatives")] = 1_000,
+    negatives: Annotated[int, typer.Option(help="K, perturbed figures of a group, at most")] = 7,
+    size: Annotated[int, typer.Option(help="side of the pictures, pixels")] = 128,
+    difficulty: Annotated[int, typer.Option(help="1 (two things, one claim) to 5 (many things, many claims)")] = 3,
+    work: Work = DEFAULT_WORK,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw figures with captions, and perturb them so that every other picture and caption of a group is false.
+
+    Examples:
+
+        negmine render --domain scenes --count 5000
+
+        negmine render --domain geometry --count 20000 --difficulty 5 --size 224
+    """
+    from negmine.engine.local import LocalEngine
+    from negmine.figures.group import GroupSettings
+    from negmine.figures.stage import RenderSettings
+    from negmine.figures.stage import render as draw
+    from negmine.ingest import load_pairs
+
+    started, engine = time.monotonic(), LocalEngine(workers or os.cpu_count() or 1)
+    groups = GroupSettings(domain, difficulty, negatives, size, seed)
+    settings = RenderSettings(groups, min(count, SAMPLE) if dry_run else count)
+    with TemporaryDirectory(prefix="negmine-") as folder:
+        place = Path(folder) if dry_run else work
+        counts = draw(settings, place, engine, overwrite=overwrite).counts
+        figures = {
+            "groups": counts["groups"],
+            "pictures": counts["members"],
+            "negatives": counts["negatives"],
+            f"groups with fewer than {negatives}": counts["fewer_than_asked"],
+            "by kind": _group(counts, "kind:"),
+            "by edit": _group(counts, "type:"),
+            "perturbed programs refused": _group(counts, "refused:"),
+        }
+        options = f"{_option('--work', work)} --negatives {negatives}"
+        next_steps = (f"negmine shard{options}", f"negmine audit{_option('--work', work)}")
+        run = _Run(place, engine, dry_run, load_pairs(place), started)
+        run.show("negmine render", figures, work / "figures", next_steps, as_json)
+
+
+@app.command()
 def shard(
     work: Work = DEFAULT_WORK,
     out: Annotated[Path, typer.Option(help="folder of the shards", rich_help_panel=_DATA)] = Path("data"),
@@ -220,6 +269,7 @@ def shard(
                 "samples": sum(file.rows for file in tars),
                 "MB": round(sum(file.bytes for file in tars) / 1e6, 1),
                 "negatives": sum(_group(counts, "kind:").values()),
+                "image negatives": sum(_group(counts, "image_kind:").values()),
                 "rejected": sum(_group(counts, "rejected:").values()),
             }
         next_steps = (f"ahnpl-train --shards {out}/*.tar --eval-shards {out}/heldout/*.tar", f"negmine verify {out}")

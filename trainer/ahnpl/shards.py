@@ -37,12 +37,14 @@ class ShardSet:
     Attributes:
         shards: in the order given, each once.
         negatives: the most text negatives a sample has.
+        image_negatives: the most image negatives a sample has.
         kinds: text negatives by kind, over the folders named.
     """
 
     shards: tuple[Shard, ...]
     negatives: int
     kinds: dict[str, int]
+    image_negatives: int = 0
 
     @property
     def samples(self) -> int:
@@ -86,7 +88,11 @@ def open_shards(patterns: Sequence[str]) -> ShardSet:
     for index in indexes.values():
         for kind, count in index.kinds.items():
             kinds[kind] = kinds.get(kind, 0) + count
-    return ShardSet(tuple(shards), max(index.negatives_per_sample for index in indexes.values()), kinds)
+    most, most_images = (
+        max(getattr(index, name) for index in indexes.values())
+        for name in ("negatives_per_sample", "image_negatives_per_sample")
+    )
+    return ShardSet(tuple(shards), most, kinds, most_images)
 
 
 def epoch_order(counts: Sequence[int], seed: int, epoch: int, window: int) -> Iterator[tuple[int, int]]:

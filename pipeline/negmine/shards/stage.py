@@ -23,6 +23,7 @@ from negmine.store import (
     PartRecord,
     Spec,
     Store,
+    add_counts,
     part_name,
     read_part,
     reading,
@@ -33,6 +34,8 @@ from negmine.store.rejected import merge_rejected, write_rejected
 
 STAGE: Final = "shards"
 DEFAULT_SLOTS: Final = 4
+_OPTIONAL: Final = ("negatives", "neighbours", "figures")
+"""Stages whose results go into shards if they were run."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,7 @@ def write_shards(
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
             plan = plan_shards(stages["pairs"], work / "pairs", split, settings.shard_size)
             if plan or (folder / MANIFEST).exists():  # an emptied split must not keep its old shards
-                tables = Tables(
-                    work / "pairs", *(work / n if n in stages else None for n in ("negatives", "neighbours"))
-                )
+                tables = Tables(work / "pairs", *(work / n if n in stages else None for n in _OPTIONAL))
                 phase = ShardPhase(tables, split, tuple(plan), settings, images)
                 made[name] = _write_split(phase, folder, stages, engine, overwrite)
                 if plan:
@@ -101,14 +102,21 @@ def write_shards(
 
 def _stages(work: Path) -> list[str]:
     """The stages whose results go into shards, as far as they were run."""
-    return ["pairs", *(name for name in ("negatives", "neighbours") if (work / name).is_dir())]
+    return ["pairs", *(name for name in _OPTIONAL if (work / name).is_dir())]
 
 
 def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
     from negmine.errors import DamagedError
 
+    pairs = stages["pairs"]
     for name, manifest in stages.items():
-        if name != "pairs" and manifest.spec.inputs["pairs"] != stages["pairs"].digest:
+        if name == "pairs":
+            continue
+        if name == "figures":  # the pairs were read off them
+            together = pairs.spec.inputs.get("figures") == manifest.digest
+        else:
+            together = manifest.spec.inputs["pairs"] == pairs.digest
+        if not together:
             raise DamagedError(
                 f"the {name} were made from other pairs",
                 fix="run that stage again with --overwrite, or use another --work",
@@ -165,13 +173,15 @@ def make_index(store: Store, negatives: int) -> Index:
     shards = tuple(
         ShardEntry(file.file, file.rows, file.bytes, file.sha256) for record in records for file in record.files
     )
-    kinds: dict[str, int] = {}
-    for record in records:
-        for name, number in record.counts.items():
-            if name.startswith("kind:"):
-                kinds[name.removeprefix("kind:")] = kinds.get(name.removeprefix("kind:"), 0) + number
-    settings = dict(store.spec.settings)
-    return Index(shards, negatives, dict(sorted(kinds.items())), {}, dict(store.spec.inputs), settings)
+    counts = add_counts(record.counts for record in records)
+    kinds, image_kinds = (
+        {name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix)}
+        for prefix in ("kind:", "image_kind:")
+    )
+    return Index(
+        shards, negatives, kinds, image_kinds, dict(store.spec.inputs), dict(store.spec.settings),
+        image_negatives_per_sample=negatives if image_kinds else 0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from negmine.hashing import hash64
 from negmine.images import BadImageError, ImageRoot, inspect_image, open_image
-from negmine.records import Rejected, Sample, TextNegative
+from negmine.records import SPLIT_MARK, ImageNegative, Rejected, Sample, TextNegative
+from negmine.shards.figures import FigureNegative, figure_negatives
 from negmine.store import read_part
 
 JPEG_QUALITY: Final = 95
@@ -33,7 +34,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Split:
-    """Training or held-out images, told apart by the hash of their id.
+    """Training or held-out images, told apart by the hash of their id, or of its part before `SPLIT_MARK`.
 
     Attributes:
         train_fraction: share of the images that are trained on, 0 to 1.
@@ -45,7 +46,8 @@ class Split:
     heldout: bool
 
     def holds(self, image_id: str) -> bool:
-        training = hash64(f"split {self.seed} {image_id}") < self.train_fraction * 2.0**64
+        unit = image_id.partition(SPLIT_MARK)[0]
+        training = hash64(f"split {self.seed} {unit}") < self.train_fraction * 2.0**64
         return training != self.heldout
 
 
@@ -100,11 +102,12 @@ def shrink(content: bytes, short_side: int, max_pixels: int) -> bytes:
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the rows of the stages lie; `negatives` and `neighbours` are None where the stage was not run."""
+    """Where the rows of the stages lie; None where a stage was not run."""
 
     pairs: Path
     negatives: Path | None
     neighbours: Path | None
+    figures: Path | None = None
 
 
 class ShardSource:
@@ -121,6 +124,7 @@ class ShardSource:
         negatives: dict[str, list[dict[str, Any]]] = {}
         neighbours: dict[str, list[str]] = {}
         siblings: dict[str, list[str]] = {}
+        figures: dict[str, list[FigureNegative]] = {}
         for part in rows.parts:
             pairs = read_part(self._tables.pairs, part).to_pylist()
             for pair in pairs:
@@ -128,6 +132,7 @@ class ShardSource:
             chosen += [pair for pair in pairs if self._split.holds(pair["image_id"])]
             negatives |= _by_key(self._tables.negatives, part)
             neighbours |= _selected(self._tables.neighbours, part)
+            figures |= figure_negatives(self._tables.figures, part)
         chosen = chosen[rows.skip : rows.skip + rows.count]
         for pair in sorted(chosen, key=lambda row: (hash64(row["key"]), row["key"])):
             picture = self._picture(pair)
@@ -136,11 +141,22 @@ class ShardSource:
                 continue
             key = pair["key"]
             texts = _text_negatives(negatives.get(key, []), self._slots)
-            self._count(texts)
+            images = list(self._image_negatives(figures.get(key, [])))
+            self._count(texts, [negative for negative, _ in images])
             yield Sample(
                 key, pair["image_id"], pair["caption"], picture[1], picture[0], tuple(siblings[pair["image_id"]]),
-                texts, neighbours=tuple(neighbours.get(key, [])),
+                texts, tuple(negative for negative, _ in images), tuple(content for _, content in images),
+                neighbours=tuple(neighbours.get(key, [])),
             )  # fmt: skip
+
+    def _image_negatives(self, rows: list[FigureNegative]) -> Iterator[tuple[ImageNegative, bytes]]:
+        """The first K pictures that differ from the sample's; one that cannot be used is counted and left out."""
+        for slot, row in enumerate(rows[: self._slots]):
+            picture = self._pictures.get(row.image, row.offset, row.bytes)
+            if isinstance(picture, BadImageError):
+                self.counts[f"image_negative_lost:{picture.reason}"] += 1
+                continue
+            yield ImageNegative(f"neg{slot}.{picture[0]}", row.caption, row.kind, row.rule), picture[1]
 
     def _picture(self, pair: Mapping[str, Any]) -> tuple[str, bytes] | BadImageError:
         if pair["image"] is None:
@@ -152,8 +168,9 @@ class ShardSource:
         self.counts[f"rejected:{error.reason}"] += 1
         self.counts["rows"] += 1
 
-    def _count(self, negatives: Iterable[TextNegative]) -> None:
-        self.counts.update(f"kind:{negative.kind}" for negative in negatives)
+    def _count(self, texts: Iterable[TextNegative], images: Iterable[ImageNegative]) -> None:
+        self.counts.update(f"kind:{negative.kind}" for negative in texts)
+        self.counts.update(f"image_kind:{negative.kind}" for negative in images)
         self.counts["samples"] += 1
         self.counts["rows"] += 1
 
