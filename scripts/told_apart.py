@@ -16,7 +16,7 @@ from ahnpl.shards import open_shards
 from negmine.figures.draw import load_font
 from PIL import Image, ImageDraw
 
-SIDE, GAP, TEXT = 128, 12, 24
+SIDE, GAP, TEXT, COLUMN = 128, 12, 24, 320
 Pair = tuple[Item, Twin]
 
 
@@ -49,14 +49,14 @@ def pairs_matched(checkpoint: Path, shards: Path) -> Matched:
 
 def draw_pairs(pairs: list[Pair], recipes: tuple[str, ...], path: Path) -> None:
     """One pair a row, each scene with its caption below; the first model confuses them, the second does not."""
-    width, tall = 2 * SIDE + 3 * GAP + 240, SIDE + TEXT + GAP
+    width, tall = 2 * COLUMN + GAP, SIDE + TEXT + GAP
     page = Image.new("RGB", (width, GAP + 28 + max(1, len(pairs)) * tall), "white")
     pen, font = ImageDraw.Draw(page), load_font(13)
     pen.text((GAP, GAP), f"confused by {recipes[0]}, told apart by {recipes[1]}", fill="black", font=font)
     for row, (item, twin) in enumerate(pairs):
         top = GAP + 28 + row * tall
         for column, (content, caption) in enumerate(((item.image, item.caption), (twin.image, twin.caption))):
-            left = GAP + column * (SIDE + GAP + 120)
+            left = GAP + column * COLUMN
             scene = Image.open(io.BytesIO(content or b"")).convert("RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
             page.paste(scene, (left, top))
             pen.rectangle((left, top, left + SIDE, top + SIDE), outline="#999999")

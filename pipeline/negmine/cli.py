@@ -184,11 +184,16 @@ def retrieve(
 
 @app.command()
 def render(
-    domain: Annotated[str, typer.Option(help="geometry or scenes")] = "scenes",
-    count: Annotated[int, typer.Option(help="groups, each one picture and its negatives")] = 1_000,
+    domain: Annotated[str, typer.Option(help="scenes, geometry, or geometry3k")] = "scenes",
+    count: Annotated[
+        int | None, typer.Option(help="groups: a picture and its negatives; 1,000, or all records")
+    ] = None,
     negatives: Annotated[int, typer.Option(help="K, perturbed figures of a group, at most")] = 7,
     size: Annotated[int, typer.Option(help="side of the pictures, pixels")] = 128,
     difficulty: Annotated[int, typer.Option(help="1 (two things, one claim) to 5 (many things, many claims)")] = 3,
+    records: Annotated[
+        Path | None, typer.Option(help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA)
+    ] = None,
     work: Work = DEFAULT_WORK,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -205,17 +210,22 @@ def render(
         negmine render --domain geometry --count 20000 --difficulty 5 --size 224
     """
     from negmine.engine.local import LocalEngine
+    from negmine.figures.geometry3k import read_records
     from negmine.figures.group import GroupSettings
     from negmine.figures.stage import RenderSettings
     from negmine.figures.stage import render as draw
-    from negmine.ingest import load_pairs
 
     started, engine = time.monotonic(), LocalEngine(workers or os.cpu_count() or 1)
     groups = GroupSettings(domain, difficulty, negatives, size, seed)
-    settings = RenderSettings(groups, min(count, SAMPLE) if dry_run else count)
+    settings = RenderSettings(groups, 1_000 if count is None else count, records=str(records) if records else None)
+    if records:
+        settings = replace(settings, count=min(count or sys.maxsize, len(read_records(records))))
+    if dry_run:
+        settings = replace(settings, count=min(settings.count, SAMPLE))
     with TemporaryDirectory(prefix="negmine-") as folder:
         place = Path(folder) if dry_run else work
-        counts = draw(settings, place, engine, overwrite=overwrite).counts
+        manifest = draw(settings, place, engine, overwrite=overwrite)
+        counts = manifest.counts
         figures = {
             "groups": counts["groups"],
             "pictures": counts["members"],
@@ -227,7 +237,7 @@ def render(
         }
         options = f"{_option('--work', work)} --negatives {negatives}"
         next_steps = (f"negmine shard{options}", f"negmine audit{_option('--work', work)}")
-        run = _Run(place, engine, dry_run, load_pairs(place), started)
+        run = _Run(place, engine, dry_run, manifest, started)
         run.show("negmine render", figures, work / "figures", next_steps, as_json)
 
 

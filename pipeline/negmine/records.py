@@ -105,6 +105,7 @@ _FIGURE_EDIT: Final = pa.struct(
 
 FIGURES: Final = _schema(
     ("key", pa.string()),
+    ("origin", pa.string()),
     ("seed", pa.int64()),
     ("domain", pa.string()),
     ("version", pa.int32()),

@@ -15,7 +15,7 @@ from negmine.figures import describe
 from negmine.figures.domain import Domain
 from negmine.figures.draw import LARGEST, SMALLEST
 from negmine.figures.perturb import Grown, Member, Setting, agrees, changed_pixels, grow, refusal, refutes, wander
-from negmine.figures.program import to_json
+from negmine.figures.program import Program, to_json
 
 VERSION: Final = 1
 """Of the generator: the same version, seed and number give the same group."""
@@ -60,11 +60,13 @@ class Group:
 
     Attributes:
         key: hash of version, seed, domain and number.
+        origin: the group's number, or the id of the record that its base was drawn from.
         unit: hash of the base's name-free skeleton; groups of one unit lie on the same side of a split.
         refused: proposals by the rule that refused them, with ``proposed`` for all of them.
     """
 
     key: str
+    origin: str
     unit: str
     domain: str
     seed: int
@@ -82,14 +84,26 @@ def make_group(domain: Domain, settings: GroupSettings, index: int) -> Group:
     rng = Random(name)
     base, refused = _base(domain, settings, rng)
     grown = grow(base, settings.level, settings.negatives, rng)
-    return _group(domain, settings.seed, name, grown, refused)
+    return _group(domain, settings.seed, name, str(index), grown, refused)
 
 
-def _group(domain: Domain, seed: int, name: str, grown: Grown, refused: Mapping[str, int]) -> Group:
+def perturb_program(domain: Domain, settings: GroupSettings, program: Program, origin: str) -> Group | str:
+    """The group whose base is a given program, or the name of the rule that the program breaks."""
+    name = f"{VERSION}|{settings.domain}|{settings.negatives}|{settings.size}|{settings.seed}|{origin}"
+    rng = Random(name)
+    setting = Setting(domain, domain.style(rng), describe.draw_wording(domain.templates, rng), settings.size)
+    base = Member(program, setting)
+    reason = refusal(base, ())
+    if reason is not None:
+        return reason
+    return _group(domain, settings.seed, name, origin, grow(base, settings.level, settings.negatives, rng), {})
+
+
+def _group(domain: Domain, seed: int, name: str, origin: str, grown: Grown, refused: Mapping[str, int]) -> Group:
     key = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:20]
     skeleton = domain.skeleton(grown.members[0].program)
     unit = hashlib.sha1(skeleton.encode(), usedforsecurity=False).hexdigest()[:12]
-    return Group(key, unit, domain.name, seed, grown.members, Counter(refused) + Counter(grown.refused))
+    return Group(key, origin, unit, domain.name, seed, grown.members, Counter(refused) + Counter(grown.refused))
 
 
 def _base(domain: Domain, settings: GroupSettings, rng: Random) -> tuple[Member, Counter[str]]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from random import Random
 from typing import IO, Any, Final
 
 import pyarrow as pa
@@ -21,13 +22,14 @@ import pyarrow as pa
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
 from negmine.figures import group as groups
-from negmine.figures.domain import Domain
 from negmine.figures.domains import DOMAINS
 from negmine.figures.draw import FONT, encode_png, load_font
 from negmine.figures.edits import word_edits
-from negmine.figures.group import Group, GroupSettings, make_group
+from negmine.figures.geometry import GEOMETRY
+from negmine.figures.geometry3k import BadRecord, read_records, to_program
+from negmine.figures.group import Group, GroupSettings, make_group, perturb_program
 from negmine.images import inspect_image
-from negmine.records import FIGURES, NEGATIVES, PAIRS, SPLIT_MARK, Negative, to_table
+from negmine.records import FIGURES, NEGATIVES, PAIRS, SPLIT_MARK, Negative, Rejected, to_table
 from negmine.store import (
     Manifest,
     PartRecord,
@@ -40,8 +42,10 @@ from negmine.store import (
     write_file,
     write_table,
 )
+from negmine.store.rejected import merge_rejected, write_rejected
 
 STAGE: Final = "figures"
+GEOMETRY3K: Final = "geometry3k"
 PAIRS_STAGE: Final = "pairs"
 NEGATIVES_STAGE: Final = "negatives"
 
@@ -52,20 +56,28 @@ class RenderSettings:
 
     Attributes:
         groups: what each group depends on.
-        count: groups.
+        count: groups; of `records` the first so many.
         part_size: groups in a part.
+        records: a Geometry3K file whose diagrams are the bases, for domain ``geometry3k``.
 
     Raises:
-        UsageError: an unknown domain, or no groups.
+        UsageError: an unknown domain, no groups, or records that are missing or not asked for.
     """
 
     groups: GroupSettings
     count: int
     part_size: int = 512
+    records: str | None = None
 
     def __post_init__(self) -> None:
-        if self.groups.domain not in DOMAINS:
-            raise UsageError(f"no domain {self.groups.domain!r}", fix=f"choose one of {', '.join(sorted(DOMAINS))}")
+        known = [*DOMAINS, GEOMETRY3K]
+        if self.groups.domain not in known:
+            raise UsageError(f"no domain {self.groups.domain!r}", fix=f"choose one of {', '.join(sorted(known))}")
+        if (self.groups.domain == GEOMETRY3K) != (self.records is not None):
+            raise UsageError(
+                f"domain {self.groups.domain} is {'not ' if self.records else ''}drawn from records",
+                fix="use --domain geometry3k and --records FILE together",
+            )
         if self.count < 1:
             raise UsageError(f"--count is {self.count}", fix="ask for one group at least")
 
@@ -83,13 +95,15 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
     """
     load_font(16)
     chosen = {**asdict(settings), "version": groups.VERSION, "font": file_sha256(Path(FONT))}
-    spec = Spec(STAGE, chosen, {}, {"pillow": version("pillow")})
+    chosen.pop("records")  # where the file lies does not matter
+    inputs = {"records": file_sha256(Path(settings.records))} if settings.records else {}
+    spec = Spec(STAGE, chosen, inputs, {"pillow": version("pillow")})
     with Store.open(work / STAGE, spec, overwrite=overwrite) as store:
         if not store.finished:
             phase = DrawPhase(settings)
             title = f"drawing {settings.groups.domain}"
-            run_phase(store, phase, engine, settings.parts, title=title, unit="groups", total=settings.count)
-            store.finish()
+            run_phase(store, phase, engine, settings.parts, title=title, unit="rows", total=settings.count)
+            store.finish([merge_rejected(store)] if settings.records else [])
     figures = load_manifest(work / STAGE)
     pairs = _derive(PAIRS_STAGE, {"figures": figures.digest}, figures, work, engine, overwrite)
     _derive(NEGATIVES_STAGE, {"figures": figures.digest, "pairs": pairs.digest}, figures, work, engine, overwrite)
@@ -113,6 +127,10 @@ def _derive(
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
+Maker = Callable[[int], Group | Rejected]
+"""Makes group number so and so, or says why it cannot."""
+
+
 @dataclass(frozen=True)
 class DrawPhase:
     """Make the groups of a part; a group's number alone decides what it is."""
@@ -120,20 +138,40 @@ class DrawPhase:
     settings: RenderSettings
 
     def setup(self) -> PartFunction:
-        return partial(_draw_part, self.settings, DOMAINS[self.settings.groups.domain])
+        wanted = self.settings.groups
+        if self.settings.records is None:
+            make: Maker = partial(make_group, DOMAINS[wanted.domain], wanted)
+        else:
+            make = partial(_redraw, wanted, read_records(Path(self.settings.records)))
+        return partial(_draw_part, self.settings, make)
 
 
-def _draw_part(settings: RenderSettings, domain: Domain, index: int, folder: Path) -> PartRecord:
+def _redraw(settings: GroupSettings, records: list[tuple[str, Any]], number: int) -> Group | Rejected:
+    """A diagram of Geometry3K as the base of a group."""
+    name, row = records[number]
+    try:
+        made = perturb_program(GEOMETRY, settings, to_program(row, Random(f"{settings.seed}/{name}")), name)
+    except BadRecord as error:
+        return Rejected(number + 1, GEOMETRY3K, name, error.reason, error.detail)
+    return Rejected(number + 1, GEOMETRY3K, name, made) if isinstance(made, str) else made
+
+
+def _draw_part(settings: RenderSettings, make: Maker, index: int, folder: Path) -> PartRecord:
     first = index * settings.part_size
     numbers = range(first, min(first + settings.part_size, settings.count))
     records: list[dict[str, Any]] = []
-    counts: Counter[str] = Counter()
+    rejected: list[Rejected] = []
+    counts: Counter[str] = Counter(rows=len(numbers))
 
     def write(stream: IO[bytes]) -> int:
         with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as tar:
             offset = 0
             for number in numbers:
-                made = make_group(domain, settings.groups, number)
+                made = make(number)
+                if isinstance(made, Rejected):
+                    rejected.append(made)
+                    counts[f"rejected:{made.reason}"] += 1
+                    continue
                 count_group(made, settings.groups.negatives, counts)
                 record, offset = _store_pictures(made, tar, offset)
                 records.append(record)
@@ -141,7 +179,7 @@ def _draw_part(settings: RenderSettings, domain: Domain, index: int, folder: Pat
 
     pictures = write_file(folder, part_name(index, "tar"), write)
     table = write_table(folder, part_name(index), pa.Table.from_pylist(records, schema=FIGURES))
-    return PartRecord(index, (table, pictures), dict(counts))
+    return PartRecord(index, (table, pictures, *write_rejected(folder, index, rejected)), dict(counts))
 
 
 def _store_pictures(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dict[str, Any], int]:
@@ -158,6 +196,7 @@ def _store_pictures(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dic
         members.append(groups.member_record(member) | place)
     record = {
         "key": made.key,
+        "origin": made.origin,
         "seed": made.seed,
         "domain": made.domain,
         "version": groups.VERSION,
@@ -222,7 +261,7 @@ def _pairs(figures: Path, index: int) -> Iterator[dict[str, Any]]:
             "width": facts.width,
             "height": facts.height,
             "signature": facts.signature,
-            "source": f"{record['domain']} {record['seed']}",
+            "source": f"{record['domain']} {record['origin']}",
         }
 
 

@@ -38,8 +38,8 @@ class Figure:
     arrows: dict[Side, int] = field(default_factory=dict)
     arcs: dict[Corner, int] = field(default_factory=dict)
     rights: set[Corner] = field(default_factory=set)
-    lengths: dict[Side, int] = field(default_factory=dict)
-    angles: dict[Corner, int] = field(default_factory=dict)
+    lengths: dict[Side, float] = field(default_factory=dict)
+    angles: dict[Corner, float] = field(default_factory=dict)
     shaded: set[frozenset[str]] = field(default_factory=set)
     lettered: bool = True
 
@@ -138,7 +138,8 @@ def _diagonals(one: s.Diagonals, figure: Figure) -> None:
 
 def _free(one: s.Free, figure: Figure) -> None:
     figure.points[one.point] = _point(one.at)
-    figure.dots.add(one.point)
+    if one.dot:
+        figure.dots.add(one.point)
 
 
 def _divide(one: s.Divide, figure: Figure) -> None:
@@ -312,5 +313,6 @@ _BUILD: dict[type, Callable[[Any, Figure], None]] = {
     s.Angle: _corner_mark("angles", "value"),
     s.Look: _look,
     s.Shade: _shade,
+    s.Told: lambda one, figure: None,  # says something, draws nothing
     s.Layout: _layout,
 }

@@ -255,6 +255,13 @@ def _lines(figure: Figure, relation: str, one: str, other: str) -> Verdict:
     return found[relation] if relation in found else every([no(parallel), no(perpendicular)])
 
 
+def _lies(figure: Figure, _: str, point: str, ends: str) -> Verdict:
+    """The point lies on the drawn line, between its ends."""
+    if point in ends or not drawn(figure, *ends):
+        return False
+    return on_segment(*_at(figure, point + ends))
+
+
 def _meet(figure: Figure, _: str, point: str, one: str, other: str) -> Verdict:
     at, a, b, c, d = _at(figure, point + one + other)
     if not (drawn(figure, *one) and drawn(figure, *other)):
@@ -379,11 +386,11 @@ def _right_mark(figure: Figure, _: str, vertex: str, sides: str) -> Verdict:
 
 
 def _length(figure: Figure, value: str, side: str) -> Verdict:
-    return figure.lengths.get(frozenset(side)) == int(value)
+    return figure.lengths.get(frozenset(side)) == float(value)
 
 
 def _angle(figure: Figure, value: str, vertex: str, sides: str) -> Verdict:
-    return figure.angles.get((vertex, frozenset(sides))) == int(value)
+    return figure.angles.get((vertex, frozenset(sides))) == float(value)
 
 
 def _look(figure: Figure, look: str, side: str) -> Verdict:
@@ -475,6 +482,7 @@ _PREDICATES: Mapping[str, tuple[_Test, Callable[[Figure], Iterator[tuple[str, ..
     "diagonals": (_diagonals, _quadrilaterals),
     "divides": (_divides, _dividers),
     "cevian": (_cevian, _cevians),
+    "lies": (_lies, lambda figure: ((point, side) for point in figure.points for (side,) in _sides(figure))),
     "lines": (_lines, _line_pairs),
     "meet": (_meet, _crossings),
     "place": (_place, _dots_and_circles),

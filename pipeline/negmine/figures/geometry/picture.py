@@ -148,7 +148,7 @@ class _Placing:
                 for distance in (0.75, 0.95)
                 for sign in (1, -1)
             ]
-            text = str(value)
+            text = f"{value:g}"
             texts.append(Text(self._best(places, 0.26 * font * len(text), 0.34 * font), text, 0.85))
         for corner, value in figure.angles.items():
             vertex, start, end = _angle(figure, corner)
@@ -157,7 +157,7 @@ class _Placing:
                 for distance in (0.75, 1.0, 1.3, 1.6)
                 for share in (0.5, 0.4, 0.6)
             ]
-            text = f"{value}°"
+            text = f"{value:g}°"
             texts.append(Text(self._best(places, 0.21 * font * len(text), 0.30 * font), text, 0.75))
         return texts
 

@@ -101,10 +101,11 @@ class Diagonals:
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """A point by its coordinates, drawn as a dot."""
+    """A point by its coordinates, drawn as a dot or not at all."""
 
     point: Names
     at: Point
+    dot: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ class Length:
     """A number beside a line."""
 
     ends: Names
-    value: int
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,7 @@ class Angle:
 
     vertex: Names
     sides: Names
-    value: int
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,20 @@ class Shade:
 
     points: Names
     filled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A claim that no other statement makes, about a figure that came from elsewhere.
+
+    Attributes:
+        what, value: of the claim: ``lies``, ``lines`` or ``place``.
+    """
+
+    what: str
+    one: Names
+    other: Names
+    value: str
 
 
 # --- layout ----------------------------------------------------------------------------------------------------------
@@ -328,6 +343,6 @@ STATEMENTS: dict[str, type] = {
     for kind in (
         Triangle, Quadrilateral, Regular, Circle, Segment, Line, Inclined, Diagonals, Free, Divide, Median, Altitude,
         Bisector, Meet, Cut, Polar, Chord, Touch, Incircle, Circumcircle, Second, Tick, Arrow, Arc, RightMark, Length,
-        Angle, Look, Shade, Layout,
+        Angle, Look, Shade, Told, Layout,
     )
 }  # fmt: skip

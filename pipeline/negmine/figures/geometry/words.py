@@ -90,9 +90,10 @@ _CLAIMS: Mapping[type, Callable[[Any], Claim]] = {
     s.Arrow: lambda one: Claim("arrow", (one.ends,), str(one.count)),
     s.Arc: lambda one: Claim("arc", (one.vertex, one.sides), str(one.count)),
     s.RightMark: lambda one: Claim("right", (one.vertex, one.sides), "marked"),
-    s.Length: lambda one: Claim("length", (one.ends,), str(one.value)),
-    s.Angle: lambda one: Claim("angle", (one.vertex, one.sides), str(one.value)),
+    s.Length: lambda one: Claim("length", (one.ends,), f"{one.value:g}"),
+    s.Angle: lambda one: Claim("angle", (one.vertex, one.sides), f"{one.value:g}"),
     s.Look: lambda one: Claim("look", (one.ends,), "dashed" if one.dashed else "solid"),
+    s.Told: lambda one: Claim(one.what, (one.one, one.other), one.value),
     s.Shade: lambda one: Claim("shade", (one.points,) if one.points else (), "shaded" if one.filled else "plain"),
 }
 
@@ -279,6 +280,10 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
                 {"median": "with a median", "altitude": "with an altitude", "bisector": "with an angle bisector"}
             ),
         ),
+    ),
+    "lies": (
+        _lettered(_by_value({"on": "point {0} lies on line {1}"}), _by_value({"on": "a point lies on a line"})),
+        _lettered(_by_value({"on": "{0} is on {1}"}), _by_value({"on": "there is a point on a line"})),
     ),
     "lines": (
         lambda claim: " ".join([spaced(claim.of[0]), _RELATION[claim.value], spaced(claim.of[1])]) if claim.of
