@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from negmine.engine import Engine
     from negmine.store import Manifest
 
+CODE = 100
+"""Groups that ``render --code`` writes."""
+
 SAMPLE = 256
 """Pairs that ``--dry-run`` works on."""
 
@@ -194,6 +197,10 @@ def render(
     records: Annotated[
         Path | None, typer.Option(help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA)
     ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option(help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=_DATA),
+    ] = None,
     work: Work = DEFAULT_WORK,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -210,6 +217,7 @@ def render(
         negmine render --domain geometry --count 20000 --difficulty 5 --size 224
     """
     from negmine.engine.local import LocalEngine
+    from negmine.figures.export import write_code
     from negmine.figures.geometry3k import read_records
     from negmine.figures.group import GroupSettings
     from negmine.figures.stage import RenderSettings
@@ -235,6 +243,8 @@ def render(
             "by edit": _group(counts, "type:"),
             "perturbed programs refused": _group(counts, "refused:"),
         }
+        if code is not None and not dry_run:
+            figures["members as code"] = write_code(place / "figures", code, CODE)
         options = f"{_option('--work', work)} --negatives {negatives}"
         next_steps = (f"negmine shard{options}", f"negmine audit{_option('--work', work)}")
         run = _Run(place, engine, dry_run, manifest, started)

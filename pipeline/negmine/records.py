@@ -109,14 +109,15 @@ FIGURES: Final = _schema(
     ("seed", pa.int64()),
     ("domain", pa.string()),
     ("version", pa.int32()),
+    ("style", pa.string()),
     ("unit", pa.string()),
     ("members", pa.list_(_MEMBER)),
     ("edits", pa.list_(_FIGURE_EDIT)),
     ("matrix", pa.list_(pa.list_(pa.bool_()))),
 )
-"""Groups of figures: ``members[0]`` is the base, ``edits[k]`` what ``members[k + 1]`` differs by; programs and claims
-are JSON; ``image``, ``offset`` and ``bytes`` name the picture in the part's tar; ``matrix[i][j]`` says whether picture
-i makes caption j true."""
+"""Groups of figures: ``members[0]`` is the base, ``edits[k]`` what ``members[k + 1]`` differs by; programs, claims and
+style are JSON; ``image``, ``offset`` and ``bytes`` name the picture in the part's tar; ``matrix[i][j]`` says whether
+picture i makes caption j true."""
 
 SPLIT_MARK: Final = "~"
 """In an image id ``unit~rest``: images of one unit lie on one side of a split into training and held-out images."""

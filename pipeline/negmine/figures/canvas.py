@@ -5,7 +5,10 @@ Points are complex numbers, x to the right and y downwards, both 0 to 1. Lengths
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import Final
 
@@ -55,6 +58,16 @@ class Text:
 Mark = Stroke | Area | Disc | Text
 
 
+def dashes(points: Sequence[complex], dash: float) -> list[tuple[complex, complex]]:
+    """Dashes of about this length along a line, with gaps as long; the first and the last dash are whole."""
+    pieces = []
+    for start, end in pairwise(points):
+        number = max(1, round((abs(end - start) / dash + 1) / 2))
+        step = (end - start) / (2 * number - 1)
+        pieces += [(start + 2 * n * step, start + (2 * n + 1) * step) for n in range(number)]
+    return pieces
+
+
 @dataclass(frozen=True)
 class Picture:
     """Marks from the first drawn to the last.
@@ -94,6 +107,13 @@ class Style:
     @property
     def coloured(self) -> bool:
         return self.ink != INK or self.paper != "#ffffff"
+
+    def moved(self, point: complex) -> complex:
+        """A point where this style's wobble puts it."""
+        if not self.wobble:
+            return point
+        across, down = 9 * point.imag + self.phase, 9 * point.real + 2 * self.phase
+        return point + self.wobble * complex(math.sin(across), math.sin(down))
 
 
 def drawn_style(rng: Random) -> Style:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import cmath
 import io
-import math
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from negmine.errors import ResourceError
-from negmine.figures.canvas import Area, Disc, Mark, Picture, Stroke, Style, Text
+from negmine.figures.canvas import Area, Disc, Mark, Picture, Stroke, Style, Text, dashes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,12 +84,12 @@ class _Pen:
             self._text(mark)
 
     def _stroke(self, mark: Stroke) -> None:
-        points = [self._place(point) for point in mark.points]
-        width = max(1, round(self._style.line * self._side * mark.width))
-        colour = mark.colour or self._style.ink
-        pieces = _dashes(points, self._style.dash * self._side) if mark.dashed else [points]
+        style, colour = self._style, mark.colour or self._style.ink
+        width = max(1, round(style.line * self._side * mark.width))
+        pieces = dashes(mark.points, style.dash) if mark.dashed else [mark.points]
         for piece in pieces:
-            self._draw.line(piece, fill=colour, width=width, joint="curve")
+            points = [self._place(point) for point in piece]
+            self._draw.line(points, fill=colour, width=width, joint="curve")
         if not mark.dashed:
             for x, y in (points[0], points[-1]):  # round ends
                 r = width / 2 - 0.5
@@ -108,25 +106,8 @@ class _Pen:
         self._draw.text(self._place(mark.at), mark.text, fill=self._style.ink, font=font, anchor="mm")
 
     def _place(self, point: complex) -> tuple[float, float]:
-        style = self._style
-        if style.wobble:
-            point += style.wobble * complex(
-                math.sin(9 * point.imag + style.phase), math.sin(9 * point.real + 2 * style.phase)
-            )
-        return point.real * self._side, point.imag * self._side
-
-
-def _dashes(points: list[tuple[float, float]], dash: float) -> list[list[tuple[float, float]]]:
-    """Dashes along a line, the first and the last one whole."""
-    pieces = []
-    for one, other in pairwise(points):
-        start, end = complex(*one), complex(*other)
-        number = max(1, round((abs(end - start) / dash + 1) / 2))
-        step = (end - start) / (2 * number - 1)
-        for n in range(number):
-            a, b = start + 2 * n * step, start + (2 * n + 1) * step
-            pieces.append([(a.real, a.imag), (b.real, b.imag)])
-    return pieces
+        moved = self._style.moved(point) * self._side
+        return moved.real, moved.imag
 
 
 def arc_points(centre: complex, radius: float, start: float, end: float, steps: int = 12) -> tuple[complex, ...]:

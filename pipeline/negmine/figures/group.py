@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Final
 
@@ -143,6 +143,11 @@ def _verdict(picture: Member, caption: Member) -> bool:
         return True
     assert refutes(picture, caption.claims), (caption.caption, picture.caption)
     return False
+
+
+def style_record(group: Group) -> str:
+    """How all members are drawn, as JSON."""
+    return json.dumps(asdict(group.members[0].setting.style), separators=(",", ":"))
 
 
 def member_record(member: Member) -> dict[str, Any]:

@@ -150,7 +150,9 @@ def _redraw(settings: GroupSettings, records: list[tuple[str, Any]], number: int
     """A diagram of Geometry3K as the base of a group."""
     name, row = records[number]
     try:
-        made = perturb_program(GEOMETRY, settings, to_program(row, Random(f"{settings.seed}/{name}")), name)
+        made = perturb_program(
+            GEOMETRY, settings, to_program(row, Random(f"{settings.seed}/{name}")), f"{GEOMETRY3K}/{name}"
+        )
     except BadRecord as error:
         return Rejected(number + 1, GEOMETRY3K, name, error.reason, error.detail)
     return Rejected(number + 1, GEOMETRY3K, name, made) if isinstance(made, str) else made
@@ -200,6 +202,7 @@ def _store_pictures(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dic
         "seed": made.seed,
         "domain": made.domain,
         "version": groups.VERSION,
+        "style": groups.style_record(made),
         "unit": made.unit,
         "members": members,
         "edits": [groups.edit_record(made.members[0], member) for member in made.members[1:]],
