@@ -20,6 +20,7 @@ from negmine.figures.geometry.shapes import (
     second_circle,
     triangle,
 )
+from negmine.figures.geometry.words import claims
 from negmine.figures.program import Program, Statement, letters, rounded
 
 LETTERS: Final = "BCDEFGHKMNPRSTVX"
@@ -61,6 +62,14 @@ class Letters:
 
 def sample(rng: Random, level: int) -> Program:
     """A program of a level, 1 to 5; whether it can be drawn and read is for others to see."""
+    for _ in range(_ATTEMPTS):
+        program = _sample_once(rng, level)
+        if len(claims(program)) >= _LEAST_CLAIMS[level]:
+            break
+    return program
+
+
+def _sample_once(rng: Random, level: int) -> Program:
     family = rng.choice([name for name in _FAMILIES if level < LETTERED_FROM or name != "regular"])
     shape, allowed = _FAMILIES[family]
     names = Letters(rng)
@@ -68,6 +77,7 @@ def sample(rng: Random, level: int) -> Program:
     extras = [extra for extra in allowed if extra in _EXTRAS_OF_LEVEL[level]]
     if level < LETTERED_FROM:  # two of a sort could not be told apart
         extras = [extra for extra in extras if not any(isinstance(one, _SORTS.get(extra, ())) for one in program)]
+        extras = [] if family == "circles" else extras
     wanted = rng.choice(_EXTRAS_COUNT[level])
     for extra in rng.sample(extras, min(wanted, len(extras))):
         program += tuple(_EXTRAS[extra](program, rng, names))
@@ -352,9 +362,9 @@ _EXTRAS: Final[Mapping[str, _Extra]] = {
 
 _SORTS: Final[Mapping[str, type]] = {"chord": s.Chord, "touch": s.Touch, "place": s.Polar}
 
-_PLAIN: Final = ("cevian", "cut", "around", "diagonals", "place", "chord", "touch", "shade")
+_PLAIN: Final = ("cevian", "around", "diagonals", "place", "chord", "touch", "shade")
 _MARKS: Final = ("tick", "arrow", "arc")
-_NAMED: Final = ("divide", "look", "right", "meet")
+_NAMED: Final = ("cut", "divide", "look", "right", "meet")
 _VALUES: Final = ("length", "angle")
 
 _EXTRAS_OF_LEVEL: Final[Mapping[int, frozenset[str]]] = {
@@ -364,6 +374,8 @@ _EXTRAS_OF_LEVEL: Final[Mapping[int, frozenset[str]]] = {
     4: frozenset(_PLAIN + _MARKS + _NAMED + _VALUES),
     5: frozenset(_PLAIN + _MARKS + _NAMED + _VALUES),
 }
+_ATTEMPTS: Final = 50
+_LEAST_CLAIMS: Final[Mapping[int, int]] = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4}
 _EXTRAS_COUNT: Final[Mapping[int, tuple[int, ...]]] = {1: (1,), 2: (1, 2), 3: (1, 2), 4: (2,), 5: (3, 3, 4)}
 
 _FAMILIES: Final[Mapping[str, tuple[Callable[[Random, Letters], Program], tuple[str, ...]]]] = {
@@ -377,8 +389,8 @@ _FAMILIES: Final[Mapping[str, tuple[Callable[[Random, Letters], Program], tuple[
     ),
     "regular": (_a_regular, ()),
     "circle": (_a_circle, ("place", "chord", "touch", "length", "look")),
-    "circles": (_circle_pair, ("place",)),
-    "around": (_around, ("tick", "length", "look", "arc")),
+    "circles": (_circle_pair, ("place", "chord", "touch")),
+    "around": (_around, ("tick", "length", "look", "arc", "angle", "shade")),
     "lines": (_line_pair, ("tick", "arrow", "length", "look", "divide")),
 }
 """A shape, and the extras that suit it."""

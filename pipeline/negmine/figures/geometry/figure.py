@@ -6,10 +6,13 @@ import cmath
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from negmine.figures.geometry import statements as s
 from negmine.figures.program import Program
+
+SHORTEST: Final = 0.001
+"""Length that every line has, share of the frame's side."""
 
 Side = frozenset[str]
 Corner = tuple[str, Side]
@@ -70,6 +73,10 @@ def realise(program: Program) -> Figure:
             _BUILD[type(statement)](statement, figure)
     except (KeyError, ZeroDivisionError) as error:
         raise ValueError(f"the program has no figure: {error!r}") from None
+    for side in figure.segments:
+        one, other = sorted(side)
+        if abs(figure.points[one] - figure.points[other]) < SHORTEST:
+            raise ValueError(f"the program has no figure: {one}{other} has no length")
     return figure
 
 

@@ -368,29 +368,34 @@ def _circle_pair(relation: str, small: complex, r: float, large: complex, big: f
 
 
 def _tick(figure: Figure, count: str, side: str) -> Verdict:
-    return figure.ticks.get(frozenset(side), 0) == int(count)
+    return every([drawn(figure, *side), figure.ticks.get(frozenset(side), 0) == int(count)])
 
 
 def _arrow(figure: Figure, count: str, side: str) -> Verdict:
-    return figure.arrows.get(frozenset(side), 0) == int(count)
-
-
-def _arc(figure: Figure, count: str, vertex: str, sides: str) -> Verdict:
-    return figure.arcs.get((vertex, frozenset(sides)), 0) == int(count)
-
-
-def _right_mark(figure: Figure, _: str, vertex: str, sides: str) -> Verdict:
-    if (vertex, frozenset(sides)) not in figure.rights:
-        return False
-    return is_angle(degrees_at(*_at(figure, vertex + sides)), 90) or None  # a mark that lies is no false claim
+    return every([drawn(figure, *side), figure.arrows.get(frozenset(side), 0) == int(count)])
 
 
 def _length(figure: Figure, value: str, side: str) -> Verdict:
-    return figure.lengths.get(frozenset(side)) == float(value)
+    return every([drawn(figure, *side), figure.lengths.get(frozenset(side)) == float(value)])
+
+
+def _has_sides(figure: Figure, vertex: str, sides: str) -> Verdict:
+    return every(drawn(figure, vertex, end) for end in sides)
+
+
+def _arc(figure: Figure, count: str, vertex: str, sides: str) -> Verdict:
+    return every([_has_sides(figure, vertex, sides), figure.arcs.get((vertex, frozenset(sides)), 0) == int(count)])
 
 
 def _angle(figure: Figure, value: str, vertex: str, sides: str) -> Verdict:
-    return figure.angles.get((vertex, frozenset(sides))) == float(value)
+    return every([_has_sides(figure, vertex, sides), figure.angles.get((vertex, frozenset(sides))) == float(value)])
+
+
+def _right_mark(figure: Figure, _: str, vertex: str, sides: str) -> Verdict:
+    """A mark that lies makes no claim false: it is undecided, and so no member of a group."""
+    marked = (vertex, frozenset(sides)) in figure.rights
+    square = is_angle(degrees_at(*_at(figure, vertex + sides)), 90) or None
+    return every([_has_sides(figure, vertex, sides), square if marked else False])
 
 
 def _look(figure: Figure, look: str, side: str) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,9 @@ from negmine.figures.geometry.figure import Corner, Figure, Side
 SHADE: Final = "#a6a6a6"
 EDGE: Final = 0.015
 """Nothing comes nearer to the frame than this, share of the side."""
+
+APART: Final = 0.06
+"""Distance between two points, at least."""
 
 _DOT: Final = 0.013
 _ARC: Final = 0.075
@@ -45,7 +48,18 @@ def draw_figure(figure: Figure, style: Style) -> Picture:
     placing = _Placing(figure, [mark for mark in marks if isinstance(mark, Stroke)], style)
     texts = [*placing.values(), *(placing.letters() if figure.lettered else ())]
     every = [*areas, *rings, *lines, *dots, *marks, *texts]
-    return Picture(tuple(every), placing.clear, all(map(_inside, every)))
+    return Picture(tuple(every), placing.clear and _apart(figure), all(map(_inside, every)))
+
+
+def _apart(figure: Figure) -> bool:
+    """Whether points are far enough from each other to be told apart; the centres of circles may coincide."""
+    if not figure.lettered:
+        return True
+    return all(
+        abs(figure.points[one] - figure.points[other]) >= APART
+        for one, other in combinations(figure.points, 2)
+        if not (one in figure.circles and other in figure.circles)
+    )
 
 
 def _has_dot(figure: Figure, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
@@ -130,6 +130,7 @@ class _Scene:
     things: list[Thing]
     slots: list[Point]
     boxes: list[Box]
+    related: set[frozenset[int]] = field(default_factory=set)
 
     def free(self) -> list[Point]:
         """Slots without a thing."""
@@ -152,9 +153,15 @@ def _relation(scene: _Scene, rng: Random, level: int) -> list[Statement]:
         (i, j)
         for i, one in enumerate(scene.things)
         for j, other in enumerate(scene.things)
-        if i != j and min(abs(one.at[0] - other.at[0]), abs(one.at[1] - other.at[1])) <= 2 * JITTER
+        if i != j
+        and min(abs(one.at[0] - other.at[0]), abs(one.at[1] - other.at[1])) <= 2 * JITTER
+        and frozenset((i, j)) not in scene.related
     ]
-    return [Tell("relation", rng.choice(pairs), _named_by(rng, level))] if pairs else []
+    if not pairs:
+        return []
+    pair = rng.choice(pairs)
+    scene.related.add(frozenset(pair))
+    return [Tell("relation", pair, _named_by(rng, level))]
 
 
 def _extreme(scene: _Scene, rng: Random, level: int) -> list[Statement]:
