@@ -70,9 +70,9 @@ def eval_main() -> NoReturn:
 def train(
     shards: Shards = ["data/*.tar"],  # noqa: B006 (typer copies it)
     recipe: Annotated[
-        str, typer.Option(help="clip, negclip, ce_clip, ahnpl, ahnpl_released, ... or a YAML file.")
+        str, typer.Option(help="clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.")
     ] = "ahnpl",
-    model: Annotated[str, typer.Option(help="`tiny`, or any open_clip model.")] = "tiny",
+    model: Annotated[str, typer.Option(help="`tiny`, `tiny-conv`, or any open_clip model.")] = "tiny",
     pretrained: Pretrained = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-RECIPE")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the shards.")] = 10,
