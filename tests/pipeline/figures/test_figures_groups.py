@@ -13,6 +13,7 @@ from functools import cache
 from math import sqrt
 from random import Random
 
+import numpy as np
 import pytest
 from negmine.errors import ResourceError, UsageError
 from negmine.figures import describe, draw
@@ -22,6 +23,9 @@ from negmine.figures.draw import encode_png
 from negmine.figures.group import Group, GroupSettings, make_group, matrix, member_record
 from negmine.figures.perturb import LEAST_PIXELS, RULES, Grown, Member, changed_pixels, grow, refutes
 from negmine.figures.program import from_json, to_code, to_json
+from scipy.sparse import vstack
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 
 LEVELS = {"geometry": (2, 3, 5), "scenes": (1, 3, 5)}
 NAMES = sorted(DOMAINS)
@@ -178,24 +182,33 @@ def test_letters_are_tokens_of_their_own() -> None:
 @pytest.mark.parametrize(("name", "level"), [("geometry", 5), ("scenes", 3), ("scenes", 5)])
 def test_captions_alone_do_not_tell_base_from_negative(name: str, level: int) -> None:
     """A linear reader of words and word pairs, trained on half of the groups, is at chance on the other half."""
-    import numpy as np
-    from scipy.sparse import vstack
-    from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.linear_model import LogisticRegression
-
     texts = [[re.sub(r"\b[A-Z]\b", "N", m.caption) for m in g.members] for g in groups(name, level, 240, 3, 64)]
+    scores = read_blindly(texts, [0] * len(texts))
+    gaps = np.concatenate([own[0] - own[1:] for own in scores])
+    accuracy = ((gaps > 0) + 0.5 * (gaps == 0)).mean()
+    assert abs(accuracy - 0.5) < 2.58 * 0.5 / sqrt(len(scores))  # the negatives of one group are not independent
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_captions_alone_do_not_find_a_random_anchor(name: str) -> None:
+    texts = [[m.caption for m in g.members] for g in groups(name, 5, 240, 3, 64) if len(g.members) == 4]
+    rng = Random(2)
+    anchors = [rng.randrange(4) for _ in texts]
+    scores = read_blindly(texts, anchors)
+    found = np.mean([own.argmax() == anchor for own, anchor in zip(scores, anchors[len(texts) // 2 :], strict=True)])
+    assert abs(found - 0.25) < 2.58 * sqrt(0.25 * 0.75 / len(scores))
+
+
+def read_blindly(texts: list[list[str]], anchors: list[int]) -> list[np.ndarray]:
+    """Scores of the second half's captions by a reader that learned anchors from others on the first half."""
     vectors = CountVectorizer(ngram_range=(1, 2)).fit([text for group in texts for text in group])
-    half = len(texts) // 2
-    train, test = (
-        vstack([vectors.transform([g[0]]) - vectors.transform([text]) for g in part for text in g[1:]])
-        for part in (texts[:half], texts[half:])
+    rows, half = [vectors.transform(group) for group in texts], len(texts) // 2
+    gaps = vstack(
+        [r[a] - r[i] for r, a in zip(rows[:half], anchors, strict=False) for i in range(r.shape[0]) if i != a]
     )
-    labels = np.repeat([1, 0], train.shape[0])
-    reader = LogisticRegression(C=0.1, fit_intercept=False).fit(vstack([train, -train]), labels)
-    margin = reader.decision_function(test)
-    accuracy = ((margin > 0) + 0.5 * (margin == 0)).mean()
-    groups_read = half  # the negatives of one group are not independent
-    assert abs(accuracy - 0.5) < 2.58 * 0.5 / sqrt(groups_read)
+    labels = np.repeat([1, 0], gaps.shape[0])
+    reader = LogisticRegression(C=0.1, fit_intercept=False).fit(vstack([gaps, -gaps]), labels)
+    return [reader.decision_function(r) for r in rows[half:]]
 
 
 # --- one seed, one set of bytes --------------------------------------------------------------------------------------
