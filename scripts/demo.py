@@ -181,7 +181,7 @@ def scenes() -> None:
     """The same model, the same scenes and the same steps, without and with their hard negatives."""
     started = time.monotonic()
     work, shards = SCENES / "work", SCENES / "data"
-    run("negmine", "render", "--domain", "scenes", "--difficulty", 1, "--count", 3500, "--negatives", 2, "--size", 64,
+    run("negmine", "render", "--domain", "scenes", "--difficulty", 1, "--count", 4500, "--negatives", 2, "--size", 64,
         "--work", work)  # fmt: skip
     run("negmine", "shard", "--work", work, "--out", shards, "--negatives", 2, "--train-fraction", 0.85)
     scores, models = {}, {}
@@ -189,7 +189,7 @@ def scenes() -> None:
         out = SCENES / recipe
         # So small a model is fastest on one thread; the second core decodes.
         run("ahnpl-train", "--shards", *sorted(shards.glob("*.tar")), "--recipe", recipe, "--model", "tiny-conv",
-            "--steps", 450, "--batch-size", 64, "--lr", 2e-3, "--workers", 1, "--out", out, threads=1)  # fmt: skip
+            "--steps", 600, "--batch-size", 64, "--lr", 2e-3, "--workers", 1, "--out", out, threads=1)  # fmt: skip
         models[recipe] = last_checkpoint(out)
         scores[recipe] = evaluate(recipe, models[recipe], shards, threads=1)
     console.print()

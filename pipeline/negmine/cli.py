@@ -220,7 +220,7 @@ def render(
     from negmine.figures.export import write_code
     from negmine.figures.geometry3k import read_records
     from negmine.figures.group import GroupSettings
-    from negmine.figures.stage import RenderSettings
+    from negmine.figures.stage import RenderSettings, level_name
     from negmine.figures.stage import render as draw
 
     started, engine = time.monotonic(), LocalEngine(workers or os.cpu_count() or 1)
@@ -235,6 +235,7 @@ def render(
         manifest = draw(settings, place, engine, overwrite=overwrite)
         counts = manifest.counts
         figures = {
+            "difficulty": level_name(groups),
             "groups": counts["groups"],
             "pictures": counts["members"],
             "negatives": counts["negatives"],

@@ -123,7 +123,7 @@ def _plan_only(config: TrainConfig) -> console.Summary:
     plan = make_plan(config)
     model = make_model(plan)
     per_epoch = make_stream(plan, model).steps_per_epoch
-    memory = estimate_memory(model, config.batch_size, plan.negatives)
+    memory = estimate_memory(model, config.batch_size, plan.negatives, plan.image_negatives)
     figures = {
         **_planned(plan, model),
         "steps per epoch": per_epoch,
@@ -145,6 +145,7 @@ def _planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
         "shards": len(plan.shards.shards),
         "samples": plan.shards.samples,
         "negatives per caption": plan.negatives,
+        "image negatives per caption": plan.image_negatives,
     }
 
 

@@ -29,11 +29,10 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A filled polygon, outlined in ink or not at all."""
+    """A filled polygon without an outline."""
 
     points: tuple[complex, ...]
     fill: str
-    outlined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,11 +73,7 @@ class _Pen:
         if isinstance(mark, Stroke):
             self._stroke(mark)
         elif isinstance(mark, Area):
-            outline = self._style.ink if mark.outlined else None
-            points = [self._place(point) for point in mark.points]
-            self._draw.polygon(points, fill=mark.fill)
-            if outline:
-                self._draw.line([*points, *points[:2]], fill=outline, width=self._line, joint="curve")
+            self._draw.polygon([self._place(point) for point in mark.points], fill=mark.fill)
         elif isinstance(mark, Disc):
             self._disc(mark)
         else:

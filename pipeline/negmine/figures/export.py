@@ -47,8 +47,7 @@ def _svg(mark: Mark, style: Style, size: int) -> Iterator[str]:
         else:
             yield f'<polyline points="{_pairs(mark.points, style, size)}" {common} stroke-linecap="round"/>'
     elif isinstance(mark, Area):
-        edge = f' stroke="{style.ink}" stroke-width="{line:.2f}"' if mark.outlined else ""
-        yield f'<polygon points="{_pairs(mark.points, style, size)}" fill="{mark.fill}"{edge}/>'
+        yield f'<polygon points="{_pairs(mark.points, style, size)}" fill="{mark.fill}"/>'
     elif isinstance(mark, Disc):
         at = style.moved(mark.centre) * size
         edge = f' stroke="{style.ink}" stroke-width="{line:.2f}"' if mark.outlined else ""
@@ -104,8 +103,7 @@ def _plotted(mark: Mark, style: Style) -> str:
         return f"axes.plot({_axes_lists(mark.points, style)}, {look})"
     if isinstance(mark, Area):
         corners = ", ".join(_coordinates(point, style) for point in mark.points)
-        edge = "edgecolor=ink, linewidth=line" if mark.outlined else 'edgecolor="none"'
-        return f"axes.add_patch(Polygon([{corners}], facecolor={mark.fill!r}, {edge}))"
+        return f'axes.add_patch(Polygon([{corners}], facecolor={mark.fill!r}, edgecolor="none"))'
     if isinstance(mark, Disc):
         edge = "edgecolor=ink, linewidth=line" if mark.outlined else 'edgecolor="none"'
         fill = repr(mark.fill) if mark.fill else '"none"'

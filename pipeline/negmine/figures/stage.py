@@ -124,6 +124,12 @@ def _derive(
     return load_manifest(work / stage)
 
 
+def level_name(settings: GroupSettings) -> str:
+    """What a difficulty means in its domain."""
+    domain = GEOMETRY if settings.domain == GEOMETRY3K else DOMAINS[settings.domain]
+    return f"{settings.level}: {domain.levels[settings.level - 1]}"
+
+
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
