@@ -22,7 +22,6 @@ from negmine.figures.geometry.oracle import judge
 from negmine.figures.geometry.words import claims
 from negmine.figures.program import Program, Statement
 
-LEVEL: Final = 5
 MOST: Final[Mapping[str, int]] = {"length": 2, "angle": 2, "right": 1, "lines": 1, "place": 1, "lies": 1}
 """Claims of a caption, by predicate: diagrams have dozens."""
 

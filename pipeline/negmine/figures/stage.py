@@ -125,9 +125,10 @@ def _derive(
 
 
 def level_name(settings: GroupSettings) -> str:
-    """What a difficulty means in its domain."""
-    domain = GEOMETRY if settings.domain == GEOMETRY3K else DOMAINS[settings.domain]
-    return f"{settings.level}: {domain.levels[settings.level - 1]}"
+    """What a difficulty means in its domain; records are as difficult as they are."""
+    if settings.domain == GEOMETRY3K:
+        return "that of the records"
+    return f"{settings.level}: {DOMAINS[settings.domain].levels[settings.level - 1]}"
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from negmine.figures.stage import DrawPhase, RenderSettings, render
 from negmine.records import SPLIT_MARK, Edit, apply_edits
 from negmine.shards.format import Index, read_samples
 from negmine.shards.stage import ShardSettings, write_shards
+from negmine.shards.write import Split
 from negmine.store import load_manifest
 from negmine.verify import verify
 from PIL import Image
@@ -130,6 +131,13 @@ def test_shards_hold_the_groups_whole_and_split_by_what_they_are_made_of(work: P
     assert not sides[0] & sides[1]
     assert min(map(len, sides)) > 3
     assert not [problem for one in (*verify(work), *verify(tmp_path / "out")) for problem in one.problems]
+
+
+def test_images_of_one_unit_lie_on_one_side() -> None:
+    training = Split(0.5, 7, heldout=False)
+    sides = [{training.holds(f"unit{n}{SPLIT_MARK}{key}") for key in "abcdef"} for n in range(40)]
+    assert all(len(side) == 1 for side in sides)
+    assert set.union(*sides) == {True, False}
 
 
 def test_shards_of_other_figures_are_refused(work: Path, tmp_path: Path) -> None:
