@@ -1,6 +1,6 @@
 """Draw ``docs/figures.png`` and ``docs/scenes.png``: one group a row, the base first, each edit named.
 
-python scripts/figure_sheets.py [--rows 8] [--out docs]
+python scripts/figure_sheets.py [--rows 10] [--out docs]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILES = {"geometry": "figures.png", "scenes": "scenes.png"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--rows", type=int, default=10)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()

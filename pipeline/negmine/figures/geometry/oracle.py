@@ -9,10 +9,11 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import Final
 
 from negmine.figures.domain import Claim, Verdict, every, no, some, within
+from negmine.figures.geometry import candidates
 from negmine.figures.geometry.figure import Figure, Side, cross, foot
 
 EQUAL: Final = (1.04, 1.22)
@@ -30,12 +31,12 @@ def judge(claim: Claim, figure: Figure) -> Verdict:
     Raises:
         KeyError: a predicate that the oracle does not know.
     """
-    test, candidates = _PREDICATES[claim.what]
+    test, find = _PREDICATES[claim.what]
     if claim.of:
         if any(name not in figure.points for names in claim.of for name in names) or not figure.lettered:
             return False
         return _decide(test, figure, claim.value, claim.of)
-    return some(_decide(test, figure, claim.value, names) for names in candidates(figure))
+    return some(_decide(test, figure, claim.value, names) for names in find(figure))
 
 
 def _decide(test: _Test, figure: Figure, value: str, names: tuple[str, ...]) -> Verdict:
@@ -409,98 +410,27 @@ def _shade(figure: Figure, look: str, names: str) -> Verdict:
     return (frozenset(names) in figure.shaded) == (look == "shaded")
 
 
-# --- what a claim without letters may be about ------------------------------------------------------------------------
-
-
-def _turned(figure: Figure, sides: int | None) -> Iterator[tuple[str, ...]]:
-    for outline in figure.outlines:
-        if sides is None or len(outline) == sides:
-            for n in range(len(outline)):
-                yield (outline[n:] + outline[:n],)
-
-
-def _triangles(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return _turned(figure, 3)
-
-
-def _quadrilaterals(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return _turned(figure, 4)
-
-
-def _polygons(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return ((outline,) for outline in figure.outlines)
-
-
-def _sides(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return (("".join(sorted(side)),) for side in figure.segments)
-
-
-def _corners(figure: Figure) -> Iterator[tuple[str, ...]]:
-    for vertex, sides in {*figure.arcs, *figure.rights, *figure.angles}:
-        yield vertex, "".join(sorted(sides))
-
-
-def _dividers(figure: Figure) -> Iterator[tuple[str, ...]]:
-    for side in figure.segments:
-        for point in figure.points:
-            if point not in side:
-                yield from ((point, *ends) for ends in permutations(sorted(side)))
-
-
-def _cevians(figure: Figure) -> Iterator[tuple[str, ...]]:
-    for (outline,) in _triangles(figure):
-        for point in figure.points:
-            if point not in outline:
-                yield outline[0], point, outline[1], outline[2]
-
-
-def _line_pairs(figure: Figure) -> Iterator[tuple[str, ...]]:
-    for one, other in combinations(figure.segments, 2):
-        if not one & other:
-            yield "".join(sorted(one)), "".join(sorted(other))
-
-
-def _crossings(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return ((point, *pair) for pair in _line_pairs(figure) for point in figure.points)
-
-
-def _dots_and_circles(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return ((point, circle) for point in figure.points for circle in figure.circles)
-
-
-def _sides_and_circles(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return ((side, circle) for (side,) in _sides(figure) for circle in figure.circles)
-
-
-def _circles_and_triangles(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return ((circle, outline) for circle in figure.circles for outline in figure.outlines if len(outline) == 3)
-
-
-def _circle_pairs(figure: Figure) -> Iterator[tuple[str, ...]]:
-    return iter(permutations(figure.circles, 2))
-
-
 _PREDICATES: Mapping[str, tuple[_Test, Callable[[Figure], Iterator[tuple[str, ...]]]]] = {
-    "triangle": (_triangle, _triangles),
-    "quadrilateral": (_quadrilateral, _quadrilaterals),
-    "regular": (_regular, _polygons),
-    "diagonals": (_diagonals, _quadrilaterals),
-    "divides": (_divides, _dividers),
-    "cevian": (_cevian, _cevians),
-    "lies": (_lies, lambda figure: ((point, side) for point in figure.points for (side,) in _sides(figure))),
-    "lines": (_lines, _line_pairs),
-    "meet": (_meet, _crossings),
-    "place": (_place, _dots_and_circles),
-    "chord": (_chord, _sides_and_circles),
-    "touch": (_touch, _sides_and_circles),
-    "around": (_around, _circles_and_triangles),
-    "circles": (_circles, _circle_pairs),
-    "tick": (_tick, _sides),
-    "arrow": (_arrow, _sides),
-    "arc": (_arc, _corners),
-    "right": (_right_mark, _corners),
-    "length": (_length, _sides),
-    "angle": (_angle, _corners),
-    "look": (_look, _sides),
-    "shade": (_shade, _polygons),
+    "triangle": (_triangle, candidates.triangles),
+    "quadrilateral": (_quadrilateral, candidates.quadrilaterals),
+    "regular": (_regular, candidates.polygons),
+    "diagonals": (_diagonals, candidates.quadrilaterals),
+    "divides": (_divides, candidates.dividers),
+    "cevian": (_cevian, candidates.cevians),
+    "lies": (_lies, candidates.points_and_sides),
+    "lines": (_lines, candidates.line_pairs),
+    "meet": (_meet, candidates.crossings),
+    "place": (_place, candidates.dots_and_circles),
+    "chord": (_chord, candidates.sides_and_circles),
+    "touch": (_touch, candidates.sides_and_circles),
+    "around": (_around, candidates.circles_and_triangles),
+    "circles": (_circles, candidates.circle_pairs),
+    "tick": (_tick, candidates.sides),
+    "arrow": (_arrow, candidates.sides),
+    "arc": (_arc, candidates.corners),
+    "right": (_right_mark, candidates.corners),
+    "length": (_length, candidates.sides),
+    "angle": (_angle, candidates.corners),
+    "look": (_look, candidates.sides),
+    "shade": (_shade, candidates.polygons),
 }
