@@ -19,6 +19,9 @@ from negmine.figures.geometry.figure import Figure, Side, cross, foot
 EQUAL: Final = (1.04, 1.22)
 """Ratio of two lengths: equal up to the first, unequal from the second."""
 SCALENE: Final = (1.04, 1.12)
+FLAT: Final = 0.01
+"""Sine of an angle below which three points lie on a line."""
+
 TURN: Final = (2.0, 12.0)
 """Degrees between two directions."""
 
@@ -95,7 +98,7 @@ def on_segment(point: complex, start: complex, end: complex) -> Verdict:
 def circles_around(figure: Figure, name: str) -> list[tuple[complex, float]]:
     """The drawn circles whose centre a letter names; of concentric circles nobody sees which one is whose."""
     at = figure.points[name]
-    return [(centre, radius) for centre, radius in figure.circles.values() if abs(centre - at) < 0.01]
+    return [(centre, radius) for centre, radius in figure.circles.values() if abs(centre - at) < 0.05 * radius]
 
 
 def _of_circle(figure: Figure, name: str, test: Callable[[complex, float], Verdict]) -> Verdict:
@@ -115,7 +118,7 @@ def _triangle(figure: Figure, kind: str, names: str) -> Verdict:
     """`names`: the apex, the right or the obtuse corner first."""
     a, b, c = _at(figure, names)
     outline = every(drawn(figure, one, other) for one, other in combinations(names, 2))
-    if outline is False or abs(cross(b - a, c - a)) < 1e-4:
+    if outline is False or abs(cross(b - a, c - a)) < FLAT * abs(b - a) * abs(c - a):
         return False
     legs, base = (abs(b - a), abs(c - a)), abs(c - b)
     sides = (*legs, base)
