@@ -236,10 +236,29 @@ def test_neighbours_bring_their_pictures_captions_and_negatives(mined: Path, tmp
                 assert other["image_id"] != sample.image_id
     index, held = (Index.from_json((tmp_path / "out" / f).read_text(), f) for f in ("index.json", "heldout/index.json"))
     assert index.image_kinds["retrieved"] + held.image_kinds["retrieved"] == number > 200
+    assert index.image_negatives_per_sample == held.image_negatives_per_sample == 2
 
 
 def images_of(sample: Sample) -> tuple[Any, Any]:
     return sample.image_negatives, sample.image_negative_bytes
+
+
+def test_the_next_neighbour_stands_in_for_one_without_a_picture(mined: Path, tmp_path: Path) -> None:
+    pairs = {pair["key"]: pair for pair in pairs_of(mined)}
+    photos = tmp_path / "photos"
+    shutil.copytree(SAMPLE, photos)
+    bad = next(iter(pairs.values()))["image"]
+    (photos / bad).write_bytes(b"no picture")
+    settings = replace(SETTINGS, train_fraction=1.0, image_negatives=2)
+    made = write_shards(settings, mined, tmp_path / "out", LocalEngine(1), images=str(photos), max_bad=0.1)
+    samples = samples_of(tmp_path / "out")
+    missed = 0
+    for sample in samples:
+        usable = [pairs[key] for key in sample.neighbours if pairs[key]["image"] != bad][:2]
+        assert [n.caption for n in sample.image_negatives] == [other["caption"] for other in usable]
+        assert [n.member for n in sample.image_negatives] == ["neg0.jpg", "neg1.jpg"]
+        missed += bad in [pairs[key]["image"] for key in sample.neighbours[:2]]
+    assert made["train"].counts["image_refused:image_format"] == missed > 0
 
 
 def test_image_negatives_need_neighbours(small_work: Path, tmp_path: Path) -> None:
