@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from negmine.engine import Engine
     from negmine.store import Manifest
 
+CODE = 100
+"""Groups that ``render --code`` writes."""
+
 SAMPLE = 256
 """Pairs that ``--dry-run`` works on."""
 
@@ -271,6 +274,73 @@ def retrieve(
         shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
         look = f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}"
         run.show("negmine retrieve", figures, work / "neighbours", (shard, look), as_json)
+
+
+@app.command()
+def render(
+    domain: Annotated[str, typer.Option(help="scenes, geometry, or geometry3k")] = "scenes",
+    count: Annotated[
+        int | None, typer.Option(help="groups: a picture and its negatives; 1,000, or all records")
+    ] = None,
+    negatives: Annotated[int, typer.Option(help="K, perturbed figures of a group, at most")] = 7,
+    size: Annotated[int, typer.Option(help="side of the pictures, pixels")] = 128,
+    difficulty: Annotated[int, typer.Option(help="1 (two things, one claim) to 5 (many things, many claims)")] = 3,
+    records: Annotated[
+        Path | None, typer.Option(help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA)
+    ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option(help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=_DATA),
+    ] = None,
+    work: Work = DEFAULT_WORK,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw figures with captions, and perturb them so that every other picture and caption of a group is false.
+
+    Examples:
+
+        negmine render --domain scenes --count 5000
+
+        negmine render --domain geometry --count 20000 --difficulty 5 --size 224
+    """
+    from negmine.engine.local import LocalEngine
+    from negmine.figures.export import write_code
+    from negmine.figures.geometry3k import read_records
+    from negmine.figures.group import GroupSettings
+    from negmine.figures.stage import RenderSettings, level_name
+    from negmine.figures.stage import render as draw
+
+    started, engine = time.monotonic(), LocalEngine(workers or os.cpu_count() or 1)
+    groups = GroupSettings(domain, difficulty, negatives, size, seed)
+    settings = RenderSettings(groups, 1_000 if count is None else count, records=str(records) if records else None)
+    if records:
+        settings = replace(settings, count=min(count or sys.maxsize, len(read_records(records))))
+    if dry_run:
+        settings = replace(settings, count=min(settings.count, SAMPLE))
+    with TemporaryDirectory(prefix="negmine-") as folder:
+        place = Path(folder) if dry_run else work
+        manifest = draw(settings, place, engine, overwrite=overwrite)
+        counts = manifest.counts
+        figures = {
+            "difficulty": level_name(groups),
+            "groups": counts["groups"],
+            "pictures": counts["members"],
+            "negatives": counts["negatives"],
+            f"groups with fewer than {negatives}": counts["fewer_than_asked"],
+            "by kind": _group(counts, "kind:"),
+            "by edit": _group(counts, "type:"),
+            "perturbed programs refused": _group(counts, "refused:"),
+        }
+        if code is not None and not dry_run:
+            figures["members as code"] = write_code(place / "figures", code, CODE)
+        options = f"{_option('--work', work)} --negatives {negatives}"
+        next_steps = (f"negmine shard{options}", f"negmine audit{_option('--work', work)}")
+        run = _Run(place, engine, dry_run, manifest, started)
+        run.show("negmine render", figures, work / "figures", next_steps, as_json)
 
 
 @app.command()

@@ -97,6 +97,39 @@ REJECTED: Final = _schema(
     ("detail", pa.string(), True),
 )
 
+_MEMBER: Final = pa.struct(
+    [
+        ("program", pa.string()), ("caption", pa.string()), ("claims", pa.string()),
+        ("templates", pa.list_(pa.int32())), ("image", pa.string()), ("offset", pa.int64()), ("bytes", pa.int64()),
+    ]
+)  # fmt: skip
+_FIGURE_EDIT: Final = pa.struct(
+    [
+        ("type", pa.string()), ("kind", pa.string()), ("tier", pa.int32()), ("slot", pa.string()), ("old", pa.string()),
+        ("new", pa.string()), ("claims_removed", pa.string()), ("claims_added", pa.string()),
+        ("pixels_changed", pa.int32()),
+    ]
+)  # fmt: skip
+
+FIGURES: Final = _schema(
+    ("key", pa.string()),
+    ("origin", pa.string()),
+    ("seed", pa.int64()),
+    ("domain", pa.string()),
+    ("version", pa.int32()),
+    ("style", pa.string()),
+    ("unit", pa.string()),
+    ("members", pa.list_(_MEMBER)),
+    ("edits", pa.list_(_FIGURE_EDIT)),
+    ("matrix", pa.list_(pa.list_(pa.bool_()))),
+)
+"""Groups of figures: ``members[0]`` is the base, ``edits[k]`` what ``members[k + 1]`` differs by; programs, claims and
+style are JSON; ``image``, ``offset`` and ``bytes`` name the picture in the part's tar; ``matrix[i][j]`` says whether
+picture i makes caption j true."""
+
+SPLIT_MARK: Final = "~"
+"""In an image id ``unit~rest``: images of one unit lie on one side of a split into training and held-out images."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

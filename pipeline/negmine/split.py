@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from negmine.hashing import hash64
+from negmine.records import SPLIT_MARK
 
 
 @dataclass(frozen=True)
 class Split:
-    """Training or held-out images, told apart by the hash of their id.
+    """Training or held-out images, told apart by the hash of their id, or of its part before `SPLIT_MARK`.
 
     Attributes:
         train_fraction: share of the images that are trained on, 0 to 1.
@@ -21,5 +22,6 @@ class Split:
     heldout: bool
 
     def holds(self, image_id: str) -> bool:
-        training = hash64(f"split {self.seed} {image_id}") < self.train_fraction * 2.0**64
+        unit = image_id.partition(SPLIT_MARK)[0]
+        training = hash64(f"split {self.seed} {unit}") < self.train_fraction * 2.0**64
         return training != self.heldout

@@ -63,7 +63,8 @@ def _ours(folder: Path, *, inside: bool) -> bool:
 
 def _verify_folder(folder: Path, fast: bool) -> Verified:
     try:
-        shards = (folder / INDEX_NAME).exists() or any(folder.glob("*.tar"))
+        stage = (folder / MANIFEST).exists()  # figures keep their pictures in tars, and are no shards
+        shards = (folder / INDEX_NAME).exists() or (any(folder.glob("*.tar")) and not stage)
         files, problems = _shards(folder, fast) if shards else _stage(folder, fast)
     except DamagedError as error:
         return Verified(str(folder), 0, 0, (" ".join(str(error).split()),))

@@ -20,8 +20,10 @@ from open_clip.loss import ClipLoss
 from torch import Tensor
 from torch.nn import functional as F
 
-WITH_NEGATIVES = [name for name in list_recipes() if name != "clip"]
+PICTURES = ("image_negatives", "image_valid", "image_negative_texts", "text_ids")
+WITH_NEGATIVES = [name for name in list_recipes() if build_loss(name).needs_negatives]
 CORRECTED = ["negclip", "ce_clip", "ahnpl"]
+GROUPS = ["mmclip", "mmclip_group", "mmclip_block", "mmclip_both"]
 
 
 def golden() -> Features:
@@ -41,6 +43,8 @@ def random_features(seed: int = 0, batch: int = 5, slots: int = 3, width: int = 
     random = torch.Generator().manual_seed(seed)
     unit = lambda *shape: F.normalize(torch.randn(*shape, width, generator=random, dtype=torch.float64), dim=-1)  # noqa: E731
     valid = torch.rand(batch, slots, generator=random) < 0.7
+    others = torch.Generator().manual_seed(seed + 1000)  # pictures come from a generator of their own
+    pictures = torch.randn(2, batch, slots, width, generator=others, dtype=torch.float64)
     return Features(
         image=unit(batch),
         text=unit(batch),
@@ -48,6 +52,10 @@ def random_features(seed: int = 0, batch: int = 5, slots: int = 3, width: int = 
         text_negatives=unit(batch, slots),
         text_valid=torch.ones_like(valid) if full else valid,
         kinds=torch.randint(0, 4, (batch, slots), generator=random),
+        image_negatives=F.normalize(pictures[0], dim=-1),
+        image_valid=torch.ones_like(valid) if full else torch.rand(batch, slots, generator=others) < 0.7,
+        image_negative_texts=F.normalize(pictures[1], dim=-1),
+        text_ids=torch.arange(batch * (1 + slots)).view(batch, 1 + slots),
     )
 
 
@@ -217,12 +225,12 @@ class TestClip:
 
 
 def shuffled(features: Features, order: Tensor) -> Features:
-    names = ("image", "text", "text_negatives", "text_valid", "kinds")
+    names = ("image", "text", "text_negatives", "text_valid", "kinds", *PICTURES)
     return replace(features, **{name: getattr(features, name)[order] for name in names})
 
 
 class TestEveryRecipe:
-    @pytest.mark.parametrize("recipe", [*CORRECTED, "clip"])
+    @pytest.mark.parametrize("recipe", [*CORRECTED, *GROUPS, "clip"])
     def test_the_order_of_samples_does_not_matter(self, recipe: str) -> None:
         features, order = random_features(), torch.tensor([3, 1, 4, 0, 2])
         torch.testing.assert_close(
@@ -269,7 +277,7 @@ class TestEveryRecipe:
     @pytest.mark.parametrize("recipe", list_recipes())
     def test_half_precision_is_computed_in_float32(self, recipe: str) -> None:
         features = random_features(full=True)
-        names = ("image", "text", "logit_scale", "text_negatives")
+        names = ("image", "text", "logit_scale", "text_negatives", "image_negatives", "image_negative_texts")
         half = replace(features, **{n: getattr(features, n).bfloat16() for n in names})
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = build_loss(recipe)(half)

@@ -70,9 +70,9 @@ def eval_main() -> NoReturn:
 def train(
     shards: Shards = ["data/*.tar"],  # noqa: B006 (typer copies it)
     recipe: Annotated[
-        str, typer.Option(help="clip, negclip, ce_clip, ahnpl, ahnpl_released, ... or a YAML file.")
+        str, typer.Option(help="clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.")
     ] = "ahnpl",
-    model: Annotated[str, typer.Option(help="`tiny`, or any open_clip model.")] = "tiny",
+    model: Annotated[str, typer.Option(help="`tiny`, `tiny-conv`, or any open_clip model.")] = "tiny",
     pretrained: Pretrained = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-RECIPE")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the shards.")] = 10,
@@ -123,7 +123,7 @@ def _plan_only(config: TrainConfig) -> console.Summary:
     plan = make_plan(config)
     model = make_model(plan)
     per_epoch = make_stream(plan, model).steps_per_epoch
-    memory = estimate_memory(model, config.batch_size, plan.negatives)
+    memory = estimate_memory(model, config.batch_size, plan.negatives, plan.image_negatives)
     figures = {
         **_planned(plan, model),
         "steps per epoch": per_epoch,
@@ -145,6 +145,7 @@ def _planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
         "shards": len(plan.shards.shards),
         "samples": plan.shards.samples,
         "negatives per caption": plan.negatives,
+        "image negatives per caption": plan.image_negatives,
     }
 
 

@@ -19,6 +19,7 @@ from ahnpl import checkpoint as ckpt
 from ahnpl.config import describe
 from ahnpl.curves import draw_curves
 from ahnpl.evaluate.items import shard_items
+from ahnpl.evaluate.metrics import Pairs
 from ahnpl.evaluate.run import Report, evaluate
 from ahnpl.losses import LossOut
 from ahnpl.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
@@ -185,7 +186,9 @@ def _evaluate(run: Run) -> None:
     accuracy = (
         {"eval/accuracy": report.micro.share, "eval/accuracy, mean of kinds": report.macro} if report.kinds else {}
     )
-    _log(run, {**accuracy, **recalls})
+    pairs = sum(report.pairs.values(), Pairs())
+    groups = {"eval/2x2 group score": pairs.group / pairs.total} if pairs.total else {}
+    _log(run, {**accuracy, **groups, **recalls})
     run.report = report
     score = report.micro.share if report.kinds else report.retrieval["text to image R@1"]
     best = ckpt.read_best(run.folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from ahnpl.stream import Batch
 _SAMPLES = 2
 
 
-def estimate_memory(model: ClipModel, batch_size: int, negatives: int) -> dict[str, int]:
+def estimate_memory(model: ClipModel, batch_size: int, negatives: int, image_negatives: int = 0) -> dict[str, int]:
     """Bytes of weights, of gradients and AdamW's two moments, and of what a step keeps for its backward pass.
 
     The last is measured on two samples with texts of full length in float32 and scaled up, so it is an upper bound.
@@ -20,11 +22,11 @@ def estimate_memory(model: ClipModel, batch_size: int, negatives: int) -> dict[s
     return {
         "weights": weights,
         "gradients and moments": 3 * weights,
-        "activations": _saved_bytes(model, negatives) * batch_size // _SAMPLES,
+        "activations": _saved_bytes(model, negatives, image_negatives) * batch_size // _SAMPLES,
     }
 
 
-def _saved_bytes(model: ClipModel, negatives: int) -> int:
+def _saved_bytes(model: ClipModel, negatives: int, image_negatives: int) -> int:
     known = {p.untyped_storage().data_ptr() for p in model.network.parameters()}
     saved: dict[int, int] = {}
 
@@ -35,25 +37,33 @@ def _saved_bytes(model: ClipModel, negatives: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        features = model(_longest_batch(model, negatives))  # holds what was saved until it is counted
+        features = model(_longest_batch(model, negatives, image_negatives))  # holds what was saved until it is counted
     del features
     return sum(saved.values())
 
 
-def _longest_batch(model: ClipModel, negatives: int) -> Batch:
+def _longest_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch:
     """Random pictures, and texts that are all different and of full length."""
     chance = torch.Generator().manual_seed(0)
     text = model.config["model_cfg"]["text_cfg"]
     length, words = int(text.get("context_length", 77)), int(text.get("vocab_size", 49408))
-    tokens = torch.randint(1, words - 1, (_SAMPLES, 1 + negatives, length), generator=chance)
+    tokens = torch.randint(1, words - 1, (_SAMPLES, 1 + negatives + image_negatives, length), generator=chance)
     tokens[..., -1] = words - 1
     size = model.image_size
-    return Batch(
-        images=torch.randint(0, 256, (_SAMPLES, 3, size, size), generator=chance, dtype=torch.uint8),
+    pictures = torch.randint(
+        0, 256, (_SAMPLES, 1 + image_negatives, 3, size, size), generator=chance, dtype=torch.uint8
+    )
+    batch = Batch(
+        images=pictures[:, 0],
         texts=tokens[:, 0],
-        negatives=tokens[:, 1:],
+        negatives=tokens[:, 1 : 1 + negatives],
         valid=torch.ones(_SAMPLES, negatives, dtype=torch.bool),
         kinds=torch.zeros(_SAMPLES, negatives, dtype=torch.int8),
         image_ids=torch.arange(_SAMPLES),
         keys=["", ""],
     )
+    if not image_negatives:
+        return batch
+    there = torch.ones(_SAMPLES, image_negatives, dtype=torch.bool)
+    others = tokens[:, 1 + negatives :]
+    return replace(batch, image_negatives=pictures[:, 1:], image_negative_texts=others, image_valid=there)

@@ -1,16 +1,18 @@
 """open_clip models: made by name, loaded safely, and fed with no more text than they need.
 
 `tiny` is the built-in model for two CPU cores: a ViT of 2.0 M parameters at 64 px and a text tower of 0.8 M (beside a
-token table of 6.3 M), made from open_clip's own configuration, so that open_clip loads its checkpoints.
+token table of 6.3 M), made from open_clip's own configuration, so that open_clip loads its checkpoints. `tiny-conv` is
+smaller and learns drawn scenes from scratch in minutes; open_clip loads its checkpoints after `import ahnpl.towers`.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -100,17 +102,38 @@ class ClipModel(nn.Module):
     def forward(self, batch: Batch) -> Features:
         """Features of a batch; its text negatives are encoded together with the captions."""
         size, slots, length = batch.negatives.shape
+        others = batch.image_negative_texts
         texts = torch.cat([batch.texts, batch.negatives.reshape(size * slots, length)])
-        features = self.encode_text(texts)
-        return Features(
+        if others is not None:
+            texts = torch.cat([texts, others.reshape(-1, length)])
+        features, own = self.encode_text(texts), size * (1 + slots)
+        plain = Features(
             image=self.encode_image(batch.images),
             text=features[:size],
             logit_scale=self.logit_scale.exp(),
-            text_negatives=features[size:].view(size, slots, -1) if slots else None,
+            text_negatives=features[size:own].view(size, slots, -1) if slots else None,
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,
             image_ids=batch.image_ids,
         )
+        if others is None:
+            return plain
+        members = torch.cat([batch.texts[:, None], others], dim=1)
+        return replace(
+            plain,
+            image_negatives=self._encode_pictures(batch, plain.image),
+            image_valid=batch.image_valid,
+            image_negative_texts=features[own:].view(size, others.shape[1], -1),
+            text_ids=torch.unique(members.flatten(0, 1), dim=0, return_inverse=True)[1].view(members.shape[:2]),
+        )
+
+    def _encode_pictures(self, batch: Batch, like: Tensor) -> Tensor:
+        """Features ``[B, J, D]`` of the image negatives; 0 in empty slots."""
+        assert batch.image_negatives is not None
+        assert batch.image_valid is not None
+        found = like.new_zeros(*batch.image_valid.shape, like.shape[1])
+        found[batch.image_valid] = self.encode_image(batch.image_negatives[batch.image_valid]).to(found.dtype)
+        return found
 
 
 def encode_trimmed(network: nn.Module, tokens: Tensor) -> Tensor:
@@ -179,6 +202,7 @@ def parameter_counts(model: ClipModel) -> dict[str, int]:
 
 def _register() -> None:
     if "tiny" not in open_clip.list_models():
+        importlib.import_module("ahnpl.towers")  # timm learns the name of our image tower
         open_clip.add_model_config(MODEL_FOLDER)
 
 

@@ -23,6 +23,7 @@ class Plan:
 
     Attributes:
         negatives: K, slots per caption.
+        image_negatives: J, pictures beside the caption's own.
         steps: optimiser steps of the whole run.
         settings: what a checkpoint must agree with.
     """
@@ -32,6 +33,7 @@ class Plan:
     eval_shards: ShardSet | None
     loss: RecipeLoss
     negatives: int
+    image_negatives: int
     steps: int
     device: torch.device
     precision: str
@@ -48,7 +50,7 @@ def make_plan(config: TrainConfig) -> Plan:
     loss = build_loss(config.recipe)
     shards = open_shards(config.shards)
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
-    negatives = _slots(config, shards, loss)
+    negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = ("bf16" if device.type == "cuda" else "fp32") if config.precision == "auto" else config.precision
     per_epoch = shards.samples // config.batch_size
@@ -56,8 +58,11 @@ def make_plan(config: TrainConfig) -> Plan:
         "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
         "negatives": negatives, "precision": precision,
     }  # fmt: skip
+    if image_negatives:
+        facts["image_negatives"] = image_negatives
+    steps = config.steps or config.epochs * per_epoch
     return Plan(
-        config, shards, eval_shards, loss, negatives, config.steps or config.epochs * per_epoch, device, precision,
+        config, shards, eval_shards, loss, negatives, image_negatives, steps, device, precision,
         settings(config, **facts),
     )  # fmt: skip
 
@@ -75,6 +80,20 @@ def _slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
     )
 
 
+def _image_slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
+    if not loss.needs_image_negatives:
+        return 0
+    most = shards.image_negatives
+    slots = most if config.negatives is None else min(config.negatives, most)
+    if slots:
+        return slots
+    raise UsageError(
+        f"recipe {loss.recipe.name} needs image negatives and gets none",
+        why="--negatives is 0" if most else "the shards have none",
+        fix="run `negmine render`, or `negmine shard --image-negatives`, or use another --recipe",
+    )
+
+
 def make_model(plan: Plan) -> ClipModel:
     """The model of a plan, on its device."""
     spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed)
@@ -85,7 +104,9 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
     """The batches of a plan."""
     config = plan.config
     tokenizer = partial(load_tokenizer, config.model)
-    decoder = Decoder(tokenizer, model.image_size, plan.negatives, plan.shards.negatives, config.seed)
+    decoder = Decoder(
+        tokenizer, model.image_size, plan.negatives, plan.shards.negatives, config.seed, plan.image_negatives
+    )
     return Stream(
         plan.shards,
         decoder,

@@ -38,12 +38,14 @@ class ShardSet:
         shards: in the order given, each once.
         negatives: the most text negatives a sample has.
         kinds: text negatives by kind, over the folders named.
+        image_negatives: the most image negatives a sample has.
         planned: size of the batches that follow each other in the shards; None where none were planned.
     """
 
     shards: tuple[Shard, ...]
     negatives: int
     kinds: dict[str, int]
+    image_negatives: int = 0
     planned: int | None = None
 
     @property
@@ -88,8 +90,11 @@ def open_shards(patterns: Sequence[str]) -> ShardSet:
     for index in indexes.values():
         for kind, count in index.kinds.items():
             kinds[kind] = kinds.get(kind, 0) + count
-    negatives = max(index.negatives_per_sample for index in indexes.values())
-    return ShardSet(tuple(shards), negatives, kinds, _planned(indexes))
+    most, most_images = (
+        max(getattr(index, name) for index in indexes.values())
+        for name in ("negatives_per_sample", "image_negatives_per_sample")
+    )
+    return ShardSet(tuple(shards), most, kinds, most_images, _planned(indexes))
 
 
 def _planned(indexes: Mapping[str, Index]) -> int | None:

@@ -12,7 +12,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -53,6 +53,9 @@ class Batch:
         image_ids: ``[B]``, equal for captions of one image.
         keys: of the samples.
         bad: samples left out of this batch.
+        image_negatives: ``[B, J, 3, S, S]`` bytes, cropped as the image is; None where no recipe term asks for them.
+        image_negative_texts: ``[B, J, L]`` tokens of their own captions.
+        image_valid: ``[B, J]`` bool.
     """
 
     images: Tensor
@@ -63,6 +66,9 @@ class Batch:
     image_ids: Tensor
     keys: list[str]
     bad: list[BadSample] = field(default_factory=list)
+    image_negatives: Tensor | None = None
+    image_negative_texts: Tensor | None = None
+    image_valid: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
@@ -71,10 +77,8 @@ class Batch:
         return self._map(Tensor.pin_memory)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        return Batch(
-            change(self.images), change(self.texts), change(self.negatives), change(self.valid), change(self.kinds),
-            change(self.image_ids), self.keys, self.bad,
-        )  # fmt: skip
+        tensors: dict[str, Any] = {n: change(value) for n, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,22 @@ class Work:
 
     samples: list[Located]
     epoch: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A sample ready for a batch.
+
+    Attributes:
+        negatives: slot to text negative.
+        pictures: image negatives; `captions` are their own.
+    """
+
+    sample: Sample
+    pixels: Pixels
+    negatives: dict[int, TextNegative]
+    pictures: list[Pixels]
+    captions: list[str]
 
 
 class Decoder(Dataset[Batch]):
@@ -94,6 +114,7 @@ class Decoder(Dataset[Batch]):
         negatives: K slots.
         available: K of the shards; where it is no more than `negatives`, a negative keeps its own slot.
         seed: of crops and of the choice of negatives, together with epoch and key.
+        image_negatives: J slots; 0 decodes none.
     """
 
     def __init__(
@@ -103,10 +124,12 @@ class Decoder(Dataset[Batch]):
         negatives: int,
         available: int,
         seed: int,
+        image_negatives: int = 0,
     ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Callable[[list[str]], Tensor] | None = None
         self.image_size, self.negatives, self.available, self.seed = image_size, negatives, available, seed
+        self.image_negatives = image_negatives
 
     def __getitems__(self, work: list[Work]) -> Batch:
         """The hook that `DataLoader` calls with what the batch sampler gave."""
@@ -114,16 +137,31 @@ class Decoder(Dataset[Batch]):
 
     def decode(self, work: Work) -> Batch:
         """Decode what can be decoded; the rest is in ``bad``."""
-        pixels, good, bad = [], [], []
+        good, bad = [], []
         for located in work.samples:
-            chance = random.Random(f"{self.seed}/{work.epoch}/{located.sample.key}")
             try:
-                pixels.append(training_pixels(located.sample.image, self.image_size, chance))
+                good.append(self._decode_one(located.sample, work.epoch))
             except BadImage as error:
                 bad.append(BadSample(located.sample.key, located.shard, str(error)))
-            else:
-                good.append((located.sample, self.choose(located.sample, chance)))
-        return self._collate(pixels, good, bad)
+        return self._collate(good, bad)
+
+    def _decode_one(self, sample: Sample, epoch: int) -> Decoded:
+        """Pictures of a sample, all cropped alike, and its chosen negatives.
+
+        Raises:
+            BadImage: one of the pictures cannot be decoded.
+        """
+        name = f"{self.seed}/{epoch}/{sample.key}"
+        chance = random.Random(name)
+        pixels = training_pixels(sample.image, self.image_size, chance)
+        texts = self.choose(sample, chance)
+        places = range(len(sample.image_negatives))
+        chosen = sorted(chance.sample(places, self.image_negatives)) if len(places) > self.image_negatives else places
+        pictures = [
+            training_pixels(sample.image_negative_bytes[place], self.image_size, random.Random(name))
+            for place in chosen
+        ]
+        return Decoded(sample, pixels, texts, pictures, [sample.image_negatives[place].caption for place in chosen])
 
     def choose(self, sample: Sample, chance: random.Random) -> dict[int, TextNegative]:
         """Slot to negative. All of them, each in its slot, if they fit; else K drawn at random, in slot order."""
@@ -132,25 +170,42 @@ class Decoder(Dataset[Batch]):
         drawn = chance.sample(sample.negatives, min(self.negatives, len(sample.negatives)))
         return dict(enumerate(sorted(drawn, key=lambda negative: negative.slot)))
 
-    def _collate(
-        self, pixels: list[Pixels], good: list[tuple[Sample, dict[int, TextNegative]]], bad: list[BadSample]
-    ) -> Batch:
+    def _collate(self, good: list[Decoded], bad: list[BadSample]) -> Batch:
         size, slots = len(good), self.negatives
-        images = np.stack(pixels) if pixels else np.zeros((0, self.image_size, self.image_size, 3), np.uint8)
-        rows = [[chosen.get(slot) for slot in range(slots)] for _, chosen in good]
-        texts = [sample.caption for sample, _ in good] + [n.text if n else "" for row in rows for n in row]
+        rows = [[one.negatives.get(slot) for slot in range(slots)] for one in good]
+        texts = [one.sample.caption for one in good] + [n.text if n else "" for row in rows for n in row]
+        texts += [caption for one in good for caption in _filled(one.captions, self.image_negatives, "")]
         tokens = self.tokenize(texts) if texts else torch.zeros(0, 1, dtype=torch.long)
         kinds = [[KINDS.index(n.kind) if n and n.kind in KINDS else -1 for n in row] for row in rows]
-        return Batch(
-            images=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        length, own = tokens.shape[1], size * (1 + slots)
+        batch = Batch(
+            images=self._stacked([one.pixels for one in good]),
             texts=tokens[:size],
-            negatives=tokens[size:].view(size, slots, tokens.shape[1]),
+            negatives=tokens[size:own].view(size, slots, length),
             valid=torch.tensor([[n is not None for n in row] for row in rows], dtype=torch.bool).view(size, slots),
             kinds=torch.tensor(kinds, dtype=torch.int8).view(size, slots),
-            image_ids=torch.tensor([_number(sample.image_id) for sample, _ in good], dtype=torch.long),
-            keys=[sample.key for sample, _ in good],
+            image_ids=torch.tensor([_number(one.sample.image_id) for one in good], dtype=torch.long),
+            keys=[one.sample.key for one in good],
             bad=bad,
         )
+        return self._with_pictures(batch, good, tokens[own:]) if self.image_negatives else batch
+
+    def _with_pictures(self, batch: Batch, good: list[Decoded], tokens: Tensor) -> Batch:
+        size, slots = len(good), self.image_negatives
+        blank = np.zeros((self.image_size, self.image_size, 3), np.uint8)
+        pictures = self._stacked([picture for one in good for picture in _filled(one.pictures, slots, blank)])
+        valid = [[slot < len(one.pictures) for slot in range(slots)] for one in good]
+        return replace(
+            batch,
+            image_negatives=pictures.view(size, slots, *pictures.shape[1:]),
+            image_negative_texts=tokens.view(size, slots, batch.texts.shape[1]),
+            image_valid=torch.tensor(valid, dtype=torch.bool).view(size, slots),
+        )
+
+    def _stacked(self, pixels: list[Pixels]) -> Tensor:
+        """``[N, 3, S, S]`` bytes."""
+        stack = np.stack(pixels) if pixels else np.zeros((0, self.image_size, self.image_size, 3), np.uint8)
+        return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
 
     def tokenize(self, texts: list[str]) -> Tensor:
         """``[N, L]`` tokens."""
@@ -280,6 +335,11 @@ def _make_loader(decoder: Decoder, feed: _Feed, workers: int, pin: bool) -> Iter
         worker_init_fn=_ignore_interrupts,
         **parallel,
     )
+
+
+def _filled(items: list[Any], length: int, blank: Any) -> list[Any]:
+    """The items and as many blanks as make `length`."""
+    return [*items, *[blank] * (length - len(items))]
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -57,6 +57,7 @@ class Index:
 
     Attributes:
         negatives_per_sample: K, the most text negatives a sample has.
+        image_negatives_per_sample: the most image negatives a sample has.
         kinds: number of text negatives by kind.
         image_kinds: number of image negatives by kind.
         made_from: stage name to sha256 of its manifest.
@@ -70,6 +71,7 @@ class Index:
     made_from: dict[str, str]
     settings: dict[str, Any]
     version: int = SCHEMA_VERSION
+    image_negatives_per_sample: int = 0
 
     @property
     def samples(self) -> int:
@@ -80,6 +82,7 @@ class Index:
             {
                 "version": self.version,
                 "negatives_per_sample": self.negatives_per_sample,
+                "image_negatives_per_sample": self.image_negatives_per_sample,
                 "samples": self.samples,
                 "bytes": sum(shard.bytes for shard in self.shards),
                 "kinds": self.kinds,
@@ -106,8 +109,9 @@ class Index:
             )
         try:
             return cls(
-                tuple(ShardEntry(**shard) for shard in body["shards"]),
-                *(body[name] for name in ("negatives_per_sample", "kinds", "image_kinds", "made_from", "settings")),
+                shards=tuple(ShardEntry(**shard) for shard in body["shards"]),
+                **{n: body[n] for n in ("negatives_per_sample", "kinds", "image_kinds", "made_from", "settings")},
+                image_negatives_per_sample=body.get("image_negatives_per_sample", 0),
             )
         except (KeyError, TypeError) as error:
             raise DamagedError("this is not a shard index", where=where, why=repr(error), fix=_REWRITE) from None

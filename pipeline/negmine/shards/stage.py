@@ -37,6 +37,8 @@ from negmine.store.rejected import merge_rejected, write_rejected
 STAGE: Final = "shards"
 PLAN: Final = "plan"
 DEFAULT_SLOTS: Final = 4
+_OPTIONAL: Final = ("negatives", "neighbours", "figures")
+"""Stages whose results go into shards if they were run."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class ShardSettings:
     Attributes:
         shard_size: samples in a shard; a shard with rejected samples has fewer.
         train_fraction: share of the images in the training shards, 0 to 1; the others are held out.
-        negatives: K, the most text negatives of a sample.
+        negatives: K, the most text negatives of a sample, and the most figures of its group.
         image_negatives: the most pictures of selected neighbours that a sample brings along as negatives.
         plan: training samples in the batches of ``work/plan``, and only those that are in one.
         image_size: short side in pixels to which larger pictures are shrunk; None copies the bytes unchanged.
@@ -99,15 +101,15 @@ def write_shards(
         for name, folder in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
             planned = settings.plan and not split.heldout
-            negatives, neighbours = (work / n if n in stages else None for n in ("negatives", "neighbours"))
-            plan_folder = work / PLAN if planned else None
-            tables = Tables(work / "pairs", negatives, neighbours, plan_folder, len(stages["pairs"].parts))
             plan = (
                 cut_plan(stages[PLAN], work / PLAN, settings)
                 if planned
                 else plan_shards(stages["pairs"], work / "pairs", split, settings.shard_size)
             )
             if plan or (folder / MANIFEST).exists():  # an emptied split must not keep its old shards
+                negatives, neighbours, figures = (work / name if name in stages else None for name in _OPTIONAL)
+                batches, parts = work / PLAN if planned else None, len(stages["pairs"].parts)
+                tables = Tables(work / "pairs", negatives, neighbours, figures, batches, parts)
                 phase = ShardPhase(tables, split, tuple(plan), settings, images)
                 made[name] = _write_split(phase, folder, stages, engine, overwrite)
                 if plan:
@@ -117,14 +119,21 @@ def write_shards(
 
 def _stages(work: Path, settings: ShardSettings) -> list[str]:
     """The stages whose results go into shards, as far as they were run."""
-    return ["pairs", *(name for name in ("negatives", "neighbours") if (work / name).is_dir()), *[PLAN] * settings.plan]
+    return ["pairs", *(name for name in _OPTIONAL if (work / name).is_dir()), *[PLAN] * settings.plan]
 
 
 def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
     from negmine.errors import DamagedError
 
+    pairs = stages["pairs"]
     for name, manifest in stages.items():
-        if name != "pairs" and manifest.spec.inputs["pairs"] != stages["pairs"].digest:
+        if name == "pairs":
+            continue
+        if name == "figures":  # the pairs were read off them
+            together = pairs.spec.inputs.get("figures") == manifest.digest
+        else:
+            together = manifest.spec.inputs["pairs"] == pairs.digest
+        if not together:
             raise DamagedError(
                 f"the {name} were made from other pairs",
                 fix="run that stage again with --overwrite, or use another --work",
@@ -197,17 +206,17 @@ def _write_split(
             run_phase(store, phase, engine, len(phase.plan), title=f"writing {folder}", unit="samples", total=total)
             rejected = merge_rejected(store)
             batch = int(stages[PLAN].spec.settings["batch"]) if phase.tables.plan else None
-            index = write_text(folder, INDEX_NAME, make_index(store, phase.settings.negatives, batch).to_json())
+            index = write_text(folder, INDEX_NAME, make_index(store, phase, batch).to_json())
             store.finish([rejected, index])
         assert store.manifest is not None
         return store.manifest
 
 
-def make_index(store: Store, negatives: int, batch: int | None = None) -> Index:
+def make_index(store: Store, phase: ShardPhase, batch: int | None) -> Index:
     """``index.json`` of a store whose parts are all shards.
 
     Args:
-        batch: size of the planned batches that follow each other in them.
+        batch: size of the planned batches that follow each other in them; None where none were planned.
     """
     records = [store.parts[index] for index in sorted(store.parts)]
     shards = tuple(
@@ -218,8 +227,12 @@ def make_index(store: Store, negatives: int, batch: int | None = None) -> Index:
         {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}
         for prefix in ("kind:", "image_kind:")
     )
-    settings = {**store.spec.settings, "planned_batch": batch}
-    return Index(shards, negatives, kinds, image_kinds, dict(store.spec.inputs), settings)
+    negatives = phase.settings.negatives
+    pictures = phase.tables.figure_slots(negatives) + phase.settings.image_negatives
+    return Index(
+        shards, negatives, kinds, image_kinds, dict(store.spec.inputs),
+        {**store.spec.settings, "planned_batch": batch}, image_negatives_per_sample=pictures if image_kinds else 0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

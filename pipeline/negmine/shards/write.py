@@ -8,22 +8,32 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.hashing import hash64
 from negmine.images import BadImageError, ImageRoot, inspect_image, open_image
 from negmine.records import ImageNegative, Rejected, Sample, TextNegative
+from negmine.shards.negatives import (
+    FoundPair,
+    Neighbour,
+    OtherPicture,
+    figure_negatives,
+    find_pairs,
+    selected_neighbours,
+    text_negatives,
+)
 from negmine.split import Split
 from negmine.store import read_part
 
 JPEG_QUALITY: Final = 95
-RETRIEVED: Final = "retrieved"
 _PICTURES: Final = 512  # encoded pictures kept at hand, because the captions of one image lie scattered in a shard
+
+Encoded = tuple[str, bytes]
+"""Extension and content of a picture."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ class Pictures:
         self._root, self._size, self._max_pixels = ImageRoot(root), image_size, max_pixels
         self.get = lru_cache(_PICTURES)(self._get)
 
-    def _get(self, image: str, offset: int | None, size: int | None) -> tuple[str, bytes] | BadImageError:
-        """Extension and bytes. Errors are values here, so that they are cached too."""
+    def _get(self, image: str, offset: int | None, size: int | None) -> Encoded | BadImageError:
+        """Errors are values here, so that they are cached too."""
         try:
             content = self._root.read(image, offset, size)
             facts = inspect_image(content, self._max_pixels)
@@ -86,7 +96,7 @@ def shrink(content: bytes, short_side: int, max_pixels: int) -> bytes:
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the rows of the stages lie; `negatives` and `neighbours` are None where the stage was not run.
+    """Where the rows of the stages lie; None where a stage was not run.
 
     Attributes:
         plan: of the batches whose order the samples take; None for an order by chance.
@@ -96,8 +106,13 @@ class Tables:
     pairs: Path
     negatives: Path | None
     neighbours: Path | None
+    figures: Path | None
     plan: Path | None
     parts: int
+
+    def figure_slots(self, slots: int) -> int:
+        """Image negatives that a group of figures may bring: one for each of `slots` text negatives."""
+        return slots if self.figures else 0
 
 
 @dataclass(frozen=True)
@@ -108,14 +123,15 @@ class Chosen:
         pairs: in the order of the samples.
         batches: of each pair; None where there is no plan.
         captions: of each image, all of them.
-        negatives: rows by key; `neighbours` mined keys by key.
+        negatives: by key, as are `neighbours` and `figures`.
     """
 
     pairs: list[dict[str, Any]]
     batches: list[int] | None
     captions: dict[str, list[str]]
-    negatives: dict[str, list[dict[str, Any]]]
-    neighbours: dict[str, list[Mined]]
+    negatives: dict[str, tuple[TextNegative, ...]]
+    neighbours: dict[str, list[Neighbour]]
+    figures: dict[str, list[OtherPicture]]
 
     def together(self) -> Iterator[list[dict[str, Any]]]:
         """The pairs of each batch, or each pair by itself."""
@@ -126,24 +142,12 @@ class Chosen:
             yield [pair for _, pair in members]
 
 
-class Mined(NamedTuple):
-    """A neighbour that was selected for a pair."""
-
-    key: str
-    direction: str
-    score: float
-
-
-Other = tuple[dict[str, Any], list[dict[str, Any]]]
-"""A pair whose picture is a negative, and its text negatives."""
-
-
 class ShardSource:
     """Makes the samples of a shard; counts them, and keeps the rows it had to refuse.
 
     Args:
-        slots: K, the most text negatives of a sample, and of an image negative.
-        image_slots: the most image negatives of a sample.
+        slots: K, the most text negatives of a sample and of an image negative, and the most figures of its group.
+        image_slots: the most pictures of neighbours of a sample.
     """
 
     def __init__(self, tables: Tables, split: Split, slots: int, image_slots: int, pictures: Pictures) -> None:
@@ -158,7 +162,7 @@ class ShardSource:
         chosen = self._planned(rows) if self._tables.plan else self._scattered(rows)
         others = self._others(chosen) if self._image_slots else {}
         for members in chosen.together():
-            pictures = [self._picture(pair) for pair in members]
+            pictures = [self._encoded(pair["image"], pair["image_offset"], pair["image_bytes"]) for pair in members]
             broken = any(isinstance(picture, BadImageError) for picture in pictures)
             for pair, picture in zip(members, pictures, strict=True):
                 if isinstance(picture, BadImageError):
@@ -169,24 +173,23 @@ class ShardSource:
                     yield self._sample(pair, picture, chosen, others)
 
     def _sample(
-        self, pair: Mapping[str, Any], picture: tuple[str, bytes], chosen: Chosen, others: Mapping[str, Other]
+        self, pair: Mapping[str, Any], picture: Encoded, chosen: Chosen, others: Mapping[str, FoundPair]
     ) -> Sample:
         key, extension, content = pair["key"], *picture
-        texts = _text_negatives(chosen.negatives.get(key, []), self._slots)
-        mined = chosen.neighbours.get(key, [])
-        images = list(self._image_negatives(mined, others))
-        self._count(texts, images)
+        texts, neighbours = chosen.negatives.get(key, ()), chosen.neighbours.get(key, [])
+        images = list(self._image_negatives(chosen.figures.get(key, []), neighbours, others))
+        self._count(texts, [negative for negative, _ in images])
         return Sample(
             key, pair["image_id"], pair["caption"], content, extension, tuple(chosen.captions[pair["image_id"]]),
             texts, tuple(negative for negative, _ in images), tuple(content for _, content in images),
-            tuple(other.key for other in mined),
+            tuple(neighbour.key for neighbour in neighbours),
         )  # fmt: skip
+
+    # --- rows ---
 
     def _scattered(self, rows: Slice) -> Chosen:
         """Rows that follow each other in the pairs."""
-        chosen = Chosen([], None, {}, {}, {})
-        for part in rows.parts:
-            self._read(part, chosen, lambda pair: self._split.holds(pair["image_id"]))
+        chosen = self._read(rows.parts, lambda pair: self._split.holds(pair["image_id"]))
         pairs = chosen.pairs[rows.skip : rows.skip + rows.count]
         pairs.sort(key=lambda row: (hash64(row["key"]), row["key"]))
         return replace(chosen, pairs=pairs)
@@ -197,70 +200,87 @@ class ShardSource:
         planned = [row for part in rows.parts for row in read_batches(self._tables.plan, part)]
         planned = planned[rows.skip : rows.skip + rows.count]
         wanted = {row["key"] for row in planned}
-        chosen = Chosen([], None, {}, {}, {})
-        for part in sorted({row["part"] for row in planned}):
-            self._read(part, chosen, lambda pair: pair["key"] in wanted)
+        chosen = self._read(sorted({row["part"] for row in planned}), lambda pair: pair["key"] in wanted)
         by_key = {pair["key"]: pair for pair in chosen.pairs}
         pairs = [by_key[row["key"]] for row in planned]
         return replace(chosen, pairs=pairs, batches=[row["batch"] for row in planned])
 
-    def _read(self, part: int, chosen: Chosen, wanted: Callable[[dict[str, Any]], bool]) -> None:
-        for pair in read_part(self._tables.pairs, part).to_pylist():
-            chosen.captions.setdefault(pair["image_id"], []).append(pair["caption"])
-            if wanted(pair):
-                chosen.pairs.append(pair)
-        chosen.negatives.update(_by_key(self._tables.negatives, part))
-        chosen.neighbours.update(_selected(self._tables.neighbours, part))
+    def _read(self, parts: Iterable[int], wanted: Callable[[dict[str, Any]], bool]) -> Chosen:
+        """The wanted pairs of these parts, and what belongs to the parts."""
+        tables, chosen = self._tables, Chosen([], None, {}, {}, {}, {})
+        for part in parts:
+            for pair in read_part(tables.pairs, part).to_pylist():
+                chosen.captions.setdefault(pair["image_id"], []).append(pair["caption"])
+                if wanted(pair):
+                    chosen.pairs.append(pair)
+            chosen.negatives.update(text_negatives(tables.negatives, part, self._slots))
+            chosen.neighbours.update(selected_neighbours(tables.neighbours, part))
+            chosen.figures.update(figure_negatives(tables.figures, part))
+        return chosen
+
+    def _others(self, chosen: Chosen) -> dict[str, FoundPair]:
+        """The pairs whose pictures are wanted as negatives."""
+        wanted = {other.key for pair in chosen.pairs for other in chosen.neighbours.get(pair["key"], [])}
+        tables = self._tables
+        return find_pairs(tables.pairs, tables.negatives, range(tables.parts), self._slots, wanted)
 
     # --- image negatives ---
 
-    def _others(self, chosen: Chosen) -> dict[str, Other]:
-        """The pairs whose pictures are wanted as negatives, with their text negatives; all parts are looked through."""
-        wanted = {other.key for pair in chosen.pairs for other in chosen.neighbours.get(pair["key"], [])}
-        found: dict[str, Other] = {}
-        names = pa.array(sorted(wanted), pa.string())
-        for part in range(self._tables.parts if wanted else 0):
-            table = read_part(self._tables.pairs, part)
-            table = table.filter(pc.is_in(table["key"], names))
-            if table.num_rows:
-                negatives = _by_key(self._tables.negatives, part)
-                found |= {pair["key"]: (pair, negatives.get(pair["key"], [])) for pair in table.to_pylist()}
-        return found
-
     def _image_negatives(
-        self, mined: Sequence[Mined], others: Mapping[str, Other]
+        self, figures: Sequence[OtherPicture], neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]
     ) -> Iterator[tuple[ImageNegative, bytes]]:
-        """Pictures of the selected neighbours, each once, of images on the same side of the split."""
-        seen: set[str] = set()
-        for other in mined if others else ():
-            pair, negatives = others[other.key]
-            if len(seen) == self._image_slots or pair["image_id"] in seen:
-                continue
-            if not self._split.holds(pair["image_id"]):
-                self.counts["image_refused:other_split"] += 1
-                continue
-            picture = self._picture(pair)
-            if isinstance(picture, BadImageError):
-                self.counts[f"image_refused:{picture.reason}"] += 1
-                continue
-            member = f"neg{len(seen)}.{picture[0]}"
-            seen.add(pair["image_id"])
-            texts = _text_negatives(negatives, self._slots)
-            yield ImageNegative(member, pair["caption"], RETRIEVED, other.direction, other.score, texts), picture[1]
+        """Figures of the group, each in the slot of its caption among the text negatives, then pictures of neighbours.
+        A figure that cannot be used leaves its slot empty, in place of a neighbour comes the next."""
+        placed = [(slot, self._usable(figure)) for slot, figure in enumerate(figures[: self._slots])]
+        retrieved = filter(None, map(self._usable, self._retrieved(neighbours, others)))
+        placed += enumerate(islice(retrieved, self._image_slots), self._tables.figure_slots(self._slots))
+        for slot, usable in placed:
+            if usable is not None:
+                other, (extension, content) = usable
+                yield (
+                    ImageNegative(
+                        f"neg{slot}.{extension}", other.caption, other.kind, other.rule, other.score, other.negatives
+                    ),
+                    content,
+                )
 
-    def _picture(self, pair: Mapping[str, Any]) -> tuple[str, bytes] | BadImageError:
-        if pair["image"] is None:
+    def _retrieved(self, neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]) -> Iterator[OtherPicture]:
+        """Pictures of the neighbours, each image once, of images on the same side of the split."""
+        seen: set[str] = set()
+        for neighbour in neighbours:
+            other = others[neighbour.key]
+            image_id = other.row["image_id"]
+            if image_id in seen:
+                continue
+            seen.add(image_id)
+            if self._split.holds(image_id):
+                yield other.as_negative(neighbour)
+            else:
+                self.counts["image_refused:other_split"] += 1
+
+    def _usable(self, other: OtherPicture) -> tuple[OtherPicture, Encoded] | None:
+        """The picture with its bytes; None, and counted, if there is something wrong with it."""
+        picture = self._encoded(other.image, other.offset, other.bytes)
+        if isinstance(picture, BadImageError):
+            self.counts[f"image_refused:{picture.reason}"] += 1
+            return None
+        return other, picture
+
+    # --- pictures, counts ---
+
+    def _encoded(self, image: str | None, offset: int | None, size: int | None) -> Encoded | BadImageError:
+        if image is None:
             return BadImageError("no_image", "the row names no picture")
-        return self._pictures.get(pair["image"], pair["image_offset"], pair["image_bytes"])
+        return self._pictures.get(image, offset, size)
 
     def _reject(self, pair: Mapping[str, Any], error: BadImageError) -> None:
         self.rejected.append(Rejected(None, pair["source"], pair["key"], error.reason, error.detail))
         self.counts[f"rejected:{error.reason}"] += 1
         self.counts["rows"] += 1
 
-    def _count(self, negatives: Iterable[TextNegative], images: Iterable[tuple[ImageNegative, bytes]]) -> None:
-        self.counts.update(f"kind:{negative.kind}" for negative in negatives)
-        self.counts.update(f"image_kind:{negative.kind}" for negative, _ in images)
+    def _count(self, texts: Iterable[TextNegative], images: Iterable[ImageNegative]) -> None:
+        self.counts.update(f"kind:{negative.kind}" for negative in texts)
+        self.counts.update(f"image_kind:{negative.kind}" for negative in images)
         self.counts["samples"] += 1
         self.counts["rows"] += 1
 
@@ -270,30 +290,3 @@ def read_batches(plan: Path, part: int) -> list[dict[str, Any]]:
     table = read_part(plan, part)
     rows: list[dict[str, Any]] = table.filter(pc.is_valid(table["batch"])).to_pylist()
     return rows
-
-
-def _by_key(folder: Path | None, part: int) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {}
-    if folder is not None:
-        columns = ["key", "slot", "negative", "kind", "rule", "score"]
-        for row in read_part(folder, part, columns).to_pylist():
-            rows.setdefault(row["key"], []).append(row)
-    return rows
-
-
-def _text_negatives(rows: list[dict[str, Any]], slots: int) -> tuple[TextNegative, ...]:
-    return tuple(
-        TextNegative(row["slot"], row["negative"], row["kind"], row["rule"], row["score"])
-        for row in sorted(rows, key=lambda row: int(row["slot"]))
-        if row["slot"] < slots
-    )
-
-
-def _selected(folder: Path | None, part: int) -> dict[str, list[Mined]]:
-    mined: dict[str, list[Mined]] = {}
-    if folder is not None:
-        table = read_part(folder, part, ["key", "neighbour_key", "direction", "rank", "score", "selected"])
-        table = table.filter(pc.field("selected")).sort_by([("key", "ascending"), ("rank", "ascending")])
-        for row in table.to_pylist():
-            mined.setdefault(row["key"], []).append(Mined(row["neighbour_key"], row["direction"], row["score"]))
-    return mined

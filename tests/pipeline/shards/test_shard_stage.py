@@ -21,6 +21,8 @@ from negmine.engine.local import LocalEngine
 from negmine.errors import DamagedError, InputError, UsageError
 from negmine.ingest import IngestSettings, ingest
 from negmine.records import Sample
+from negmine.retrieval.settings import RetrieveSettings, load_recipe, override
+from negmine.retrieval.stage import retrieve
 from negmine.shards.format import Index, read_samples
 from negmine.shards.stage import ShardSettings, cut_into_shards, write_shards
 from negmine.store import load_manifest
@@ -188,24 +190,42 @@ def test_shards_take_every_row_once(sizes: list[int], shard_size: int) -> None:
 # --- neighbours' pictures, planned batches ----------------------------------------------------------------------------
 
 
+def mine(work: Path, direction: str, vectors: Any) -> RetrieveSettings:
+    """4 neighbours of each pair, by a vector for each."""
+    np.save(work.parent / "v.npy", vectors.astype(np.float32))
+    (work.parent / "v.keys").write_text("".join(f"{row['key']}\n" for row in pairs_of(work)))
+    source = f"{direction}:npy:{work.parent}/v.npy"
+    recipe = override(load_recipe("negclip_images").settings, scores=(source,), candidates=8, neighbours=4)
+    retrieve(recipe, work, LocalEngine(1))
+    return recipe
+
+
 @pytest.fixture
 def mined(small_work: Path) -> Path:
     """Neighbours by picture, and a plan of batches of 5."""
     from negmine.retrieval.plan import PlanSettings
-    from negmine.retrieval.settings import load_recipe, override
-    from negmine.retrieval.stage import plan_batches, retrieve
+    from negmine.retrieval.stage import plan_batches
 
     add_negatives(small_work)
-    vectors = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
-    keys = [row["key"] for row in pairs_of(small_work)]
-    np.save(small_work.parent / "v.npy", vectors)
-    (small_work.parent / "v.keys").write_text("".join(f"{key}\n" for key in keys))
-    source = f"i2i:npy:{small_work.parent}/v.npy"
-    recipe = override(load_recipe("negclip_images").settings, scores=(source,), candidates=8, neighbours=4)
-    retrieve(recipe, small_work, LocalEngine(1))
+    recipe = mine(small_work, "i2i", np.random.default_rng(0).normal(size=(200, 8)))
     batches = PlanSettings("mutual", 5, train_fraction=SETTINGS.train_fraction)
     plan_batches(recipe, batches, small_work, LocalEngine(1))
     return small_work
+
+
+def test_a_picture_comes_once_however_many_of_its_captions_are_neighbours(small_work: Path, tmp_path: Path) -> None:
+    of_image = {image: at for at, image in enumerate(sorted({row["image_id"] for row in pairs_of(small_work)}))}
+    rows = [of_image[row["image_id"]] for row in pairs_of(small_work)]
+    mine(small_work, "t2t", np.random.default_rng(0).normal(size=(len(of_image), 8))[rows])
+    settings = replace(SETTINGS, train_fraction=1.0, image_negatives=4)
+    write_shards(settings, small_work, tmp_path / "out", LocalEngine(1))
+    images = {row["key"]: row["image"] for row in pairs_of(small_work)}
+    repeated = 0
+    for sample in samples_of(tmp_path / "out"):
+        expected = list(dict.fromkeys(images[key] for key in sample.neighbours))
+        assert list(sample.image_negative_bytes) == [(SAMPLE / image).read_bytes() for image in expected]
+        repeated += len(expected) < len(sample.neighbours) == 4
+    assert repeated > 100
 
 
 def pairs_of(work: Path) -> list[dict[str, Any]]:
@@ -236,10 +256,29 @@ def test_neighbours_bring_their_pictures_captions_and_negatives(mined: Path, tmp
                 assert other["image_id"] != sample.image_id
     index, held = (Index.from_json((tmp_path / "out" / f).read_text(), f) for f in ("index.json", "heldout/index.json"))
     assert index.image_kinds["retrieved"] + held.image_kinds["retrieved"] == number > 200
+    assert index.image_negatives_per_sample == held.image_negatives_per_sample == 2
 
 
 def images_of(sample: Sample) -> tuple[Any, Any]:
     return sample.image_negatives, sample.image_negative_bytes
+
+
+def test_the_next_neighbour_stands_in_for_one_without_a_picture(mined: Path, tmp_path: Path) -> None:
+    pairs = {pair["key"]: pair for pair in pairs_of(mined)}
+    photos = tmp_path / "photos"
+    shutil.copytree(SAMPLE, photos)
+    bad = next(iter(pairs.values()))["image"]
+    (photos / bad).write_bytes(b"no picture")
+    settings = replace(SETTINGS, train_fraction=1.0, image_negatives=2)
+    made = write_shards(settings, mined, tmp_path / "out", LocalEngine(1), images=str(photos), max_bad=0.1)
+    samples = samples_of(tmp_path / "out")
+    missed = 0
+    for sample in samples:
+        usable = [pairs[key] for key in sample.neighbours if pairs[key]["image"] != bad][:2]
+        assert [n.caption for n in sample.image_negatives] == [other["caption"] for other in usable]
+        assert [n.member for n in sample.image_negatives] == ["neg0.jpg", "neg1.jpg"]
+        missed += bad in [pairs[key]["image"] for key in sample.neighbours[:2]]
+    assert made["train"].counts["image_refused:image_format"] == missed > 0
 
 
 def test_image_negatives_need_neighbours(small_work: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from negmine.records import KINDS
 from negmine.text.clusters import Clusters
 from negmine.text.lexicon import Lexicon
-from negmine.text.rules import DEFAULT_RULES, RULES
+from negmine.text.rules import DEFAULT_RULES, GEOMETRY, LABELLED, RULES
 
 Produced = Callable[..., set[str]]
 
@@ -98,7 +98,7 @@ def test_reordered_captions_keep_their_words(produced: Produced) -> None:
 
 
 def test_labelled_rules_are_not_in_the_default_set() -> None:
-    assert {"negate", "reorder"} == set(RULES) - set(DEFAULT_RULES)
+    assert {*LABELLED, *GEOMETRY} == set(RULES) - set(DEFAULT_RULES)
     assert set(RULES) <= set(KINDS)
 
 

@@ -17,10 +17,20 @@ class Foil:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """A picture that the true caption is false of, and its own caption, which is false of the true picture."""
+
+    image: bytes
+    caption: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Item:
     """One true caption and its foils.
 
     Attributes:
+        twins: pictures to be told from the true one, as pairs of two pictures and two captions.
         image_id: shared by the items of one picture.
         image: encoded bytes; None where the file is missing.
         where: the file or shard, for messages.
@@ -31,11 +41,16 @@ class Item:
     caption: str
     foils: tuple[Foil, ...]
     where: str
+    twins: tuple[Twin, ...] = ()
 
 
 def shard_items(shards: ShardSet) -> Iterator[Item]:
-    """The samples of held-out shards with all their text negatives."""
+    """The samples of held-out shards with all their text and image negatives."""
     for located in read_through(shards.shards):
         sample = located.sample
         foils = tuple(Foil(negative.text, negative.kind) for negative in sample.negatives)
-        yield Item(sample.image_id, sample.image, sample.caption, foils, located.shard)
+        twins = tuple(
+            Twin(content, negative.caption, negative.kind)
+            for negative, content in zip(sample.image_negatives, sample.image_negative_bytes, strict=True)
+        )
+        yield Item(sample.image_id, sample.image, sample.caption, foils, located.shard, twins)

@@ -39,6 +39,33 @@ def judge(true_score: Tensor, false_scores: Tensor) -> Accuracy:
     return Accuracy(int((gap > TIE).sum()), int((gap.abs() <= TIE).sum()), gap.numel())
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """How often two pictures and two captions were matched (Winoground, Thrush et al. 2022); a tie is wrong.
+
+    Attributes:
+        text: both pictures score their own caption higher; chance 1/4.
+        image: both captions score their own picture higher; chance 1/4.
+        group: all four; chance 1/6.
+    """
+
+    text: int = 0
+    image: int = 0
+    group: int = 0
+    total: int = 0
+
+    def __add__(self, other: Pairs) -> Pairs:
+        return Pairs(*(getattr(self, name) + getattr(other, name) for name in ("text", "image", "group", "total")))
+
+
+def match(scores: Tensor) -> Pairs:
+    """Judge ``[2, 2]`` cosines: pictures in rows, their captions in the same order in columns."""
+    right = scores.diagonal() - TIE
+    text = bool((scores.fliplr().diagonal() < right).all())
+    image = bool((scores.flipud().diagonal() < right).all())
+    return Pairs(int(text), int(image), int(text and image), 1)
+
+
 def micro(parts: Iterable[Accuracy]) -> Accuracy:
     """All items together: a kind with more items weighs more."""
     return sum(parts, Accuracy())

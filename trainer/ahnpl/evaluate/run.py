@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from ahnpl.evaluate.items import Item
-from ahnpl.evaluate.metrics import Accuracy, judge, macro, micro, recall
+from ahnpl.evaluate.metrics import Accuracy, Pairs, judge, macro, match, micro, recall
 from ahnpl.images import BadImage, Pixels, evaluation_pixels
 from ahnpl.model import ClipModel, load_tokenizer
 
@@ -30,6 +30,7 @@ class Report:
         images: pictures scored.
         captions: true captions scored.
         bad: pictures left out, with the reason.
+        pairs: pictures against their image negatives, two by two, by kind.
         other_picture: the same captions judged with somebody else's picture: what a model reaches without looking.
     """
 
@@ -39,6 +40,7 @@ class Report:
     captions: int
     bad: list[str] = field(default_factory=list)
     other_picture: dict[str, Accuracy] = field(default_factory=dict)
+    pairs: dict[str, Pairs] = field(default_factory=dict)
 
     @property
     def micro(self) -> Accuracy:
@@ -104,6 +106,7 @@ class _Scorer:
         self.owners: list[int] = []
         self.kinds: dict[str, Accuracy] = {}
         self.other_picture: dict[str, Accuracy] = {}
+        self.pairs: dict[str, Pairs] = {}
 
     def add(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
         self._add_images(items, pool)
@@ -119,6 +122,34 @@ class _Scorer:
                 _judge(item, own @ self.images[other], self.other_picture)
             self.texts.append(own[0])
             self.owners.append(place)
+        self._match([item for item in good if item.twins], pool)
+
+    def _match(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
+        """Each picture and caption against each twin of theirs."""
+        twins = [(item, twin) for item in items for twin in item.twins]
+        decoded = list(pool.map(self._decode_bytes, (twin.image for _, twin in twins)))
+        for (item, _), result in zip(twins, decoded, strict=True):
+            if isinstance(result, str):
+                self.bad[f"{item.image_id} (image negative)"] = (
+                    f"{item.image_id} ({item.where}), image negative: {result}"
+                )
+        whole = [(item, twin, p) for (item, twin), p in zip(twins, decoded, strict=True) if not isinstance(p, str)]
+        if not whole:
+            return
+        pictures = self._encode_pixels([pixels for _, _, pixels in whole])
+        captions = self._encode([text for item, twin, _ in whole for text in (item.caption, twin.caption)])
+        for n, (item, twin, _) in enumerate(whole):
+            images = torch.stack([self.images[self.place[item.image_id]], pictures[n]])
+            found = match(images @ captions[2 * n : 2 * n + 2].T)
+            self.pairs[twin.kind] = self.pairs.get(twin.kind, Pairs()) + found
+
+    def _encode_pixels(self, pixels: Sequence[Pixels]) -> Tensor:
+        """Features ``[N, D]`` on the CPU, a batch at a time."""
+        parts = []
+        for chunk in _chunks(pixels, self.batch_size):
+            stacked = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in chunk])
+            parts.append(self.model.encode_image(stacked).float().cpu())
+        return torch.cat(parts)
 
     def _add_images(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
         new = {i.image_id: i for i in items if i.image_id not in self.place and i.image_id not in self.bad}
@@ -128,16 +159,16 @@ class _Scorer:
                 self.bad[item.image_id] = f"{item.image_id} ({item.where}): {result}"
         pixels = {name: p for name, p in zip(new, decoded, strict=True) if not isinstance(p, str)}
         if pixels:
-            stacked = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pixels.values()])
-            for name, row in zip(pixels, self.model.encode_image(stacked).float().cpu(), strict=True):
+            for name, row in zip(pixels, self._encode_pixels(list(pixels.values())), strict=True):
                 self.place[name] = len(self.images)
                 self.images.append(row)
 
     def _decode(self, item: Item) -> Pixels | str:
-        if item.image is None:
-            return "the file is missing"
+        return "the file is missing" if item.image is None else self._decode_bytes(item.image)
+
+    def _decode_bytes(self, content: bytes) -> Pixels | str:
         try:
-            return evaluation_pixels(item.image, self.transform)
+            return evaluation_pixels(content, self.transform)
         except BadImage as error:
             return str(error)
 
@@ -165,7 +196,8 @@ class _Scorer:
             recall(torch.stack(self.images), torch.stack(self.texts), torch.tensor(self.owners)) if retrieval else {}
         )
         kinds, other = dict(sorted(self.kinds.items())), dict(sorted(self.other_picture.items()))
-        return Report(kinds, found, len(self.images), len(self.texts), list(self.bad.values()), other)
+        pairs = dict(sorted(self.pairs.items()))
+        return Report(kinds, found, len(self.images), len(self.texts), list(self.bad.values()), other, pairs)
 
 
 def _judge(item: Item, scores: Tensor, tally: dict[str, Accuracy]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ahnpl.evaluate.metrics import TIE, Accuracy, micro
+from ahnpl.evaluate.metrics import TIE, Accuracy, Pairs, micro, wilson
 from ahnpl.evaluate.run import Report
 
 TIE_RULE = f"a tie (cosines within {TIE:g}) counts as wrong"
@@ -20,6 +20,10 @@ def as_table(report: Report) -> dict[str, Any]:
         if report.other_picture:
             rows["all (micro), judged with another picture"] = _cell(micro(report.other_picture.values()))
         figures["accuracy [95 % Wilson], ties are wrong"] = rows
+    if report.pairs:
+        every = {**report.pairs, "all, mean over pairs (micro)": sum(report.pairs.values(), Pairs())}
+        heading = "2x2 score: group / image / text (chance 1/6, 1/4, 1/4), ties are wrong"
+        figures[heading] = {kind: _pair_cell(pairs) for kind, pairs in every.items()}
     if report.retrieval:
         rows = {name: f"{value:.1%}" for name, value in report.retrieval.items()}
         figures["recall, mean of queries, ties are wrong"] = rows
@@ -36,6 +40,8 @@ def as_figures(report: Report) -> dict[str, Any]:
         "other_picture": _by_kind(report.other_picture),
         "other_picture_micro": _numbers(micro(report.other_picture.values())) if report.other_picture else None,
         "macro": report.macro if report.kinds else None,
+        "pairs": {kind: _pair_numbers(pairs) for kind, pairs in report.pairs.items()},
+        "pairs_micro": _pair_numbers(sum(report.pairs.values(), Pairs())) if report.pairs else None,
         "retrieval": report.retrieval,
         "images": report.images,
         "captions": report.captions,
@@ -43,6 +49,18 @@ def as_figures(report: Report) -> dict[str, Any]:
         "tie_rule": TIE_RULE,
         "interval": "95 % Wilson",
     }
+
+
+def _pair_cell(pairs: Pairs) -> str:
+    low, high = wilson(pairs.group, pairs.total)
+    shares = [pairs.group / pairs.total, pairs.image / pairs.total, pairs.text / pairs.total]
+    return f"{shares[0]:.1%} [{low:.1%}, {high:.1%}] / {shares[1]:.1%} / {shares[2]:.1%} of {pairs.total:,}"
+
+
+def _pair_numbers(pairs: Pairs) -> dict[str, Any]:
+    low, high = wilson(pairs.group, pairs.total)
+    shares = {name: getattr(pairs, name) / pairs.total for name in ("group", "image", "text")}
+    return {**shares, "group_low": low, "group_high": high, "total": pairs.total}
 
 
 def _cell(accuracy: Accuracy) -> str:

@@ -55,6 +55,7 @@ class RecipeLoss(nn.Module):
         recipe: name and settled parameters.
         weights: term name to weight.
         needs_negatives: whether any term asks for text negatives.
+        needs_image_negatives: whether any term asks for image negatives that are pictures.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -68,7 +69,10 @@ class RecipeLoss(nn.Module):
                 self.weights[name] = weight
                 self.terms[name] = _build_term(name, options)
         self.shift: dict[str, Any] | None = recipe.fill(recipe.body.get("shift_images"))
-        self.needs_negatives = any(bool(term.needs_negatives) for term in self.terms.values())
+        texts = any(bool(term.needs_negatives) for term in self.terms.values())
+        pictures = any(bool(term.needs_image_negatives) for term in self.terms.values())
+        self.needs_negatives = texts or (pictures and self.shift is not None)  # shifted images are made from texts
+        self.needs_image_negatives = pictures and self.shift is None
 
     def forward(self, features: Features) -> LossOut:
         """Compute the loss, in float32 at least and outside autocast.

@@ -22,6 +22,8 @@ class Features:
         text_valid: ``[B, K]`` bool, False where a sample has no such negative; None means that all exist.
         image_negatives: ``[B, J, D]``, images for which caption i is false.
         image_valid: ``[B, J]`` bool, likewise.
+        image_negative_texts: ``[B, J, D]``, the true captions of these images.
+        text_ids: ``[B, 1 + J]`` integers, equal for equal captions: the own one, then those of image negatives.
         kinds: ``[B, K]`` integers, the position of each negative's kind in ``negmine.records.KINDS``.
         image_ids: ``[B]`` integers, equal for captions of one image.
 
@@ -38,6 +40,8 @@ class Features:
     image_valid: Tensor | None = None
     kinds: Tensor | None = None
     image_ids: Tensor | None = None
+    image_negative_texts: Tensor | None = None
+    text_ids: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.shape != self.text.shape:
@@ -48,6 +52,7 @@ class Features:
             raise _shape_error("image_ids must be [B]", image_ids=self.image_ids, image=self.image)
         self._check_negatives("text_negatives", "text_valid", "kinds")
         self._check_negatives("image_negatives", "image_valid")
+        self._check_negatives("image_negative_texts", "image_valid")
 
     def _check_negatives(self, name: str, *masks: str) -> None:
         negatives = getattr(self, name)
@@ -63,7 +68,7 @@ class Features:
 
     def upcast(self) -> Features:
         """The same features in float32 at least; float64 stays float64."""
-        names = ("image", "text", "logit_scale", "text_negatives", "image_negatives")
+        names = ("image", "text", "logit_scale", "text_negatives", "image_negatives", "image_negative_texts")
         tensors = {name: getattr(self, name) for name in names}
         half = (torch.float16, torch.bfloat16)
         return replace(self, **{n: t.float() for n, t in tensors.items() if t is not None and t.dtype in half})

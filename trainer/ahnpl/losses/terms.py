@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from negmine.errors import UsageError
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ahnpl.losses import sets, weights
 from ahnpl.losses.features import Features
@@ -58,7 +60,11 @@ class Row(nn.Module):
 
     @property
     def needs_negatives(self) -> bool:
-        return any(name != "inbatch" for name in self.columns)
+        return self.direction[2] == "t" and any(name != "inbatch" for name in self.columns)
+
+    @property
+    def needs_image_negatives(self) -> bool:
+        return self.direction[2] == "i" and any(name != "inbatch" for name in self.columns)
 
     def forward(self, features: Features) -> Part:
         parts = [self._columns(name, features) for name in self.columns]
@@ -104,7 +110,7 @@ class Rank(nn.Module):
         upper_bound, rule, by, reset_each_epoch: see `RunningMargins`.
     """
 
-    needs_negatives = True
+    needs_negatives, needs_image_negatives = True, False
 
     def __init__(
         self,
@@ -148,7 +154,7 @@ class PositiveMargin(nn.Module):
         lowest: alpha is clamped to this before use.
     """
 
-    needs_negatives = False
+    needs_negatives, needs_image_negatives = False, False
 
     def __init__(self, *, alpha: float, learnable: bool = False, lowest: float = 0.2) -> None:
         super().__init__()
@@ -161,4 +167,81 @@ class PositiveMargin(nn.Module):
         return Part((floor - cosine).relu().mean(), {"alpha": floor.detach()})
 
 
-TERMS: dict[str, Callable[..., nn.Module]] = {"row": Row, "rank": Rank, "positive_margin": PositiveMargin}
+SCOPES = ("group", "block")
+
+
+class Members(nn.Module):
+    """Every member of a group asks: the sample itself, and each of its image negatives with its own caption.
+
+    Candidates are the other members of the same group (``group``), or of all groups of the batch (``block``: one
+    square matrix of all pictures and captions). Both directions of a row or column have one right answer, because every
+    picture of a group makes the other captions false.
+
+    Args:
+        direction: ``i2t`` or ``t2i``.
+        scope: ``group`` or ``block``.
+        drop_same_text: leave out candidates with the very caption of the anchor.
+    """
+
+    needs_negatives, needs_image_negatives = False, True
+
+    def __init__(self, *, direction: str, scope: str, drop_same_text: bool = True) -> None:
+        super().__init__()
+        self.direction = pick("direction", direction, ("i2t", "t2i"))
+        self.scope = pick("scope", scope, SCOPES)
+        self.drop_same_text = drop_same_text
+
+    def forward(self, features: Features) -> Part:
+        pictures, valid = sets.negatives(features, "t2i")
+        captions = features.image_negative_texts
+        if captions is None:
+            raise UsageError("members of groups need the captions of the image negatives, and the batch has none")
+        there = torch.cat([valid.new_ones(len(valid), 1), valid], dim=1)
+        images = torch.cat([features.image[:, None], pictures], dim=1)[there]
+        texts = torch.cat([features.text[:, None], captions], dim=1)[there]
+        anchors, targets = (images, texts) if self.direction == "i2t" else (texts, images)
+        logits = features.logit_scale * anchors @ targets.T
+        return Part(row(logits.diagonal(), logits, mask=self._candidates(features, there)))
+
+    def _candidates(self, features: Features, there: Tensor) -> Tensor:
+        """``[N, N]`` bool for the N members that exist."""
+        group = torch.arange(len(there), device=there.device)[:, None].expand_as(there)[there]
+        mask = ~torch.eye(len(group), dtype=torch.bool, device=there.device)
+        if self.scope == "group":
+            mask &= group[:, None] == group[None, :]
+        if self.drop_same_text and features.text_ids is not None:
+            texts = features.text_ids[there]
+            mask &= texts[:, None] != texts[None, :]
+        return mask
+
+
+class Sigmoid(nn.Module):
+    """Each own pair by itself, as SigLIP has it: ``mean_B sum_k -log sigmoid(y (s cos + b))`` over the positive and its
+    own negatives. The released MMCLIP code trains its image side so (THU-KEG/MMGeoLM 021e1ef).
+
+    Args:
+        direction: ``i2t`` or ``t2i``.
+        bias: b at the start; learned.
+    """
+
+    def __init__(self, *, direction: str, bias: float = -10.0) -> None:
+        super().__init__()
+        self.direction = pick("direction", direction, sets.DIRECTIONS)
+        self.bias = nn.Parameter(torch.tensor(bias))
+        self.needs_negatives, self.needs_image_negatives = direction[2] == "t", direction[2] == "i"
+
+    def forward(self, features: Features) -> Part:
+        anchor, target = sets.anchors(features, self.direction), sets.targets(features, self.direction)
+        own = sets.own(features, self.direction)
+        positive = features.logit_scale * (anchor * target).sum(dim=1) + self.bias
+        negative = torch.where(own.mask, functional.softplus(own.logits + self.bias), 0)
+        return Part((functional.softplus(-positive) + negative.sum(dim=1)).mean(), {"bias": self.bias.detach()})
+
+
+TERMS: dict[str, Callable[..., nn.Module]] = {
+    "row": Row,
+    "rank": Rank,
+    "positive_margin": PositiveMargin,
+    "members": Members,
+    "sigmoid": Sigmoid,
+}

@@ -14,6 +14,7 @@ from negmine.text.rules import (
     arguments,
     attributes,
     counts,
+    geometry,
     negation,
     objects,
     orders,
@@ -38,10 +39,17 @@ RULES: Final[Mapping[str, Rule]] = {
     "add_attribute": additions.add_attribute,
     "negate": negation.negate,
     "reorder": orders.reorder,
+    "geometry_name": geometry.geometry_name,
+    "geometry_shape": geometry.geometry_shape,
+    "geometry_relation": geometry.geometry_relation,
+    "geometry_value": geometry.geometry_value,
 }
 """By name, which is also the kind of the negatives."""
 
 LABELLED: Final = ("negate", "reorder")
 """Rules whose negatives the text alone gives away; only used when they are asked for."""
 
-DEFAULT_RULES: Final = tuple(rule for rule in RULES if rule not in LABELLED)
+GEOMETRY: Final = tuple(rule for rule in RULES if rule.startswith("geometry_"))
+"""Rules for captions of diagrams, by point names; only used when they are asked for."""
+
+DEFAULT_RULES: Final = tuple(rule for rule in RULES if rule not in LABELLED + GEOMETRY)
