@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -88,14 +90,27 @@ class ParseWorker:
         """Candidates of each row of a part that holds all captions of each of its images; see `candidates_of`."""
         if self._nlp is None:
             self.setup()
-        captions = parse(self._nlp, (caption for _, _, caption in rows), self.words.vocabulary)
-        return candidates_of(rows, captions, self.words, self.settings)
+        with _no_collection():
+            captions = parse(self._nlp, (caption for _, _, caption in rows), self.words.vocabulary)
+            return candidates_of(rows, captions, self.words, self.settings)
 
     def negatives_of(self, rows: Sequence[Row]) -> tuple[list[Negative], dict[str, int]]:
         """Negatives of a part that holds all captions of each of its images; see `varied_negatives`."""
         found, counts = self.candidates_of(rows)
         negatives, outcome = varied_negatives(rows, found, self.settings)
         return negatives, dict(sorted({**counts, **outcome}.items()))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold back the collector of reference cycles, which would walk over a part's captions again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def load_words(wordnet: str | None = None, counts: Mapping[str, int] | None = None) -> Words:

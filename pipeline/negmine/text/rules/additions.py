@@ -43,19 +43,15 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
         item = caption.phrases[relation.object]
         article = "the" if caption.tokens[item.first].text.lower() == "the" else "a"
         near = words.vocabulary.near.get(relation.name, NONE)
-        things = [
-            (preposition, noun)
-            for noun in _things(item.name, words)
-            for preposition in BESIDE
-            if preposition not in near
-        ]
-        for places in (settings, things):
-            for preposition, noun in words.drawn(rng, places, PER_KIND, itemgetter(1)):
-                yield Proposal(
-                    (Change(relation.first, end, _phrase(preposition, article, noun)),), old=item.name, new=noun,
-                    signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
-                    facts=((preposition, noun),), exchange=(relation.name, preposition),
-                )  # fmt: skip
+        beside = [preposition for preposition in BESIDE if preposition not in near]
+        things = words.drawn(rng, _things(item.name, words), PER_KIND)
+        places = words.drawn(rng, settings, PER_KIND, itemgetter(1))
+        for preposition, noun in (*places, *((rng.choice(beside), thing) for thing in things)):
+            yield Proposal(
+                (Change(relation.first, end, _phrase(preposition, article, noun)),), old=item.name, new=noun,
+                signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
+                facts=((preposition, noun),), exchange=(relation.name, preposition),
+            )  # fmt: skip
 
 
 def _phrase(preposition: str, article: str, noun: str) -> str:
