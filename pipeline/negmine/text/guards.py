@@ -29,6 +29,9 @@ _ANIMATE: Final = frozenset({"person", "animal"})
 CONTEXT: Final = 75
 """Tokens of a text that CLIP reads, between the marks of its start and end; a token has at least one character."""
 
+_PIECE: Final = re.compile(r"[^\W\d_]{1,3}|\d|[^\w\s]|_")
+"""At least as many as tokens, in any text of words; so that most captions need no tokenizer."""
+
 _MERELY_TEXT: Final = re.compile(r"[\W_]+")
 
 
@@ -296,7 +299,8 @@ def beyond_context(negative: str, text: str, case: Case) -> bool:
     if negative[:CONTEXT] != case.caption.text[:CONTEXT]:
         return False
     same = next((i for i, (a, b) in enumerate(zip(negative, case.caption.text, strict=False)) if a != b), CONTEXT)
-    return len(_tokenizer().encode(negative[:same])) >= CONTEXT
+    pieces = _PIECE.findall(negative[:same])
+    return len(pieces) >= CONTEXT and len(_tokenizer().encode(negative[:same])) >= CONTEXT
 
 
 @lru_cache(maxsize=1)

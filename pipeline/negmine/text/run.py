@@ -54,7 +54,7 @@ from negmine.text.balance.weights import (
     spotted,
 )
 from negmine.text.frequency import count_words, known_words
-from negmine.text.stage import ParseSettings, ParseWorker, Row, why_none
+from negmine.text.stage import ParseSettings, ParseWorker, Row, no_collection, why_none
 
 STAGE: Final = "negatives"
 COUNTS: Final = ".counts"
@@ -175,7 +175,8 @@ class VariedPhase:
 
 
 def _varied_part(pairs: Path, worker: ParseWorker, index: int, folder: Path) -> PartRecord:
-    negatives, counts = worker.negatives_of(_rows(pairs, index))
+    with no_collection():
+        negatives, counts = worker.negatives_of(_rows(pairs, index))
     return PartRecord(index, (write_table(folder, part_name(index), to_table(negatives, NEGATIVES)),), counts)
 
 
@@ -264,7 +265,11 @@ class ProposePhase:
 
 
 def _propose_part(pairs: Path, worker: ParseWorker, corpus: Corpus, index: int, folder: Path) -> PartRecord:
-    rows = _rows(pairs, index)
+    with no_collection():
+        return _proposed(_rows(pairs, index), worker, corpus, index, folder)
+
+
+def _proposed(rows: list[Row], worker: ParseWorker, corpus: Corpus, index: int, folder: Path) -> PartRecord:
     found, counts = worker.candidates_of(rows)
     settings = worker.settings
     pool = make_pool(rows, found, settings.rules, corpus, settings.seed)

@@ -90,9 +90,8 @@ class ParseWorker:
         """Candidates of each row of a part that holds all captions of each of its images; see `candidates_of`."""
         if self._nlp is None:
             self.setup()
-        with _no_collection():
-            captions = parse(self._nlp, (caption for _, _, caption in rows), self.words.vocabulary)
-            return candidates_of(rows, captions, self.words, self.settings)
+        captions = parse(self._nlp, (caption for _, _, caption in rows), self.words.vocabulary)
+        return candidates_of(rows, captions, self.words, self.settings)
 
     def negatives_of(self, rows: Sequence[Row]) -> tuple[list[Negative], dict[str, int]]:
         """Negatives of a part that holds all captions of each of its images; see `varied_negatives`."""
@@ -102,7 +101,7 @@ class ParseWorker:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Hold back the collector of reference cycles, which would walk over a part's captions again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
