@@ -173,7 +173,7 @@ def test_worker_and_captions_are_picklable(parsed: Callable[[str], Caption]) -> 
 
 def test_an_edit_that_clip_does_not_read_is_refused(nlp: Any, words: Words) -> None:
     """Behind 75 tokens both texts have the same ids, with opposite labels."""
-    rows = [("1", "a", "very " * 80 + "small dog on a bed"), ("2", "b", "very " * 60 + "small dog on a bed")]
+    rows = [("1", "a", "very " * 80 + "a dog on a bed"), ("2", "b", "very " * 60 + "a dog on a bed")]
     negatives, counts = run(rows, nlp, words)
     assert {negative.key for negative in negatives} == {"2"}
     assert _total(counts, "rejected:replace_object:beyond_context") > 0
