@@ -374,6 +374,9 @@ def shard(
     """
     from negmine.shards.stage import ShardSettings, planned_batch, write_shards
 
+    if dry_run and (plan or image_negatives):
+        raise UsageError("a dry run's sample has no plan and no neighbours",
+                         fix="leave out --plan and --image-negatives, or --dry-run")  # fmt: skip
     settings = ShardSettings(shard_size, train_fraction, negatives, image_negatives, plan, image_size, max_pixels, seed)
     with _pairs(None, None, images, None, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
         out = run.work / "out" if dry_run else out

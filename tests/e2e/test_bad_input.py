@@ -276,3 +276,8 @@ def test_a_payload_in_our_own_shards_is_not_run(shards: Path, tmp_path: Path) ->
         _add(new, "evil.pkl", pickle.dumps(_Payload(mark)))
     refused(negmine("verify", mine), 4, "1 problem found", tar.name)
     assert not mark.exists()
+
+
+def test_a_dry_run_of_shard_has_no_plan_and_no_neighbours(tmp_path: Path) -> None:
+    for option in (["--plan"], ["--image-negatives", 1]):
+        refused(negmine("shard", "--dry-run", *option, "--work", tmp_path / "work"), 2, "dry run", "leave out")
