@@ -30,7 +30,7 @@ CONTEXT: Final = 75
 """Tokens of a text that CLIP reads, between the marks of its start and end; a token has at least one character."""
 
 _PIECE: Final = re.compile(r"[^\W\d_]{1,3}|\d|[^\w\s]|_")
-"""At least as many as tokens, in any text of words; so that most captions need no tokenizer."""
+"""Pieces of at most three letters: more than tokens in any English text, so that few captions need the tokenizer."""
 
 _MERELY_TEXT: Final = re.compile(r"[\W_]+")
 
@@ -263,22 +263,21 @@ def in_caption(case: Case) -> bool:
 
 
 def in_sibling(case: Case) -> bool:
-    """Another caption of the image speaks for the negative (C13)."""
-    proposal, said = case.proposal, case.caption.words
-    new = [word for word in proposal.new.split(" ") if word not in said] if proposal.signs else []
-    said_elsewhere = case.siblings
+    """Another caption of the image speaks for the negative (C13): it names or implies the new, or claims the same."""
+    proposal, siblings = case.proposal, case.siblings
+    named = proposal.signs
+    implied = {proposal.new}
     if proposal.signs:
-        written = set(proposal.changes[0].text.lower().split(" ")) - said - case.words.vocabulary.function_words
-        if not written.isdisjoint(said_elsewhere.words):
-            return True
-    if not proposal.signs.isdisjoint(said_elsewhere.words):
-        return True
-    if not said_elsewhere.implied.isdisjoint((proposal.new, *new)) or not said_elsewhere.claims.isdisjoint(
-        proposal.facts
-    ):
-        return True
-    repairs = proposal.changes[2:] if proposal.swap is not None else ()  # verbs that follow their new subjects
-    return any(change.text in said_elsewhere.words for change in repairs)
+        added = set(proposal.changes[0].text.lower().split(" ")) - case.caption.words
+        named |= added - case.words.vocabulary.function_words
+        implied |= set(proposal.new.split(" ")) - case.caption.words
+    if proposal.swap is not None:
+        named |= {repair.text for repair in proposal.changes[2:]}  # verbs that follow their new subjects
+    return not (
+        siblings.words.isdisjoint(named)
+        and siblings.implied.isdisjoint(implied)
+        and siblings.claims.isdisjoint(proposal.facts)
+    )
 
 
 # --- of texts --------------------------------------------------------------------------------------------------------

@@ -82,7 +82,10 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
         with Store.open(work / STAGE, Spec(STAGE, chosen, inputs, packages), overwrite=overwrite) as store:
             if not store.finished:
                 job = Job(store, settings, work / "pairs", tuple(part.files[0].rows for part in pairs.parts), engine)
-                job.balanced() if settings.balanced else job.varied()
+                if settings.balanced:
+                    job.balanced()
+                else:
+                    job.varied()
             assert store.manifest is not None
             return store.manifest
 
@@ -124,8 +127,8 @@ class Job:
         self._run(self.store, choosing, "choosing", len(self.sizes))
         del counts_of_candidates["pairs"]
         self.store.finish(extra_counts=counts_of_candidates)
-        for folder in self.store.folder.glob(".*/"):
-            shutil.rmtree(folder)
+        for name in (COUNTS, CANDIDATES, *map(ROUND.format, range(ROUNDS))):
+            shutil.rmtree(self.store.folder / name, ignore_errors=True)
 
     def _weights(self, sample: int, candidates: Path) -> Path:
         """Where the weights lie that the choice is made with, after as many rounds as it takes."""
@@ -134,7 +137,7 @@ class Job:
             folder = self.store.folder / ROUND.format(number)
             with Store.open(folder, self.store.spec) as balancing:
                 if not balancing.finished:
-                    phase = RoundPhase(self.settings, candidates, weights)
+                    phase = RoundPhase(self.settings, candidates, weights, self.sizes)
                     self._run(balancing, phase, f"balancing, round {number + 1}", sample)
                     balancing.finish(_write_weights(folder, weights, candidates, sample))
                 told = _told(folder)
@@ -339,19 +342,21 @@ class RoundPhase:
     settings: ParseSettings
     candidates: Path
     weights: Path
+    sizes: tuple[int, ...]
 
     def setup(self) -> PartFunction:
-        return partial(_round_part, Chooser.read(self.settings, self.candidates, self.weights), self.candidates)
+        chooser = Chooser.read(self.settings, self.candidates, self.weights)
+        return partial(_round_part, chooser, self.candidates, self.sizes)
 
 
-def _round_part(chooser: Chooser, candidates: Path, index: int, folder: Path) -> PartRecord:
+def _round_part(chooser: Chooser, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
     pool = _pool(candidates, index)
     chosen, _ = chooser.choose(pool)
     files = (
         write_file(folder, part_name(index, "npy"), flow(pool, chosen).save),
         write_file(folder, part_name(index, "npy", "chosen"), partial(_save, chosen)),
     )
-    return PartRecord(index, files, {"pairs": len(np.unique(pool.caption))})
+    return PartRecord(index, files, {"pairs": sizes[index]})
 
 
 def _write_weights(folder: Path, before: Path, candidates: Path, parts: int) -> list[FileRecord]:

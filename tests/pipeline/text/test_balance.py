@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.records import Edit
 from negmine.text.balance import corpus as of_corpus
-from negmine.text.balance.corpus import FOLDS, Corpus, Tally, corpus_of, count, likelihood_gap
+from negmine.text.balance.corpus import FOLDS, Corpus, Tally, association_gap, corpus_of, count, likelihood_gap
 from negmine.text.balance.ngrams import Windows, as_texts, before_and_after, slot_of, word_hash
-from negmine.text.balance.pool import SLOTS, Pool, choose, fold_of, make_pool
+from negmine.text.balance.pool import SLOTS, Pool, _mirrored, choose, fold_of, make_pool
 from negmine.text.balance.weights import RATE, count_exchanges, flow, kept_share, log_ratio, scores, spotted
 from negmine.text.select import MOST_PER_WORD, Candidate
 
@@ -98,6 +98,26 @@ def test_the_likelier_text_is_the_one_like_the_corpus() -> None:
     windows.add(0, 2, 5, "yak")
     gaps = likelihood_gap(corpus, texts, windows.edited(), np.zeros(2, dtype=np.int64))
     assert abs(gaps[0]) < 0.5 and gaps[1] > 3
+
+
+def test_association_against_plain_counting() -> None:
+    captions = ["cat mat", "cat mat", "cat bed", "dog bed"]
+    corpus = corpus_about(captions)
+    texts = as_texts(["cat mat"])
+    windows = Windows(["cat mat"], texts)
+    windows.add(0, 0, 3, "dog")
+    fold = next(f for f in range(FOLDS) if corpus.captions[f] == len(captions))  # a fold that has none of them
+    total, mean = association_gap(corpus, texts, windows.edited(), np.array([fold]))
+    cat, dog = np.log((2 + 0.5) / (3 * 2 / 4 + 0.5)), np.log((0 + 0.5) / (1 * 2 / 4 + 0.5))
+    assert total[0] == pytest.approx(cat - dog) and mean[0] == pytest.approx(cat - dog)
+
+
+def test_mirrored_differences_are_spotted_when_one_sided() -> None:
+    """Negatives that are all unlikely are told by likelihood alone; a pair and the pair turned round cancel."""
+    gap = np.array([4.0, 4.0, -4.0])
+    rows, slots, values = _mirrored(gap, (1.0,), ((np.array([1.0, 1.0, -1.0]), 1.0, 2),), 20)
+    assert rows.tolist() == [0, 1, 2]
+    assert len(set(slots.tolist())) == 1 and values.tolist() == [-1, -1, 1]
 
 
 # --- pools -----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from negmine.hashing import hash64
 from negmine.text.balance.corpus import FOLDS, Corpus, association_gap, likelihood_gap
 from negmine.text.balance.ngrams import Edited, Texts, Windows, as_texts, before_and_after, runs, slot_of
 from negmine.text.select import MOST_PER_WORD, Candidate
+from negmine.text.stage import Row
 
 MOST_BITS: Final = 20
 SLOTS: Final = 1 << MOST_BITS
@@ -25,8 +26,6 @@ ONE_SIDED: Final = 3.0
 
 LAST: Final = 64
 """Words behind the 64th of a caption count as one, where it matters how often a word is edited."""
-
-Row = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -156,11 +155,10 @@ Columns = tuple[Any, Any, Any]
 """Row, slot and value of features."""
 
 GAPS: Final = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0)
-MIRROR: Final = 1
-"""Value of a feature of mirrored differences: each has two, and they learn as fast as a dozen n-grams together."""
+"""Bounds in nats between which sizes of the likelihood gap are told apart, beside the length."""
 
 FEW_GAPS: Final = (1.0, 3.0, 6.0, 10.0)
-"""Bounds in nats between which sizes of the likelihood gap are told apart."""
+"""The same beside the association, which has more cells of its own."""
 
 
 def _ngrams(texts: Texts, edited: Edited, bits: int) -> list[Columns]:
@@ -196,7 +194,7 @@ def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, flo
         steps = np.clip(np.rint(values * sign / step), -most, most).astype(np.int64) + most
         cell = cell * (2 * most + 1) + steps
     kind = f"mirrored {tuple(bounds)}"
-    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), bits), -MIRROR * sign
+    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), bits), -sign
 
 
 def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:

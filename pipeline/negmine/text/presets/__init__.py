@@ -5,14 +5,12 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from negmine.errors import UsageError
 from negmine.text.rules import RULES
-
-DEFAULT: Final = "unguessable"
 
 
 class Preset(BaseModel):

@@ -40,7 +40,7 @@ def replace_count(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
         elif phrase.attributes and caption.tokens[phrase.attributes[0]].text.lower() in words.vocabulary.more_than_two:
             yield from _two_only(caption, phrase, words)
         elif phrase.determiner != NO and caption.tokens[phrase.determiner].text.lower() in ("a", "an"):
-            yield from _more_than_one(caption, phrase, words, rng)
+            yield from _more_than_one(caption, phrase, words)
 
 
 def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -62,21 +62,14 @@ def _many(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
     if token.text.lower() != vocabulary.counts[2][0] or phrase.determiner != NO or not phrase.plural:
         return
     for many in vocabulary.more_than_two:
-        yield Proposal(
-            (Change(phrase.numeral, phrase.numeral, many),), old=vocabulary.counts[2][0], new=many, repeatable=True,
-            signs=vocabulary.signs_of_more, exchange=(vocabulary.counts[2][0], many),
-        )  # fmt: skip
+        yield _exchange(phrase.numeral, vocabulary.counts[2][0], many, vocabulary.signs_of_more)
 
 
 def _two_only(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
     """ "several dogs" -> "two dogs"."""
     place, counts = phrase.attributes[0], words.vocabulary.counts
     if phrase.determiner == NO and phrase.plural and phrase.first == place and caption.is_loose(place, place):
-        old = caption.tokens[place].text.lower()
-        yield Proposal(
-            (Change(place, place, counts[2][0]),), old=old, new=counts[2][0], repeatable=True,
-            signs=frozenset(counts[2]), exchange=(old, counts[2][0]),
-        )  # fmt: skip
+        yield _exchange(place, caption.tokens[place].text.lower(), counts[2][0], frozenset(counts[2]))
 
 
 def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -88,13 +81,15 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
         signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
         if other in ("couple", "pair"):
             signs |= set(words.vocabulary.counts[2])
-        yield Proposal(
-            (Change(phrase.head, phrase.head, other),), old=phrase.name, new=other, repeatable=True,
-            signs=frozenset(signs), exchange=(phrase.name, other),
-        )  # fmt: skip
+        yield _exchange(phrase.head, phrase.name, other, frozenset(signs))
 
 
-def _more_than_one(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+def _exchange(place: int, old: str, new: str, signs: frozenset[str]) -> Proposal:
+    """One quantity's word for another's, with nothing else to repair."""
+    return Proposal((Change(place, place, new),), old=old, new=new, repeatable=True, signs=signs, exchange=(old, new))
+
+
+def _more_than_one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
     vocabulary = words.vocabulary
     is_thing = vocabulary.names_concept(phrase.name) and not phrase.plural
     if not is_thing or phrase.name in vocabulary.scenes | vocabulary.vague | vocabulary.measures:
