@@ -67,7 +67,7 @@ def test_a_weight_is_heard(manifest: Manifest, tmp_path: Path) -> None:
 
 
 def test_common_words_flow_both_ways(manifest: Manifest, work: Path) -> None:
-    """What is put in is about what is taken out: summed over words, the difference is well under half of the flow."""
+    """What is put in is about what is taken out: over words, the differences are 11 % of the flow; 26 % without rounds."""
     out, into = Counter[str](), Counter[str]()
     for row in pq.read_table(work / "negatives/part-00000.parquet", columns=["edits"]).to_pylist():
         for edit in row["edits"]:
@@ -75,4 +75,4 @@ def test_common_words_flow_both_ways(manifest: Manifest, work: Path) -> None:
             out, into = out + (old - new), into + (new - old)
     common = [word for word in out | into if out[word] + into[word] >= 40]
     assert len(common) > 10
-    assert sum(abs(out[word] - into[word]) for word in common) < 0.5 * sum(out[word] + into[word] for word in common)
+    assert sum(abs(out[word] - into[word]) for word in common) < 0.18 * sum(out[word] + into[word] for word in common)
