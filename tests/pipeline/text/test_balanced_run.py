@@ -67,7 +67,7 @@ def test_a_weight_is_heard(manifest: Manifest, tmp_path: Path) -> None:
 
 
 def test_common_words_flow_both_ways(manifest: Manifest, work: Path) -> None:
-    """What is put in is about what is taken out: over words, the differences are 11 % of the flow; 26 % without rounds."""
+    """What is put in is about what is taken out: the differences are 11 % of the flow, and 26 % without rounds."""
     out, into = Counter[str](), Counter[str]()
     for row in pq.read_table(work / "negatives/part-00000.parquet", columns=["edits"]).to_pylist():
         for edit in row["edits"]:
