@@ -57,10 +57,13 @@ def load_model(name: str | None) -> Any:
     """
     import spacy
 
+    from negmine.text.products import numpy_products
+
     found = find_model(name)
     info = spacy.util.get_package_path(found)
     unneeded = [part for part in spacy.util.load_meta(info / "meta.json")["pipeline"] if part not in NEEDED]
-    nlp = spacy.load(found, exclude=unneeded)
+    with numpy_products():
+        nlp = spacy.load(found, exclude=unneeded)
     missing = [part for part in ("tagger", "parser") if part not in nlp.pipe_names]
     if missing:
         raise UsageError(

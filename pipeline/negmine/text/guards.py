@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation
 from negmine.text.lexicon import ADJECTIVE, NOUN
@@ -22,6 +22,7 @@ _SINGULAR_PRONOUNS: Final = frozenset(
 _GENDERED: Final = _SINGULAR_PRONOUNS - {"its", "it", "itself"}
 _REFLEXIVES: Final = frozenset({"himself", "herself", "itself", "themselves", "each", "both"})
 _RECIPROCALS: Final = frozenset({"each", "other", "another", "together", "both", "they", "their", "themselves", "one"})
+_PRONOUNS: Final = _SINGULAR_PRONOUNS | _RECIPROCALS
 _ONE: Final = frozenset({"one", "1"})
 _OTHER: Final = frozenset({"another", "other", "same"})
 _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
@@ -58,8 +59,7 @@ def together(evidence: Iterable[Evidence]) -> Evidence:
     return Evidence(*(frozenset().union(*(getattr(one, field.name) for one in several)) for field in fields(Evidence)))
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """A proposal before its judges; `text` is the caption's, normalised."""
 
     caption: Caption
@@ -67,6 +67,11 @@ class Case:
     proposal: Proposal
     siblings: Evidence
     words: Words
+
+    @property
+    def put_in(self) -> list[str]:
+        """Words that the first change writes, in lower case."""
+        return self.proposal.changes[0].text.lower().split(" ")
 
 
 def normalised(text: str) -> str:
@@ -211,6 +216,8 @@ def _same_value(one: str, other: str, words: Words) -> bool:
 def pronoun(case: Case) -> bool:
     """A pronoun that no longer fits the noun it stands for (C11)."""
     caption, proposal = case.caption, case.proposal
+    if caption.words.isdisjoint(_PRONOUNS):
+        return False
     sexes = case.words.vocabulary.sexes
     if proposal.swap is not None:
         return (
@@ -265,18 +272,17 @@ def in_caption(case: Case) -> bool:
 def in_sibling(case: Case) -> bool:
     """Another caption of the image speaks for the negative (C13): it names or implies the new, or claims the same."""
     proposal, siblings = case.proposal, case.siblings
-    named = proposal.signs
-    implied = {proposal.new}
-    if proposal.signs:
-        added = set(proposal.changes[0].text.lower().split(" ")) - case.caption.words
-        named |= added - case.words.vocabulary.function_words
-        implied |= set(proposal.new.split(" ")) - case.caption.words
-    if proposal.swap is not None:
-        named |= {repair.text for repair in proposal.changes[2:]}  # verbs that follow their new subjects
-    return not (
-        siblings.words.isdisjoint(named)
-        and siblings.implied.isdisjoint(implied)
-        and siblings.claims.isdisjoint(proposal.facts)
+    if proposal.new in siblings.implied or not siblings.claims.isdisjoint(proposal.facts):
+        return True
+    if proposal.swap is not None:  # verbs that follow their new subjects
+        return any(repair.text in siblings.words for repair in proposal.changes[2:])
+    if not proposal.signs:
+        return False
+    known, no_content = case.caption.words, case.words.vocabulary.function_words
+    return (
+        not siblings.words.isdisjoint(proposal.signs)
+        or any(w in siblings.words and w not in known and w not in no_content for w in case.put_in)
+        or any(w in siblings.implied and w not in known for w in proposal.new.split(" "))
     )
 
 
@@ -324,10 +330,16 @@ DUPLICATE: Final = "duplicate"
 
 def refusal(case: Case) -> str | None:
     """Name of the guard that refuses a proposal, if one does."""
-    return next((name for name, refuses in PROPOSAL_GUARDS.items() if refuses(case)), None)
+    for name, refuses in PROPOSAL_GUARDS.items():
+        if refuses(case):
+            return name
+    return None
 
 
 def text_refusal(negative: str, case: Case) -> str | None:
     """Name of the guard that refuses a negative for its text, if one does."""
     text = normalised(negative)
-    return next((name for name, refuses in TEXT_GUARDS.items() if refuses(negative, text, case)), None)
+    for name, refuses in TEXT_GUARDS.items():
+        if refuses(negative, text, case):
+            return name
+    return None

@@ -94,9 +94,11 @@ def flow(pool: Pool, chosen: Any) -> Tally:
 def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
     """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, slots] float32."""
     own = total(flows, FOLDS * SLOTS, 2).reshape(FOLDS, SLOTS, 2)[:, :slots]
-    others = own.sum(0) - own
-    ratio: Any = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
-    return ratio.astype(np.float32)
+    used = np.flatnonzero(own.any(axis=(0, 2)))
+    others = own[:, used].sum(0) - own[:, used]
+    ratio = np.zeros((FOLDS, slots), dtype=np.float32)
+    ratio[:, used] = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
+    return ratio
 
 
 def scores(pool: Pool, table: Any) -> Any:
