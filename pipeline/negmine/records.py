@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -273,9 +274,21 @@ def apply_edits(caption: str, edits: Sequence[Edit]) -> str:
     return "".join([*pieces, caption[position:]])
 
 
+def edits_column(rows: Sequence[Sequence[Edit]]) -> pa.ListArray:
+    """The edits of negatives as a column of `NEGATIVES`."""
+    kind = NEGATIVES.field("edits").type
+    flat = [edit for edits in rows for edit in edits]
+    columns = list(zip(*flat, strict=True)) or [()] * len(Edit._fields)
+    structs = pa.StructArray.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, kind.value_type, strict=True)],
+        fields=list(kind.value_type),
+    )
+    return pa.ListArray.from_arrays(pa.array([0, *accumulate(map(len, rows))], pa.int32()), structs, kind)
+
+
 def to_table(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
     """Rows (dataclasses with the schema's field names) as an Arrow table."""
     columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in schema.names}
     if "edits" in columns:
-        columns["edits"] = [[edit._asdict() for edit in edits] for edits in columns["edits"]]
+        columns["edits"] = edits_column(columns["edits"])
     return pa.table(columns, schema=schema)

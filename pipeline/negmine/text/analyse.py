@@ -108,16 +108,19 @@ def _readable(text: str) -> str:
     return lower if text.isupper() and len(lower) == len(text) else text
 
 
+_COLUMNS: Final = ("IDX", "LENGTH", "TAG", "DEP", "HEAD")
+"""What is read of a parse; the head is an offset."""
+
+
 def _tokens(doc: Any, written: str) -> tuple[Token, ...]:
-    tokens = []
-    for token in doc:
-        tag, start = token.tag_, token.idx
-        text = written[start : start + len(token.text)]
+    names, tokens = doc.vocab.strings, []
+    for i, (start, length, tag_id, dep_id, head) in enumerate(doc.to_array(_COLUMNS).tolist()):
+        text, tag = written[start : start + length], names[tag_id] if tag_id else ""
         if not text.strip():
             tag = "_SP"
         pos = _POS.get(tag) or _POS_BY_FAMILY.get(tag[:2], "X")
-        found = Token(text, start, start + len(text), tag, pos, token.dep_, token.head.i, lemma(text, pos))
-        tokens.append(found)
+        governor = i + (head if head < 1 << 63 else head - (1 << 64))
+        tokens.append(Token(text, start, start + length, tag, pos, names[dep_id], governor, lemma(text, pos)))
     return _with_verbs_mended(tokens)
 
 
@@ -182,10 +185,11 @@ def _is_head(tokens: Sequence[Token], i: int) -> bool:
 def _listed_units(tokens: Sequence[Token], vocabulary: Vocabulary) -> dict[int, tuple[int, int]]:
     """Token index to first and last token of the listed unit it is in; the longest unit wins."""
     lowers, found = [token.text.lower() for token in tokens], dict[int, tuple[int, int]]()
+    starts = [i for i, word in enumerate(lowers) if word in vocabulary.unit_starts]
     for size in (4, 3, 2):
-        for first in range(len(tokens) - size + 1):
+        for first in starts:
             last = first + size - 1
-            if first in found or last in found:
+            if last >= len(tokens) or first in found or last in found:
                 continue
             *words, end = lowers[first : last + 1]
             if (*words, end) in vocabulary.units or (*words, tokens[last].lemma) in vocabulary.units:
@@ -280,8 +284,8 @@ def _prepositions(caption: Caption, vocabulary: Vocabulary) -> Iterator[Relation
 
 
 def _complex_size(lowers: Sequence[str], i: int, vocabulary: Vocabulary) -> int:
-    for words in vocabulary.complex:
-        if lowers[i] == words[0] and tuple(lowers[i : i + len(words)]) == words:
+    for words in vocabulary.complex.get(lowers[i], ()):
+        if tuple(lowers[i : i + len(words)]) == words:
             return len(words)
     return 1
 

@@ -1,19 +1,21 @@
 """Guards: small pure functions, each refusing one way in which a negative goes wrong. The name is the reason counted.
 
-`PROPOSAL_GUARDS` look at what a rule wants to do, `TEXT_GUARDS` at the text that comes of it. A guard returns whether
-it refuses. The first that does is the reason; the cheap ones come first.
+`SWAP_GUARDS`, `REPLACEMENT_GUARDS` and `PROPOSAL_GUARDS` look at what a rule wants to do, `TEXT_GUARDS` and
+`beyond_context` at the text that comes of it. A guard returns whether it refuses. The first that does is the reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation
-from negmine.text.lexicon import ADJECTIVE, NOUN
+from negmine.text.lexicon import ADJECTIVE, NOUN, Lexicon
 from negmine.text.proposal import Level, Proposal, Words
 
 _SINGULAR_PRONOUNS: Final = frozenset(
@@ -204,7 +206,12 @@ def near_synonym(case: Case) -> bool:
         return bool(old) and _same_value(old, new, case.words)
     if not old:
         return False
-    return lexicon.overlap(old, new, NOUN) or lexicon.overlap(old, new, ADJECTIVE)
+    return _overlap(lexicon, old, new)
+
+
+@lru_cache(maxsize=1 << 16)
+def _overlap(lexicon: Lexicon, one: str, other: str) -> bool:
+    return lexicon.overlap(one, other, NOUN) or lexicon.overlap(one, other, ADJECTIVE)
 
 
 def _same_value(one: str, other: str, words: Words) -> bool:
@@ -289,57 +296,68 @@ def in_sibling(case: Case) -> bool:
 # --- of texts --------------------------------------------------------------------------------------------------------
 
 
-def unchanged(negative: str, text: str, case: Case) -> bool:
+def unchanged(text: str, case: Case) -> bool:
     """The negative is the caption again (C1)."""
     return text == case.text
 
 
-def sibling_equal(negative: str, text: str, case: Case) -> bool:
+def sibling_equal(text: str, case: Case) -> bool:
     """The negative is another caption of the image (C1)."""
     return text in case.siblings.texts
 
 
-def beyond_context(negative: str, text: str, case: Case) -> bool:
+def beyond_context(negative: str, case: Case) -> bool:
     """The edit lies behind the last token that CLIP keeps of a text, so that both have the same ids (C1)."""
-    if negative[:CONTEXT] != case.caption.text[:CONTEXT]:
+    caption = case.caption.text
+    if len(caption) <= CONTEXT or negative[:CONTEXT] != caption[:CONTEXT]:
         return False
-    same = next((i for i, (a, b) in enumerate(zip(negative, case.caption.text, strict=False)) if a != b), CONTEXT)
+    same = next((i for i, (a, b) in enumerate(zip(negative, caption, strict=False)) if a != b), CONTEXT)
     pieces = _PIECE.findall(negative[:same])
     return len(pieces) >= CONTEXT and len(_tokenizer().encode(negative[:same])) >= CONTEXT
 
 
 @lru_cache(maxsize=1)
 def _tokenizer() -> Any:
-    """CLIP's tokenizer; it brings torch with it, and only long captions need it."""
-    from open_clip.tokenizer import SimpleTokenizer
+    """CLIP's tokenizer, which only long captions need. Its file alone: the package takes seconds to import."""
+    package = find_spec("open_clip")
+    assert package is not None and package.origin is not None
+    spec = spec_from_file_location("open_clip_tokenizer", Path(package.origin).with_name("tokenizer.py"))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SimpleTokenizer()
 
-    return SimpleTokenizer()
 
-
-PROPOSAL_GUARDS: Final[Mapping[str, Callable[[Case], bool]]] = {
-    guard.__name__: guard
-    for guard in (coordination, symmetric, same_referent, near_synonym, pronoun, in_caption, in_sibling)
-}
-
-TEXT_GUARDS: Final[Mapping[str, Callable[[str, str, Case], bool]]] = {
-    guard.__name__: guard for guard in (unchanged, sibling_equal, beyond_context)
-}
+SWAP_GUARDS: Final = (coordination, symmetric, same_referent)
+REPLACEMENT_GUARDS: Final = (in_caption,)
+PROPOSAL_GUARDS: Final = (near_synonym, pronoun, in_sibling)
+TEXT_GUARDS: Final = (unchanged, sibling_equal)
 DUPLICATE: Final = "duplicate"
 """Reason of a negative that another rule, or the same one, gave before."""
 
 
 def refusal(case: Case) -> str | None:
     """Name of the guard that refuses a proposal, if one does."""
-    for name, refuses in PROPOSAL_GUARDS.items():
+    is_swap = case.proposal.swap is not None
+    for refuses in (*(SWAP_GUARDS if is_swap else REPLACEMENT_GUARDS), *PROPOSAL_GUARDS):
         if refuses(case):
-            return name
+            return refuses.__name__
     return None
 
 
 def text_refusal(negative: str, case: Case) -> str | None:
     """Name of the guard that refuses a negative for its text, if one does."""
-    text = normalised(negative)
-    for name, refuses in TEXT_GUARDS.items():
-        if refuses(negative, text, case):
-            return name
-    return None
+    if not _is_new(case):
+        text = normalised(negative)
+        for refuses in TEXT_GUARDS:
+            if refuses(text, case):
+                return refuses.__name__
+    return beyond_context.__name__ if beyond_context(negative, case) else None
+
+
+def _is_new(case: Case) -> bool:
+    """Whether a word is put in that no caption of the image has, so that the negative equals none of them."""
+    if case.proposal.swap is not None:
+        return False
+    said, elsewhere = case.caption.words, case.siblings.words
+    return any(word.isalpha() and word not in said and word not in elsewhere for word in case.put_in)
