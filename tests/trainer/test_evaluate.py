@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ahnpl.evaluate import BENCHMARKS
 from ahnpl.evaluate.items import Foil, Item, shard_items
 from ahnpl.evaluate.metrics import Accuracy, judge, macro, micro, recall, wilson
 from ahnpl.evaluate.run import evaluate, load_transform, others
@@ -20,7 +18,7 @@ from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
 from ahnpl.shards import open_shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import InputError, UsageError
+from negmine.errors import InputError
 from PIL import Image
 
 from tests.trainer.conftest import draw, encode, make_sample, write_shards
@@ -150,71 +148,3 @@ class TestShards:
         figures = as_figures(report)
         assert figures["micro"]["total"] == 21
         assert "counts as wrong" in figures["tie_rule"]
-
-
-class TestSugarCrepe:
-    @pytest.fixture
-    def images(self, tmp_path: Path) -> Path:
-        folder = tmp_path / "images"
-        folder.mkdir()
-        for n in range(4):
-            (folder / f"{n}.jpg").write_bytes(make_sample(n).image)
-        return folder
-
-    def row(self, n: int, **more: str) -> dict[str, str]:
-        sample = make_sample(n)
-        return {"caption": sample.caption, "negative_caption": sample.negatives[0].text, **more}
-
-    def official(self, folder: Path, kinds: tuple[str, ...] = ("add_att", "swap_obj")) -> Path:
-        folder.mkdir(exist_ok=True)
-        for kind in kinds:
-            body = {str(n): self.row(n, filename=f"{n}.jpg") for n in range(4)}
-            (folder / f"{kind}.json").write_text(json.dumps(body))
-        return folder
-
-    def test_official_folder_and_file(self, model: ClipModel, tmp_path: Path, images: Path) -> None:
-        folder = self.official(tmp_path / "official")
-        report = evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False)
-        assert {kind: a.total for kind, a in report.kinds.items()} == {"add_att": 4, "swap_obj": 4}
-        assert report.images == 4
-        one = list(BENCHMARKS["sugarcrepe"](folder / "add_att.json", images))
-        assert [foil.kind for item in one for foil in item.foils] == ["add_att"] * 4
-
-    def test_jsonl(self, tmp_path: Path, images: Path) -> None:
-        path = tmp_path / "items.jsonl"
-        rows = [self.row(n, image=f"images/{n}.jpg", kind="replace_rel") for n in range(3)]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        for root in (None, images):
-            items = list(BENCHMARKS["sugarcrepe"](path, root))
-            assert [item.image for item in items] == [make_sample(n).image for n in range(3)]
-
-    def test_missing_pictures_are_listed_counted_and_refused(
-        self, model: ClipModel, tmp_path: Path, images: Path
-    ) -> None:
-        folder = self.official(tmp_path / "official")
-        (images / "2.jpg").unlink()
-        with pytest.raises(InputError, match=r"1 of 4(.|\n)*2\.jpg"):
-            evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False)
-        report = evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False, max_bad=0.3)
-        assert len(report.bad) == 1 and "missing" in report.bad[0]
-        assert report.micro.total == 6
-
-    def test_pictures_outside_the_folder_are_not_read(self, tmp_path: Path, images: Path) -> None:
-        (tmp_path / "secret.jpg").write_bytes(b"secret")
-        path = tmp_path / "items.jsonl"
-        path.write_text(json.dumps(self.row(0, image="../secret.jpg", kind="x")))
-        assert [item.image for item in BENCHMARKS["sugarcrepe"](path, images)] == [None]
-
-    @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"0": {"caption": "a"}}', '{"0": 3}'])
-    def test_other_json(self, tmp_path: Path, images: Path, content: str) -> None:
-        path = tmp_path / "broken.json"
-        path.write_text(content)
-        with pytest.raises(InputError, match=r"broken\.json"):
-            list(BENCHMARKS["sugarcrepe"](path, images))
-
-    def test_nothing_there(self, tmp_path: Path, images: Path) -> None:
-        read: Callable[..., object] = BENCHMARKS["sugarcrepe"]
-        with pytest.raises(UsageError):
-            list(read(tmp_path / "no.json", images))  # type: ignore[call-overload]
-        with pytest.raises(UsageError, match="--images"):
-            list(read(self.official(tmp_path / "official"), None))  # type: ignore[call-overload]
