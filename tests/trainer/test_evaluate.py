@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ahnpl.evaluate.compare import compare
 from ahnpl.evaluate.items import Foil, Item, shard_items
-from ahnpl.evaluate.metrics import Accuracy, judge, macro, micro, recall, wilson
-from ahnpl.evaluate.run import evaluate, load_transform, others
+from ahnpl.evaluate.metrics import RIGHT, Accuracy, Marks, Measure, judge, macro, micro, recall, sign_test, wilson
+from ahnpl.evaluate.run import FOILS, evaluate, load_transform, others
 from ahnpl.evaluate.show import as_figures, as_table
 from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
 from ahnpl.shards import open_shards
@@ -148,3 +150,54 @@ class TestShards:
         figures = as_figures(report)
         assert figures["micro"]["total"] == 21
         assert "counts as wrong" in figures["tie_rule"]
+
+
+class TestAgainst:
+    def test_changes_item_by_item(self, model: ClipModel, shards: Path) -> None:
+        items = list(shard_items(open_shards([f"{shards}/*.tar"])))
+        before = evaluate(load_model(ModelSpec("tiny", seed=3)), items, retrieval=True)
+        now = evaluate(model, items, retrieval=True)
+        changes = compare(before, now)
+        for measure in now.measures:
+            every = changes[measure.name]["all"]
+            old, new = before.measure(measure.name).micro, measure.micro
+            assert (every.before, every.now) == (old, new)
+            assert every.gained - every.lost == new.correct - old.correct
+        for kind in now.kinds:
+            old_marks, new_marks = (report.measure(FOILS).kinds[kind].outcomes for report in (before, now))
+            pairs = [(a == RIGHT, b == RIGHT) for a, b in zip(old_marks, new_marks, strict=True)]
+            change = changes[FOILS][kind]
+            assert (change.gained, change.lost) == (pairs.count((False, True)), pairs.count((True, False)))
+        assert any(change.gained for kinds in changes.values() for change in kinds.values())
+        assert any(change.lost for kinds in changes.values() for change in kinds.values())
+
+    def test_a_model_against_itself_changes_nothing(self, model: ClipModel, shards: Path) -> None:
+        report = evaluate(model, shard_items(open_shards([f"{shards}/00000.tar"])), retrieval=True)
+        changes = [change for kinds in compare(report, report).values() for change in kinds.values()]
+        assert {(c.gained, c.lost, c.difference, c.p) for c in changes} == {(0, 0, 0.0, 1.0)}
+
+    def test_other_items_are_refused(self, model: ClipModel, shards: Path) -> None:
+        reports = [
+            evaluate(model, shard_items(open_shards([f"{shards}/0000{n}.tar"])), retrieval=False) for n in (0, 1)
+        ]
+        with pytest.raises(InputError, match="same"):
+            compare(*reports)
+
+    @pytest.mark.parametrize(
+        ("gained", "lost", "p"), [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 2 / 32), (1, 7, 2 * 9 / 256), (3, 0, 0.25)]
+    )
+    def test_sign_test(self, gained: int, lost: int, p: float) -> None:
+        assert sign_test(gained, lost) == pytest.approx(p)
+        assert sign_test(lost, gained) == pytest.approx(p)
+
+    def test_many_changes_are_judged_by_the_normal_distribution(self) -> None:
+        assert sign_test(1050, 951) == pytest.approx(sign_test(1049, 951), rel=0.1)
+
+
+def test_the_mean_over_pictures() -> None:
+    """A picture with many items weighs as much as one with few."""
+    kinds = {"a": Marks(bytearray([2, 2, 2]), array("q", [4, 4, 7])), "b": Marks(bytearray([0]), array("q", [4]))}
+    measure = Measure("x", None, kinds)
+    assert measure.micro.share == 3 / 4
+    assert measure.macro == 1 / 2
+    assert measure.by_picture == pytest.approx((2 / 3 + 1) / 2)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from negmine.errors import InputError
 
 from ahnpl.evaluate.metrics import RIGHT, Accuracy, Marks, Measure, sign_test
 from ahnpl.evaluate.run import Report
+
+ALL: Final = "all"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Change:
 
 
 def compare(before: Report, now: Report) -> dict[str, dict[str, Change]]:
-    """Changes by measure and kind, with ``all`` over the kinds of a measure that has several.
+    """Changes by measure and kind, and over all kinds of a measure under `ALL`.
 
     Raises:
         InputError: the reports are not of the same items.
@@ -49,14 +52,9 @@ def _changes(before: Measure, now: Measure) -> Iterator[tuple[str, Change]]:
     if before.kinds.keys() != now.kinds.keys():
         raise InputError(f"the two models were not asked the same: {now.name}")
     changes = {kind: _change(before.kinds[kind], marks) for kind, marks in now.kinds.items()}
+    gained, lost = (sum(getattr(change, name) for change in changes.values()) for name in ("gained", "lost"))
     yield from changes.items()
-    if len(changes) > 1:
-        yield (
-            "all",
-            Change(
-                before.micro, now.micro, sum(c.gained for c in changes.values()), sum(c.lost for c in changes.values())
-            ),
-        )
+    yield ALL, Change(before.micro, now.micro, gained, lost)
 
 
 def _change(before: Marks, now: Marks) -> Change:

@@ -6,6 +6,7 @@ Sources: uniformity (Wang and Isola, ICML 2020) and tolerance, relative penalty 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class Diagnostics:
 def uniformity(features: Tensor, t: float = 2.0) -> float:
     """log of the mean over pairs of exp(-t d^2), ``[N, D]``: 0 if all are equal, lower the more evenly they spread."""
     squared = torch.pdist(features.double()).square()
-    return float(torch.logsumexp(-t * squared, dim=0) - torch.tensor(float(len(squared))).log())
+    return float(torch.logsumexp(-t * squared, dim=0)) - math.log(len(squared))
 
 
 def isotropy(features: Tensor) -> float:
@@ -115,11 +116,9 @@ class Sampled:
             own_of_foil = (texts[of] * images[owners[of]]).sum(dim=1)
             histograms["its foils"] = _histogram(false)
             numbers |= {
-                "foil, mean cosine with its picture": float(false.mean()),
-                "lead of the caption over its foil, mean": float((own_of_foil - false).mean()),
-                "cosine of a caption and its foil (1: the text tower does not see the edit)": separability(
-                    texts[of], foils
-                ),
+                "foil, cosine with its picture": float(false.mean()),
+                "own caption, lead over a foil": float((own_of_foil - false).mean()),
+                "separability: cosine of caption and foil": separability(texts[of], foils),
             }
         return Diagnostics({name: value for name, value in numbers.items() if value == value}, histograms)
 
@@ -144,10 +143,10 @@ def _statistics(own: Tensor, others: Tensor, temperature: float) -> dict[str, fl
     means = others.masked_fill(~there[kept], 0).sum(dim=1) / number
     variances = (others - means[:, None]).square().masked_fill(~there[kept], 0).sum(dim=1) / number
     return {
-        "caption, mean cosine with its picture": float(own.mean()),
-        "caption, mean cosine with other pictures": float(means.mean()),
-        "caption, variance of that, mean of captions": float(variances.mean()),
-        f"effective number of other pictures at temperature {temperature:g}, of {int(number.max())}": float(
+        "own caption, cosine": float(own.mean()),
+        "other pictures, cosine with a caption": float(means.mean()),
+        "other pictures, variance for a caption": float(variances.mean()),
+        f"effective number of {int(number.max()):,} others at {temperature:g}": float(
             effective_negatives(others, temperature).mean()
         ),
     }

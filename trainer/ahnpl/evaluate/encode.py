@@ -106,13 +106,14 @@ def check_bad(bad: Sequence[str], total: int, max_bad: float) -> None:
     """Refuse too many missing pictures, and nothing at all.
 
     Raises:
-        InputError: more than `max_bad` of `total`, or `total` is 0.
+        InputError: more than `max_bad` of `total`, or all of them.
     """
     if not total:
         raise InputError("there is nothing to evaluate", fix="check the path; held-out shards lie in data/heldout/")
-    if len(bad) > max_bad * total:
+    if len(bad) > max_bad * total or len(bad) == total:
+        limit = "all there are" if len(bad) == total else f"more than --max-bad {max_bad:g}"
         raise InputError(
-            f"{len(bad)} of {total} pictures are missing or unreadable, more than --max-bad {max_bad:g}",
+            f"{len(bad)} of {total} pictures are missing or unreadable, {limit}",
             where="; ".join(bad[:5]) + ("; ..." if len(bad) > 5 else ""),
             fix="check --images, or allow more with --max-bad",
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final
 
-from ahnpl.evaluate.compare import Change
+from ahnpl.evaluate.compare import ALL, Change
 from ahnpl.evaluate.metrics import TIE, Accuracy, Measure, Pairs, micro, wilson
 from ahnpl.evaluate.run import Report
 
@@ -26,7 +26,7 @@ def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     single: dict[str, str] = {}
     for measure in report.measures:
-        if list(measure.kinds) == ["all"]:
+        if list(measure.kinds) == [ALL]:
             single[measure.name + _chance(measure)] = _cell(measure.micro)
         else:
             figures[f"{measure.name}{_chance(measure)}, ties are wrong"] = _measure_rows(measure)
@@ -37,15 +37,15 @@ def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
     if report.authors:
         figures["as the benchmark's authors average"] = {k: f"{v:.1%}" for k, v in report.authors.items()}
     for name, kinds in (changes or {}).items():
-        shown = kinds if len(kinds) <= MOST_KINDS else {"all": kinds["all"]}
+        shown = kinds if 2 < len(kinds) <= MOST_KINDS else {ALL: kinds[ALL]}
         figures[f"change of: {name}"] = {kind: _change_cell(change) for kind, change in shown.items()}
     if report.diagnostics:
-        figures["features, first pictures and captions"] = dict(report.diagnostics.numbers)
+        figures["features, means of the first pictures and captions"] = dict(report.diagnostics.numbers)
     for reason, count in report.dropped.items():
         figures[f"rows left out: {reason}"] = count
     if report.bad:
         figures["pictures left out"] = len(report.bad)
-    figures["rules"] = f"[95 % Wilson], items taken for independent; {TIE_RULE}"
+    figures["rules"] = f"[95 % Wilson]; {TIE_RULE}"
     return figures
 
 
