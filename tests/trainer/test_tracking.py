@@ -84,7 +84,7 @@ def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 class TestComparison:
     def run(self, folder: Path, recipe: str, *losses: float, score: float | None = None) -> Path:
         folder.mkdir(parents=True)
-        rows = [{"step": 10 * n, "loss": loss} for n, loss in enumerate(losses, 1)]
+        rows = [{"step": 10 * n, "loss": loss, "samples_per_s": 100.0 * n} for n, loss in enumerate(losses, 1)]
         scored = [] if score is None else [{"step": 10, "eval/accuracy": score}, {"step": 20, "eval/accuracy": 0.5}]
         (folder / METRICS_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows + scored))
         config = {"recipe": recipe, "model": "tiny", "out": str(folder), "seed": 0}
@@ -95,7 +95,7 @@ class TestComparison:
         (record,) = read_runs([self.run(tmp_path / "a", "clip", 3.0, 2.0, score=0.75)])
         assert record.points("loss") == [(10, 3.0), (20, 2.0)]
         told = {"recipe": "clip", "model": "tiny", "seed": 0, "steps": 20, "loss": "2", "accuracy": "0.5, best 0.75"}
-        assert record.figures == told
+        assert record.figures == {**told, "samples/s, median": "150"}
 
     def test_names_are_as_short_as_they_can_be(self, tmp_path: Path) -> None:
         folders = [self.run(tmp_path / name, "clip", 1.0) for name in ("x/a", "y/a", "y/b")]

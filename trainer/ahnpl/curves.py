@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from negmine.errors import UsageError
@@ -18,7 +19,7 @@ SHARES: Final = "eval/"
 """Metrics whose names begin so are scores of held-out pictures, most of them shares."""
 COLUMNS: Final = 3
 _RUN_OF: Final[tuple[str, ...]] = ("recipe", "model", "batch_size", "seed")
-_ALSO: Final[tuple[str, ...]] = ("loss", "logit_scale", "samples_per_s")
+_ALSO: Final[tuple[str, ...]] = ("loss", "logit_scale")
 """What is compared beside the scores."""
 
 
@@ -49,7 +50,8 @@ class RunRecord:
             values = [value for _, value in self.points(metric)]
             best = f", best {max(values):.4g}" if metric.startswith(SHARES) and max(values) > values[-1] else ""
             found[metric.removeprefix(SHARES)] = f"{values[-1]:.4g}{best}"
-        return found
+        rates = [rate for _, rate in self.points("samples_per_s")]
+        return {**found, "samples/s, median": f"{median(rates):,.0f}"} if rates else found
 
 
 def draw_curves(run: Path) -> Path | None:
@@ -132,7 +134,7 @@ def _title(metric: str, runs: Sequence[RunRecord]) -> str:
     recipes = {run.config.get("recipe") for run in runs}
     if metric == "loss" and len(recipes) > 1:
         return "loss (recipes differ: shape only)"
-    return metric.removeprefix(SHARES).replace("_per_s", "/s").replace("_", " ")
+    return metric.removeprefix(SHARES).replace("_", " ")
 
 
 def _legend(runs: Sequence[RunRecord]) -> tuple[list[Any], list[str]]:
@@ -174,7 +176,7 @@ def _share_axis(axis: Any, values: Sequence[float]) -> None:
 
     low, high = min(values), max(values)
     room = max(0.02, 0.08 * (high - low))
-    axis.set_ylim(max(0, low - room), min(1, high + room))
+    axis.set_ylim(max(-0.01, low - room), min(1.01, high + room))
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > 0.05 else 1))
 
 

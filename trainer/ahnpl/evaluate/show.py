@@ -36,9 +36,8 @@ def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
         figures["not shares of items"] = {name: f"{value:.3f}" for name, value in report.numbers.items()}
     if report.authors:
         figures["as the benchmark's authors average"] = {k: f"{v:.1%}" for k, v in report.authors.items()}
-    for name, kinds in (changes or {}).items():
-        shown = kinds if 2 < len(kinds) <= MOST_KINDS else {ALL: kinds[ALL]}
-        figures[f"change of: {name}"] = {kind: _change_cell(change) for kind, change in shown.items()}
+    if changes:
+        figures |= _change_rows(report, changes)
     if report.diagnostics:
         figures["features, means of the first pictures and captions"] = dict(report.diagnostics.numbers)
     for reason, count in report.dropped.items():
@@ -100,9 +99,22 @@ def _cell(accuracy: Accuracy) -> str:
     return f"{accuracy.share:.1%} [{low:.1%}, {high:.1%}] of {accuracy.total:,}{ties}"
 
 
+def _change_rows(report: Report, changes: Changes) -> dict[str, dict[str, str]]:
+    """A table for each measure of several kinds, and one for all others."""
+    tables: dict[str, dict[str, str]] = {}
+    whole: dict[str, str] = {}
+    for measure in (measure for measure in report.measures if measure.detail):
+        kinds = changes[measure.name]
+        if 1 < len(measure.kinds) <= MOST_KINDS:
+            tables[f"change: {measure.name}"] = {kind: _change_cell(change) for kind, change in kinds.items()}
+        else:
+            whole[measure.name] = _change_cell(kinds[ALL])
+    return {**tables, "change, all items": whole} if whole else tables
+
+
 def _change_cell(change: Change) -> str:
-    shares = f"{change.before.share:.1%} -> {change.now.share:.1%} ({100 * change.difference:+.1f} points"
-    return f"{shares}; {change.gained:,} gained, {change.lost:,} lost, p {change.p:.2g})"
+    shares = f"{change.before.share:.1%} to {change.now.share:.1%}"
+    return f"{shares}, {change.gained:,} gained, {change.lost:,} lost, p {change.p:.1g}"
 
 
 def _by_kind(kinds: dict[str, Accuracy]) -> dict[str, Any]:
