@@ -8,11 +8,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import open_clip
 import pytest
 import torch
-from ahnpl.evaluate import BENCHMARKS, aro, cola, retrieval, sugarcrepe, sugarcrepe_pp, valse, vsr, winoground, zeroshot
-from ahnpl.evaluate.encode import Encoder, Picture
+from ahnpl.evaluate import (
+    BENCHMARKS,
+    aro,
+    cola,
+    cola_single,
+    retrieval,
+    sugarcrepe,
+    sugarcrepe_pp,
+    valse,
+    vsr,
+    winoground,
+    zeroshot,
+)
+from ahnpl.evaluate.encode import Encoder, Picture, open_encoder
 from ahnpl.evaluate.items import Item
+from ahnpl.evaluate.metrics import area_under_curve, best_threshold
 from ahnpl.evaluate.run import (
     ALL_FOILS,
     BOTH,
@@ -26,7 +40,7 @@ from ahnpl.evaluate.run import (
 )  # fmt: skip
 from ahnpl.evaluate.tasks import CaptionBenchmark, Settings
 from ahnpl.images import BadImage, evaluation_pixels
-from ahnpl.model import ClipModel, ModelSpec, load_model
+from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.errors import InputError, UsageError
@@ -317,6 +331,34 @@ class TestTwoByTwo:
             items(cola.read, path, images)
 
 
+class TestColaSingleObject:
+    def test_mean_average_precision_among_hard_pictures(
+        self, tmp_path: Path, images: Path, scripted: Callable[..., Any]
+    ) -> None:
+        """*cup*: right, wrong, right in the order of scores, and a picture that is not hard and does not count.
+        *mug*: true of none, left out. *jug*: the one true picture comes last of two."""
+        rows = [
+            ["http://x/0.jpg", {}, [1, 0, 0], [1, 1, 1]],
+            ["1.jpg", {}, [0, 0, 1], [1, 1, 1]],
+            ["2.jpg", {}, [1, 0, 0], [1, 1, 0]],
+            ["3.jpg", {}, [0, 0, 0], [0, 1, 0]],
+        ]
+        pictures = [(1.0, 0.0), (1.0, 0.5), (1.0, 1.0), (1.0, 0.1)]
+        texts = dict.fromkeys(("cup", "mug", "jug"), RIGHT)
+        expected = {"mean average precision of 2 labels": pytest.approx(((1 + 2 / 3) / 2 + 1 / 2) / 2)}
+        for body in ([list(texts), rows], {"labels": list(texts), "data": rows}):
+            path = write(tmp_path / "COLA_singleobjects.json", body)
+            assert scripted(pictures, texts)("cola-single", path, images).authors == expected
+
+    def test_rows_that_do_not_fit_their_labels(self, tmp_path: Path, images: Path, model: ClipModel) -> None:
+        for row in (["0.jpg", {}, [1], [1, 1]], ["0.jpg", {}, [1, 2], [1, 1]], ["0.jpg"], 3):
+            path = write(tmp_path / "COLA_singleobjects.json", [["cup", "mug"], [row]])
+            with pytest.raises(InputError, match=r"singleobjects\.json, row 0"):
+                BENCHMARKS["cola-single"].score(path, images, model, Settings())
+        with pytest.raises(InputError, match="labels and data"):
+            BENCHMARKS["cola-single"].score(write(path, [["0.jpg", "a", "1.jpg", "b"]]), images, model, Settings())
+
+
 class TestVsr:
     def row(self, picture: int, caption: str, label: int, relation: str = "inside") -> dict[str, Any]:
         return {"image": f"{picture}.jpg", "caption": caption, "label": label, "relation": relation}
@@ -421,8 +463,6 @@ class TestZeroShot:
         path = write(tmp_path / "classes.json", body)
         classes, root = zeroshot.read_classes(path, folders)
         assert root == folders
-        from ahnpl.evaluate.encode import open_encoder
-
         with open_encoder(model) as encoder:
             found = zeroshot.class_features(encoder, classes)
             prompts = encoder.texts(["a disc", "a drawing of a disc", "a circle", "a drawing of a circle"])
@@ -430,6 +470,14 @@ class TestZeroShot:
         torch.testing.assert_close(found[0], expected)
         report = BENCHMARKS["zeroshot"].score(path, folders, model, Settings())
         assert report.measures[0].by_kind["a disc, a circle"].total == 2
+
+    def test_classes_are_those_of_open_clip(self, folders: Path, model: ClipModel) -> None:
+        names, templates = ["red circle", "square", "empty"], ("a photo of a {}.", "art of the {}.")
+        classes = zeroshot.Classes({name: (name,) for name in names}, templates)
+        with open_encoder(model) as encoder:
+            ours = zeroshot.class_features(encoder, classes)
+        theirs = open_clip.build_zero_shot_classifier(model.network, load_tokenizer("tiny"), names, templates)
+        torch.testing.assert_close(ours, theirs.T)
 
     def test_unreadable_pictures_are_refused(self, folders: Path, model: ClipModel) -> None:
         (folders / "red_circle" / "0.png").write_bytes(b"broken")
@@ -473,8 +521,6 @@ def test_nothing_there(name: str, tmp_path: Path, images: Path) -> None:
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=12))
 @settings(max_examples=80, deadline=None)
 def test_threshold_and_area_against_trying_all(pairs: list[tuple[int, bool]]) -> None:
-    from ahnpl.evaluate.metrics import area_under_curve, best_threshold
-
     scores, labels = [float(score) for score, _ in pairs], [label for _, label in pairs]
 
     def met(threshold: float) -> int:
@@ -498,5 +544,5 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, images: Path) -
 
 def test_readers_are_all_used() -> None:
     """A format file without a registry line would be dead."""
-    readers = {aro, cola, retrieval, sugarcrepe, sugarcrepe_pp, valse, vsr, winoground, zeroshot}
+    readers = {aro, cola, cola_single, retrieval, sugarcrepe, sugarcrepe_pp, valse, vsr, winoground, zeroshot}
     assert {module.BENCHMARK for module in readers} == set(BENCHMARKS.values())

@@ -50,6 +50,8 @@ class TestTensorBoard:
         log(["tensorboard"], tmp_path, [(step, {"loss": float(step)}) for step in (1, 2, 3, 4)])
         log(["tensorboard"], tmp_path, [(3, {"loss": 30.0})], resumed_step=2)
         assert read(tmp_path)["loss"] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+        log(["tensorboard"], tmp_path, [(0, {"loss": 5.0})])
+        assert read(tmp_path)["loss"] == [(0, 5.0)]
 
 
 def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

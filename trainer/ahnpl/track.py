@@ -79,13 +79,12 @@ class Terminal:
 
 
 class TensorBoard:
-    """TensorBoard event files in the run folder; what an earlier run wrote after `resumed_step` is hidden."""
+    """TensorBoard event files in the run folder; what an earlier run wrote there after `resumed_step` is hidden."""
 
     def __init__(self, run: Path, config: Mapping[str, Any], resumed_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        purge = resumed_step + 1 if resumed_step else None
-        self._writer: Any = SummaryWriter(str(run), purge_step=purge)
+        self._writer: Any = SummaryWriter(str(run), purge_step=resumed_step + 1 if resumed_step else 0)
         self._writer.add_text("config", json.dumps(dict(config), indent=1, default=str), resumed_step)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

@@ -2,7 +2,7 @@
 
 Read is the official JSON, a list of ``[link 1, caption 1, link 2, caption 2]``; of a link only the file's name
 counts. What its authors call accuracy is the image score: both captions score their own picture higher, chance 1/4, a
-tie is wrong. The single-object setting, a mean average precision over images, is not read.
+tie is wrong. The single-object setting is `cola_single`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _fields(row: Row) -> tuple[str, str, str, str]:
     match row.value:
         case [str(first), str(caption), str(second), str(other)]:
             return first.rpartition("/")[2], caption, second.rpartition("/")[2], other
-    raise row.error("it should be [link 1, caption 1, link 2, caption 2]; the single-object setting is not read")
+    raise row.error("it should be [link 1, caption 1, link 2, caption 2]; the single-object setting is cola-single")
 
 
 def _authors(report: Report) -> dict[str, float]:
