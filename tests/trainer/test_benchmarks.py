@@ -260,7 +260,15 @@ class TestAro:
         first, second = items(aro.read, path, images)
         assert (first.box, second.box) == ((0, 0, 40, 96), (50, 0, 90, 96))
         assert first.image_id != second.image_id
-        assert BENCHMARKS["aro"].score(path, images, model, Settings()).images == 2
+        boxed = BENCHMARKS["aro"].score(path, images, model, Settings()).diagnostics
+        whole = Image.open(images / "0.jpg")
+        for n, box in enumerate((first.box, second.box)):
+            whole.crop(box).save(images / f"cut{n}.png")
+        cut = [{**self.row((0, 0, 40, 96), relation_name="on"), "image_path": f"cut{n}.png"} for n in range(2)]
+        path = write(tmp_path / "visual_genome_relation.json", cut)
+        expected = BENCHMARKS["aro"].score(path, images, model, Settings()).diagnostics
+        assert boxed is not None and expected is not None
+        assert boxed.numbers == expected.numbers
         halves = Image.new("RGB", (20, 10), "red")
         halves.paste("blue", (10, 0, 20, 10))
         seen = evaluation_pixels(encode(halves, "png"), lambda picture: picture, (10, 0, 20, 10))

@@ -110,7 +110,7 @@ def draw_comparison(runs: Sequence[RunRecord], path: Path) -> Path:
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis, metric in zip(axes, metrics, strict=False):
         for number, run in enumerate(runs):
-            _line(axis, run.points(metric), f"C{number}")
+            _line(axis, run.points(metric), _style(number))
         _dress(axis, _title(metric, runs))
         if metric.startswith(SHARES):
             _share_axis(axis, [value for run in runs for _, value in run.points(metric)])
@@ -150,7 +150,12 @@ def _legend(runs: Sequence[RunRecord]) -> tuple[list[Any], list[str]]:
     for run in runs:
         told = ", ".join(f"{name.replace('_', ' ')} {run.config.get(name)}" for name in differ[:4])
         labels.append(f"{run.name}   {told}" if told else run.name)
-    return [Line2D([], [], color=f"C{number}", linewidth=2) for number in range(len(runs))], labels
+    return [Line2D([], [], linewidth=2, **_style(number)) for number in range(len(runs))], labels
+
+
+def _style(number: int) -> dict[str, Any]:
+    """Ten colours, then the same dashed, then dotted."""
+    return {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -180,10 +185,10 @@ def _share_axis(axis: Any, values: Sequence[float]) -> None:
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > 0.05 else 1))
 
 
-def _line(axis: Any, points: Sequence[tuple[int, float]], colour: str) -> None:
+def _line(axis: Any, points: Sequence[tuple[int, float]], style: Mapping[str, Any]) -> None:
     if points:
         steps, values = zip(*points, strict=True)
-        axis.plot(steps, values, color=colour, linewidth=1.6, marker="." if len(points) < 20 else "")
+        axis.plot(steps, values, linewidth=1.6, marker="." if len(points) < 20 else "", **style)
 
 
 def _dress(axis: Any, title: str) -> None:

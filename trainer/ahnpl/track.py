@@ -112,11 +112,21 @@ class RunLogger:
 
 
 def _wandb(run: Path, config: Mapping[str, Any], resumed_step: int) -> Tracker:
-    """A resumed run goes on under the id that its folder keeps."""
+    """A resumed run goes on under the id that its folder keeps.
+
+    Raises:
+        UsageError: W&B does not let us in.
+    """
+    refused = import_module("wandb").Error
     kept = run / "wandb.id"
     if not resumed_step or not kept.is_file():
         kept.write_text(secrets.token_hex(8), encoding="utf-8")
-    return RunLogger("wandb", run, config, dir=str(run), id=kept.read_text(encoding="utf-8"), resume="allow")
+    try:
+        return RunLogger("wandb", run, config, dir=str(run), id=kept.read_text(encoding="utf-8"), resume="allow")
+    except refused as error:
+        raise UsageError(
+            "W&B refuses this run", why=str(error), fix="`wandb login`, or set WANDB_MODE=offline"
+        ) from None
 
 
 def _trackio(run: Path, config: Mapping[str, Any], resumed_step: int) -> Tracker:
