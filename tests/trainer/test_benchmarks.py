@@ -479,6 +479,16 @@ class TestZeroShot:
         report = BENCHMARKS["zeroshot"].score(path, folders, model, Settings())
         assert report.measures[0].by_kind["a disc, a circle"].total == 2
 
+    def test_two_classes_of_one_name_stay_two(
+        self, folders: Path, scripted: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "c.json", {"classes": {"red_circle": "crane", "square": "crane", "empty": "empty"}})
+        prompts = {"a photo of a crane.": RIGHT, "a photo of a empty.": WRONG}
+        report = scripted([RIGHT] * 3, prompts)("zeroshot", path, folders)
+        totals = {label: accuracy.total for label, accuracy in report.measures[0].by_kind.items()}
+        assert totals == {"crane (red_circle)": 2, "crane (square)": 1, "empty": 0}
+        assert report.authors["top-1"] == 0
+
     def test_classes_are_those_of_open_clip(self, folders: Path, model: ClipModel) -> None:
         names, templates = ["red circle", "square", "empty"], ("a photo of a {}.", "art of the {}.")
         classes = zeroshot.Classes({name: (name,) for name in names}, templates)

@@ -101,6 +101,8 @@ class TestSample:
 
     def test_numbers_against_plain_loops(self, found: tuple[Tensor, Tensor, Tensor, Sampled]) -> None:
         images, texts, owners, sampled = found
+        twin = unit(1, 8, 4).float()[0]
+        sampled.add_twin(1, twin)
         told = sampled.diagnose(images, texts, owners)
         assert told is not None
         own = [float(texts[n] @ images[owners[n]]) for n in range(6)]
@@ -114,6 +116,8 @@ class TestSample:
             "other pictures, cosine with a caption": sum(means) / 6,
             "other pictures, variance for a caption": sum(variances) / 6,
             "separability: cosine of caption and foil": float((texts * torch.stack(sampled.foils)).sum() / 6),
+            "separability: cosine of picture and image negative": float(images[1] @ twin),
+            "isotropy, foils": isotropy(torch.stack(sampled.foils)),
         }
         assert {name: told.numbers[name] for name in expected} == pytest.approx(expected, abs=1e-5)
         counts = {name: int(counts.sum()) for name, counts in told.histograms.items()}

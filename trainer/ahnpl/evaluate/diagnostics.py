@@ -73,21 +73,31 @@ def effective_negatives(scores: Tensor, temperature: float) -> Tensor:
 
 @dataclass
 class Sampled:
-    """The foils of the first captions, kept while items are scored.
+    """What is false of the first captions and pictures, kept while items are scored.
 
     Attributes:
         captions: for each foil, the place of its caption.
         foils: features ``[D]``.
+        pictures: for each image negative, the place of its picture.
+        twins: features ``[D]``.
     """
 
     captions: list[int] = field(default_factory=list)
     foils: list[Tensor] = field(default_factory=list)
+    pictures: list[int] = field(default_factory=list)
+    twins: list[Tensor] = field(default_factory=list)
 
     def add(self, caption: int, foils: Tensor) -> None:
         """Keep the foils ``[K, D]`` of a caption, while there is room."""
         if len(self.foils) + len(foils) <= MOST_FOILS:
             self.captions += [caption] * len(foils)
             self.foils += list(foils)
+
+    def add_twin(self, picture: int, twin: Tensor) -> None:
+        """Keep the image negative ``[D]`` of a picture, while there is room."""
+        if len(self.twins) < SAMPLE:
+            self.pictures.append(picture)
+            self.twins.append(twin)
 
     def diagnose(self, images: Tensor, texts: Tensor, owners: Tensor, temperature: float = 0.01) -> Diagnostics | None:
         """Everything above, on a sample; None of fewer than two pictures.
@@ -112,20 +122,26 @@ class Sampled:
         numbers |= _statistics(own, scores.masked_fill(~wrong, -torch.inf), temperature)
         if self.foils:
             foils, of = torch.stack(self.foils), torch.tensor(self.captions)
-            false = (foils * images[owners[of]]).sum(dim=1)
-            own_of_foil = (texts[of] * images[owners[of]]).sum(dim=1)
+            false, true = ((rows * images[owners[of]]).sum(dim=1) for rows in (foils, texts[of]))
             histograms["its foils"] = _histogram(false)
             numbers |= {
                 "foil, cosine with its picture": float(false.mean()),
-                "own caption, lead over a foil": float((own_of_foil - false).mean()),
+                "own caption, lead over a foil": float((true - false).mean()),
                 "separability: cosine of caption and foil": separability(texts[of], foils),
+                **_spread(foils[:SAMPLE], "foils"),
+            }
+        if self.twins:
+            twins, pictures = torch.stack(self.twins), images[torch.tensor(self.pictures)]
+            numbers |= {
+                "separability: cosine of picture and image negative": separability(pictures, twins),
+                **_spread(twins, "image negatives"),
             }
         return Diagnostics({name: value for name, value in numbers.items() if value == value}, histograms)
 
 
-def separability(captions: Tensor, foils: Tensor) -> float:
-    """Mean cosine of captions ``[N, D]`` and a foil of each: near 1, the text tower hardly tells them apart."""
-    return float((captions * foils).sum(dim=1).double().mean())
+def separability(true: Tensor, false: Tensor) -> float:
+    """Mean cosine of captions ``[N, D]`` and a foil of each, or of pictures: near 1, the tower tells few apart."""
+    return float((true * false).sum(dim=1).double().mean())
 
 
 def _spread(features: Tensor, what: str) -> dict[str, float]:

@@ -205,6 +205,7 @@ class _Scorer:
         captions = self.encoder.texts([text for item, twin, _ in whole for text in (item.caption, twin.caption)])
         for n, (item, twin, feature) in enumerate(whole):
             place = self.place[item.image_id]
+            self.sampled.add_twin(place, feature)
             pair = match(torch.stack([self.images[place], feature]) @ captions[2 * n : 2 * n + 2].T)
             for name, right in ((GROUP, pair.group), (IMAGE, pair.image), (TEXT, pair.text)):
                 self.marks[name][twin.kind].add(RIGHT if right else WRONG, place)

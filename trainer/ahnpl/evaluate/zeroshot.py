@@ -43,6 +43,13 @@ class Classes:
     names: dict[str, tuple[str, ...]]
     templates: tuple[str, ...] = TEMPLATES
 
+    @property
+    def labels(self) -> list[str]:
+        """A name for each class, with its folder where two classes have the same."""
+        joined = {folder: ", ".join(names) for folder, names in self.names.items()}
+        common = Counter(joined.values())
+        return [f"{name} ({folder})" if common[name] > 1 else name for folder, name in joined.items()]
+
     def __post_init__(self) -> None:
         if len(self.names) < 2:
             raise UsageError("a choice needs at least two classes", why=f"{len(self.names)} found")
@@ -62,9 +69,10 @@ class ZeroShot:
             InputError: a class file that is none, too many bad pictures.
         """
         classes, root = read_classes(path, images)
+        labels = classes.labels
         dropped: Counter[str] = Counter()
         bad: list[str] = []
-        marks = {k: {", ".join(names): Marks() for names in classes.names.values()} for k in KS}
+        marks = {k: {label: Marks() for label in labels} for k in KS}
         with open_encoder(model, settings.batch_size, settings.workers) as encoder:
             weights = class_features(encoder, classes)
             pictures = islice(_pictures(root, classes, dropped), settings.limit)
@@ -78,8 +86,7 @@ class ZeroShot:
                         continue
                     rank = rank_of(weights @ feature, place)
                     for k in KS:
-                        names = ", ".join(list(classes.names.values())[place])
-                        marks[k][names].add(RIGHT if rank < k else WRONG, total)
+                        marks[k][labels[place]].add(RIGHT if rank < k else WRONG, total)
                 settings.advance(len(some))
         check_bad(bad, total, settings.max_bad)
         number = len(classes.names)
