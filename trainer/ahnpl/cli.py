@@ -263,6 +263,8 @@ def evaluate(
     outputs = {}
     if histograms and report.diagnostics:
         outputs["histograms"] = str(draw_histograms(report.diagnostics, histograms))
+    elif histograms:
+        console.note(f"nothing was drawn into {histograms}: there are no captions of two or more pictures to compare")
     headline = f"{checkpoint} on {source}: {report.captions:,} captions of {report.images:,} pictures"
     headline += f", against {against}" if against else ""
     figures = (as_figures if json else as_table)(report, changes)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ahnpl.evaluate.diagnostics import Diagnostics, Sampled
 from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, load_transform, open_encoder
-from ahnpl.evaluate.items import Item, Twin
+from ahnpl.evaluate.items import Claim, Item, Twin
 from ahnpl.evaluate.metrics import (
     RIGHT,
     WRONG,
@@ -146,7 +146,7 @@ class _Scorer:
         self.texts: list[Tensor] = []
         self.owners: list[int] = []
         self.marks: dict[str, dict[str, Marks]] = defaultdict(lambda: defaultdict(Marks))
-        self.claims: list[tuple[Item, int, float]] = []
+        self.claims: list[tuple[Claim, int, float]] = []
         self.sampled = Sampled()
 
     def add(self, items: list[Item]) -> None:
@@ -168,7 +168,7 @@ class _Scorer:
         """`texts`: the caption, its foils, then its paraphrase."""
         scores = (texts @ self.images[place]).tolist()
         if item.claim is not None:
-            self.claims.append((item, place, scores[0]))
+            self.claims.append((item.claim, place, scores[0]))
             return
         foils = scores[1 : 1 + len(item.foils)]
         self._mark(FOILS, item, place, scores[0], foils)
@@ -180,11 +180,14 @@ class _Scorer:
             kind = kinds.pop() if len(kinds) == 1 else "several kinds"
             self.marks[ALL_FOILS][kind].add(outcome(scores[0] - max(foils)), place)
         if item.paraphrase is not None:
-            kind, between = item.foils[0].kind, (texts @ texts.T).tolist()
-            caption, foil, paraphrase = 0, 1, len(texts) - 1
-            self.marks[BOTH][kind].add(outcome(min(scores[caption], scores[paraphrase]) - scores[foil]), place)
-            lead = between[caption][paraphrase] - max(between[caption][foil], between[paraphrase][foil])
-            self.marks[TEXT_ONLY][kind].add(outcome(lead), place)
+            self._judge_paraphrase(item.foils[0].kind, scores, (texts @ texts.T).tolist(), place)
+
+    def _judge_paraphrase(self, kind: str, scores: list[float], between: list[list[float]], place: int) -> None:
+        """`scores` of the caption, one foil and the paraphrase with the picture, `between` each other."""
+        caption, foil, paraphrase = range(3)
+        self.marks[BOTH][kind].add(outcome(min(scores[caption], scores[paraphrase]) - scores[foil]), place)
+        lead = between[caption][paraphrase] - max(between[caption][foil], between[paraphrase][foil])
+        self.marks[TEXT_ONLY][kind].add(outcome(lead), place)
 
     def _mark(self, name: str, item: Item, place: int, true: float, false: Sequence[float]) -> None:
         for foil, score in zip(item.foils, false, strict=True):
@@ -236,17 +239,16 @@ class _Scorer:
         """Areas under the curve of the statements that may be false and, if some are for fitting, their accuracy."""
         if not self.claims:
             return {}
-        fitted = [(score, item.claim.true) for item, _, score in self.claims if item.claim and item.claim.fit]
-        by_kind: dict[str, list[tuple[float, bool]]] = defaultdict(list)
+        fitted = [(score, claim.true) for claim, _, score in self.claims if claim.fit]
         threshold = best_threshold(*zip(*fitted, strict=True)) if fitted else None
-        for item, place, score in self.claims:
-            if item.claim is None or item.claim.fit:
+        by_kind: dict[str, list[tuple[float, bool]]] = defaultdict(list)
+        for claim, place, score in self.claims:
+            if claim.fit:
                 continue
-            by_kind[item.claim.kind].append((score, item.claim.true))
+            by_kind[claim.kind].append((score, claim.true))
             if threshold is not None:
-                self.marks[CLAIMS][item.claim.kind].add(
-                    RIGHT if (score >= threshold) == item.claim.true else WRONG, place
-                )
+                right = (score >= threshold) == claim.true
+                self.marks[CLAIMS][claim.kind].add(RIGHT if right else WRONG, place)
         scored = [pair for pairs in by_kind.values() for pair in pairs]
         areas = [area_under_curve(*zip(*pairs, strict=True)) for pairs in by_kind.values()]
         whole = area_under_curve(*zip(*scored, strict=True)) if scored else float("nan")
