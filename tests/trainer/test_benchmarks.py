@@ -24,6 +24,7 @@ from ahnpl.evaluate import (
     winoground,
     zeroshot,
 )
+from ahnpl.evaluate.compare import compare
 from ahnpl.evaluate.encode import Encoder, Picture, open_encoder
 from ahnpl.evaluate.items import Item
 from ahnpl.evaluate.metrics import area_under_curve, best_threshold
@@ -38,6 +39,7 @@ from ahnpl.evaluate.run import (
     TEXT_ONLY,
     Report,
 )  # fmt: skip
+from ahnpl.evaluate.show import as_figures, as_table
 from ahnpl.evaluate.tasks import CaptionBenchmark, Settings
 from ahnpl.images import BadImage, evaluation_pixels
 from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
@@ -459,6 +461,15 @@ class TestZeroShot:
         report = scripted([RIGHT, WRONG, WRONG], self.PROMPTS)("zeroshot", folders)
         assert report.authors == {"top-1": pytest.approx(2 / 3), "mean per class": pytest.approx(3 / 4)}
         assert report.dropped == {"files that are no pictures": 1}
+
+    def test_a_class_without_pictures_is_no_number(self, folders: Path, scripted: Callable[..., Any]) -> None:
+        report = scripted([RIGHT, WRONG, WRONG], self.PROMPTS)("zeroshot", folders)
+        changes = compare(report, report)
+        assert "NaN" not in json.dumps(as_figures(report, changes))
+        table = as_table(report, changes)
+        assert [rows["empty"] for rows in table.values() if isinstance(rows, dict) and "empty" in rows] == [
+            "no items"
+        ] * 2
 
     def test_a_tie_is_wrong(self, folders: Path, scripted: Callable[..., Any]) -> None:
         report = scripted([NEAR] * 3, self.PROMPTS)("zeroshot", folders)

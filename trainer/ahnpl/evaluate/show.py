@@ -94,6 +94,8 @@ def _chance(measure: Measure) -> str:
 
 
 def _cell(accuracy: Accuracy) -> str:
+    if not accuracy.total:
+        return "no items"
     low, high = accuracy.interval
     ties = f", {accuracy.ties} ties" if accuracy.ties else ""
     return f"{accuracy.share:.1%} [{low:.1%}, {high:.1%}] of {accuracy.total:,}{ties}"
@@ -113,6 +115,8 @@ def _change_rows(report: Report, changes: Changes) -> dict[str, dict[str, str]]:
 
 
 def _change_cell(change: Change) -> str:
+    if not change.now.total:
+        return "no items"
     shares = f"{change.before.share:.1%} to {change.now.share:.1%}"
     return f"{shares}, {change.gained:,} gained, {change.lost:,} lost, p {change.p:.1g}"
 
@@ -145,8 +149,8 @@ def _numbers(accuracy: Accuracy) -> dict[str, Any]:
 
 def _change_numbers(change: Change) -> dict[str, Any]:
     return {
-        "before": _numbers(change.before), "now": _numbers(change.now), "difference": change.difference,
-        "gained": change.gained, "lost": change.lost, "p": change.p,
+        "before": _numbers(change.before), "now": _numbers(change.now), "gained": change.gained, "lost": change.lost,
+        **_known({"difference": change.difference, "p": change.p}),
     }  # fmt: skip
 
 
