@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from ahnpl.loop import train
 from ahnpl.model import MODEL_FOLDER, ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.plan import make_plan
 from negmine.errors import DamagedError, InputError, UsageError
+
+from tests.trainer.conftest import MICRO
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +64,20 @@ def test_open_clip_alone_loads_the_folder(trained: ClipModel, tmp_path: Path) ->
     assert float(done.stdout) == pytest.approx(ours, rel=1e-12)
 
 
-def test_the_printed_words_name_the_trained_model(trained: ClipModel, tmp_path: Path) -> None:
-    assert export(trained, tmp_path / "w.pt").load.startswith('open_clip.create_model("tiny", pretrained=')
-    trained.config["model_cfg"]["quick_gelu"] = True
-    assert "force_quick_gelu=True" in export(trained, tmp_path / "w.pt").load
+def test_weights_made_for_quick_gelu_are_loaded_with_it(tmp_path: Path) -> None:
+    """Exactly as the command says; without its words the same file gives other features."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quick-micro.json").write_text(json.dumps(MICRO))
+    open_clip.add_model_config(tmp_path / "configs")
+    model = load_model(ModelSpec("quick-micro"))
+    model.network = open_clip.create_model("quick-micro", force_quick_gelu=True).eval()
+    model.config["model_cfg"]["quick_gelu"] = True
+    written = export(model, tmp_path / "w.pt")
+    assert written.load.startswith('open_clip.create_model("quick-micro", pretrained=')
+    theirs = eval(written.load, {"open_clip": open_clip}).eval()
+    assert torch.equal(features(theirs, model), features(model.network, model))
+    without = open_clip.create_model("quick-micro", pretrained=str(written.weights)).eval()
+    assert not torch.equal(features(without, model), features(model.network, model))
 
 
 class TestMerge:
