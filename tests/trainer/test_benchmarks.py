@@ -322,6 +322,7 @@ class TestTwoByTwo:
         path = write(tmp_path / "examples.jsonl", [row])
         report = scripted(pictures, captions)("winoground", path, images)
         assert report.authors == {TEXT: text, IMAGE: image, GROUP: group}
+        assert report.measure(GROUP).micro.ties == (texts[0] == texts[1])
         assert list(report.pairs) == ["Object"]
         path = write(tmp_path / "COLA_multiobjects.json", [["http://x/0.jpg", "one", "http://x/1.jpg", "two"]])
         report = scripted(pictures, captions)("cola", path, images)

@@ -132,10 +132,14 @@ class Pairs:
 
 def match(scores: Tensor) -> Pairs:
     """Judge ``[2, 2]`` cosines: pictures in rows, their captions in the same order in columns."""
-    right = scores.diagonal() - TIE
-    text = bool((scores.fliplr().diagonal() < right).all())
-    image = bool((scores.flipud().diagonal() < right).all())
-    return Pairs(int(text), int(image), int(text and image), 1)
+    text, image = leads(scores)
+    return Pairs(int(text > TIE), int(image > TIE), int(min(text, image) > TIE), 1)
+
+
+def leads(scores: Tensor) -> tuple[float, float]:
+    """The smaller lead of the right over the wrong caption, and over the wrong picture, in ``[2, 2]`` cosines."""
+    right = scores.diagonal()
+    return float((right - scores.fliplr().diagonal()).min()), float((right - scores.flipud().diagonal()).min())
 
 
 def micro(parts: Iterable[Accuracy]) -> Accuracy:

@@ -21,8 +21,8 @@ from ahnpl.evaluate.metrics import (
     Pairs,
     area_under_curve,
     best_threshold,
+    leads,
     macro,
-    match,
     mean,
     micro,
     outcome,
@@ -209,9 +209,9 @@ class _Scorer:
         for n, (item, twin, feature) in enumerate(whole):
             place = self.place[item.image_id]
             self.sampled.add_twin(place, feature)
-            pair = match(torch.stack([self.images[place], feature]) @ captions[2 * n : 2 * n + 2].T)
-            for name, right in ((GROUP, pair.group), (IMAGE, pair.image), (TEXT, pair.text)):
-                self.marks[name][twin.kind].add(RIGHT if right else WRONG, place)
+            text, image = leads(torch.stack([self.images[place], feature]) @ captions[2 * n : 2 * n + 2].T)
+            for name, lead in ((GROUP, min(text, image)), (IMAGE, image), (TEXT, text)):
+                self.marks[name][twin.kind].add(outcome(lead), place)
 
     def _add_images(self, items: list[Item]) -> None:
         new = {i.image_id: i for i in items if i.image_id not in self.place and i.image_id not in self.bad}
