@@ -201,3 +201,20 @@ def test_the_mean_over_pictures() -> None:
     assert measure.micro.share == 3 / 4
     assert measure.macro == 1 / 2
     assert measure.by_picture == pytest.approx((2 / 3 + 1) / 2)
+    assert measure.picture_interval == wilson(2 / 3 + 1, 2)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_the_interval_over_pictures_holds_what_resampling_them_gives(seed: int) -> None:
+    """Items of a picture are right or wrong together; the interval over items is then too narrow, this one is not."""
+    chance = np.random.default_rng(seed)
+    pictures, share = 60, chance.uniform(0.2, 0.8)
+    right = chance.random(pictures) < share
+    marks = Marks(bytearray(np.repeat(right * 2, 10).tolist()), array("q", np.repeat(np.arange(pictures), 10).tolist()))
+    measure = Measure("x", None, {"a": marks})
+    resampled = [right[chance.integers(0, pictures, pictures)].mean() for _ in range(400)]
+    spread = np.quantile(resampled, 0.9) - np.quantile(resampled, 0.1)
+    low, high = measure.picture_interval
+    assert high - low > spread
+    assert high - low > 2 * (measure.micro.interval[1] - measure.micro.interval[0])

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 TIE: Final = 1e-6
@@ -92,12 +93,23 @@ class Measure:
     @property
     def by_picture(self) -> float:
         """Mean of the pictures: one with many items weighs no more than one with few."""
+        shares = self._picture_shares()
+        return float(shares.mean()) if len(shares) else float("nan")
+
+    @property
+    def picture_interval(self) -> tuple[float, float]:
+        """95 % interval of `by_picture` with pictures, not items, taken for independent: Wilson's for as many trials.
+
+        It errs to the wide side: shares of pictures vary no more than rights and wrongs of the same mean.
+        """
+        shares = self._picture_shares()
+        return wilson(float(shares.sum()), len(shares))
+
+    def _picture_shares(self) -> NDArray[np.float64]:
         right = np.concatenate([np.frombuffer(marks.outcomes, np.uint8) == RIGHT for marks in self.kinds.values()])
         picture = np.concatenate([np.asarray(marks.pictures, dtype=np.int64) for marks in self.kinds.values()])
-        if not len(picture):
-            return float("nan")
         _, place = np.unique(picture, return_inverse=True)
-        return float((np.bincount(place, weights=right) / np.bincount(place)).mean())
+        return np.bincount(place, weights=right) / np.bincount(place)
 
 
 def outcome(gap: float) -> int:
@@ -157,7 +169,7 @@ def mean(numbers: Sequence[float]) -> float:
     return sum(numbers) / len(numbers) if numbers else float("nan")
 
 
-def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(correct: float, total: int, z: float = 1.959964) -> tuple[float, float]:
     """95 % score interval of a proportion (Wilson 1927); (0, 1) without data."""
     if not total:
         return 0.0, 1.0

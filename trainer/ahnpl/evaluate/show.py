@@ -85,7 +85,8 @@ def _measure_rows(measure: Measure) -> dict[str, str]:
     rows["all, mean over items (micro)"] = _cell(measure.micro)
     if measure.detail:
         rows["all, mean over kinds (macro)"] = f"{measure.macro:.1%}"
-        rows["all, mean over pictures"] = f"{measure.by_picture:.1%}"
+        low, high = measure.picture_interval
+        rows["all, mean over pictures"] = f"{measure.by_picture:.1%} [{low:.1%}, {high:.1%}]"
     return rows
 
 
@@ -127,8 +128,10 @@ def _by_kind(kinds: dict[str, Accuracy]) -> dict[str, Any]:
 
 def _measure_numbers(measure: Measure) -> dict[str, Any]:
     means = _known({"macro": measure.macro, "by_picture": measure.by_picture})
+    low, high = measure.picture_interval
     return {
-        "chance": measure.chance, "micro": _numbers(measure.micro), **means, "kinds": _by_kind(measure.by_kind)
+        "chance": measure.chance, "micro": _numbers(measure.micro), **means, "by_picture_low": low,
+        "by_picture_high": high, "kinds": _by_kind(measure.by_kind),
     }  # fmt: skip
 
 
