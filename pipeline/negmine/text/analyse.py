@@ -56,13 +56,14 @@ def load_model(name: str | None) -> Any:
         UsageError: the model is not installed, or has no tagger or parser.
     """
     import spacy
+    from thinc.api import use_ops
 
-    from negmine.text.products import numpy_products
+    from negmine.text.products import NumpyProducts
 
     found = find_model(name)
     info = spacy.util.get_package_path(found)
     unneeded = [part for part in spacy.util.load_meta(info / "meta.json")["pipeline"] if part not in NEEDED]
-    with numpy_products():
+    with use_ops(NumpyProducts.name):
         nlp = spacy.load(found, exclude=unneeded)
     missing = [part for part in ("tagger", "parser") if part not in nlp.pipe_names]
     if missing:
@@ -79,10 +80,12 @@ def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, C
     The texts are sorted first, so the same set gives the same batches and the same parses whatever its order. spaCy's
     own objects live inside one memory zone and are gone when this returns.
     """
+    from threadpoolctl import threadpool_limits
+
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
     found = {text: unparsed(text) for text in distinct if not is_parsable(text)}
     wanted = [text for text in distinct if text not in found]
-    with nlp.memory_zone():
+    with nlp.memory_zone(), threadpool_limits(1):  # parts run side by side
         for doc, text in nlp.pipe(((_readable(text), text) for text in wanted), batch_size=BATCH, as_tuples=True):
             found[text] = _caption(text, _tokens(doc, text), vocabulary)
             del doc

@@ -1,13 +1,13 @@
 """Guards: small pure functions, each refusing one way in which a negative goes wrong. The name is the reason counted.
 
-`SWAP_GUARDS`, `REPLACEMENT_GUARDS` and `PROPOSAL_GUARDS` look at what a rule wants to do, `TEXT_GUARDS` and
-`beyond_context` at the text that comes of it. A guard returns whether it refuses. The first that does is the reason.
+`SWAP_GUARDS` and `REPLACEMENT_GUARDS` look at what a rule wants to do, `TEXT_GUARDS` and `beyond_context` at the text
+that comes of it. A guard returns whether it refuses. The first that does is the reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -328,18 +328,18 @@ def _tokenizer() -> Any:
     return module.SimpleTokenizer()
 
 
-SWAP_GUARDS: Final = (coordination, symmetric, same_referent)
-REPLACEMENT_GUARDS: Final = (in_caption,)
-PROPOSAL_GUARDS: Final = (near_synonym, pronoun, in_sibling)
-TEXT_GUARDS: Final = (unchanged, sibling_equal)
+_Guards = tuple[Callable[..., bool], ...]
+
+SWAP_GUARDS: Final[_Guards] = (coordination, symmetric, same_referent, near_synonym, pronoun, in_sibling)
+REPLACEMENT_GUARDS: Final[_Guards] = (near_synonym, pronoun, in_caption, in_sibling)
+TEXT_GUARDS: Final[_Guards] = (unchanged, sibling_equal)
 DUPLICATE: Final = "duplicate"
 """Reason of a negative that another rule, or the same one, gave before."""
 
 
 def refusal(case: Case) -> str | None:
     """Name of the guard that refuses a proposal, if one does."""
-    is_swap = case.proposal.swap is not None
-    for refuses in (*(SWAP_GUARDS if is_swap else REPLACEMENT_GUARDS), *PROPOSAL_GUARDS):
+    for refuses in SWAP_GUARDS if case.proposal.swap is not None else REPLACEMENT_GUARDS:
         if refuses(case):
             return refuses.__name__
     return None

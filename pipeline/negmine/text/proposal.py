@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -173,7 +173,10 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
     for change in ordered:
         start, end = caption.tokens[change.first].start, caption.tokens[change.last].end
         new = _capitals_at(caption, change.first, change.text)
-        for edit in (_repaired_article(caption, change.first - 1, new, ordered), _smallest(caption.text, start, end, new)):
+        for edit in (
+            _repaired_article(caption, change.first - 1, new, ordered),
+            _smallest(caption.text, start, end, new),
+        ):
             if edit is not None:
                 edits.append(edit)
     return tuple(edits)

@@ -96,16 +96,16 @@ def make_pool(
         found: candidates of each row.
         rules: their order gives the rules' numbers.
     """
-    flat = [(place, candidate) for place, several in enumerate(found) for candidate in several]
-    texts, edited = _windows(rows, flat)
-    fold_of_row = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)
-    caption = np.array([place for place, _ in flat], dtype=np.int64)
-    folds = fold_of_row[caption]
+    flat = [candidate for several in found for candidate in several]
+    rule, _, _, focus, oddity, exchange = _columns(flat)
+    caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
+    texts, edited = _windows(rows, found)
+    folds = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)[caption]
     gap = likelihood_gap(corpus, texts, edited, folds)
     association, mean_association = association_gap(corpus, texts, edited, folds)
     bits = feature_bits(corpus)
     signs = [
-        _mirrored(gap, GAPS, _lengths(rows, flat), bits),
+        _mirrored(gap, GAPS, _lengths(rows, flat, caption), bits),
         _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
     starts, slots, values = _reduced(len(flat), [*_ngrams(texts, edited, bits), *signs])
@@ -114,12 +114,12 @@ def make_pool(
     return Pool(
         caption.astype(np.int32),
         folds.astype(np.int8),
-        np.array([number[candidate.rule] for _, candidate in flat], dtype=np.int8),
-        np.array([(c.focus[0], c.focus[1] if len(c.focus) > 1 else -1) for _, c in flat], np.int16).reshape(-1, 2),
-        np.array([c.rule.startswith("swap") and c.oddity == 0 for _, c in flat], dtype=np.bool_),
+        np.array([number[name] for name in rule], dtype=np.int8),
+        np.array([(words[0], words[1] if len(words) > 1 else -1) for words in focus], np.int16).reshape(-1, 2),
+        np.array([name.startswith("swap") and not odd for name, odd in zip(rule, oddity, strict=True)], np.bool_),
         -np.log(-np.log(_uniform(hashes))),
         _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
-        np.array([_exchange(c.rule, c.exchange) for _, c in flat], dtype=np.uint64).reshape(-1, 2),
+        np.array(list(map(_exchange, rule, exchange)), dtype=np.uint64).reshape(-1, 2),
         gap,
         association,
         starts,
@@ -128,14 +128,19 @@ def make_pool(
     )
 
 
-def _windows(rows: Sequence[Row], flat: Sequence[tuple[int, Candidate]]) -> tuple[Texts, Edited]:
+def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:
+    """The fields of all candidates, each in a sequence of its own."""
+    return list(zip(*flat, strict=True)) or [()] * len(Candidate._fields)
+
+
+def _windows(rows: Sequence[Row], found: Sequence[Sequence[Candidate]]) -> tuple[Texts, Edited]:
     captions = [caption for _, _, caption in rows]
     texts = as_texts(captions)
     windows = Windows(captions, texts)
-    for place, candidate in flat:
-        start, end = candidate.edits[0].start, candidate.edits[-1].end
-        rest = len(captions[place]) - end
-        windows.add(place, start, end, candidate.negative[start : len(candidate.negative) - rest])
+    for place, (caption, several) in enumerate(zip(captions, found, strict=True)):
+        for _, negative, edits, *_ in several:
+            start, end = edits[0].start, edits[-1].end
+            windows.add(place, start, end, negative[start : len(negative) + end - len(caption)])
     return texts, windows.edited()
 
 
@@ -182,11 +187,12 @@ def _ngrams(texts: Texts, edited: Edited, bits: int) -> list[Columns]:
     return found
 
 
-def _lengths(rows: Sequence[Row], flat: Sequence[tuple[int, Candidate]]) -> tuple[tuple[Any, float, int], ...]:
+def _lengths(rows: Sequence[Row], flat: Sequence[Candidate], caption: Any) -> tuple[tuple[Any, float, int], ...]:
     """How many characters, and how many words, each negative is shorter."""
-    characters = [len(rows[place][2]) - len(c.negative) for place, c in flat]
-    words = [rows[place][2].count(" ") - c.negative.count(" ") for place, c in flat]
-    return (np.array(characters), 2.5, 2), (np.array(words), 1.0, 1)
+    of_rows = np.array([(len(text), text.count(" ")) for _, _, text in rows]).reshape(-1, 2)
+    of_negatives = np.array([(len(c.negative), c.negative.count(" ")) for c in flat]).reshape(-1, 2)
+    characters, words = (of_rows[caption] - of_negatives).T
+    return (characters, 2.5, 2), (words, 1.0, 1)
 
 
 def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]], bits: int) -> Columns:
