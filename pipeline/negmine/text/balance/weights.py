@@ -31,7 +31,7 @@ PRIOR: Final = 2.0
 ENOUGH: Final = 0.505
 """Share of choices that a naive Bayes reader gets right at which the rounds end; beyond lies the inverted signal."""
 
-LIKELIHOOD: Final = 0.1
+LIKELIHOOD: Final = 0.2
 """Weight of the likelihood gap, in log weight a nat: of equals the likelier text is preferred."""
 
 STRANGENESS: Final = 0.3
