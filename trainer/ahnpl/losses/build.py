@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from ahnpl.losses.features import Features, LossOut, Part
 from ahnpl.losses.margins import RunningMargins
-from ahnpl.losses.mixers import shift_images
+from ahnpl.losses.mixers import MoCHi, shift_images
+from ahnpl.losses.sample_weights import Progressive
 from ahnpl.losses.teachers import TeacherSpec
 from ahnpl.losses.terms import TERMS
 from ahnpl.names import pick
@@ -102,7 +103,7 @@ class RecipeLoss(nn.Module):
     def begin_step(self, step: int, steps: int) -> None:
         """Tell the pieces that move with training that step `step` of `steps` begins."""
         for module in self.modules():
-            if module is not self and hasattr(module, "begin_step"):
+            if isinstance(module, MoCHi | Progressive):
                 module.begin_step(step, steps)
 
 

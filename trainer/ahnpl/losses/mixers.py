@@ -37,7 +37,7 @@ def shift_images(features: Features, *, normalise: bool, detach_key: bool = Fals
 class MoCHi(nn.Module):
     """MoCHi: `pairs` mixtures of two of the `hardest` candidates, and `queries` of a candidate and the query.
 
-    All are detached. Needs arXiv 2010.01028 for its own numbers; the small ones here suit a batch instead of a queue.
+    All are detached. The paper's numbers (1,024 each of a queue) are larger; these suit a batch.
 
     Args:
         mix_query: what stands for the query. An image is no caption, so across modalities the ``positive`` does;

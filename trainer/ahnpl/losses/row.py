@@ -94,8 +94,8 @@ class Row(nn.Module):
     def forward(self, features: Features) -> Part:
         view = self._view(features)
         if self.positive.endswith("_column"):
-            logits, mask = view.scale * view.cosines(), view.mask()
-            return Part(_column_as_target(logits, mask, first=self.positive == "first_column"))
+            flat = view.scale * view.cosines()
+            return Part(_column_as_target(flat, view.mask(), first=self.positive == "first_column"))
         if self.positive == "none":
             nothing = view.anchor.new_zeros(len(view.anchor))
             return Part(row(nothing, view.scale * view.cosines(), mask=view.mask(), include_positive=False))

@@ -35,7 +35,8 @@ class VonMisesFisher(nn.Module):
 
     def forward(self, logits: Logits) -> Tensor:
         cosine = logits.positive / logits.scale
-        return 2 - len(cosine) * (cosine / self.sigma).softmax(dim=0)
+        shares: Tensor = (cosine / self.sigma).softmax(dim=0)
+        return 2 - len(cosine) * shares
 
 
 class Progressive(nn.Module):
@@ -51,7 +52,8 @@ class Progressive(nn.Module):
 
     def forward(self, logits: Logits) -> Tensor:
         kappa = self.kappa * (2 * self.progress**self.power - 1)
-        return len(logits.positive) * (kappa * (1 - logits.probability().detach())).softmax(dim=0)
+        shares: Tensor = (kappa * (1 - logits.probability().detach())).softmax(dim=0)
+        return len(logits.positive) * shares
 
 
 SAMPLE_WEIGHTS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({
