@@ -280,7 +280,7 @@ class TestEveryRecipe:
     def test_total_is_the_weighted_sum_of_parts(self, recipe: str) -> None:
         loss = build_loss(recipe)
         out = loss(random_features())
-        expected = sum(loss.weights[name] * float(value) for name, value in out.parts.items())
+        expected = sum(loss.weights[name] * float(value.detach()) for name, value in out.parts.items())
         assert float(out.total) == pytest.approx(expected)
 
     @pytest.mark.parametrize("recipe", list_recipes())

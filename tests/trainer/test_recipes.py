@@ -42,6 +42,10 @@ NEUTRAL: list[tuple[dict[str, Any], Any]] = [
     ({"extends": "degla", "igc_weight": 0.0, "tgc_weight": 0.0, "distill_weight": 0.0, "neg_scope": "all"}, "negclip"),
     ({"extends": "ahnpl_degla", "distill_weight": 0.0}, "ahnpl"),
     ({"extends": "ahnpl_unime", "beta": 9.0}, "ahnpl"),
+    ({"extends": "ahnpl_retention", "image_retention": 0.0, "text_retention": 0.0}, "ahnpl"),
+    ({"extends": "soft_labels", "weight": 0.0}, OWN),
+    ({"extends": "d2o", "weight": 0.0}, OWN),
+    ({"extends": "ar2", "weight": 0.0}, OWN),
     ({"extends": "asl", "gamma_negative": 0.0, "clip": 0.0}, "siglip_row"),
 ]
 ORDERED = [
@@ -281,6 +285,28 @@ class TestTeachers:
         twice = shuffled(features, torch.arange(5).repeat(2))
         once, again = (build_loss("degla")(f).parts["distill"] for f in (features, twice))
         torch.testing.assert_close(once, again)
+
+    def test_a_student_that_is_its_teacher(self) -> None:
+        features = random_features()
+        same = replace(
+            features, teacher_image=features.image, teacher_text=features.text,
+            teacher_text_negatives=features.text_negatives, teacher_logit_scale=features.logit_scale,
+        )  # fmt: skip
+        assert float(build_loss("d2o")(same).parts["dispreference"]) == pytest.approx(math.log(2))
+        soft = build_loss({"extends": "soft_labels", "temperature": 1 / 7})(same).parts["soft"]
+        assert float(soft) == pytest.approx(0, abs=1e-12)
+        parts = build_loss("ahnpl_retention")(same).parts
+        assert float(parts["retain_images"]) == pytest.approx(0, abs=1e-9)
+        assert float(parts["retain_texts"]) == pytest.approx(0, abs=1e-9)
+
+    def test_a_certain_ranker_is_info_nce_over_the_list(self) -> None:
+        features = random_features()
+        sure = replace(
+            features, teacher_image=features.image, teacher_text=features.image,
+            teacher_text_negatives=-features.image[:, None].expand(5, 3, 8),
+        )  # fmt: skip
+        part = build_loss({"extends": "ar2", "share": 0.0, "temperature": 1e-3})(sure).parts["ranker"]
+        torch.testing.assert_close(part, total(OWN_ROW, features))
 
     def test_teachers_are_named_and_missing_ones_refused(self) -> None:
         assert build_loss("degla").teacher.kind == "ema"  # type: ignore[union-attr]

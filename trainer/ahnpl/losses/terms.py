@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from ahnpl.losses.distil import BatchKL, FeatureMSE
+from ahnpl.losses.lists import Dispreference, RankerDistillation, SoftList
 from ahnpl.losses.members import Members
 from ahnpl.losses.rank import PositiveMargin, Rank
 from ahnpl.losses.row import Row
@@ -18,4 +19,7 @@ TERMS: dict[str, Callable[..., nn.Module]] = {
     "members": Members,
     "feat_mse": FeatureMSE,
     "batch_kl": BatchKL,
+    "soft_list": SoftList,
+    "d2o": Dispreference,
+    "ar2": RankerDistillation,
 }
