@@ -37,7 +37,8 @@ class BatchKL(nn.Module):
     """UniME's first stage: the batch's similarities follow the teacher's, ``KL(softmax(E* E*^T / tau) || student)``.
 
     Args:
-        direction: which similarities, ``t2t`` in the paper.
+        direction: which similarities, ``t2t`` in the paper. Of a row with itself the similarity is always 1 and would
+            swamp the others at this temperature (the paper keeps it), so that it is left out.
         temperature: tau of both.
     """
 
@@ -51,6 +52,8 @@ class BatchKL(nn.Module):
         names = [{"i": "image", "t": "text"}[self.direction[place]] for place in (0, 2)]
         theirs = features.teacher(names[0]) @ features.teacher(names[1]).T
         ours = sets.anchors(features, self.direction) @ sets.targets(features, self.direction).T
+        if names[0] == names[1]:
+            itself = torch.eye(len(ours), dtype=torch.bool, device=ours.device)
+            theirs, ours = theirs.masked_fill(itself, -100), ours.masked_fill(itself, -100)  # finite, for B = 1
         target = (theirs / self.temperature).softmax(dim=1)
-        loss = F.kl_div((ours / self.temperature).log_softmax(dim=1), target, reduction="batchmean")
-        return Part(loss)
+        return Part(F.kl_div((ours / self.temperature).log_softmax(dim=1), target, reduction="batchmean"))

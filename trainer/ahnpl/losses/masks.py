@@ -17,7 +17,7 @@ Mask = Callable[[View, Tensor], Tensor]
 
 
 def above_positive(*, by: float = 0.1) -> Mask:
-    """Drop candidates more than `by` (cosine) above the positive: probably true (UniME d565584). Rule negatives stay."""
+    """Drop what is more than `by` (cosine) above the positive: probably true (UniME d565584). Own negatives stay."""
     return partial(_above_positive, by=by)
 
 
