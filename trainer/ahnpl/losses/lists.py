@@ -68,8 +68,8 @@ class Dispreference(nn.Module):
 class RankerDistillation(nn.Module):
     """AR2's retriever step with the teacher as its ranker (microsoft/AR2 c8df937), both parts means over the batch.
 
-    ``(1 - share) L_n + share L_a``: ``L_n = -sum rho log pi``, and ``L_a = sum_k r_k log pi_k`` over negatives, with the
-    detached reward ``r_k = -softplus(score_k - score_positive)``.
+    ``(1 - share) L_n + share L_a``: ``L_n = -sum rho log pi``, and ``L_a = sum_k r_k log pi_k`` over negatives, with
+    the detached reward ``r_k = -softplus(score_k - score_positive)``.
     """
 
     needs_negatives, needs_image_negatives, needs_teacher = True, False, True
