@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 PICTURES = ("image_negatives", "image_valid", "image_negative_texts", "text_ids")
 TEACHER = ("teacher_image", "teacher_text", "teacher_text_negatives", "teacher_logit_scale")
-DRAWING = ("mochi", "kalm_mix", "ft")  # draw random numbers at each call
+DRAWING = ("mochi", "kalm_mix", "ft", "pg_rank")  # draw random numbers at each call
 WITH_NEGATIVES = [name for name in list_recipes() if build_loss(name).needs_negatives]
 CORRECTED = ["negclip", "ce_clip", "ahnpl"]
 GROUPS = ["mmclip", "mmclip_group", "mmclip_block", "mmclip_both"]

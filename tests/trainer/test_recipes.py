@@ -44,6 +44,7 @@ NEUTRAL: list[tuple[dict[str, Any], Any]] = [
     ({"extends": "ahnpl_unime", "beta": 9.0}, "ahnpl"),
     ({"extends": "ahnpl_retention", "image_retention": 0.0, "text_retention": 0.0}, "ahnpl"),
     ({"extends": "soft_labels", "weight": 0.0}, OWN),
+    ({"extends": "pg_rank", "weight": 0.0}, OWN),
     ({"extends": "d2o", "weight": 0.0}, OWN),
     ({"extends": "ar2", "weight": 0.0}, OWN),
     ({"extends": "asl", "gamma_negative": 0.0, "clip": 0.0}, "siglip_row"),
@@ -315,6 +316,18 @@ class TestTeachers:
             build_loss("degla")(replace(random_features(), teacher_text=None))
         with pytest.raises(UsageError, match="needs a teacher"):
             build_loss({"terms": {"kd": {"term": "batch_kl"}}})
+
+
+def test_policy_gradient_is_the_gradient_of_the_expected_reward() -> None:
+    """Two things to rank: the reward is 1 or 1 / log2(3), so its expectation is known."""
+    torch.manual_seed(0)
+    features = with_gradients(random_features(batch=4, slots=1, full=True))
+    features = replace(features, logit_scale=torch.tensor(1.0).double())
+    term = build_loss({"extends": "pg_rank", "draws": 20000}).terms["ranking"]
+    (found,) = torch.autograd.grad(term(features).value, features.image)
+    gap = (features.image * (features.text - features.text_negatives[:, 0])).sum(1)  # type: ignore[index]
+    (exact,) = torch.autograd.grad(-(gap.sigmoid() * (1 - 1 / math.log2(3))).mean(), features.image)
+    torch.testing.assert_close(found, exact, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(

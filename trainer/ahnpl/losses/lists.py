@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from negmine.errors import UsageError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -86,3 +87,34 @@ class RankerDistillation(nn.Module):
         reward = -F.softplus(scores[:, 1:] - scores[:, :1])
         adversarial = (reward * ours[:, 1:]).sum(dim=1)
         return Part((self.share * adversarial - (1 - self.share) * (target * ours).sum(dim=1)).mean())
+
+
+class PolicyGradient(nn.Module):
+    """PG-RANK, from memory: rankings of the own list drawn from a Plackett-Luce policy, rewarded by where the caption
+    lands (its nDCG), REINFORCE with the mean of the other draws as the baseline.
+
+    Args:
+        draws: rankings a row, 2 or more.
+    """
+
+    needs_negatives, needs_image_negatives = True, False
+
+    def __init__(self, *, draws: int = 16) -> None:
+        super().__init__()
+        if draws < 2:
+            raise UsageError(f"pg_rank draws {draws} rankings", why="the other draws are its baseline", fix="2 or more")
+        self.draws = draws
+
+    def forward(self, features: Features) -> Part:
+        logits, there = own_list(features)
+        scores = logits.masked_fill(~there, -torch.inf)[:, None].expand(-1, self.draws, -1)
+        noise = -torch.empty_like(scores).exponential_().log()
+        order = (scores.detach() + noise).argsort(dim=2, descending=True)
+        place = (order == 0).to(scores.dtype).argmax(dim=2)
+        reward = 1 / (place + 2).to(scores.dtype).log2()
+        advantage = (reward - reward.mean(dim=1, keepdim=True)) * self.draws / (self.draws - 1)
+        ranked, exists = scores.gather(2, order), there[:, None].expand_as(scores).gather(2, order)
+        filled = ranked.masked_fill(~exists, -1e9)  # missing ones come last: finite, and without weight
+        chances = filled - filled.flip(2).logcumsumexp(dim=2).flip(2)
+        log_policy = torch.where(exists, chances, 0).sum(dim=2)
+        return Part(-(advantage * log_policy).mean())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from ahnpl.losses.distil import BatchKL, FeatureMSE
-from ahnpl.losses.lists import Dispreference, RankerDistillation, SoftList
+from ahnpl.losses.lists import Dispreference, PolicyGradient, RankerDistillation, SoftList
 from ahnpl.losses.members import Members
 from ahnpl.losses.rank import PositiveMargin, Rank
 from ahnpl.losses.row import Row
@@ -22,4 +22,5 @@ TERMS: dict[str, Callable[..., nn.Module]] = {
     "soft_list": SoftList,
     "d2o": Dispreference,
     "ar2": RankerDistillation,
+    "pg_rank": PolicyGradient,
 }
