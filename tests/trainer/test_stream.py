@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import pytest
 import torch
 from ahnpl.images import BadImage, crop_box, open_image, training_pixels
 from ahnpl.model import load_tokenizer
-from ahnpl.shards import epoch_order, open_shards, planned_order, read_in_order, read_through
+from ahnpl.shards import Share, epoch_order, open_shards, planned_order, read_in_order, read_through, wanted_of
 from ahnpl.stream import Decoder, Stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +90,62 @@ class TestOrder:
         tracemalloc.stop()
         assert count == 120 - skip
         assert peak < 16 * size  # the window, and what the readers have in hand
+
+
+class TestRanks:
+    @given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 5), st.integers(0, 5), st.integers(0, 40))
+    @settings(max_examples=60, deadline=None)
+    def test_shares_are_equal_disjoint_and_complete(self, counts: list[int], ranks: int, epoch: int, w: int) -> None:
+        orders = [list(epoch_order(counts, 3, epoch, w, Share(rank, ranks))) for rank in range(ranks)]
+        assert sorted(chain(*orders)) == [(s, p) for s, count in enumerate(counts) for p in range(count)]
+        sizes = [len(order) for order in orders]
+        assert sizes == [Share(rank, ranks).size(sum(counts)) for rank in range(ranks)]
+        assert max(sizes) - min(sizes) <= 1
+
+    @pytest.mark.parametrize(("ranks", "workers"), [(2, 0), (4, 0), (2, 2)])
+    def test_each_id_once_an_epoch_in_equal_steps(self, shards: Path, ranks: int, workers: int) -> None:
+        streams = [make_stream(shards, share=Share(rank, ranks), workers=workers) for rank in range(ranks)]
+        batches = [list(stream.batches(1)) for stream in streams]
+        assert [len(steps) for steps in batches] == [8] * ranks
+        assert all(len(batch.keys) == 8 // ranks for steps in batches for batch in steps)
+        keys = [key for steps in batches for batch in steps for key in batch.keys]
+        assert sorted(keys) == [f"{n:06d}" for n in range(64)]
+        late = list(make_stream(shards, share=Share(1, ranks)).batches(1, skip=3))
+        assert [batch.keys for batch in late] == [batch.keys for batch in batches[1][3:]]
+
+    def test_more_ranks_than_shards(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards(samples=8, tars=1)
+        streams = [make_stream(folder, share=Share(rank, 4)) for rank in range(4)]
+        assert sorted(key for stream in streams for batch in stream.batches(0) for key in batch.keys) == [
+            f"{n:06d}" for n in range(8)
+        ]
+
+    def test_only_the_own_shards_are_read(self, tmp_path: Path) -> None:
+        folder = write_shards(tmp_path, [[make_sample(t * 8 + n) for n in range(8)] for t in range(4)])
+        opened = []
+        for rank in range(2):
+            order = epoch_order([8] * 4, 5, 0, 4, Share(rank, 2))
+            found = read_in_order(
+                open_shards([f"{folder}/*.tar"]).shards, order, wanted=wanted_of([8] * 4, 5, 0, Share(rank, 2))
+            )
+            opened.append({located.shard for located in found})
+        assert [len(names) for names in opened] == [2, 2] and not opened[0] & opened[1]
+
+    def test_samples_of_others_are_not_kept(self, tmp_path: Path) -> None:
+        size, share = 200_000, Share(1, 2)
+        groups = [[replace(make_sample(n), image=bytes(size)) for n in range(60)]]
+        found = open_shards([f"{write_shards(tmp_path, groups)}/*.tar"]).shards
+        del groups
+        tracemalloc.start()
+        order = epoch_order([60], 0, 0, 6, share)
+        count = sum(1 for _ in read_in_order(found, order, wanted=wanted_of([60], 0, 0, share)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert count == 30 and peak < 16 * size
+
+    def test_a_batch_that_cannot_be_shared(self, shards: Path) -> None:
+        with pytest.raises(UsageError, match="3 processes cannot share a batch of 8 equally"):
+            make_stream(shards, share=Share(0, 3))
 
 
 class TestPlannedBatches:
@@ -206,12 +262,18 @@ class TestBadSamples:
         samples[:count] = [replace(sample, image=content, extension="png") for sample in samples[:count]]
         return write_shards(folder, [samples[8:], samples[:8]])
 
-    def test_few_are_counted_and_left_out(self, tmp_path: Path) -> None:
-        stream = make_stream(self.spoiled(tmp_path, 1, b"no picture"), max_bad=0.1)
-        batches = list(stream.batches(0))
-        assert sum(len(batch.keys) for batch in batches) == 15
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_few_are_counted_and_others_stand_in(self, tmp_path: Path, workers: int) -> None:
+        folder = self.spoiled(tmp_path, 1, b"no picture")
+        batches = list(make_stream(folder, batch_size=4, workers=workers, max_bad=0.1).batches(0))
         assert [bad.key for batch in batches for bad in batch.bad] == ["000000"]
-        assert all(len(batch.keys) == len(batch.images) == len(batch.valid) for batch in batches)
+        assert all(len(batch.keys) == len(batch.images) == len(batch.valid) == 4 for batch in batches)
+        (at,) = (number for number, batch in enumerate(batches) if batch.bad)
+        pool = batches[at + 1].keys if at < 3 else batches[at].keys  # the next batch, or else its own
+        assert sum(key in pool for key in batches[at].keys) == (1 if at < 3 else 4)
+        assert {key for batch in batches for key in batch.keys} == {f"{n:06d}" for n in range(1, 16)}
+        again = list(make_stream(folder, batch_size=4, max_bad=0.1).batches(0))
+        assert [batch.keys for batch in again] == [batch.keys for batch in batches]
 
     def test_many_stop_the_run_with_the_shard(self, tmp_path: Path) -> None:
         stream = make_stream(self.spoiled(tmp_path, 2, b"no picture"), max_bad=0.1)

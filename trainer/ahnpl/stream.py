@@ -14,21 +14,38 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 import torch
 from negmine.errors import InputError, ResourceError, UsageError
 from negmine.records import KINDS, Sample, TextNegative
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ahnpl.images import BadImage, Pixels, training_pixels
-from ahnpl.shards import Located, ShardSet, epoch_order, planned_order, read_in_order
+from ahnpl.shards import (
+    WHOLE,
+    Located,
+    ShardSet,
+    Share,
+    epoch_order,
+    planned_order,
+    read_in_order,
+    wanted_of,
+    wanted_of_planned,
+)  # fmt: skip
 
 SHUFFLE_WINDOW = 1000
 """Samples in the shuffle buffer, encoded."""
+
+SPARES = 4
+"""Samples of the next batch that stand in for bad ones of this."""
+
+CACHED_TEXTS = 50_000
+"""Texts whose tokens a worker remembers: 30 MB at most."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ class Batch:
         kinds: ``[B, K]`` positions in ``negmine.records.KINDS``, -1 in empty slots.
         image_ids: ``[B]``, equal for captions of one image.
         keys: of the samples.
-        bad: samples left out of this batch.
+        bad: samples of this batch that others stand in for.
         image_negatives: ``[B, J, 3, S, S]`` bytes, cropped as the image is; None where no recipe term asks for them.
         image_negative_texts: ``[B, J, L]`` tokens of their own captions.
         image_valid: ``[B, J]`` bool.
@@ -83,10 +100,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker turns into a batch."""
+    """What a worker turns into a batch.
+
+    Attributes:
+        spares: the first of the next batch, for samples that turn out to be bad.
+    """
 
     samples: list[Located]
     epoch: int
+    spares: list[Located] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -128,6 +150,7 @@ class Decoder(Dataset[Batch]):
     ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Callable[[list[str]], Tensor] | None = None
+        self._tokens: dict[str, NDArray[np.int32]] = {}
         self.image_size, self.negatives, self.available, self.seed = image_size, negatives, available, seed
         self.image_negatives = image_negatives
 
@@ -136,14 +159,29 @@ class Decoder(Dataset[Batch]):
         return self.decode(work[0])
 
     def decode(self, work: Work) -> Batch:
-        """Decode what can be decoded; the rest is in ``bad``."""
-        good, bad = [], []
+        """Decode the samples; for one that cannot be decoded, the next spare or else one of the batch stands in.
+
+        The batch is full unless not one sample can be decoded; it is then empty.
+        """
+        good: list[Decoded | None] = []
+        bad: list[BadSample] = []
+        spares = iter(work.spares)
         for located in work.samples:
-            try:
-                good.append(self._decode_one(located.sample, work.epoch))
-            except BadImage as error:
-                bad.append(BadSample(located.sample.key, located.shard, str(error)))
-        return self._collate(good, bad)
+            decoded = self._try(located, work.epoch, bad)
+            while decoded is None and (spare := next(spares, None)) is not None:
+                decoded = self._try(spare, work.epoch, [])  # is counted in its own batch
+            good.append(decoded)
+        found = [one for one in good if one is not None]
+        again = cycle(found)
+        return self._collate([one or next(again) for one in good] if found else [], bad)
+
+    def _try(self, located: Located, epoch: int, bad: list[BadSample]) -> Decoded | None:
+        """The sample; None if it is bad, which is then noted in `bad`."""
+        try:
+            return self._decode_one(located.sample, epoch)
+        except BadImage as error:
+            bad.append(BadSample(located.sample.key, located.shard, str(error)))
+            return None
 
     def _decode_one(self, sample: Sample, epoch: int) -> Decoded:
         """Pictures of a sample, all cropped alike, and its chosen negatives.
@@ -208,10 +246,15 @@ class Decoder(Dataset[Batch]):
         return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
 
     def tokenize(self, texts: list[str]) -> Tensor:
-        """``[N, L]`` tokens."""
-        if self._tokenizer is None:
-            self._tokenizer = self._make_tokenizer()
-        return self._tokenizer(texts)
+        """``[N, L]`` tokens; a text seen before is not tokenised again."""
+        unseen = [text for text in dict.fromkeys(texts) if text not in self._tokens]
+        if len(self._tokens) + len(unseen) > CACHED_TEXTS:
+            self._tokens.clear()
+            unseen = list(dict.fromkeys(texts))
+        if unseen:
+            self._tokenizer = self._tokenizer or self._make_tokenizer()
+            self._tokens |= zip(unseen, self._tokenizer(unseen).int().numpy(), strict=True)
+        return torch.from_numpy(np.stack([self._tokens[text] for text in texts])).long()
 
 
 class Stream:
@@ -220,13 +263,15 @@ class Stream:
     Args:
         shards: what to read.
         decoder: what turns samples into batches.
-        batch_size: B; the last, partial batch of an epoch is left out.
+        batch_size: B, over all ranks; the last, partial batch of an epoch is left out.
         workers: processes; 0 decodes here.
-        max_bad: share of an epoch's samples that may be bad.
+        max_bad: share of the samples that this rank reads in an epoch that may be bad.
+        share: which rank reads here; its batches hold ``B / ranks`` samples.
         pin: page-locked batches, for copies to a GPU.
 
     Raises:
-        UsageError: fewer samples than one batch, or shards planned for batches of another size.
+        UsageError: fewer samples than one batch, ranks that do not divide it, or shards planned for batches of
+            another size.
     """
 
     def __init__(
@@ -239,8 +284,14 @@ class Stream:
         workers: int = 0,
         max_bad: float = 0.01,
         window: int = SHUFFLE_WINDOW,
+        share: Share = WHOLE,
         pin: bool = False,
     ) -> None:
+        if batch_size % share.ranks:
+            raise UsageError(
+                f"{share.ranks} processes cannot share a batch of {batch_size} equally",
+                fix=f"use --batch-size {max(batch_size // share.ranks, 1) * share.ranks}; it counts all processes",
+            )
         if shards.samples < batch_size:
             raise UsageError(
                 f"{shards.samples} samples do not fill one batch of {batch_size}",
@@ -252,7 +303,7 @@ class Stream:
                 fix=f"use --batch-size {shards.planned}, or write the shards again without --plan",
             )
         self.shards, self.decoder, self.batch_size, self.seed = shards, decoder, batch_size, seed
-        self.max_bad, self.window = max_bad, window
+        self.max_bad, self.window, self.share = max_bad, window, share
         self._feed = _Feed()
         self._loader = _make_loader(decoder, self._feed, workers, pin)
 
@@ -289,21 +340,26 @@ class Stream:
 
     def _work(self, epoch: int, skip: int) -> Iterator[Work]:
         counts = [shard.samples for shard in self.shards.shards]
-        planned = self.shards.planned
-        order = (
-            epoch_order(counts, self.seed, epoch, self.window)
-            if planned is None
-            else planned_order(counts, planned, self.seed, epoch, self.window)
-        )
-        located = read_in_order(self.shards.shards, order, skip * self.batch_size)
+        planned, size = self.shards.planned, self.batch_size // self.share.ranks
+        if planned is None:
+            order = epoch_order(counts, self.seed, epoch, self.window, self.share)
+            wanted = wanted_of(counts, self.seed, epoch, self.share)
+        else:
+            order = planned_order(counts, planned, self.seed, epoch, self.window, self.share, self.batch_size)
+            wanted = wanted_of_planned(self.batch_size, self.share)
+        located = read_in_order(self.shards.shards, order, skip * size, wanted)
+        ahead: list[Located] = []
         for _ in range(self.steps_per_epoch - skip):
-            yield Work(list(islice(located, self.batch_size)), epoch)
+            ahead += islice(located, size + SPARES - len(ahead))
+            yield Work(ahead[:size], epoch, ahead[size:])
+            ahead = ahead[size:]
 
     def _check_bad(self, bad: int, batch: Batch) -> None:
-        if batch.bad and (bad > self.max_bad * self.shards.samples or not batch.keys):
+        total = self.share.size(self.shards.samples)
+        if batch.bad and (bad > self.max_bad * total or not batch.keys):
             last = batch.bad[-1]
             raise InputError(
-                f"{bad} of {self.shards.samples} samples of this epoch are bad, more than --max-bad {self.max_bad:g}",
+                f"{bad} of {total} samples of this epoch are bad, more than --max-bad {self.max_bad:g}",
                 where=f"{last.shard}, key {last.key}",
                 why=last.reason,
                 fix="mend or remove these images and write the shards again, or allow more with --max-bad",
