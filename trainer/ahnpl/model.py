@@ -100,40 +100,49 @@ class ClipModel(nn.Module):
         return features[by_length.argsort()[place]]
 
     def forward(self, batch: Batch) -> Features:
-        """Features of a batch; its text negatives are encoded together with the captions."""
-        size, slots, length = batch.negatives.shape
-        others = batch.image_negative_texts
-        texts = torch.cat([batch.texts, batch.negatives.reshape(size * slots, length)])
-        if others is not None:
-            texts = torch.cat([texts, others.reshape(-1, length)])
-        features, own = self.encode_text(texts), size * (1 + slots)
+        """Features of a batch; its text negatives are encoded together with the captions. Empty slots are not
+        encoded: their features are 0."""
+        slots = batch.valid.shape[1]
+        parts = [batch.texts, batch.negatives[batch.valid]]
+        if batch.image_negative_texts is not None and batch.image_valid is not None:
+            parts.append(batch.image_negative_texts[batch.image_valid])
+        texts, negatives, *others = torch.split(self.encode_text(torch.cat(parts)), [len(part) for part in parts])
         plain = Features(
             image=self.encode_image(batch.images),
-            text=features[:size],
+            text=texts,
             logit_scale=self.logit_scale.exp(),
-            text_negatives=features[size:own].view(size, slots, -1) if slots else None,
+            text_negatives=_spread(negatives, batch.valid) if slots else None,
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,
             image_ids=batch.image_ids,
         )
-        if others is None:
+        if not others:
             return plain
-        members = torch.cat([batch.texts[:, None], others], dim=1)
+        assert batch.image_negatives is not None
+        assert batch.image_negative_texts is not None
+        assert batch.image_valid is not None
+        pictures = self.encode_image(batch.image_negatives[batch.image_valid])
         return replace(
             plain,
-            image_negatives=self._encode_pictures(batch, plain.image),
+            image_negatives=_spread(pictures, batch.image_valid),
             image_valid=batch.image_valid,
-            image_negative_texts=features[own:].view(size, others.shape[1], -1),
-            text_ids=torch.unique(members.flatten(0, 1), dim=0, return_inverse=True)[1].view(members.shape[:2]),
+            image_negative_texts=_spread(others[0], batch.image_valid),
+            text_ids=text_numbers(torch.cat([batch.texts[:, None], batch.image_negative_texts], dim=1)),
         )
 
-    def _encode_pictures(self, batch: Batch, like: Tensor) -> Tensor:
-        """Features ``[B, J, D]`` of the image negatives; 0 in empty slots."""
-        assert batch.image_negatives is not None
-        assert batch.image_valid is not None
-        found = like.new_zeros(*batch.image_valid.shape, like.shape[1])
-        found[batch.image_valid] = self.encode_image(batch.image_negatives[batch.image_valid]).to(found.dtype)
-        return found
+
+def _spread(features: Tensor, valid: Tensor) -> Tensor:
+    """``[B, K, D]`` from the features ``[N, D]`` of the N valid slots; 0 in the others."""
+    whole = features.new_zeros(*valid.shape, features.shape[1])
+    whole[valid] = features
+    return whole
+
+
+def text_numbers(tokens: Tensor) -> Tensor:
+    """``[...]`` 64-bit numbers of texts ``[..., L]``, equal for equal texts, on every rank."""
+    chance = torch.Generator().manual_seed(0)
+    factors = torch.randint(1, 2**62, tokens.shape[-1:], generator=chance).to(tokens.device)
+    return (tokens.long() * factors).sum(dim=-1)  # overflow wraps; a clash of two captions is no likelier than 2^-60
 
 
 def encode_trimmed(network: nn.Module, tokens: Tensor) -> Tensor:
@@ -181,6 +190,31 @@ def load_model(spec: ModelSpec) -> ClipModel:
 def load_checkpoint(folder: Path) -> ClipModel:
     """The model of a checkpoint folder (see `ahnpl.checkpoint`)."""
     return load_model(ModelSpec(f"{_LOCAL}{folder}"))
+
+
+def prepare(model: ClipModel, *, lock: str | None, checkpointing: bool, compiled: bool) -> None:
+    """Set up a model for training, in place.
+
+    Args:
+        lock: ``image`` or ``text``, the tower whose weights stay (LiT, Zhai et al. 2022), by open_clip's own lock.
+        checkpointing: keep no activations, compute them again in the backward pass.
+        compiled: compile the image tower, and the text transformer for any length.
+
+    Raises:
+        UsageError: open_clip cannot do this with this model.
+    """
+    network: Any = model.network
+    try:
+        if lock is not None:
+            getattr(network, f"lock_{lock}_tower")()
+        if checkpointing:
+            network.set_grad_checkpointing(True)
+    except (AttributeError, NotImplementedError, AssertionError) as error:
+        option = "--lock" if lock and not checkpointing else "--grad-checkpointing"
+        raise UsageError(f"model {model.spec.name} does not allow {option}", why=str(error)) from None
+    if compiled:
+        network.visual.compile()
+        (network.transformer if hasattr(network, "transformer") else network.text).compile(dynamic=True)
 
 
 def load_tokenizer(name: str) -> Callable[[list[str]], Tensor]:

@@ -9,7 +9,7 @@ or rows of the own rank only) are wrong by a factor or a term, and are not offer
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -77,13 +77,6 @@ class Ranks:
         finally:
             dist.destroy_process_group()
 
-    def tell(self, value: T | None) -> T:
-        """The value of rank 0, on all ranks."""
-        told = [value]
-        if self.count > 1:
-            dist.broadcast_object_list(told, src=0)
-        return told[0]  # type: ignore[return-value]
-
     def agree(self, stop: bool, error: NegmineError | None = None) -> bool:
         """Vote before a step: does any rank stop?
 
@@ -102,10 +95,28 @@ class Ranks:
             raise error
         return stop
 
-    def wait(self) -> None:
-        """Until every rank is here."""
+    def first_does(self, act: Callable[[], T]) -> T:
+        """Let rank 0 do something while the others wait; its result, or its error, on all ranks."""
+        done: list[Any] = [None]
+        error = None
+        if self.first:
+            try:
+                done[0] = act()
+            except NegmineError as problem:
+                error = problem
+        self.agree(False, error)
         if self.count > 1:
-            dist.barrier()
+            dist.broadcast_object_list(done, src=0)
+        result: T = done[0]
+        return result
+
+    def collect(self, items: list[T]) -> list[T]:
+        """The items of all ranks, rank by rank."""
+        if self.count == 1:
+            return items
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, items)
+        return [item for one in found for item in one]
 
     def gather(self, features: Features) -> Features:
         """Features of the joined batch, rank by rank, with gradient to each rank's own."""

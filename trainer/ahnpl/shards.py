@@ -309,7 +309,7 @@ class Resuming(io.RawIOBase):
             self._stream.close()
         super().close()
 
-    def _attempts(self) -> Iterator[stamina.Attempt]:
+    def _attempts(self) -> Iterable[stamina.Attempt]:
         return stamina.retry_context(on=_passing, attempts=ATTEMPTS if "://" in self.url else 1, timeout=None)
 
     def _read(self, length: int) -> bytes:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,16 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         return self._map(Tensor.pin_memory)
+
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in at most `parts` batches of nearly equal size, in order; ``bad`` stays with the first."""
+        size = len(self.keys)
+        bounds = [size * part // parts for part in range(parts + 1)]
+        return [self._rows(slice(a, b)) for a, b in pairwise(bounds) if a < b]
+
+    def _rows(self, rows: slice) -> Batch:
+        part = self._map(lambda tensor: tensor[rows])
+        return replace(part, keys=self.keys[rows], bad=self.bad if rows.start == 0 else [])
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         tensors: dict[str, Any] = {n: change(value) for n, value in vars(self).items() if isinstance(value, Tensor)}
