@@ -120,7 +120,7 @@ def _begin(plan: Plan, folder: Path, stop: threading.Event) -> Run:
 
 
 def _open_trackers(run: Run) -> list[Tracker]:
-    asked = open_trackers(run.plan.config.track, run.folder, run.plan.settings)
+    asked = open_trackers(run.plan.config.track, run.folder, run.plan.settings, run.step)
     return [JsonLines(run.folder, run.step), Terminal(run.plan.steps), *asked]
 
 
