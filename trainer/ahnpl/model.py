@@ -106,9 +106,13 @@ class ClipModel(nn.Module):
         parts = [batch.texts, batch.negatives[batch.valid]]
         if batch.image_negative_texts is not None and batch.image_valid is not None:
             parts.append(batch.image_negative_texts[batch.image_valid])
+        pictures = [batch.images]
+        if batch.image_negatives is not None and batch.image_valid is not None:
+            pictures.append(batch.image_negatives[batch.image_valid])
+        images, *false_images = torch.split(self.encode_image(torch.cat(pictures)), [len(one) for one in pictures])
         texts, negatives, *others = torch.split(self.encode_text(torch.cat(parts)), [len(part) for part in parts])
         plain = Features(
-            image=self.encode_image(batch.images),
+            image=images,
             text=texts,
             logit_scale=self.logit_scale.exp(),
             text_negatives=_spread(negatives, batch.valid) if slots else None,
@@ -118,13 +122,11 @@ class ClipModel(nn.Module):
         )
         if not others:
             return plain
-        assert batch.image_negatives is not None
         assert batch.image_negative_texts is not None
         assert batch.image_valid is not None
-        pictures = self.encode_image(batch.image_negatives[batch.image_valid])
         return replace(
             plain,
-            image_negatives=_spread(pictures, batch.image_valid),
+            image_negatives=_spread(false_images[0], batch.image_valid),
             image_valid=batch.image_valid,
             image_negative_texts=_spread(others[0], batch.image_valid),
             text_ids=text_numbers(torch.cat([batch.texts[:, None], batch.image_negative_texts], dim=1)),
