@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import random
@@ -12,20 +13,31 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import stamina
 import torch
 from ahnpl.images import BadImage, crop_box, open_image, training_pixels
 from ahnpl.model import load_tokenizer
-from ahnpl.shards import Share, epoch_order, open_shards, planned_order, read_in_order, read_through, wanted_of
+from ahnpl.shards import (
+    Resuming,
+    Share,
+    epoch_order,
+    open_shards,
+    planned_order,
+    read_in_order,
+    read_through,
+    wanted_of,
+)
 from ahnpl.stream import Decoder, Stream
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import DamagedError, InputError, UsageError
+from negmine.errors import DamagedError, InputError, ResourceError, UsageError
 from negmine.records import KINDS
 from negmine.shards.format import INDEX_NAME, Index
 from PIL import Image
@@ -255,6 +267,32 @@ class TestBatches:
         with pytest.raises(UsageError, match="batch-size 64"):
             make_stream(shards, batch_size=65)
 
+    def test_memory_stays_flat(self, shards: Path) -> None:
+        """2,000 batches of 4, and the resident memory of this process, which decodes, does not grow."""
+        stream = make_stream(shards, batch_size=4)
+        endless = (batch for epoch in count() for batch in stream.batches(epoch))
+        resident = []
+        for _ in range(4):
+            for _ in range(500):
+                next(endless)
+            gc.collect()
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+        assert max(resident[1:]) - resident[0] < 8 * 2**20, resident
+
+    def test_texts_are_tokenised_once(self, shards: Path) -> None:
+        asked: list[str] = []
+
+        def make() -> Callable[[list[str]], torch.Tensor]:
+            real = load_tokenizer("tiny")
+            return lambda texts: asked.extend(texts) or real(texts)  # type: ignore[func-returns-value]
+
+        found = open_shards([f"{shards}/*.tar"])
+        stream = Stream(found, Decoder(make, 32, 3, 3, seed=5), batch_size=8, seed=5)
+        batches = [batch for epoch in range(2) for batch in stream.batches(epoch)]
+        assert len(asked) == len(set(asked))
+        texts = [make_sample(int(key)).caption for key in batches[-1].keys]
+        assert torch.equal(batches[-1].texts, load_tokenizer("tiny")(texts))
+
 
 class TestBadSamples:
     def spoiled(self, folder: Path, count: int, content: bytes) -> Path:
@@ -310,6 +348,37 @@ class TestBadSamples:
         assert not trace.exists()
         pickle.loads(content)
         assert trace.exists()  # the payload does work
+
+
+class TestRemote:
+    def test_a_broken_connection_is_taken_up_again(self, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An address whose reads fail now and then gives the same bytes."""
+        content = (shards / "00000.tar").read_bytes()
+        chance, failures = random.Random(0), [0]
+
+        class Flaky(MemoryFile):
+            def read(self, length: int = -1) -> bytes:
+                if chance.random() < 0.3:
+                    failures[0] += 1
+                    raise ConnectionResetError("gone")
+                return super().read(min(length, 5_000))
+
+        monkeypatch.setattr(MemoryFileSystem, "_open", lambda fs, path, *_, **__: Flaky(fs, path, content))
+        with stamina.set_testing(True, attempts=50):
+            assert Resuming("memory://00000.tar").read() == content
+        assert failures[0] > 3
+
+    def test_a_lost_address_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Dead(MemoryFile):
+            def read(self, length: int = -1) -> bytes:
+                raise ConnectionResetError("gone for good")
+
+        monkeypatch.setattr(MemoryFileSystem, "_open", lambda fs, path, *_, **__: Dead(fs, path, b"abc"))
+        with (
+            stamina.set_testing(True, attempts=3),
+            pytest.raises(ResourceError, match=r"x\.tar, byte 0(.|\n)*for good"),
+        ):
+            Resuming("memory://x.tar").read()
 
 
 class TestDamage:
