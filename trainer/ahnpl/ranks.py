@@ -63,6 +63,8 @@ class Ranks:
         if self.count == 1:
             yield
             return
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # NCCL takes the current one
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         try:
             yield
@@ -146,7 +148,10 @@ def _gathered(tensor: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """``[B, ...]`` of each rank to ``[W * B, ...]``; backwards, the sum over ranks of the gradient of the own rows."""
+    """``[B, ...]`` of each rank to ``[W * B, ...]``; backwards, the sum over ranks of the gradient of the own rows.
+
+    ``torch.distributed.nn.functional.all_gather`` did this; torch 2.14 deprecates it for a module that is private.
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, tensor: Tensor) -> Tensor:
