@@ -27,37 +27,10 @@ from ahnpl.track import read_metrics
 from negmine.errors import Exit, UsageError
 from torch import nn
 
-from tests.trainer.conftest import make_sample, write_shards
+from tests.trainer.conftest import make_batch, make_sample, texts_only, write_shards
 
 CPU = torch.device("cpu")
 CASES = [("ahnpl", 1), ("ce_clip", 2), ("mmclip_both", 2)]
-
-
-def make_batch(size: int = 8, negatives: int = 3, pictures: int = 2) -> Batch:
-    """Random bytes and short texts, one slot in four empty, two captions equal."""
-    chance = torch.Generator().manual_seed(0)
-
-    def texts(*shape: int) -> torch.Tensor:
-        tokens = torch.zeros(*shape, 77, dtype=torch.long)
-        tokens[..., 0], tokens[..., 1:5] = 49406, torch.randint(1, 999, (*shape, 4), generator=chance)
-        tokens[..., 5] = 49407
-        return tokens
-
-    images = torch.randint(0, 256, (size, 1 + pictures, 3, 32, 32), generator=chance, dtype=torch.uint8)
-    captions = texts(size)
-    captions[-1] = captions[0]
-    return Batch(
-        images=images[:, 0],
-        texts=captions,
-        negatives=texts(size, negatives),
-        valid=torch.rand(size, negatives, generator=chance) > 0.25,
-        kinds=torch.zeros(size, negatives, dtype=torch.int8),
-        image_ids=torch.arange(size),
-        keys=[str(n) for n in range(size)],
-        image_negatives=images[:, 1:],
-        image_negative_texts=texts(size, pictures),
-        image_valid=torch.rand(size, pictures, generator=chance) > 0.25,
-    )
 
 
 def make_model(name: str, dropout: float = 0.0) -> ClipModel:
@@ -66,11 +39,6 @@ def make_model(name: str, dropout: float = 0.0) -> ClipModel:
     for block in transformer.resblocks:
         block.mlp.add_module("drop", nn.Dropout(dropout))
     return model.double().train()
-
-
-def texts_only(batch: Batch) -> Batch:
-    """As the stream makes it for a recipe without image negatives."""
-    return replace(batch, image_negatives=None, image_negative_texts=None, image_valid=None)
 
 
 def gradients(name: str, recipe: str, batch: Batch, ranks: Ranks, parts: int, dropout: float = 0.0) -> dict[str, Any]:

@@ -198,7 +198,8 @@ class TestResume:
         fit(plain), fit(averaged)
         first = load_model(ModelSpec(plain.model)).network.state_dict()
         then = load_checkpoint(Path(plain.out) / "checkpoints" / "step-00000001").network.state_dict()
-        for name, value in weights(averaged.out).items():
+        found = load_checkpoint(Path(averaged.out) / "checkpoints" / "step-00000001").network.state_dict()
+        for name, value in found.items():
             torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * then[name])
 
     def test_a_killed_run_goes_on_bit_for_bit(self, configure: Callable[..., TrainConfig], tmp_path: Path) -> None:

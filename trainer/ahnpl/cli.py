@@ -98,6 +98,10 @@ def train(
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.1,
     clip_grad: Annotated[float, typer.Option(help="Largest gradient norm; 0 is no limit.")] = 1.0,
     negatives: Negatives = None,
+    kind_weights: Annotated[str, typer.Option(help="KIND=WEIGHT,... where K negatives are drawn from more.")] = "",
+    difficulty: Annotated[
+        str, typer.Option(help="FIRST:LAST; below 0 prefers easy negatives, above 0 hard ones.")
+    ] = "0:0",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; the loss is fp32 always.")] = "auto",
     lock: Annotated[str | None, typer.Option(help="image or text: the tower whose weights stay.")] = None,
     grad_checkpointing: Annotated[
@@ -138,6 +142,7 @@ def train(
         shards=tuple(shards), recipe=recipe, model=model, pretrained=pretrained,
         out=str(out or Path("runs") / f"{Path(model).name}-{Path(recipe).stem}"), epochs=epochs, steps=steps,
         batch_size=batch_size, accum=accum, lock=lock, grad_checkpointing=grad_checkpointing, compile=compile, ema=ema,
+        kind_weights=kind_weights, difficulty=difficulty,
         lr=lr, warmup=warmup, weight_decay=weight_decay, clip_grad=clip_grad,
         negatives=negatives, precision=precision, seed=seed, workers=workers, max_bad=max_bad,
         eval_shards=tuple(eval_shards), save_every=save_every, keep=keep, log_every=log_every, resume=resume,

@@ -36,6 +36,8 @@ class TrainConfig:
         weight_decay: 0.1 as in AHNPL; never on gains, biases and the logit scale.
         clip_grad: largest norm of the gradient; 0 is no limit.
         negatives: K text negatives per caption; None is all that the shards have.
+        kind_weights: ``KIND=WEIGHT,...``, where K negatives are drawn from more.
+        difficulty: ``FIRST:LAST``, see `ahnpl.stream.Draw`.
         precision: ``auto`` is bf16 on a GPU and fp32 on a CPU.
         lock: the tower whose weights stay, of `TOWERS`.
         grad_checkpointing: compute activations again instead of keeping them.
@@ -66,6 +68,8 @@ class TrainConfig:
     weight_decay: float = 0.1
     clip_grad: float = 1.0
     negatives: int | None = None
+    kind_weights: str = ""
+    difficulty: str = "0:0"
     precision: str = "auto"
     lock: str | None = None
     grad_checkpointing: bool = False

@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 from negmine.errors import UsageError
+from negmine.records import KINDS
 
 from ahnpl.config import TrainConfig, settings
 from ahnpl.losses import RecipeLoss, build_loss
 from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer, prepare
+from ahnpl.names import pick
 from ahnpl.ranks import Ranks
 from ahnpl.shards import ShardSet, Share, open_shards
-from ahnpl.stream import Decoder, Stream
+from ahnpl.stream import Decoder, Draw, Stream
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,30 @@ def _image_slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int
     )
 
 
+def make_draw(config: TrainConfig, epochs: int) -> Draw:
+    """How negatives are drawn, from ``--kind-weights`` and ``--difficulty``.
+
+    Raises:
+        UsageError: an unknown kind, or no number where one belongs.
+    """
+    kinds = {}
+    try:
+        for part in filter(None, config.kind_weights.split(",")):
+            kind, _, weight = part.partition("=")
+            kinds[pick("kind", kind.strip(), KINDS)] = float(weight)
+        first, _, last = config.difficulty.partition(":")
+        draw = Draw(kinds, (float(first), float(last or first)), epochs)
+    except ValueError:
+        raise UsageError(
+            "cannot read how negatives are to be drawn",
+            where=f"--kind-weights {config.kind_weights!r} --difficulty {config.difficulty!r}",
+            fix="write --kind-weights swap_object=2,retrieved=0.5 and --difficulty -1:1",
+        ) from None
+    if min(kinds.values(), default=0.0) < 0:
+        raise UsageError("a weight of --kind-weights is negative", where=config.kind_weights)
+    return draw
+
+
 def make_model(plan: Plan) -> ClipModel:
     """The model of a plan, on its device."""
     spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed)
@@ -114,7 +140,13 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
     config = plan.config
     tokenizer = partial(load_tokenizer, config.model)
     decoder = Decoder(
-        tokenizer, model.image_size, plan.negatives, plan.shards.negatives, config.seed, plan.image_negatives
+        tokenizer,
+        model.image_size,
+        plan.negatives,
+        plan.shards.negatives,
+        config.seed,
+        plan.image_negatives,
+        make_draw(config, -(-plan.steps * config.batch_size // plan.shards.samples)),
     )
     return Stream(
         plan.shards,

@@ -11,10 +11,11 @@ import queue
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import cycle, islice, pairwise
+from math import exp, log
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,40 @@ class Decoded:
     captions: list[str]
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How K of a sample's negatives are drawn where it has more.
+
+    Attributes:
+        kinds: weight of a kind; 1 where it is not named. A kind of weight 0 is never drawn.
+        difficulty: d in the first and in the last epoch, linear between. Among the sample's negatives that have a
+            score, the weight is ``exp(d * r)``, r from -1 for the easiest (lowest score) to 1 for the hardest.
+    """
+
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    difficulty: tuple[float, float] = (0.0, 0.0)
+    epochs: int = 1
+
+    def pick(
+        self, negatives: Sequence[TextNegative], number: int, epoch: int, chance: random.Random
+    ) -> list[TextNegative]:
+        """At most `number` of them, without replacement (Efraimidis and Spirakis 2006)."""
+        if not self.kinds and self.difficulty == (0.0, 0.0):
+            return chance.sample(negatives, min(number, len(negatives)))
+        first, last = self.difficulty
+        d = first + (last - first) * min(epoch / max(self.epochs - 1, 1), 1.0)
+        ranked = sorted(negative.score for negative in negatives if negative.score is not None)
+        keys = {}
+        for negative in negatives:
+            weight = self.kinds.get(negative.kind, 1.0)
+            if negative.score is not None and len(ranked) > 1:
+                weight *= exp(d * (2 * ranked.index(negative.score) / (len(ranked) - 1) - 1))
+            drawn = chance.random()
+            if weight > 0:
+                keys[negative] = log(1 - drawn) / weight  # 0 at most; the largest are taken
+        return sorted(keys, key=lambda negative: -keys[negative])[:number]
+
+
 class Decoder(Dataset[Batch]):
     """Turns encoded samples into a `Batch`, in a worker process.
 
@@ -147,6 +182,7 @@ class Decoder(Dataset[Batch]):
         available: K of the shards; where it is no more than `negatives`, a negative keeps its own slot.
         seed: of crops and of the choice of negatives, together with epoch and key.
         image_negatives: J slots; 0 decodes none.
+        draw: how K negatives are drawn where a sample has more.
     """
 
     def __init__(
@@ -157,12 +193,13 @@ class Decoder(Dataset[Batch]):
         available: int,
         seed: int,
         image_negatives: int = 0,
+        draw: Draw = Draw(),
     ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Callable[[list[str]], Tensor] | None = None
         self._tokens: dict[str, NDArray[np.int32]] = {}
         self.image_size, self.negatives, self.available, self.seed = image_size, negatives, available, seed
-        self.image_negatives = image_negatives
+        self.image_negatives, self.draw = image_negatives, draw
 
     def __getitems__(self, work: list[Work]) -> Batch:
         """The hook that `DataLoader` calls with what the batch sampler gave."""
@@ -202,7 +239,7 @@ class Decoder(Dataset[Batch]):
         name = f"{self.seed}/{epoch}/{sample.key}"
         chance = random.Random(name)
         pixels = training_pixels(sample.image, self.image_size, chance)
-        texts = self.choose(sample, chance)
+        texts = self.choose(sample, chance, epoch)
         places = range(len(sample.image_negatives))
         chosen = sorted(chance.sample(places, self.image_negatives)) if len(places) > self.image_negatives else places
         pictures = [
@@ -211,11 +248,11 @@ class Decoder(Dataset[Batch]):
         ]
         return Decoded(sample, pixels, texts, pictures, [sample.image_negatives[place].caption for place in chosen])
 
-    def choose(self, sample: Sample, chance: random.Random) -> dict[int, TextNegative]:
-        """Slot to negative. All of them, each in its slot, if they fit; else K drawn at random, in slot order."""
+    def choose(self, sample: Sample, chance: random.Random, epoch: int) -> dict[int, TextNegative]:
+        """Slot to negative. All of them, each in its slot, if they fit; else K drawn, in slot order."""
         if self.available <= self.negatives:
             return {negative.slot: negative for negative in sample.negatives if negative.slot < self.negatives}
-        drawn = chance.sample(sample.negatives, min(self.negatives, len(sample.negatives)))
+        drawn = self.draw.pick(sample.negatives, self.negatives, epoch, chance)
         return dict(enumerate(sorted(drawn, key=lambda negative: negative.slot)))
 
     def _collate(self, good: list[Decoded], bad: list[BadSample]) -> Batch:
