@@ -1,4 +1,4 @@
-"""Models: trimmed text is exact, names and weights are checked, checkpoints are open_clip's."""
+"""Models: packed text is exact, names and weights are checked, checkpoints are open_clip's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from ahnpl.losses import Features, build_loss
 from ahnpl.memory import estimate_memory
-from ahnpl.model import ClipModel, ModelSpec, encode_trimmed, load_model, load_tokenizer, parameter_counts
+from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
 from negmine.errors import DamagedError, UsageError
 from open_clip.model import CLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -34,7 +34,7 @@ MANY = [f"{n} " + "word " * (n % 17) for n in range(150)]
 
 
 @pytest.mark.parametrize("captions", [CAPTIONS, [*CAPTIONS, LONG], [""], MANY])
-def test_trimmed_text_is_exact(tiny: ClipModel, captions: list[str]) -> None:
+def test_packed_text_is_exact(tiny: ClipModel, captions: list[str]) -> None:
     tokens = load_tokenizer("tiny")(captions)
     assert tokens.shape[1] == 77
     results = []
@@ -51,11 +51,23 @@ def test_trimmed_text_is_exact(tiny: ClipModel, captions: list[str]) -> None:
         torch.testing.assert_close(gradient, their_gradient[name], atol=1e-5, rtol=1e-4)
 
 
-def test_towers_that_see_the_padding_are_not_trimmed() -> None:
+@torch.no_grad()
+@pytest.mark.parametrize("pool", ["argmax", "eos"])
+def test_packed_text_is_exact_without_gradient(pool: str) -> None:
+    """torch takes other ways through attention there."""
+    config = {"width": 32, "heads": 2, "layers": 2, "pool_type": pool, "eos_id": 49407}
+    network = CLIP(32, {"layers": 1, "width": 64, "patch_size": 16, "image_size": 32}, config).eval()
+    model = ClipModel(ModelSpec("tiny"), network, load_model(ModelSpec("tiny")).config)
+    tokens = load_tokenizer("tiny")(MANY)
+    torch.testing.assert_close(model.encode_text(tokens), network.encode_text(tokens, normalize=True))
+
+
+def test_towers_that_see_the_padding_are_not_packed() -> None:
     config = {"width": 32, "heads": 2, "layers": 2, "no_causal_mask": True, "pool_type": "argmax"}
     network = CLIP(32, {"layers": 1, "width": 64, "patch_size": 16, "image_size": 32}, config).eval()
     tokens = load_tokenizer("tiny")(CAPTIONS)
-    torch.testing.assert_close(encode_trimmed(network, tokens), network.encode_text(tokens, normalize=True))
+    model = ClipModel(ModelSpec("tiny"), network, load_model(ModelSpec("tiny")).config)
+    torch.testing.assert_close(model.encode_text(tokens), network.encode_text(tokens, normalize=True))
 
 
 def test_images_are_normalised_as_open_clip_does(tiny: ClipModel) -> None:

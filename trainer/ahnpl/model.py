@@ -23,18 +23,15 @@ from negmine.errors import DamagedError, ResourceError, UsageError
 from open_clip.model import CLIP, get_model_preprocess_cfg
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ahnpl.checkpoint import CONFIG_NAME, WEIGHTS_NAME, find_checkpoint, model_name_of, read_json
 from ahnpl.losses import Features
 from ahnpl.names import pick
+from ahnpl.packing import Packed, pack
 from ahnpl.stream import Batch
 
 MODEL_FOLDER = Path(__file__).parent / "models"
 _LOCAL = "local-dir:"
-_TRIMMED_POOLS = ("argmax", "eos", "first")
-_MOST_GROUPS, _LEAST_GROUP = 4, 32
-"""Texts are encoded in up to four groups of like length, of no fewer than this many."""
 _LOADING_ERRORS = (
     RuntimeError, ValueError, KeyError, TypeError, AssertionError, SafetensorError, EOFError, UnpicklingError,
 )  # fmt: skip
@@ -92,12 +89,18 @@ class ClipModel(nn.Module):
         return features
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Unit features ``[N, D]`` of ``[N, L]`` tokens; each distinct text is encoded once, among its like."""
+        """Unit features ``[N, D]`` of ``[N, L]`` tokens.
+
+        Each distinct text is encoded once; where the tower is causal and pools at end-of-text, each beginning that
+        texts share too, and nothing after the end. Other towers read all positions.
+        """
         distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
-        by_length = text_lengths(distinct).argsort(stable=True)
-        groups = by_length.tensor_split(max(1, min(_MOST_GROUPS, len(distinct) // _LEAST_GROUP)))
-        features = torch.cat([encode_trimmed(self.network, distinct[group]) for group in groups])
-        return features[by_length.argsort()[place]]
+        if isinstance(self.network, CLIP) and self.network.attn_mask is not None:
+            ends = text_ends(self.network, distinct)
+            if ends is not None:
+                return encode_packed(self.network, pack(distinct, ends + 1))[place]
+        features: Tensor = self.network.encode_text(distinct, normalize=True)  # type: ignore[operator]
+        return features[place]
 
     def forward(self, batch: Batch) -> Features:
         """Features of a batch; its text negatives are encoded together with the captions. Empty slots are not
@@ -147,29 +150,26 @@ def text_numbers(tokens: Tensor) -> Tensor:
     return (tokens.long() * factors).sum(dim=-1)  # overflow wraps; a clash of two captions is no likelier than 2^-60
 
 
-def encode_trimmed(network: nn.Module, tokens: Tensor) -> Tensor:
-    """Unit text features ``[N, D]``, reading no further than the longest text.
-
-    Exact for causal towers that pool at end-of-text: no position before it can see the padding. Other towers read
-    all positions.
-    """
-    if not (isinstance(network, CLIP) and network.text_pool_type in _TRIMMED_POOLS and network.attn_mask is not None):
-        whole: Tensor = network.encode_text(tokens, normalize=True)  # type: ignore[operator]
-        return whole
-    length = int(text_lengths(tokens).max())
-    short = {
-        "positional_embedding": network.positional_embedding[:length],
-        "attn_mask": network.attn_mask[:length, :length],
-    }
-    encoded = functional_call(network, short, (None, tokens[:, :length]))
-    features: Tensor = encoded["text_features"] if isinstance(encoded, dict) else encoded[1]
-    return features
+def text_ends(network: CLIP, tokens: Tensor) -> Tensor | None:
+    """``[N]`` positions whose features a tower takes for the text; None where that is not its end."""
+    if network.text_pool_type == "argmax":
+        return tokens.argmax(dim=1)
+    if network.text_pool_type == "eos":
+        return tokens.eq(network.text_eos_id).int().argmax(dim=1)
+    return None
 
 
-def text_lengths(tokens: Tensor) -> Tensor:
-    """``[N]`` positions up to the last one that is not 0, which open_clip's tokenizer pads with."""
-    positions = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
-    return (tokens.ne(0) * positions).amax(dim=1)
+def encode_packed(network: CLIP, texts: Packed) -> Tensor:
+    """Unit features ``[N, D]``, by the tower's own layers."""
+    heads = network.transformer.resblocks[0].attn.num_heads
+    hidden = torch.zeros(texts.visible.shape, device=texts.visible.device).masked_fill(~texts.visible, float("-inf"))
+    tokens = network.token_embedding(texts.tokens) + network.positional_embedding[texts.positions]
+    tokens = network.transformer(tokens, attn_mask=hidden.repeat_interleave(heads, dim=0))
+    ends = network.ln_final(tokens[texts.row, texts.column])
+    project = network.text_projection
+    if project is not None:
+        ends = project(ends) if isinstance(project, nn.Linear) else ends @ project
+    return nn.functional.normalize(ends, dim=-1)
 
 
 def load_model(spec: ModelSpec) -> ClipModel:
