@@ -63,6 +63,8 @@ class Ranks:
         if self.count == 1:
             yield
             return
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         try:
             yield
