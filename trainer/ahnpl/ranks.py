@@ -64,11 +64,7 @@ class Ranks:
             yield
             return
         if device.type == "cuda":
-<<<<<<< HEAD
             torch.cuda.set_device(device)  # NCCL takes the current one
-=======
-            torch.cuda.set_device(device)
->>>>>>> 4c7316bc12ce1bb486dcc26cabfb4f9a5727d02e
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         try:
             yield
