@@ -109,6 +109,21 @@ class TestLearning:
         assert {path.name for path in list_checkpoints(run)} == {best["checkpoint"], "step-00000016"}
         assert result.report is not None and result.report.micro.share == scores[16]
 
+    @pytest.mark.parametrize(("tower", "mark"), [("image", "visual."), ("text", "transformer.")])
+    def test_a_locked_tower_stays(self, configure: Callable[..., TrainConfig], tower: str, mark: str) -> None:
+        config = configure(steps=2, lock=tower)
+        fit(config)
+        before, after = load_model(ModelSpec(config.model)).network.state_dict(), weights(config.out)
+        moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+        assert moved and not any(name.startswith(mark) for name in moved)
+
+    def test_parts_and_checkpointing_change_nothing(self, configure: Callable[..., TrainConfig]) -> None:
+        plain = configure(epochs=1)
+        parts = configure(epochs=1, accum=4, grad_checkpointing=True, out=plain.out + "-parts")
+        fit(plain), fit(parts)
+        for (_, a), (_, b) in zip(losses(plain.out), losses(parts.out), strict=True):
+            assert a == pytest.approx(b, rel=1e-4)
+
 
 class TestOptimiser:
     def test_what_does_not_decay(self) -> None:
@@ -159,11 +174,33 @@ class TestResume:
         assert stopped.value.status == Exit.INTERRUPTED
         done = len(losses(parts.out))
         assert 5 <= done < 20
-        result = fit(parts)
+        result = fit(configure(epochs=5, out=parts.out, workers=1))
         assert (result.steps, result.resumed) == (20, done)
         assert losses(parts.out) == losses(whole.out)
         ours, theirs = weights(parts.out), weights(whole.out)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    def test_averaged_weights_go_on_bit_for_bit(self, configure: Callable[..., TrainConfig], tmp_path: Path) -> None:
+        options = {"ema": 0.5, "accum": 2, "grad_checkpointing": True, "epochs": 1}
+        whole, parts = configure(**options, save_every=2, keep=9), configure(**options, out=str(tmp_path / "parts"))
+        fit(whole)
+        start = Path(whole.out) / "checkpoints" / "step-00000002"
+        fit(TrainConfig(**{**vars(parts), "resume": str(start)}))
+        ours, theirs = weights(parts.out), weights(whole.out)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+        assert losses(parts.out) == losses(whole.out)[2:]
+
+    def test_the_average_is_what_is_saved(self, configure: Callable[..., TrainConfig]) -> None:
+        plain, averaged = (
+            configure(steps=2, keep=9, save_every=1),
+            configure(steps=1, ema=0.75, out=configure().out + "e"),
+        )
+        fit(plain), fit(averaged)
+        first = load_model(ModelSpec(plain.model)).network.state_dict()
+        then = load_checkpoint(Path(plain.out) / "checkpoints" / "step-00000001").network.state_dict()
+        found = load_checkpoint(Path(averaged.out) / "checkpoints" / "step-00000001").network.state_dict()
+        for name, value in found.items():
+            torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * then[name])
 
     def test_a_killed_run_goes_on_bit_for_bit(self, configure: Callable[..., TrainConfig], tmp_path: Path) -> None:
         whole, parts = configure(epochs=3), configure(epochs=3, out=str(tmp_path / "parts"), save_every=3)

@@ -91,13 +91,24 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-RECIPE")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the shards.")] = 10,
     steps: Annotated[int | None, typer.Option(help="Steps in all, instead of epochs.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Captions per step.")] = 64,
+    batch_size: Annotated[int, typer.Option(help="Captions per step, over all processes.")] = 64,
+    accum: Annotated[int, typer.Option(help="Parts to encode a batch in; the gradient is the whole batch's.")] = 1,
     lr: Annotated[float | None, typer.Option(help="Peak rate.", show_default="5e-4, or 2e-5 with --pretrained")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps.", show_default="50, at most a tenth of the run")] = None,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.1,
     clip_grad: Annotated[float, typer.Option(help="Largest gradient norm; 0 is no limit.")] = 1.0,
     negatives: Negatives = None,
+    kind_weights: Annotated[str, typer.Option(help="KIND=WEIGHT,... where K negatives are drawn from more.")] = "",
+    difficulty: Annotated[
+        str, typer.Option(help="FIRST:LAST; below 0 prefers easy negatives, above 0 hard ones.")
+    ] = "0:0",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; the loss is fp32 always.")] = "auto",
+    lock: Annotated[str | None, typer.Option(help="image or text: the tower whose weights stay.")] = None,
+    grad_checkpointing: Annotated[
+        bool, typer.Option("--grad-checkpointing", help="Compute activations again instead of keeping them.")
+    ] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="torch.compile the towers.")] = False,
+    ema: Annotated[float, typer.Option(help="Decay of averaged weights, which are then scored and saved.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and choice of negatives.")] = 0,
     workers: Workers = None,
     max_bad: MaxBad = 0.01,
@@ -119,6 +130,8 @@ def train(
     ahnpl-train --shards data/*.tar --recipe ahnpl --model tiny --epochs 1
 
     ahnpl-train --shards 's3://bucket/{00000..00099}.tar' --model ViT-B-32 --pretrained openai --batch-size 128
+
+    torchrun --nproc-per-node 8 --no-python ahnpl-train --shards data/*.tar --model ViT-B-32 --batch-size 2048
     """
     if compare:
         console.show(_compare(compare, out or Path("compare.png")), json)
@@ -128,12 +141,16 @@ def train(
     config = TrainConfig(
         shards=tuple(shards), recipe=recipe, model=model, pretrained=pretrained,
         out=str(out or Path("runs") / f"{Path(model).name}-{Path(recipe).stem}"), epochs=epochs, steps=steps,
-        batch_size=batch_size, lr=lr, warmup=warmup, weight_decay=weight_decay, clip_grad=clip_grad,
+        batch_size=batch_size, accum=accum, lock=lock, grad_checkpointing=grad_checkpointing, compile=compile, ema=ema,
+        kind_weights=kind_weights, difficulty=difficulty,
+        lr=lr, warmup=warmup, weight_decay=weight_decay, clip_grad=clip_grad,
         negatives=negatives, precision=precision, seed=seed, workers=workers, max_bad=max_bad,
         eval_shards=tuple(eval_shards), save_every=save_every, keep=keep, log_every=log_every, resume=resume,
         track=tuple(track),
     )  # fmt: skip
-    console.show(_plan_only(config) if dry_run else _train(config, overwrite), json)
+    summary = _plan_only(config) if dry_run else _train(config, overwrite)
+    if summary is not None:
+        console.show(summary, json)
 
 
 def _compare(runs: list[str], out: Path) -> console.Summary:
@@ -178,17 +195,22 @@ def _planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
     }
 
 
-def _train(config: TrainConfig, overwrite: bool) -> console.Summary:
+def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
+    """Train; the summary is rank 0's."""
     from negmine.shards.format import HELDOUT
 
     from ahnpl.loop import train as run
     from ahnpl.plan import make_plan
 
     plan = make_plan(config)
-    console.note(
-        f"training {config.model} with {plan.loss.recipe.name} on {plan.shards.samples:,} samples, {plan.steps:,} steps"
-    )
+    if plan.ranks.first:
+        console.note(
+            f"training {config.model} with {plan.loss.recipe.name} on {plan.shards.samples:,} samples, "
+            f"{plan.steps:,} steps"
+        )
     result = run(plan, overwrite=overwrite)
+    if not plan.ranks.first:
+        return None
     outputs = {"checkpoint": str(result.checkpoint), "metrics": str(Path(config.out) / "metrics.jsonl")}
     outputs |= {"curves": str(result.curves)} if result.curves else {}
     done = result.steps - result.resumed
