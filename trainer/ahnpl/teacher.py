@@ -5,31 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ahnpl.losses import Features
+from ahnpl.losses import Features, TeacherSpec
 from ahnpl.model import ClipModel
 from ahnpl.stream import Batch
-
-
-class TeacherSpec(Protocol):
-    """What a loss asks for.
-
-    Attributes:
-        kind: ``frozen`` as the run began, ``ema`` of the weights, or ``lagged``: a copy made now and then.
-        decay: of the average.
-        every: steps between copies.
-    """
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def decay(self) -> float: ...
-    @property
-    def every(self) -> int: ...
 
 
 class Shadow:

@@ -94,9 +94,6 @@ class RecipeLoss(nn.Module):
         stats = {key: value for part in done.values() for key, value in part.stats.items()}
         return LossOut(total, {name: part.value for name, part in done.items()}, stats)
 
-    def begin_step(self, step: int, steps: int) -> None:
-        """Tell the loss which step of how many begins."""
-
     def begin_epoch(self) -> None:
         """Tell the terms' margins that an epoch begins."""
         for module in self.modules():
