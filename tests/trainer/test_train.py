@@ -117,6 +117,23 @@ class TestLearning:
         moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
         assert moved and not any(name.startswith(mark) for name in moved)
 
+    def test_low_rank_updates_are_all_that_trains(self, configure: Callable[..., TrainConfig]) -> None:
+        """Linear maps move by matrices of the rank, the rest stays, and the run goes on bit for bit."""
+        config = configure(epochs=1, lora=2, save_every=2, keep=9, lock="image", ema=0.5)
+        fit(config)
+        before, after = load_model(ModelSpec(config.model)).network.state_dict(), weights(config.out)
+        assert before.keys() == after.keys()
+        moved = {name: after[name] - before[name] for name in after if not torch.equal(after[name], before[name])}
+        assert {name.split(".")[-2] for name in moved if "." in name} == {"attn", "out_proj", "c_fc", "c_proj"}
+        assert all(name == "logit_scale" or "visual" not in name for name in moved)
+        updates = [value for name, value in moved.items() if name != "logit_scale"]
+        assert all(torch.linalg.matrix_rank(update, rtol=1e-3) <= 8 for update in updates)  # four averaged steps
+        again = configure(epochs=1, lora=2, lock="image", ema=0.5, out=config.out + "-again",
+                          resume=f"{config.out}/checkpoints/step-00000002")  # fmt: skip
+        fit(again)
+        ours = weights(again.out)
+        assert all(torch.equal(ours[name], after[name]) for name in after)
+
     def test_parts_and_checkpointing_change_nothing(self, configure: Callable[..., TrainConfig]) -> None:
         plain = configure(epochs=1)
         parts = configure(epochs=1, accum=4, grad_checkpointing=True, out=plain.out + "-parts")
