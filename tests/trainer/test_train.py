@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import open_clip
@@ -30,6 +31,7 @@ from ahnpl.model import ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.optimise import learning_rate, make_optimiser
 from ahnpl.plan import make_plan
 from ahnpl.shards import open_shards
+from ahnpl.teacher import Teacher
 from ahnpl.track import read_metrics
 from negmine.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
 
@@ -140,6 +142,25 @@ class TestLearning:
         fit(plain), fit(parts)
         for (_, a), (_, b) in zip(losses(plain.out), losses(parts.out), strict=True):
             assert a == pytest.approx(b, rel=1e-4)
+
+
+class TestTeacher:
+    @pytest.mark.parametrize(
+        ("kind", "expected"), [("frozen", [0, 0, 0, 0]), ("ema", [0.5, 1.25, 2.125, 3.0625]), ("lagged", [0, 2, 2, 4])]
+    )
+    def test_how_it_follows(self, micro: str, kind: str, expected: list[float]) -> None:
+        """The model's logit scale is 1, 2, 3, 4 after these steps, and was 0."""
+        model = load_model(ModelSpec(micro))
+        with torch.no_grad():
+            model.logit_scale.fill_(0)
+            teacher = Teacher(model, SimpleNamespace(kind=kind, decay=0.5, every=2))
+            found = []
+            for step in range(1, 5):
+                model.logit_scale.fill_(step)
+                teacher.after_step(step, model.network)
+                found.append(float(teacher.model.logit_scale))
+        assert found == expected
+        assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
 
 
 class TestOptimiser:

@@ -37,7 +37,7 @@ class Shadow:
 
     def __init__(self, model: ClipModel, decay: float) -> None:
         network = plain_copy(model.network).requires_grad_(False)
-        self.model = ClipModel(model.spec, network, model.config).to(model.mean.device).eval()
+        self.model = ClipModel(model.spec, network, model.config).to(model.mean).eval()
         self.decay = decay
 
     @torch.no_grad()
