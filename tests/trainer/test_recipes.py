@@ -18,7 +18,7 @@ from negmine.errors import UsageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.trainer.test_losses import DRAWING, random_features, shuffled, with_gradients
+from tests.trainer.test_losses import DRAWING, built, random_features, shuffled, with_gradients
 
 OWN = {"terms": {
     "i2t": {"direction": "i2t", "columns": ["inbatch", "own"], "weight": 0.5},
@@ -47,8 +47,22 @@ NEUTRAL: list[tuple[dict[str, Any], Any]] = [
     ({"extends": "pg_rank", "weight": 0.0}, OWN),
     ({"extends": "d2o", "weight": 0.0}, OWN),
     ({"extends": "ar2", "weight": 0.0}, OWN),
+    ({"extends": "supremix", "mixtures": 0, "graded": False}, OWN),
+    ({"extends": "quality", "strength": 0.0}, OWN),
+    ({"extends": "cet", "selection": 1.0}, OWN),
+    ({"extends": "pamc", "count": 99, "text_columns": []}, "clip"),
+    ({"extends": "pamc", "count": 99}, OWN),
+    ({"extends": "amcl", "own_weight": 0.0}, "clip"),
+    ({"extends": "hydra", "gated_weight": 0.0}, "clip"),
+    ({"extends": "sycl", "wasserstein_weight": 0.0, "list_weight": 0.0}, OWN),
+    ({"extends": "sepclr", "separate_weight": 0.0}, OWN),
+    ({"extends": "space2"}, "clip_own"),
+    ({"extends": "gnm"}, "mmclip_block"),
+    ({"extends": "cocosoda", "size": 0}, OWN),
+    ({"extends": "spn4cir", "size": 0}, OWN),
     ({"extends": "asl", "gamma_negative": 0.0, "clip": 0.0}, "siglip_row"),
 ]
+SAME_ON_A_SMALL_BATCH = {"ahnpl_unime", "pamc", "space2", "gnm", "cocosoda", "spn4cir"}
 ORDERED = [
     name for name in list_recipes() if name not in {"ahnpl_released", "ahnpl_bytecode", "ahnpl_followup", *DRAWING}
 ]
@@ -58,7 +72,7 @@ READING_TEXTS = [name for name in list_recipes() if build_loss(name).needs_negat
 
 
 def total(recipe: Any, features: Features) -> Tensor:
-    return build_loss(recipe)(features).total
+    return built(recipe)(features).total
 
 
 def logits(positive: Tensor, negatives: Tensor, mask: Tensor | None = None, trusted: Tensor | None = None) -> Logits:
@@ -76,7 +90,7 @@ def test_neutral_parameters_are_the_plain_loss(recipe: dict[str, Any], plain: An
     features = random_features(3)
     torch.testing.assert_close(total(recipe, features), total(plain, features))
     changed = total(recipe["extends"], features)
-    assert recipe["extends"] == "ahnpl_unime" or abs(float((changed - total(plain, features)).detach())) > 1e-6
+    assert recipe["extends"] in SAME_ON_A_SMALL_BATCH or abs(float((changed - total(plain, features)).detach())) > 1e-6
 
 
 @pytest.mark.parametrize("recipe", ORDERED)

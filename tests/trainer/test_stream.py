@@ -294,6 +294,7 @@ class TestBatches:
         kinds = {"replace_attribute": 2.0, "replace_relation": 0.0}
         assert shares(Draw(kinds)) == pytest.approx([2 / 3, 1 / 3, 0], abs=0.03)
         assert shares(Draw(kinds), negatives=2) == pytest.approx([1 / 2, 1 / 2, 0], abs=1e-9)
+        assert shares(Draw(kinds), negatives=3) == [1 / 2, 1 / 2, 0]  # also where all fit
         easy, hard = (shares(Draw({}, (-2.0, 2.0), epochs=5), epoch) for epoch in (0, 4))
         total = sum(math.exp(d) for d in (-2, 0, 2))
         assert hard == pytest.approx([math.exp(d) / total for d in (-2, 0, 2)], abs=0.03)

@@ -104,6 +104,7 @@ def train(
     ] = "0:0",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; the loss is fp32 always.")] = "auto",
     lock: Annotated[str | None, typer.Option(help="image or text: the tower whose weights stay.")] = None,
+    lora: Annotated[int, typer.Option(help="Rank of low-rank updates to train in place of the weights; 0: none.")] = 0,
     grad_checkpointing: Annotated[
         bool, typer.Option("--grad-checkpointing", help="Compute activations again instead of keeping them.")
     ] = False,
@@ -142,7 +143,7 @@ def train(
         shards=tuple(shards), recipe=recipe, model=model, pretrained=pretrained,
         out=str(out or Path("runs") / f"{Path(model).name}-{Path(recipe).stem}"), epochs=epochs, steps=steps,
         batch_size=batch_size, accum=accum, lock=lock, grad_checkpointing=grad_checkpointing, compile=compile, ema=ema,
-        kind_weights=kind_weights, difficulty=difficulty,
+        lora=lora, kind_weights=kind_weights, difficulty=difficulty,
         lr=lr, warmup=warmup, weight_decay=weight_decay, clip_grad=clip_grad,
         negatives=negatives, precision=precision, seed=seed, workers=workers, max_bad=max_bad,
         eval_shards=tuple(eval_shards), save_every=save_every, keep=keep, log_every=log_every, resume=resume,

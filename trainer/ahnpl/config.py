@@ -13,7 +13,9 @@ TOWERS: Final = ("image", "text")
 
 _LEAST: Final = {
     **dict.fromkeys(("epochs", "steps", "batch_size", "save_every", "keep", "log_every", "accum"), 1),
-    **dict.fromkeys(("warmup", "negatives", "workers", "lr", "weight_decay", "clip_grad", "max_bad", "seed", "ema"), 0),
+    **dict.fromkeys(
+        ("warmup", "negatives", "workers", "lr", "weight_decay", "clip_grad", "max_bad", "seed", "ema", "lora"), 0
+    ),
 }
 
 
@@ -40,6 +42,7 @@ class TrainConfig:
         difficulty: ``FIRST:LAST``, see `ahnpl.stream.Draw`.
         precision: ``auto`` is bf16 on a GPU and fp32 on a CPU.
         lock: the tower whose weights stay, of `TOWERS`.
+        lora: rank of low-rank updates, which then train in place of the weights; 0 is none.
         grad_checkpointing: compute activations again instead of keeping them.
         compile: by ``torch.compile``.
         ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
@@ -72,6 +75,7 @@ class TrainConfig:
     difficulty: str = "0:0"
     precision: str = "auto"
     lock: str | None = None
+    lora: int = 0
     grad_checkpointing: bool = False
     compile: bool = False
     ema: float = 0.0

@@ -28,7 +28,7 @@ from ahnpl.optimise import clip_gradients, learning_rate, make_optimiser, set_le
 from ahnpl.plan import Plan, make_model, make_stream
 from ahnpl.state import Run, restore, save, starting_point
 from ahnpl.stream import Batch
-from ahnpl.teacher import Shadow, Teacher, TeacherSpec
+from ahnpl.teacher import Shadow, Teacher
 from ahnpl.track import JsonLines, Terminal, Tracker, open_trackers
 
 MAX_LOG_SCALE = math.log(100)
@@ -95,11 +95,10 @@ def _begin(plan: Plan, folder: Path, stop: threading.Event) -> Run:
     config = plan.config
     model = make_model(plan).train()
     plan.loss.to(plan.device).train()
-    wanted: TeacherSpec | None = getattr(plan.loss, "teacher", None)
     objective = Objective(
         model,
         plan.loss,
-        teacher=None if wanted is None else Teacher(model, wanted),
+        teacher=None if plan.loss.teacher is None else Teacher(model, plan.loss.teacher),
         ranks=plan.ranks,
         parts=config.accum,
         precision=plan.precision,

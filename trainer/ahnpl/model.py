@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ahnpl.checkpoint import CONFIG_NAME, WEIGHTS_NAME, find_checkpoint, model_name_of, read_json
+from ahnpl.lora import add_low_rank
 from ahnpl.losses import Features
 from ahnpl.names import pick
 from ahnpl.packing import Packed, pack
@@ -194,11 +195,12 @@ def load_checkpoint(folder: Path) -> ClipModel:
     return load_model(ModelSpec(f"{_LOCAL}{folder}"))
 
 
-def prepare(model: ClipModel, *, lock: str | None, checkpointing: bool, compiled: bool) -> None:
+def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: bool, compiled: bool) -> None:
     """Set up a model for training, in place.
 
     Args:
         lock: ``image`` or ``text``, the tower whose weights stay (LiT, Zhai et al. 2022), by open_clip's own lock.
+        lora: rank of `ahnpl.lora`; 0 is none.
         checkpointing: keep no activations, compute them again in the backward pass.
         compiled: compile the image tower, and the text transformer for any length.
 
@@ -214,6 +216,8 @@ def prepare(model: ClipModel, *, lock: str | None, checkpointing: bool, compiled
     except (AttributeError, NotImplementedError, AssertionError) as error:
         option = "--lock" if lock and not checkpointing else "--grad-checkpointing"
         raise UsageError(f"model {model.spec.name} does not allow {option}", why=str(error)) from None
+    if lora:
+        add_low_rank(network, lora, model.spec.seed)
     if compiled:
         network.visual.compile()
         (network.transformer if hasattr(network, "transformer") else network.text).compile(dynamic=True)

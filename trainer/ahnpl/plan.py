@@ -131,7 +131,7 @@ def make_model(plan: Plan) -> ClipModel:
     spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed)
     model = load_model(spec).to(plan.device)
     config = plan.config
-    prepare(model, lock=config.lock, checkpointing=config.grad_checkpointing, compiled=config.compile)
+    prepare(model, lock=config.lock, lora=config.lora, checkpointing=config.grad_checkpointing, compiled=config.compile)
     return model
 
 

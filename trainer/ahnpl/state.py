@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ahnpl import checkpoint as ckpt
 from ahnpl.evaluate.run import Report
+from ahnpl.lora import merged
 from ahnpl.losses import RecipeLoss
 from ahnpl.mfu import Work
 from ahnpl.model import ClipModel
@@ -62,20 +63,21 @@ class Run:
 def save(run: Run) -> Path:
     """Write a checkpoint of the run as it stands and return its folder.
 
-    With ``--ema`` its weights for open_clip are the average; the weights themselves are with the optimiser's state.
+    With ``--ema`` its weights for open_clip are the average, with ``--lora`` the merged ones; the run's own weights are
+    then with the optimiser's state.
     """
     network, average, teacher = run.model.network, run.average, run.objective.teacher
     training = {
         **optimiser_tensors(run.optimiser),
         **_prefixed("loss", run.loss.state_dict()),
-        **_prefixed("network", network.state_dict() if average else {}),
+        **_prefixed("network", network.state_dict() if _kept_apart(run) else {}),
         **_prefixed("teacher", teacher.state if teacher else {}),
     }
     state = {
         "step": run.step, "model": run.plan.config.model, "settings": run.plan.settings,
         "scaler": run.scaler.state_dict(),
     }  # fmt: skip
-    weights = (average.model.network if average else network).state_dict()
+    weights = merged(average.model.network if average else network)
     return ckpt.save(run.folder, ckpt.Checkpoint(weights, run.model.config, training, state))
 
 
@@ -89,13 +91,18 @@ def restore(run: Run, folder: Path) -> None:
     network, average, teacher = run.model.network, run.average, run.objective.teacher
     if average:
         average.model.network.load_state_dict(dict(saved.model))
-    network.load_state_dict(_without("network", saved.training) if average else dict(saved.model))
+    network.load_state_dict(_without("network", saved.training) if _kept_apart(run) else dict(saved.model))
     if teacher and teacher.state:
         teacher.model.network.load_state_dict(_without("teacher", saved.training))
     run.loss.load_state_dict(_without("loss", saved.training))
     restore_optimiser(run.optimiser, saved.training)
     run.scaler.load_state_dict(saved.state["scaler"])
     run.step = run.resumed = int(saved.state["step"])
+
+
+def _kept_apart(run: Run) -> bool:
+    """Whether a run's weights are not those that open_clip is to load."""
+    return run.average is not None or bool(run.plan.config.lora)
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -143,7 +143,7 @@ class Draw:
     """How K of a sample's negatives are drawn where it has more.
 
     Attributes:
-        kinds: weight of a kind; 1 where it is not named. A kind of weight 0 is never drawn.
+        kinds: weight of a kind; 1 where it is not named. A kind of weight 0 is never used.
         difficulty: d in the first and in the last epoch, linear between. Among the sample's negatives that have a
             score, the weight is ``exp(d * r)``, r from -1 for the easiest (lowest score) to 1 for the hardest.
     """
@@ -249,9 +249,10 @@ class Decoder(Dataset[Batch]):
         return Decoded(sample, pixels, texts, pictures, [sample.image_negatives[place].caption for place in chosen])
 
     def choose(self, sample: Sample, chance: random.Random, epoch: int) -> dict[int, TextNegative]:
-        """Slot to negative. All of them, each in its slot, if they fit; else K drawn, in slot order."""
+        """Slot to negative. All that are allowed, each in its slot, if they fit; else K drawn, in slot order."""
         if self.available <= self.negatives:
-            return {negative.slot: negative for negative in sample.negatives if negative.slot < self.negatives}
+            allowed = (n for n in sample.negatives if self.draw.kinds.get(n.kind, 1.0) > 0)
+            return {negative.slot: negative for negative in allowed if negative.slot < self.negatives}
         drawn = self.draw.pick(sample.negatives, self.negatives, epoch, chance)
         return dict(enumerate(sorted(drawn, key=lambda negative: negative.slot)))
 

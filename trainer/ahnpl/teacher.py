@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ahnpl.losses import Features
+from ahnpl.lora import merged, plain_copy
+from ahnpl.losses import Features, TeacherSpec
 from ahnpl.model import ClipModel
 from ahnpl.stream import Batch
-
-
-class TeacherSpec(Protocol):
-    """What a loss asks for.
-
-    Attributes:
-        kind: ``frozen`` as the run began, ``ema`` of the weights, or ``lagged``: a copy made now and then.
-        decay: of the average.
-        every: steps between copies.
-    """
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def decay(self) -> float: ...
-    @property
-    def every(self) -> int: ...
 
 
 class Shadow:
     """A copy of a model whose weights are a moving average of the model's: ``w <- decay * w + (1 - decay) * model``."""
 
     def __init__(self, model: ClipModel, decay: float) -> None:
-        network = deepcopy(model.network).requires_grad_(False)
-        self.model = ClipModel(model.spec, network, model.config).to(model.mean.device).eval()
+        network = plain_copy(model.network).requires_grad_(False)
+        self.model = ClipModel(model.spec, network, model.config).to(model.mean).eval()
         self.decay = decay
 
     @torch.no_grad()
@@ -45,11 +28,11 @@ class Shadow:
         """Move towards the weights of `network`, and take over its buffers."""
         kept = self.decay if decay is None else decay
         own = self.model.network
-        mine: list[Tensor] = [p for p in own.parameters() if p.is_floating_point()]
-        theirs = [p.detach() for p in network.parameters() if p.is_floating_point()]
-        torch._foreach_lerp_(mine, theirs, 1 - kept)
-        for buffer, new in zip(own.buffers(), network.buffers(), strict=True):
-            buffer.copy_(new)
+        mine, theirs = dict(own.named_parameters()), merged(network)
+        torch._foreach_lerp_(list(mine.values()), [theirs[name] for name in mine], 1 - kept)
+        for name, buffer in own.named_buffers():
+            if name in theirs:
+                buffer.copy_(theirs[name])
 
 
 class Teacher(Shadow):

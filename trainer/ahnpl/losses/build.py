@@ -2,7 +2,8 @@
 
 A recipe file holds ``title``, ``source``, ``evidence``, ``parameters`` (name: default), ``forms`` (name: parameters it
 sets) and ``terms`` (name: a term of `TERMS`, its ``weight`` and its options). ``$name`` stands for a parameter; a
-weight that is a list is multiplied. A term whose weight is 0 is left out.
+weight that is a list is multiplied. A term whose weight is 0 is left out; one with ``during: [from, to]`` counts in
+that share of the training only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from negmine.errors import UsageError
 from torch import Tensor, nn
 
 from ahnpl.losses.features import Features, LossOut, Part
+from ahnpl.losses.lists import WassersteinList
 from ahnpl.losses.margins import RunningMargins
 from ahnpl.losses.mixers import MoCHi, shift_images
 from ahnpl.losses.sample_weights import Progressive
@@ -65,12 +67,22 @@ class RecipeLoss(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.weights: dict[str, float] = {}
+        self.stages: dict[str, tuple[float, float]] = {}
+        self.progress = 0.0
         self.terms = nn.ModuleDict()
         for name, options in recipe.fill(recipe.body["terms"]).items():
             weight = _weight(options)
+            stage = tuple(options.pop("during", (0.0, 1.0)))
             if weight:
+                self.stages[name] = _stage(name, stage)
                 self.weights[name] = weight
                 self.terms[name] = _build_term(name, options)
+        if self.terms and all(isinstance(term, WassersteinList) for term in self.terms.values()):
+            raise UsageError(
+                f"recipe {recipe.name} has no term besides the Wasserstein distance",
+                why="it does not see which caption belongs to which image",
+                fix="add a row",
+            )
         self.shift: dict[str, Any] | None = recipe.fill(recipe.body.get("shift_images"))
         texts = any(bool(term.needs_negatives) for term in self.terms.values())
         pictures = any(bool(term.needs_image_negatives) for term in self.terms.values())
@@ -89,13 +101,14 @@ class RecipeLoss(nn.Module):
             features = features.upcast()
             if self.shift is not None and self.needs_negatives:
                 features = shift_images(features, **self.shift)
-            done: dict[str, Part] = {name: term(features) for name, term in self.terms.items()}
+            done: dict[str, Part] = {name: term(features) for name, term in self.terms.items() if self._counts(name)}
             total: Tensor = sum((self.weights[name] * part.value for name, part in done.items()), _zero(features))
         stats = {key: value for part in done.values() for key, value in part.stats.items()}
         return LossOut(total, {name: part.value for name, part in done.items()}, stats)
 
-    def begin_step(self, step: int, steps: int) -> None:
-        """Tell the loss which step of how many begins."""
+    def _counts(self, name: str) -> bool:
+        start, end = self.stages[name]
+        return start <= self.progress and (self.progress < end or end == 1)
 
     def begin_epoch(self) -> None:
         """Tell the terms' margins that an epoch begins."""
@@ -205,6 +218,12 @@ def _check_type(recipe: str, key: str, value: Any, default: Any) -> None:
 def _weight(options: dict[str, Any]) -> float:
     weight = options.pop("weight", 1.0)
     return float(prod(weight)) if isinstance(weight, list) else float(weight)
+
+
+def _stage(name: str, stage: tuple[float, ...]) -> tuple[float, float]:
+    if len(stage) != 2 or not 0 <= stage[0] < stage[1] <= 1:
+        raise UsageError(f"{name} counts during {list(stage)}", fix="two shares of the training, such as [0, 0.5]")
+    return stage[0], stage[1]
 
 
 def _build_term(name: str, options: dict[str, Any]) -> nn.Module:

@@ -29,6 +29,7 @@ class Features:
         text_ids: ``[B, 1 + J]`` integers, equal for equal captions: the own one, then those of image negatives.
         kinds: ``[B, K]`` integers, the position of each negative's kind in ``negmine.records.KINDS``.
         image_ids: ``[B]`` integers, equal for captions of one image.
+        structure, surface: ``[B, B]`` in [0, 1], how alike captions are in what they say of what, and in their letters.
 
     Raises:
         UsageError: shapes that do not belong together, by name.
@@ -49,6 +50,8 @@ class Features:
     teacher_text: Tensor | None = None
     teacher_text_negatives: Tensor | None = None
     teacher_logit_scale: Tensor | None = None
+    structure: Tensor | None = None
+    surface: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.shape != self.text.shape:
@@ -57,6 +60,10 @@ class Features:
             raise _shape_error("logit_scale must be a scalar", logit_scale=self.logit_scale)
         if self.image_ids is not None and self.image_ids.shape != self.image.shape[:1]:
             raise _shape_error("image_ids must be [B]", image_ids=self.image_ids, image=self.image)
+        square = (len(self.image), len(self.image))
+        for name in ("structure", "surface"):
+            if (found := getattr(self, name)) is not None and found.shape != square:
+                raise _shape_error(f"{name} must be [B, B]", **{name: found}, image=self.image)
         self._check_negatives("text_negatives", "text_valid", "kinds")
         self._check_negatives("image_negatives", "image_valid")
         self._check_negatives("image_negative_texts", "image_valid")

@@ -65,8 +65,23 @@ def _positive_aware(view: View, mask: Tensor, *, rule: str, margin: float, share
     return mask & (fits | view.named("own", "all"))
 
 
+def near_duplicates(*, above: float = 0.9) -> Mask:
+    """Drop others of the batch whose captions are at least so similar (cosine): true of both (after UniME)."""
+    return partial(_near_duplicates, above=above)
+
+
+def _near_duplicates(view: View, mask: Tensor, *, above: float) -> Tensor:
+    text = view.features.text.detach()
+    alike = text @ text.T >= above
+    for name in ("inbatch", "intra"):
+        if (places := view.named(name)).any():
+            mask = mask & ~torch.zeros_like(mask).masked_scatter(places.expand_as(mask), alike)
+    return mask
+
+
 MASKS: Mapping[str, Callable[..., Mask]] = MappingProxyType({
     "above_positive": above_positive,
     "top_k": top_k,
+    "near_duplicates": near_duplicates,
     "positive_aware": positive_aware,
 })  # fmt: skip

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Beta
 from torch.nn import functional as F
 
+from ahnpl.losses.adversarial import AdversarialNegative, AdversarialPositive
 from ahnpl.losses.features import Features
 from ahnpl.losses.sets import negatives
 from ahnpl.losses.view import Columns, View
@@ -158,9 +159,48 @@ class InterpolateNegatives(nn.Module):
         return replace(one, vectors=mixed, mask=one.mask & one.mask[:, order], same=same)
 
 
+class SupReMix(nn.Module):
+    """SupReMix: mixtures of the true target with own negatives, ``a ~ Beta(alpha, beta)`` of the target, detached.
+
+    Candidates weigh 1 + how far their grade is from the target's: a mixture 1 - a, an own negative 1, a stranger 2
+    (yilei-wu/SupReMix 94bcb1b; grades of captions are ours). Its mixtures of other samples on both sides of a grade as
+    positives have no counterpart here: a caption has no such neighbours.
+    """
+
+    def __init__(self, *, mixtures: int = 8, alpha: float = 2.0, beta: float = 8.0, graded: bool = True) -> None:
+        super().__init__()
+        self.mixtures, self.alpha, self.beta, self.graded = mixtures, alpha, beta, graded
+
+    def forward(self, view: View) -> View:
+        if self.graded:
+            grades = {"own": 1.0, "all": 1.0}
+            view = replace(view, columns=tuple(self._weigh(one, grades.get(one.name, 2.0)) for one in view.columns))
+        own = next((one for one in view.columns if one.name == "own"), None)
+        if own is None or not own.mask.shape[1] or not self.mixtures:
+            return view
+        with torch.no_grad():
+            count = own.mask.sum(dim=1, keepdim=True)
+            existing = own.mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)
+            chance = torch.rand(len(count), self.mixtures, device=count.device)
+            place = existing.gather(1, (chance * count).long())
+            false = own.vectors[torch.arange(len(count), device=count.device)[:, None], place]
+            a = Beta(self.alpha, self.beta).sample((*place.shape, 1)).to(own.vectors)
+            mixed = F.normalize(a * view.target[:, None] + (1 - a) * false, dim=-1, eps=1e-6)
+            weight = torch.log1p(1 - a[..., 0]) if self.graded else torch.zeros_like(a[..., 0])
+            there = (count > 0).expand(place.shape)
+        return replace(view, columns=(*view.columns, Columns("synthetic", mixed, there, log_weight=weight)))
+
+    def _weigh(self, one: Columns, grade: float) -> Columns:
+        own = torch.zeros_like(one.mask, dtype=one.vectors.dtype) if one.log_weight is None else one.log_weight
+        return replace(one, log_weight=own + torch.log1p(own.new_tensor(grade)))
+
+
 MIXERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({
     "mochi": MoCHi,
     "kalm": Kalm,
     "extrapolate_positive": ExtrapolatePositive,
     "interpolate_negatives": InterpolateNegatives,
+    "supremix": SupReMix,
+    "adversarial_negative": AdversarialNegative,
+    "adversarial_positive": AdversarialPositive,
 })  # fmt: skip

@@ -16,6 +16,7 @@ from ahnpl.losses.kernel import Logits, mean, row
 from ahnpl.losses.masks import MASKS
 from ahnpl.losses.mixers import MIXERS
 from ahnpl.losses.pieces import Spec, make
+from ahnpl.losses.queue import BANKS
 from ahnpl.losses.sample_weights import SAMPLE_WEIGHTS
 from ahnpl.losses.view import Columns, View
 from ahnpl.losses.weights import WEIGHTS
@@ -37,7 +38,7 @@ class Row(nn.Module):
             only pushed away (CE-CLIP's equation 3).
         masked: leave out slots without a negative; False counts them, as the released code does.
         drop_same_image: leave out in-batch candidates of the anchor's own image.
-        masks, weights, mix: pieces of `MASKS`, `WEIGHTS`, `MIXERS`, in this order of effect.
+        banks, mix, masks, weights: pieces of `BANKS`, `MIXERS`, `MASKS`, `WEIGHTS`, in this order of effect.
         denominator, sample_weight: a piece of `DENOMINATORS`, `SAMPLE_WEIGHTS`.
         margin: logit units, subtracted from the positive.
         scale: in place of the learned s.
@@ -54,6 +55,7 @@ class Row(nn.Module):
         drop_same_image: bool = False,
         masks: Sequence[Spec] = (),
         weights: Sequence[Spec] = (),
+        banks: Sequence[Spec] = (),
         mix: Sequence[Spec] = (),
         denominator: Spec = "softmax",
         sample_weight: Spec | None = None,
@@ -68,7 +70,8 @@ class Row(nn.Module):
         self.masked, self.drop_same_image, self.margin, self.scale = masked, drop_same_image, margin, scale
         self.detach_targets = detach_targets
         self.masks = [make("mask", spec, MASKS) for spec in masks]
-        self.weights = [make("weight", spec, WEIGHTS) for spec in weights]
+        self.weights = nn.ModuleList(make("weight", spec, WEIGHTS) for spec in weights)
+        self.banks = nn.ModuleList(make("bank", spec, BANKS) for spec in banks)
         self.mix = nn.ModuleList(make("mixer", spec, MIXERS) for spec in mix)
         self.denominator = make("denominator", denominator, DENOMINATORS)
         self.sample_weight = None if sample_weight is None else make("sample weight", sample_weight, SAMPLE_WEIGHTS)
@@ -89,7 +92,9 @@ class Row(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        return self.positive == "teacher"
+        return self.positive == "teacher" or any(
+            bool(getattr(piece, "needs_teacher", False)) for piece in (*self.weights, *self.banks)
+        )
 
     def forward(self, features: Features) -> Part:
         view = self._view(features)
@@ -99,8 +104,8 @@ class Row(nn.Module):
         if self.positive == "none":
             nothing = view.anchor.new_zeros(len(view.anchor))
             return Part(row(nothing, view.scale * view.cosines(), mask=view.mask(), include_positive=False))
-        for mixer in self.mix:
-            view = mixer(view)
+        for add in (*self.banks, *self.mix):
+            view = add(view)
         logits = self._logits(view)
         kept = logits.kept if isinstance(self.denominator, Decoupled) else torch.ones_like(logits.kept)
         if self.sample_weight is None:
@@ -138,6 +143,8 @@ class Row(nn.Module):
         negatives, log_weight = view.scale * view.cosines(), view.log_weight()
         for weigh in self.weights:
             log_weight = log_weight + weigh(view, negatives, mask)
+        mask = mask & (log_weight > -torch.inf)
+        log_weight = torch.where(mask, log_weight, 0)
         positive = view.scale * (view.anchor * view.target).sum(dim=1) - self.margin
         trusted = view.named(*sets.FROM_NEGATIVES)
         return Logits(positive, negatives, mask, log_weight, trusted, view.scale, view.same())

@@ -6,8 +6,18 @@ from collections.abc import Callable
 
 from torch import nn
 
+from ahnpl.losses.clusters import Prototypes
 from ahnpl.losses.distil import BatchKL, FeatureMSE
-from ahnpl.losses.lists import Dispreference, PolicyGradient, RankerDistillation, SoftList
+from ahnpl.losses.graded import GradedPositives
+from ahnpl.losses.heads import CommonSalient, Gated, MultiHead
+from ahnpl.losses.lists import (
+    Dispreference,
+    GradedList,
+    PolicyGradient,
+    RankerDistillation,
+    SoftList,
+    WassersteinList,
+)
 from ahnpl.losses.members import Members
 from ahnpl.losses.rank import PositiveMargin, Rank
 from ahnpl.losses.row import Row
@@ -19,6 +29,13 @@ TERMS: dict[str, Callable[..., nn.Module]] = {
     "members": Members,
     "feat_mse": FeatureMSE,
     "batch_kl": BatchKL,
+    "graded_list": GradedList,
+    "wasserstein": WassersteinList,
+    "graded_positives": GradedPositives,
+    "prototypes": Prototypes,
+    "gated": Gated,
+    "multi_head": MultiHead,
+    "common_salient": CommonSalient,
     "soft_list": SoftList,
     "d2o": Dispreference,
     "ar2": RankerDistillation,

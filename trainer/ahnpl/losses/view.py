@@ -58,27 +58,31 @@ class View:
 
     def cosines(self) -> Tensor:
         """``[B, M]`` over all sets."""
-        return torch.cat([one.cosines(self.anchor) for one in self.columns], dim=1)
+        return torch.cat([self.anchor[:, :0], *(one.cosines(self.anchor) for one in self.columns)], dim=1)
 
     def mask(self) -> Tensor:
         """``[B, M]`` bool over all sets."""
-        return torch.cat([one.mask for one in self.columns], dim=1)
+        return torch.cat([self._no_mask(), *(one.mask for one in self.columns)], dim=1)
+
+    def _no_mask(self) -> Tensor:
+        return torch.zeros_like(self.anchor[:, :0], dtype=torch.bool)
 
     def same(self) -> Tensor:
         """``[B, M]`` bool: candidates of the anchor's own image, where known."""
         known = [torch.zeros_like(one.mask) if one.same is None else one.same for one in self.columns]
-        return torch.cat(known, dim=1)
+        return torch.cat([self._no_mask(), *known], dim=1)
 
     def log_weight(self) -> Tensor:
         """``[B, M]`` that the sets bring along."""
         brought = [
             self.anchor.new_zeros(one.mask.shape) if one.log_weight is None else one.log_weight for one in self.columns
         ]
-        return torch.cat(brought, dim=1)
+        return torch.cat([self.anchor[:, :0], *brought], dim=1)
 
     def named(self, *names: str) -> Tensor:
         """``[M]`` bool, the columns of these sets."""
-        return torch.cat([one.mask.new_full((one.mask.shape[1],), one.name in names) for one in self.columns])
+        places = [one.mask.new_full((one.mask.shape[1],), one.name in names) for one in self.columns]
+        return torch.cat([self._no_mask()[0], *places])
 
     def take(self, place: Tensor) -> Tensor:
         """``[B, N, D]`` vectors of the candidates at ``[B, N]`` places."""
