@@ -35,7 +35,7 @@ from negmine.shards.format import read_samples
 from negmine.shards.stage import ShardSettings, write_shards
 from torch.nn import functional as F
 
-from tests.trainer.test_losses import random_features
+from tests.trainer.losses.batches import random_features
 
 
 def figures(folder: Path, count: int, negatives: int = 3, level: int = 1) -> Path:

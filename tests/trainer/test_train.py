@@ -74,7 +74,11 @@ class TestLearning:
         assert after > 0.9
 
     @pytest.mark.parametrize("recipe", [r for r in list_recipes() if not build_loss(r).needs_image_negatives])
-    def test_every_recipe_trains(self, configure: Callable[..., TrainConfig], recipe: str) -> None:
+    def test_every_recipe_trains(self, configure: Callable[..., TrainConfig], recipe: str, tmp_path: Path) -> None:
+        if "width" in build_loss(recipe).recipe.parameters:
+            own = tmp_path / "own.yaml"
+            own.write_text(f"extends: {recipe}\nwidth: 32\n")
+            recipe = str(own)
         config = configure(recipe=recipe, steps=3)
         result = fit(config)
         rows = read_metrics(Path(config.out))

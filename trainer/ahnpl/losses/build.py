@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from ahnpl.losses.features import Features, LossOut, Part
 from ahnpl.losses.lists import WassersteinList
 from ahnpl.losses.margins import RunningMargins
-from ahnpl.losses.mixers import MoCHi, shift_images
-from ahnpl.losses.sample_weights import Progressive
+from ahnpl.losses.mixers import shift_images
 from ahnpl.losses.teachers import TeacherSpec
 from ahnpl.losses.terms import TERMS
 from ahnpl.names import pick
@@ -118,8 +117,9 @@ class RecipeLoss(nn.Module):
 
     def begin_step(self, step: int, steps: int) -> None:
         """Tell the pieces that move with training that step `step` of `steps` begins."""
+        self.progress = step / max(steps, 1)
         for module in self.modules():
-            if isinstance(module, MoCHi | Progressive):
+            if module is not self and hasattr(module, "begin_step"):
                 module.begin_step(step, steps)
 
 

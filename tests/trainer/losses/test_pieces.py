@@ -1,4 +1,4 @@
-"""Recipes of other papers: neutral parameters, definitions written out, and traps of released code."""
+"""Pieces of rows and terms against their definitions, and traps of released code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from ahnpl.losses import Features, build_loss, list_recipes
+from ahnpl.losses import build_loss
 from ahnpl.losses.denominators import Debiased
 from ahnpl.losses.kernel import Logits, row
 from ahnpl.losses.mixers import ExtrapolatePositive, Kalm, MoCHi
@@ -18,61 +18,14 @@ from negmine.errors import UsageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.trainer.test_losses import DRAWING, built, random_features, shuffled, with_gradients
-
-OWN = {"terms": {
-    "i2t": {"direction": "i2t", "columns": ["inbatch", "own"], "weight": 0.5},
-    "t2i": {"direction": "t2i", "columns": ["inbatch"], "weight": 0.5},
-}}  # fmt: skip
-"""InfoNCE with the own negatives as columns."""
-OWN_ROW = {"terms": {"own": {"direction": "i2t", "columns": ["own"]}}}
-
-NEUTRAL: list[tuple[dict[str, Any], Any]] = [
-    ({"extends": "hcl", "beta": 0.0, "tau_plus": 0.0}, OWN),
-    ({"extends": "mochi", "pairs": 0, "queries": 0}, OWN),
-    ({"extends": "kalm_mix", "pairs": 0, "listed": False}, OWN),
-    ({"extends": "ft", "extrapolate": 0.0, "interpolate": 0.0}, OWN),
-    ({"extends": "unime", "beta": 9.0, "k": 99}, "clip"),
-    ({"extends": "focal", "gamma": 0.0}, OWN),
-    ({"extends": "peg", "kappa": 0.0}, OWN),
-    ({"extends": "sample4geo", "label_smoothing": 0.0}, "clip"),
-    ({"extends": "dclw", "sigma": 1e9}, "dcl"),
-    ({"extends": "clip_own", "own_weight": 0.0}, "clip"),
-    ({"extends": "nspt", "weight": 0.0}, "clip"),
-    ({"extends": "degla", "igc_weight": 0.0, "tgc_weight": 0.0, "distill_weight": 0.0, "neg_scope": "all"}, "negclip"),
-    ({"extends": "ahnpl_degla", "distill_weight": 0.0}, "ahnpl"),
-    ({"extends": "ahnpl_unime", "beta": 9.0}, "ahnpl"),
-    ({"extends": "ahnpl_retention", "image_retention": 0.0, "text_retention": 0.0}, "ahnpl"),
-    ({"extends": "soft_labels", "weight": 0.0}, OWN),
-    ({"extends": "pg_rank", "weight": 0.0}, OWN),
-    ({"extends": "d2o", "weight": 0.0}, OWN),
-    ({"extends": "ar2", "weight": 0.0}, OWN),
-    ({"extends": "supremix", "mixtures": 0, "graded": False}, OWN),
-    ({"extends": "quality", "strength": 0.0}, OWN),
-    ({"extends": "cet", "selection": 1.0}, OWN),
-    ({"extends": "pamc", "count": 99, "text_columns": []}, "clip"),
-    ({"extends": "pamc", "count": 99}, OWN),
-    ({"extends": "amcl", "own_weight": 0.0}, "clip"),
-    ({"extends": "hydra", "gated_weight": 0.0}, "clip"),
-    ({"extends": "sycl", "wasserstein_weight": 0.0, "list_weight": 0.0}, OWN),
-    ({"extends": "sepclr", "separate_weight": 0.0}, OWN),
-    ({"extends": "space2"}, "clip_own"),
-    ({"extends": "gnm"}, "mmclip_block"),
-    ({"extends": "cocosoda", "size": 0}, OWN),
-    ({"extends": "spn4cir", "size": 0}, OWN),
-    ({"extends": "asl", "gamma_negative": 0.0, "clip": 0.0}, "siglip_row"),
-]
-SAME_ON_A_SMALL_BATCH = {"ahnpl_unime", "pamc", "space2", "gnm", "cocosoda", "spn4cir"}
-ORDERED = [
-    name for name in list_recipes() if name not in {"ahnpl_released", "ahnpl_bytecode", "ahnpl_followup", *DRAWING}
-]
-READING_TEXTS = [name for name in list_recipes() if build_loss(name).needs_negatives and name not in {
-    "ahnpl_released", "ahnpl_bytecode", "ahnpl_followup", "mmclip", *DRAWING,
-}]  # fmt: skip
-
-
-def total(recipe: Any, features: Features) -> Tensor:
-    return built(recipe)(features).total
+from tests.trainer.losses.batches import (
+    OWN,
+    OWN_ROW,
+    random_features,
+    shuffled,
+    total,
+    with_gradients,
+)
 
 
 def logits(positive: Tensor, negatives: Tensor, mask: Tensor | None = None, trusted: Tensor | None = None) -> Logits:
@@ -83,47 +36,6 @@ def logits(positive: Tensor, negatives: Tensor, mask: Tensor | None = None, trus
         torch.zeros_like(negatives), no if trusted is None else trusted, torch.tensor(2.0).double(),
         torch.zeros_like(negatives).bool(),
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(("recipe", "plain"), NEUTRAL, ids=[recipe["extends"] for recipe, _ in NEUTRAL])
-def test_neutral_parameters_are_the_plain_loss(recipe: dict[str, Any], plain: Any) -> None:
-    features = random_features(3)
-    torch.testing.assert_close(total(recipe, features), total(plain, features))
-    changed = total(recipe["extends"], features)
-    assert recipe["extends"] in SAME_ON_A_SMALL_BATCH or abs(float((changed - total(plain, features)).detach())) > 1e-6
-
-
-@pytest.mark.parametrize("recipe", ORDERED)
-def test_the_order_of_samples_does_not_matter(recipe: str) -> None:
-    features = random_features(4)
-    again = shuffled(features, torch.tensor([3, 1, 4, 0, 2]))
-    torch.testing.assert_close(total(recipe, features), total(recipe, again))
-
-
-@pytest.mark.parametrize("recipe", READING_TEXTS)
-def test_what_is_masked_is_not_seen(recipe: str) -> None:
-    features, other = random_features(), random_features(seed=99)
-    assert features.text_valid is not None and features.text_negatives is not None
-    changed = torch.where(features.text_valid[..., None], features.text_negatives, other.text_negatives)
-    second = with_gradients(replace(features, text_negatives=changed))
-    found = total(recipe, second)
-    torch.testing.assert_close(found.detach(), total(recipe, features).detach())
-    found.backward()
-    assert second.text_negatives is not None
-    if second.text_negatives.grad is not None:
-        assert not second.text_negatives.grad[~features.text_valid].any()
-
-
-@pytest.mark.parametrize("recipe", list_recipes())
-def test_a_single_row_without_negatives_is_finite(recipe: str) -> None:
-    features = random_features(batch=1)
-    assert features.text_valid is not None and features.image_valid is not None
-    nothing = torch.zeros_like(features.text_valid)
-    features = with_gradients(replace(features, text_valid=nothing, image_valid=nothing))
-    found = total(recipe, features)
-    found.backward()
-    assert torch.isfinite(found)
-    assert features.image.grad is not None and torch.isfinite(features.image.grad).all()
 
 
 class TestDenominators:
@@ -342,20 +254,3 @@ def test_policy_gradient_is_the_gradient_of_the_expected_reward() -> None:
     gap = (features.image * (features.text - features.text_negatives[:, 0])).sum(1)  # type: ignore[index]
     (exact,) = torch.autograd.grad(-(gap.sigmoid() * (1 - 1 / math.log2(3))).mean(), features.image)
     torch.testing.assert_close(found, exact, atol=2e-3, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"denominator": {"mean": {}, "softmax": {}}}, "takes one denominator"),
-        ({"masks": [{"positive_aware": {"rule": "percentage", "score": "cosine"}}]}, "percentage"),
-        ({"denominator": {"sorting": {"k": 0}}}, "two things"),
-        ({"columns": ["own"], "denominator": "decoupled"}, "in-batch"),
-        ({"denominator": "debiasd"}, "debiased"),
-        ({"masks": [{"top_k": {"n": 1}}]}, "top_k"),
-        ({"denominator": {"debiased": {"tau_plus": 1.0}}}, "below 1"),
-    ],
-)
-def test_mixed_up_recipes_are_refused_when_built(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
-        build_loss({"terms": {"row": {"direction": "i2t", "columns": ["inbatch"], **options}}})

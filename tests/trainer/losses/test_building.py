@@ -1,0 +1,102 @@
+"""Recipes and features: what is read, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from ahnpl.losses import RecipeLoss, build_loss
+from negmine.errors import UsageError
+from torch import Tensor
+
+from tests.trainer.losses.batches import WITH_NEGATIVES, built, golden, random_features
+
+
+class TestRecipes:
+    def test_forms_by_name_and_by_mapping_agree(self) -> None:
+        for form in ("released", "bytecode", "followup"):
+            by_name, by_form = build_loss(f"ahnpl_{form}"), build_loss({"extends": "ahnpl", "form": form})
+            torch.testing.assert_close(by_name(golden()).total, by_form(golden()).total)
+
+    def test_parameters_override_the_form(self) -> None:
+        loss = build_loss({"extends": "ahnpl_released", "negative_weight": 0.5})
+        assert loss.weights["text_negatives"] == 0.5
+        assert loss.recipe.parameters["negative_positive"] == "diagonal_column"
+
+    def test_linear_in_its_weights(self) -> None:
+        at = [float(build_loss({"extends": "ahnpl", "negative_weight": w})(golden()).total) for w in (0, 1, 2)]
+        assert at[2] - at[1] == pytest.approx(at[1] - at[0])
+
+    def test_a_file_of_ones_own(self, tmp_path: Any) -> None:
+        path = tmp_path / "mine.yaml"
+        path.write_text("extends: ce_clip\nmargin_weight: 0\n")
+        loss = build_loss(path)
+        assert "margin" not in loss.weights
+        assert loss.recipe.name == "mine"
+
+    @pytest.mark.parametrize(
+        ("recipe", "expected"),
+        [
+            ("ahnlp", "ahnpl"),
+            ({"extends": "ahnpl", "margin_wieght": 1}, "margin_weight"),
+            ({"extends": "ahnpl", "form": "correct"}, "corrected"),
+            ({"extends": "ahnpl", "margin_rule": "gab"}, "gap"),
+            ({"extends": "ahnpl", "margin_weight": "much"}, "0.2"),
+            ({"terms": {"a": {"direction": "i2t", "column": ["own"]}}}, "columns"),
+            ({"terms": {"a": {"term": "rwo"}}}, "row"),
+            ({"term": {}}, "terms"),
+            ({"title": "nothing"}, "terms"),
+            ("nowhere.yaml", "nowhere.yaml"),
+        ],
+    )
+    def test_mistakes_are_named_with_what_is_near(self, recipe: Any, expected: str) -> None:
+        with pytest.raises(UsageError, match=expected):
+            build_loss(recipe)
+
+    def test_circles_are_refused(self, tmp_path: Any) -> None:
+        path = tmp_path / "snake.yaml"
+        path.write_text(f"extends: {path}\n")
+        with pytest.raises(UsageError, match="circle"):
+            build_loss(path)
+
+    @pytest.mark.parametrize(
+        ("change", "names"),
+        [
+            ({"text": torch.zeros(3, 5)}, ["text", r"\(3, 5\)", "image", r"\(3, 4\)"]),
+            ({"text_negatives": torch.zeros(3, 2, 5)}, ["text_negatives", r"\(3, 2, 5\)"]),
+            ({"text_negatives": torch.zeros(6, 4)}, ["text_negatives", r"\(6, 4\)"]),
+            ({"text_valid": torch.ones(2, 3).bool()}, ["text_valid", r"\(2, 3\)"]),
+            ({"logit_scale": torch.ones(3)}, ["logit_scale", r"\(3,\)"]),
+        ],
+    )
+    def test_wrong_shapes_are_named(self, change: dict[str, Tensor], names: list[str]) -> None:
+        with pytest.raises(UsageError) as error:
+            replace(golden(), **change)
+        for name in names:
+            assert error.match(name)
+
+    @pytest.mark.parametrize("recipe", WITH_NEGATIVES)
+    def test_negatives_that_are_needed_and_missing(self, recipe: str) -> None:
+        loss: RecipeLoss = built(recipe)
+        assert loss.needs_negatives
+        with pytest.raises(UsageError, match="negatives"):
+            loss(replace(random_features(), text_negatives=None, text_valid=None, teacher_text_negatives=None))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"denominator": {"mean": {}, "softmax": {}}}, "takes one denominator"),
+        ({"masks": [{"positive_aware": {"rule": "percentage", "score": "cosine"}}]}, "percentage"),
+        ({"denominator": {"sorting": {"k": 0}}}, "two things"),
+        ({"columns": ["own"], "denominator": "decoupled"}, "in-batch"),
+        ({"denominator": "debiasd"}, "debiased"),
+        ({"masks": [{"top_k": {"n": 1}}]}, "top_k"),
+        ({"denominator": {"debiased": {"tau_plus": 1.0}}}, "below 1"),
+    ],
+)
+def test_mixed_up_recipes_are_refused_when_built(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        build_loss({"terms": {"row": {"direction": "i2t", "columns": ["inbatch"], **options}}})

@@ -1,0 +1,201 @@
+"""What holds for every recipe, and neutral parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from ahnpl.losses import build_loss, list_recipes
+
+from tests.trainer.losses.batches import (
+    CORRECTED,
+    DRAWING,
+    GROUPS,
+    OWN,
+    TEACHER,
+    built,
+    random_features,
+    shuffled,
+    total,
+    with_gradients,
+)
+
+NEUTRAL: list[tuple[dict[str, Any], Any]] = [
+    ({"extends": "hcl", "beta": 0.0, "tau_plus": 0.0}, OWN),
+    ({"extends": "mochi", "pairs": 0, "queries": 0}, OWN),
+    ({"extends": "kalm_mix", "pairs": 0, "listed": False}, OWN),
+    ({"extends": "ft", "extrapolate": 0.0, "interpolate": 0.0}, OWN),
+    ({"extends": "unime", "beta": 9.0, "k": 99}, "clip"),
+    ({"extends": "focal", "gamma": 0.0}, OWN),
+    ({"extends": "peg", "kappa": 0.0}, OWN),
+    ({"extends": "sample4geo", "label_smoothing": 0.0}, "clip"),
+    ({"extends": "dclw", "sigma": 1e9}, "dcl"),
+    ({"extends": "clip_own", "own_weight": 0.0}, "clip"),
+    ({"extends": "nspt", "weight": 0.0}, "clip"),
+    ({"extends": "degla", "igc_weight": 0.0, "tgc_weight": 0.0, "distill_weight": 0.0, "neg_scope": "all"}, "negclip"),
+    ({"extends": "ahnpl_degla", "distill_weight": 0.0}, "ahnpl"),
+    ({"extends": "ahnpl_unime", "beta": 9.0}, "ahnpl"),
+    ({"extends": "ahnpl_retention", "image_retention": 0.0, "text_retention": 0.0}, "ahnpl"),
+    ({"extends": "soft_labels", "weight": 0.0}, OWN),
+    ({"extends": "pg_rank", "weight": 0.0}, OWN),
+    ({"extends": "d2o", "weight": 0.0}, OWN),
+    ({"extends": "ar2", "weight": 0.0}, OWN),
+    ({"extends": "supremix", "mixtures": 0, "graded": False}, OWN),
+    ({"extends": "quality", "strength": 0.0}, OWN),
+    ({"extends": "cet", "selection": 1.0}, OWN),
+    ({"extends": "pamc", "count": 99, "text_columns": []}, "clip"),
+    ({"extends": "pamc", "count": 99}, OWN),
+    ({"extends": "amcl", "own_weight": 0.0}, "clip"),
+    ({"extends": "hydra", "gated_weight": 0.0}, "clip"),
+    ({"extends": "sycl", "wasserstein_weight": 0.0, "list_weight": 0.0}, OWN),
+    ({"extends": "sepclr", "separate_weight": 0.0}, OWN),
+    ({"extends": "space2"}, "clip_own"),
+    ({"extends": "gnm"}, "mmclip_block"),
+    ({"extends": "cocosoda", "size": 0}, OWN),
+    ({"extends": "spn4cir", "size": 0}, OWN),
+    ({"extends": "asl", "gamma_negative": 0.0, "clip": 0.0}, "siglip_row"),
+]
+SAME_ON_A_SMALL_BATCH = {"ahnpl_unime", "pamc", "space2", "gnm", "cocosoda", "spn4cir"}
+ORDERED = [
+    name for name in list_recipes() if name not in {"ahnpl_released", "ahnpl_bytecode", "ahnpl_followup", *DRAWING}
+]
+READING_TEXTS = [name for name in list_recipes() if build_loss(name).needs_negatives and name not in {
+    "ahnpl_released", "ahnpl_bytecode", "ahnpl_followup", "mmclip", *DRAWING,
+}]  # fmt: skip
+
+
+@pytest.mark.parametrize(("recipe", "plain"), NEUTRAL, ids=[recipe["extends"] for recipe, _ in NEUTRAL])
+def test_neutral_parameters_are_the_plain_loss(recipe: dict[str, Any], plain: Any) -> None:
+    features = random_features(3)
+    torch.testing.assert_close(total(recipe, features), total(plain, features))
+    changed = total(recipe["extends"], features)
+    assert recipe["extends"] in SAME_ON_A_SMALL_BATCH or abs(float((changed - total(plain, features)).detach())) > 1e-6
+
+
+@pytest.mark.parametrize("recipe", ORDERED)
+def test_the_order_of_samples_does_not_matter(recipe: str) -> None:
+    features = random_features(4)
+    again = shuffled(features, torch.tensor([3, 1, 4, 0, 2]))
+    torch.testing.assert_close(total(recipe, features), total(recipe, again))
+
+
+@pytest.mark.parametrize("recipe", READING_TEXTS)
+def test_what_is_masked_is_not_seen(recipe: str) -> None:
+    features, other = random_features(), random_features(seed=99)
+    assert features.text_valid is not None and features.text_negatives is not None
+    changed = torch.where(features.text_valid[..., None], features.text_negatives, other.text_negatives)
+    second = with_gradients(replace(features, text_negatives=changed))
+    found = total(recipe, second)
+    torch.testing.assert_close(found.detach(), total(recipe, features).detach())
+    found.backward()
+    assert second.text_negatives is not None
+    if second.text_negatives.grad is not None:
+        assert not second.text_negatives.grad[~features.text_valid].any()
+
+
+@pytest.mark.parametrize("recipe", list_recipes())
+def test_a_single_row_without_negatives_is_finite(recipe: str) -> None:
+    features = random_features(batch=1)
+    assert features.text_valid is not None and features.image_valid is not None
+    nothing = torch.zeros_like(features.text_valid)
+    features = with_gradients(replace(features, text_valid=nothing, image_valid=nothing))
+    found = total(recipe, features)
+    found.backward()
+    assert torch.isfinite(found)
+    assert features.image.grad is not None and torch.isfinite(features.image.grad).all()
+
+
+class TestEveryRecipe:
+    @pytest.mark.parametrize("recipe", [*CORRECTED, *GROUPS, "clip"])
+    def test_the_order_of_samples_does_not_matter(self, recipe: str) -> None:
+        features, order = random_features(), torch.tensor([3, 1, 4, 0, 2])
+        torch.testing.assert_close(built(recipe)(features).total, built(recipe)(shuffled(features, order)).total)
+
+    @pytest.mark.parametrize("recipe", ["ahnpl_released", "ahnpl_followup"])
+    def test_released_forms_depend_on_the_order(self, recipe: str) -> None:
+        features, order = random_features(), torch.tensor([3, 1, 4, 0, 2])
+        before, after = built(recipe)(features).total, built(recipe)(shuffled(features, order)).total
+        assert abs(float(before - after)) > 1e-3
+
+    @pytest.mark.parametrize("recipe", CORRECTED)
+    def test_what_is_masked_is_not_seen(self, recipe: str) -> None:
+        features = random_features()
+        other = random_features(seed=99)
+        assert features.text_valid is not None and features.text_negatives is not None
+        changed = torch.where(features.text_valid[..., None], features.text_negatives, other.text_negatives)
+        first = with_gradients(features)
+        second = with_gradients(replace(features, text_negatives=changed))
+        losses = [built(recipe)(f).total for f in (first, second)]
+        for loss in losses:
+            loss.backward()
+        torch.testing.assert_close(losses[0], losses[1])
+        torch.testing.assert_close(first.image.grad, second.image.grad)
+        assert second.text_negatives is not None and second.text_negatives.grad is not None
+        assert not second.text_negatives.grad[~features.text_valid].any()
+
+    def test_released_form_sees_fillers(self) -> None:
+        features = random_features()
+        assert features.text_negatives is not None
+        filler = features.text_negatives.clone()
+        filler[~features.text_valid] = random_features(seed=5).text_negatives[~features.text_valid]  # type: ignore[index, operator]
+        losses = [build_loss("ahnpl_released")(f).parts for f in (features, replace(features, text_negatives=filler))]
+        assert all(abs(float(losses[0][n] - losses[1][n])) > 1e-6 for n in ("i2t", "text_negatives"))
+
+    @pytest.mark.parametrize("recipe", list_recipes())
+    def test_total_is_the_weighted_sum_of_parts(self, recipe: str) -> None:
+        loss = built(recipe)
+        out = loss(random_features())
+        expected = sum(loss.weights[name] * float(value.detach()) for name, value in out.parts.items())
+        assert float(out.total) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("recipe", list_recipes())
+    def test_half_precision_is_computed_in_float32(self, recipe: str) -> None:
+        features = random_features(full=True)
+        names = (
+            "image", "text", "logit_scale", "text_negatives", "image_negatives", "image_negative_texts", *TEACHER,
+        )  # fmt: skip
+        half = replace(features, **{n: getattr(features, n).bfloat16() for n in names})
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = built(recipe)(half)
+        if recipe in DRAWING:
+            assert out.total.dtype == torch.float32
+            return
+        assert out.total.dtype == torch.float32
+        exact = built(recipe)(replace(half, **{n: getattr(half, n).double() for n in names}))
+        assert float(out.total) == pytest.approx(float(exact.total), rel=1e-5)
+        assert exact.total.dtype == torch.float64
+
+    @pytest.mark.parametrize("recipe", list_recipes())
+    def test_finite_at_scale_100_with_duplicates_and_empty_rows(self, recipe: str) -> None:
+        features = random_features()
+        assert features.text_valid is not None and features.text_negatives is not None
+        valid, texts = features.text_valid.clone(), features.text_negatives.clone()
+        valid[0], texts[1] = False, features.text[1]
+        features = with_gradients(
+            replace(features, text_valid=valid, text_negatives=texts, logit_scale=torch.tensor(100.0).double())
+        )
+        out = built(recipe)(features)
+        out.total.backward()
+        assert torch.isfinite(out.total)
+        assert features.image.grad is not None and torch.isfinite(features.image.grad).all()
+
+    @pytest.mark.parametrize("recipe", ["ahnpl", "ahnpl_released", "ce_clip", "negclip"])
+    def test_every_part_trains_the_temperature(self, recipe: str) -> None:
+        fixed = {} if recipe == "negclip" else {"upper_bound": 100.0, "margin_rule": "fixed"}
+        loss = build_loss({"extends": recipe, **fixed})
+        for name, value in loss(features := with_gradients(random_features())).parts.items():
+            if name == "positive_margin":
+                continue  # in cosine units
+            (gradient,) = torch.autograd.grad(value, features.logit_scale, retain_graph=True)
+            assert gradient.abs() > 1e-9, name
+
+    @pytest.mark.parametrize("slots", [1, 4])
+    @pytest.mark.parametrize("batch", [1, 3])
+    @pytest.mark.parametrize("recipe", CORRECTED)
+    def test_single_rows_and_slots(self, recipe: str, batch: int, slots: int) -> None:
+        out = built(recipe)(random_features(batch=batch, slots=slots, full=True))
+        assert out.total.shape == ()
+        assert torch.isfinite(out.total)
