@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -160,8 +161,7 @@ class Pair:
     signature: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace ``caption[start:end]``, which is ``old``, by ``new``. Offsets count characters."""
 
     start: int
@@ -266,7 +266,7 @@ def apply_edits(caption: str, edits: Sequence[Edit]) -> str:
         ValueError: an edit does not match the caption, or two overlap.
     """
     pieces, position = [], 0
-    for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+    for edit in sorted(edits):
         if edit.start < position or caption[edit.start : edit.end] != edit.old:
             raise ValueError(f"{edit} does not fit {caption!r}")
         pieces += [caption[position : edit.start], edit.new]
@@ -274,11 +274,21 @@ def apply_edits(caption: str, edits: Sequence[Edit]) -> str:
     return "".join([*pieces, caption[position:]])
 
 
+def edits_column(rows: Sequence[Sequence[Edit]]) -> pa.ListArray:
+    """The edits of negatives as a column of `NEGATIVES`."""
+    kind = NEGATIVES.field("edits").type
+    flat = [edit for edits in rows for edit in edits]
+    columns = list(zip(*flat, strict=True)) or [()] * len(Edit._fields)
+    structs = pa.StructArray.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, kind.value_type, strict=True)],
+        fields=list(kind.value_type),
+    )
+    return pa.ListArray.from_arrays(pa.array([0, *accumulate(map(len, rows))], pa.int32()), structs, kind)
+
+
 def to_table(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
     """Rows (dataclasses with the schema's field names) as an Arrow table."""
     columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in schema.names}
     if "edits" in columns:
-        columns["edits"] = [
-            [{"start": e.start, "end": e.end, "old": e.old, "new": e.new} for e in edits] for edits in columns["edits"]
-        ]
+        columns["edits"] = edits_column(columns["edits"])
     return pa.table(columns, schema=schema)

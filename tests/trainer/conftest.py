@@ -8,12 +8,14 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ahnpl.stream import Batch
 from negmine.records import Sample, TextNegative
 from negmine.shards.format import INDEX_NAME, Index, ShardEntry, write_samples
 from PIL import Image, ImageDraw
@@ -119,6 +121,38 @@ def few_shards(tmp_path: Path) -> Callable[..., Path]:
         return write_shards(tmp_path / "few", groups)
 
     return make
+
+
+def make_batch(size: int = 8, negatives: int = 3, pictures: int = 2, side: int = 32) -> Batch:
+    """Random bytes and short texts, one slot in four empty, two captions equal."""
+    chance = torch.Generator().manual_seed(0)
+
+    def texts(*shape: int) -> torch.Tensor:
+        tokens = torch.zeros(*shape, 77, dtype=torch.long)
+        tokens[..., 0], tokens[..., 1:5] = 49406, torch.randint(1, 999, (*shape, 4), generator=chance)
+        tokens[..., 5] = 49407
+        return tokens
+
+    images = torch.randint(0, 256, (size, 1 + pictures, 3, side, side), generator=chance, dtype=torch.uint8)
+    captions = texts(size)
+    captions[-1] = captions[0]
+    return Batch(
+        images=images[:, 0],
+        texts=captions,
+        negatives=texts(size, negatives),
+        valid=torch.rand(size, negatives, generator=chance) > 0.25,
+        kinds=torch.zeros(size, negatives, dtype=torch.int8),
+        image_ids=torch.arange(size),
+        keys=[str(n) for n in range(size)],
+        image_negatives=images[:, 1:],
+        image_negative_texts=texts(size, pictures),
+        image_valid=torch.rand(size, pictures, generator=chance) > 0.25,
+    )
+
+
+def texts_only(batch: Batch) -> Batch:
+    """As the stream makes it for a recipe without image negatives."""
+    return replace(batch, image_negatives=None, image_negative_texts=None, image_valid=None)
 
 
 MICRO = {

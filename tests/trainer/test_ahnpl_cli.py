@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ahnpl.cli import eval_main, spread, train_main
+from ahnpl.cli import eval_main, export_main, spread, train_main
 from negmine.errors import Exit
 
 Result = tuple[int, str, str]
@@ -77,6 +77,39 @@ def test_train_then_evaluate(call: Callable[..., Result], shards: Path, micro: s
     assert json.loads(out)["figures"]["micro"]["total"] == 60
 
 
+def test_what_was_gained_and_forgotten_since_the_start(call: Callable[..., Result], shards: Path) -> None:
+    """`--against start` is the untrained model that the run began with, judged on the same items."""
+    options = ("--batch-size", "16", "--workers", "0", "--seed", "3", "--steps", "6", "--lr", "1e-2", "--out", "run")
+    assert call(train_main, "--shards", f"{shards}/*.tar", *options)[0] == Exit.DONE
+    asked = ("--shards", f"{shards}/00000.tar", "--json")
+    status, out, err = call(eval_main, "--checkpoint", "run", *asked, "--against", "start", "--histograms", "h.png")
+    assert status == Exit.DONE, err
+    body = json.loads(out)
+    before, now = (json.loads(call(eval_main, "--checkpoint", c, *asked)[1])["figures"] for c in ("init:tiny:3", "run"))
+    change = body["figures"]["changes"]["caption above its foil"]["all"]
+    assert (change["before"], change["now"]) == (before["micro"], now["micro"])
+    assert change["before"] != change["now"]
+    assert Path(body["outputs"]["histograms"]).read_bytes().startswith(b"\x89PNG")
+    assert sum(body["figures"]["histograms"]["its foils"]) == 30
+
+
+def test_export_and_compare(call: Callable[..., Result], shards: Path) -> None:
+    for name in ("one", "two"):
+        options = ("--batch-size", "16", "--workers", "0", "--steps", "2", "--out", name, "--lr", "1e-2")
+        assert call(train_main, "--shards", f"{shards}/*.tar", *options)[0] == Exit.DONE
+    status, out, err = call(train_main, "--compare", "one", "two", "--out", "both.png", "--json")
+    assert status == Exit.DONE, err
+    assert list(json.loads(out)["figures"]) == ["one", "two"]
+    assert Path("both.png").is_file()
+    status, out, err = call(export_main, "--checkpoint", "one", "--alpha", "0.5", "--out", "wise.safetensors")
+    assert status == Exit.DONE, err
+    assert 'open_clip.create_model("tiny", pretrained="wise.safetensors")' in out
+    written = Path("wise.safetensors").read_bytes()
+    status, _, err = call(export_main, "--checkpoint", "two", "--out", "wise.safetensors")
+    assert status == Exit.USAGE and "--overwrite" in err
+    assert Path("wise.safetensors").read_bytes() == written
+
+
 def test_the_untrained_model_and_a_benchmark(call: Callable[..., Result], tmp_path: Path, shards: Path) -> None:
     from tests.trainer.conftest import make_sample
 
@@ -114,6 +147,18 @@ def test_mistakes_get_one_message(
     assert out == "" and "Traceback" not in err
 
 
+def test_a_checkpoint_of_another_version_is_refused(call: Callable[..., Result], shards: Path, micro: str) -> None:
+    assert call(train_main, "--shards", f"{shards}/*.tar", *quick(micro, "--steps", "1"))[0] == Exit.DONE
+    state = Path("run/checkpoints/step-00000001/state.json")
+    state.write_text(json.dumps({**json.loads(state.read_text()), "version": 99}))
+    for main in (eval_main, export_main):
+        words = ["--shards", f"{shards}/*.tar"] if main is eval_main else ["--out", "weights"]
+        status, out, err = call(main, "--checkpoint", "run", *words)
+        assert (status, out) == (Exit.DAMAGED, "")
+        assert "version 99" in err
+    assert not Path("weights").exists()
+
+
 def test_damaged_shards_have_their_status(call: Callable[..., Result], few_shards: Callable[..., Path]) -> None:
     folder = few_shards()
     tar = folder / "00001.tar"
@@ -133,6 +178,10 @@ def test_damaged_shards_have_their_status(call: Callable[..., Result], few_shard
         (["--checkpoint", "init:tiny:x"], "seed"),
         (["--checkpoint", "init:tiny", "--benchmark", "sugarcreep:x"], "sugarcrepe"),
         (["--checkpoint", "init:tiny", "--benchmark", "sugarcrepe:x.json"], "x.json"),
+        (["--checkpoint", "init:tiny", "--benchmark", "winoground"], "winoground:PATH"),
+        (["--checkpoint", "init:tiny", "--benchmark", "zeroshot:nowhere"], "nowhere"),
+        (["--checkpoint", "init:tiny", "--against", "nowhere"], "nowhere"),
+        (["--checkpoint", "init:tiny", "--against", "start"], "no checkpoint"),
     ],
 )
 def test_mistakes_in_evaluation(call: Callable[..., Result], shards: Path, words: list[str], named: str) -> None:
@@ -142,7 +191,7 @@ def test_mistakes_in_evaluation(call: Callable[..., Result], shards: Path, words
     assert named in err and out == ""
 
 
-@pytest.mark.parametrize("command", ["train", "eval"])
+@pytest.mark.parametrize("command", ["train", "eval", "export"])
 def test_help_is_quick(command: str) -> None:
     times = []
     for _ in range(3):
@@ -150,7 +199,7 @@ def test_help_is_quick(command: str) -> None:
         code = f"import sys; sys.argv = ['x', '--help']; from ahnpl.cli import {command}_main as main; main()"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         times.append(time.perf_counter() - begun)
-        assert "--shards" in done.stdout
+        assert ("--checkpoint" if command == "export" else "--shards") in done.stdout
     assert min(times) < 0.5
 
 

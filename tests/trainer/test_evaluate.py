@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ahnpl.evaluate import BENCHMARKS
+from ahnpl.evaluate.compare import compare
 from ahnpl.evaluate.items import Foil, Item, shard_items
-from ahnpl.evaluate.metrics import Accuracy, judge, macro, micro, recall, wilson
-from ahnpl.evaluate.run import evaluate, load_transform, others
+from ahnpl.evaluate.metrics import RIGHT, Accuracy, Marks, Measure, judge, macro, micro, recall, sign_test, wilson
+from ahnpl.evaluate.run import FOILS, evaluate, load_transform, others
 from ahnpl.evaluate.show import as_figures, as_table
 from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
 from ahnpl.shards import open_shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import InputError, UsageError
+from negmine.errors import InputError
 from PIL import Image
 
 from tests.trainer.conftest import draw, encode, make_sample, write_shards
@@ -152,69 +152,69 @@ class TestShards:
         assert "counts as wrong" in figures["tie_rule"]
 
 
-class TestSugarCrepe:
-    @pytest.fixture
-    def images(self, tmp_path: Path) -> Path:
-        folder = tmp_path / "images"
-        folder.mkdir()
-        for n in range(4):
-            (folder / f"{n}.jpg").write_bytes(make_sample(n).image)
-        return folder
+class TestAgainst:
+    def test_changes_item_by_item(self, model: ClipModel, shards: Path) -> None:
+        items = list(shard_items(open_shards([f"{shards}/*.tar"])))
+        before = evaluate(load_model(ModelSpec("tiny", seed=3)), items, retrieval=True)
+        now = evaluate(model, items, retrieval=True)
+        changes = compare(before, now)
+        for measure in now.measures:
+            every = changes[measure.name]["all"]
+            old, new = before.measure(measure.name).micro, measure.micro
+            assert (every.before, every.now) == (old, new)
+            assert every.gained - every.lost == new.correct - old.correct
+        for kind in now.kinds:
+            old_marks, new_marks = (report.measure(FOILS).kinds[kind].outcomes for report in (before, now))
+            pairs = [(a == RIGHT, b == RIGHT) for a, b in zip(old_marks, new_marks, strict=True)]
+            change = changes[FOILS][kind]
+            assert (change.gained, change.lost) == (pairs.count((False, True)), pairs.count((True, False)))
+        assert any(change.gained for kinds in changes.values() for change in kinds.values())
+        assert any(change.lost for kinds in changes.values() for change in kinds.values())
 
-    def row(self, n: int, **more: str) -> dict[str, str]:
-        sample = make_sample(n)
-        return {"caption": sample.caption, "negative_caption": sample.negatives[0].text, **more}
+    def test_a_model_against_itself_changes_nothing(self, model: ClipModel, shards: Path) -> None:
+        report = evaluate(model, shard_items(open_shards([f"{shards}/00000.tar"])), retrieval=True)
+        changes = [change for kinds in compare(report, report).values() for change in kinds.values()]
+        assert {(c.gained, c.lost, c.difference, c.p) for c in changes} == {(0, 0, 0.0, 1.0)}
 
-    def official(self, folder: Path, kinds: tuple[str, ...] = ("add_att", "swap_obj")) -> Path:
-        folder.mkdir(exist_ok=True)
-        for kind in kinds:
-            body = {str(n): self.row(n, filename=f"{n}.jpg") for n in range(4)}
-            (folder / f"{kind}.json").write_text(json.dumps(body))
-        return folder
+    def test_other_items_are_refused(self, model: ClipModel, shards: Path) -> None:
+        reports = [
+            evaluate(model, shard_items(open_shards([f"{shards}/0000{n}.tar"])), retrieval=False) for n in (0, 1)
+        ]
+        with pytest.raises(InputError, match="same"):
+            compare(*reports)
 
-    def test_official_folder_and_file(self, model: ClipModel, tmp_path: Path, images: Path) -> None:
-        folder = self.official(tmp_path / "official")
-        report = evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False)
-        assert {kind: a.total for kind, a in report.kinds.items()} == {"add_att": 4, "swap_obj": 4}
-        assert report.images == 4
-        one = list(BENCHMARKS["sugarcrepe"](folder / "add_att.json", images))
-        assert [foil.kind for item in one for foil in item.foils] == ["add_att"] * 4
+    @pytest.mark.parametrize(
+        ("gained", "lost", "p"), [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 2 / 32), (1, 7, 2 * 9 / 256), (3, 0, 0.25)]
+    )
+    def test_sign_test(self, gained: int, lost: int, p: float) -> None:
+        assert sign_test(gained, lost) == pytest.approx(p)
+        assert sign_test(lost, gained) == pytest.approx(p)
 
-    def test_jsonl(self, tmp_path: Path, images: Path) -> None:
-        path = tmp_path / "items.jsonl"
-        rows = [self.row(n, image=f"images/{n}.jpg", kind="replace_rel") for n in range(3)]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        for root in (None, images):
-            items = list(BENCHMARKS["sugarcrepe"](path, root))
-            assert [item.image for item in items] == [make_sample(n).image for n in range(3)]
+    def test_many_changes_are_judged_by_the_normal_distribution(self) -> None:
+        assert sign_test(1050, 951) == pytest.approx(sign_test(1049, 951), rel=0.1)
 
-    def test_missing_pictures_are_listed_counted_and_refused(
-        self, model: ClipModel, tmp_path: Path, images: Path
-    ) -> None:
-        folder = self.official(tmp_path / "official")
-        (images / "2.jpg").unlink()
-        with pytest.raises(InputError, match=r"1 of 4(.|\n)*2\.jpg"):
-            evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False)
-        report = evaluate(model, BENCHMARKS["sugarcrepe"](folder, images), retrieval=False, max_bad=0.3)
-        assert len(report.bad) == 1 and "missing" in report.bad[0]
-        assert report.micro.total == 6
 
-    def test_pictures_outside_the_folder_are_not_read(self, tmp_path: Path, images: Path) -> None:
-        (tmp_path / "secret.jpg").write_bytes(b"secret")
-        path = tmp_path / "items.jsonl"
-        path.write_text(json.dumps(self.row(0, image="../secret.jpg", kind="x")))
-        assert [item.image for item in BENCHMARKS["sugarcrepe"](path, images)] == [None]
+def test_the_mean_over_pictures() -> None:
+    """A picture with many items weighs as much as one with few."""
+    kinds = {"a": Marks(bytearray([2, 2, 2]), array("q", [4, 4, 7])), "b": Marks(bytearray([0]), array("q", [4]))}
+    measure = Measure("x", None, kinds)
+    assert measure.micro.share == 3 / 4
+    assert measure.macro == 1 / 2
+    assert measure.by_picture == pytest.approx((2 / 3 + 1) / 2)
+    assert measure.picture_interval == wilson(2 / 3 + 1, 2)
 
-    @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"0": {"caption": "a"}}', '{"0": 3}'])
-    def test_other_json(self, tmp_path: Path, images: Path, content: str) -> None:
-        path = tmp_path / "broken.json"
-        path.write_text(content)
-        with pytest.raises(InputError, match=r"broken\.json"):
-            list(BENCHMARKS["sugarcrepe"](path, images))
 
-    def test_nothing_there(self, tmp_path: Path, images: Path) -> None:
-        read: Callable[..., object] = BENCHMARKS["sugarcrepe"]
-        with pytest.raises(UsageError):
-            list(read(tmp_path / "no.json", images))  # type: ignore[call-overload]
-        with pytest.raises(UsageError, match="--images"):
-            list(read(self.official(tmp_path / "official"), None))  # type: ignore[call-overload]
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_the_interval_over_pictures_holds_what_resampling_them_gives(seed: int) -> None:
+    """Items of a picture are right or wrong together; the interval over items is then too narrow, this one is not."""
+    chance = np.random.default_rng(seed)
+    pictures, share = 60, chance.uniform(0.2, 0.8)
+    right = chance.random(pictures) < share
+    marks = Marks(bytearray(np.repeat(right * 2, 10).tolist()), array("q", np.repeat(np.arange(pictures), 10).tolist()))
+    measure = Measure("x", None, {"a": marks})
+    resampled = [right[chance.integers(0, pictures, pictures)].mean() for _ in range(400)]
+    spread = np.quantile(resampled, 0.9) - np.quantile(resampled, 0.1)
+    low, high = measure.picture_interval
+    assert high - low > spread
+    assert high - low > 2 * (measure.micro.interval[1] - measure.micro.interval[0])

@@ -1,19 +1,25 @@
-"""Models: trimmed text is exact, names and weights are checked, checkpoints are open_clip's."""
+"""Models: packed text is exact, names and weights are checked, checkpoints are open_clip's."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from ahnpl.losses import Features, build_loss
 from ahnpl.memory import estimate_memory
-from ahnpl.model import ClipModel, ModelSpec, encode_trimmed, load_model, load_tokenizer, parameter_counts
+from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
 from negmine.errors import DamagedError, UsageError
 from open_clip.model import CLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
+
+from tests.trainer.conftest import make_batch, texts_only
 
 CAPTIONS = ["", "a dog", "a black dog chases a white cat !!!", "two red chairs, beside a table", "a dog"]
 LONG = "a very long caption " * 30
@@ -28,7 +34,7 @@ MANY = [f"{n} " + "word " * (n % 17) for n in range(150)]
 
 
 @pytest.mark.parametrize("captions", [CAPTIONS, [*CAPTIONS, LONG], [""], MANY])
-def test_trimmed_text_is_exact(tiny: ClipModel, captions: list[str]) -> None:
+def test_packed_text_is_exact(tiny: ClipModel, captions: list[str]) -> None:
     tokens = load_tokenizer("tiny")(captions)
     assert tokens.shape[1] == 77
     results = []
@@ -45,11 +51,23 @@ def test_trimmed_text_is_exact(tiny: ClipModel, captions: list[str]) -> None:
         torch.testing.assert_close(gradient, their_gradient[name], atol=1e-5, rtol=1e-4)
 
 
-def test_towers_that_see_the_padding_are_not_trimmed() -> None:
+@torch.no_grad()
+@pytest.mark.parametrize("pool", ["argmax", "eos"])
+def test_packed_text_is_exact_without_gradient(pool: str) -> None:
+    """torch takes other ways through attention there."""
+    config = {"width": 32, "heads": 2, "layers": 2, "pool_type": pool, "eos_id": 49407}
+    network = CLIP(32, {"layers": 1, "width": 64, "patch_size": 16, "image_size": 32}, config).eval()
+    model = ClipModel(ModelSpec("tiny"), network, load_model(ModelSpec("tiny")).config)
+    tokens = load_tokenizer("tiny")(MANY)
+    torch.testing.assert_close(model.encode_text(tokens), network.encode_text(tokens, normalize=True))
+
+
+def test_towers_that_see_the_padding_are_not_packed() -> None:
     config = {"width": 32, "heads": 2, "layers": 2, "no_causal_mask": True, "pool_type": "argmax"}
     network = CLIP(32, {"layers": 1, "width": 64, "patch_size": 16, "image_size": 32}, config).eval()
     tokens = load_tokenizer("tiny")(CAPTIONS)
-    torch.testing.assert_close(encode_trimmed(network, tokens), network.encode_text(tokens, normalize=True))
+    model = ClipModel(ModelSpec("tiny"), network, load_model(ModelSpec("tiny")).config)
+    torch.testing.assert_close(model.encode_text(tokens), network.encode_text(tokens, normalize=True))
 
 
 def test_images_are_normalised_as_open_clip_does(tiny: ClipModel) -> None:
@@ -122,3 +140,37 @@ def test_memory_grows_with_the_batch_and_the_negatives(tiny: ClipModel) -> None:
     assert large == 2 * small
     assert 1.5 * small < more < 2.5 * small
     assert estimate_memory(tiny, 1, 0)["weights"] == 4 * sum(parameter_counts(tiny).values())
+
+
+@pytest.mark.parametrize("recipe", ["clip", "negclip", "ahnpl", "mmclip_both"])
+def test_a_step_equals_the_plain_one(tiny: ClipModel, recipe: str) -> None:
+    """Loss and gradients as when every slot is encoded at 77 tokens."""
+    batch = make_batch(size=6, side=64)
+    loss = build_loss(recipe)
+    batch = batch if loss.needs_image_negatives else texts_only(batch)
+
+    def plain() -> Features:
+        size, length = batch.texts.shape
+        ours = tiny(batch)  # for ids and masks
+        encode: Callable[[torch.Tensor], torch.Tensor] = partial(tiny.network.encode_text, normalize=True)  # type: ignore[arg-type]
+        found = {"image": tiny.encode_image(batch.images), "text": encode(batch.texts)}
+        found["text_negatives"] = encode(batch.negatives.reshape(-1, length)).view(*batch.valid.shape, -1)
+        if batch.image_negatives is not None and batch.image_negative_texts is not None:
+            pictures = tiny.encode_image(batch.image_negatives.flatten(0, 1))
+            found["image_negatives"] = pictures.view(size, -1, pictures.shape[1])
+            texts = encode(batch.image_negative_texts.reshape(-1, length))
+            found["image_negative_texts"] = texts.view(size, -1, texts.shape[1])
+        return replace(ours, **found)
+
+    results = []
+    for encode_batch in (lambda: tiny(batch), plain):
+        tiny.zero_grad()
+        total = build_loss(recipe)(encode_batch()).total
+        total.backward()
+        gradient = {name: p.grad.clone() for name, p in tiny.network.named_parameters() if p.grad is not None}
+        results.append((total.detach(), gradient))
+    (ours, our_gradient), (theirs, their_gradient) = results
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert our_gradient.keys() == their_gradient.keys()
+    for name, gradient in our_gradient.items():
+        torch.testing.assert_close(gradient, their_gradient[name], atol=1e-5, rtol=1e-4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import math
 import pickle
 import random
 import struct
@@ -12,20 +14,31 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import stamina
 import torch
 from ahnpl.images import BadImage, crop_box, open_image, training_pixels
 from ahnpl.model import load_tokenizer
-from ahnpl.shards import epoch_order, open_shards, planned_order, read_in_order, read_through
-from ahnpl.stream import Decoder, Stream
+from ahnpl.shards import (
+    Resuming,
+    Share,
+    epoch_order,
+    open_shards,
+    planned_order,
+    read_in_order,
+    read_through,
+    wanted_of,
+)
+from ahnpl.stream import Decoder, Draw, Stream
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import DamagedError, InputError, UsageError
+from negmine.errors import DamagedError, InputError, ResourceError, UsageError
 from negmine.records import KINDS
 from negmine.shards.format import INDEX_NAME, Index
 from PIL import Image
@@ -90,6 +103,62 @@ class TestOrder:
         tracemalloc.stop()
         assert count == 120 - skip
         assert peak < 16 * size  # the window, and what the readers have in hand
+
+
+class TestRanks:
+    @given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 5), st.integers(0, 5), st.integers(0, 40))
+    @settings(max_examples=60, deadline=None)
+    def test_shares_are_equal_disjoint_and_complete(self, counts: list[int], ranks: int, epoch: int, w: int) -> None:
+        orders = [list(epoch_order(counts, 3, epoch, w, Share(rank, ranks))) for rank in range(ranks)]
+        assert sorted(chain(*orders)) == [(s, p) for s, count in enumerate(counts) for p in range(count)]
+        sizes = [len(order) for order in orders]
+        assert sizes == [Share(rank, ranks).size(sum(counts)) for rank in range(ranks)]
+        assert max(sizes) - min(sizes) <= 1
+
+    @pytest.mark.parametrize(("ranks", "workers"), [(2, 0), (4, 0), (2, 2)])
+    def test_each_id_once_an_epoch_in_equal_steps(self, shards: Path, ranks: int, workers: int) -> None:
+        streams = [make_stream(shards, share=Share(rank, ranks), workers=workers) for rank in range(ranks)]
+        batches = [list(stream.batches(1)) for stream in streams]
+        assert [len(steps) for steps in batches] == [8] * ranks
+        assert all(len(batch.keys) == 8 // ranks for steps in batches for batch in steps)
+        keys = [key for steps in batches for batch in steps for key in batch.keys]
+        assert sorted(keys) == [f"{n:06d}" for n in range(64)]
+        late = list(make_stream(shards, share=Share(1, ranks)).batches(1, skip=3))
+        assert [batch.keys for batch in late] == [batch.keys for batch in batches[1][3:]]
+
+    def test_more_ranks_than_shards(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards(samples=8, tars=1)
+        streams = [make_stream(folder, share=Share(rank, 4)) for rank in range(4)]
+        assert sorted(key for stream in streams for batch in stream.batches(0) for key in batch.keys) == [
+            f"{n:06d}" for n in range(8)
+        ]
+
+    def test_only_the_own_shards_are_read(self, tmp_path: Path) -> None:
+        folder = write_shards(tmp_path, [[make_sample(t * 8 + n) for n in range(8)] for t in range(4)])
+        opened = []
+        for rank in range(2):
+            order = epoch_order([8] * 4, 5, 0, 4, Share(rank, 2))
+            found = read_in_order(
+                open_shards([f"{folder}/*.tar"]).shards, order, wanted=wanted_of([8] * 4, 5, 0, Share(rank, 2))
+            )
+            opened.append({located.shard for located in found})
+        assert [len(names) for names in opened] == [2, 2] and not opened[0] & opened[1]
+
+    def test_samples_of_others_are_not_kept(self, tmp_path: Path) -> None:
+        size, share = 200_000, Share(1, 2)
+        groups = [[replace(make_sample(n), image=bytes(size)) for n in range(60)]]
+        found = open_shards([f"{write_shards(tmp_path, groups)}/*.tar"]).shards
+        del groups
+        tracemalloc.start()
+        order = epoch_order([60], 0, 0, 6, share)
+        count = sum(1 for _ in read_in_order(found, order, wanted=wanted_of([60], 0, 0, share)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert count == 30 and peak < 16 * size
+
+    def test_a_batch_that_cannot_be_shared(self, shards: Path) -> None:
+        with pytest.raises(UsageError, match="3 processes cannot share a batch of 8 equally"):
+            make_stream(shards, share=Share(0, 3))
 
 
 class TestPlannedBatches:
@@ -199,6 +268,53 @@ class TestBatches:
         with pytest.raises(UsageError, match="batch-size 64"):
             make_stream(shards, batch_size=65)
 
+    def test_memory_stays_flat(self, shards: Path) -> None:
+        """2,000 batches of 4, and the resident memory of this process, which decodes, does not grow."""
+        stream = make_stream(shards, batch_size=4)
+        endless = (batch for epoch in count() for batch in stream.batches(epoch))
+        resident = []
+        for _ in range(4):
+            for _ in range(500):
+                next(endless)
+            gc.collect()
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+        assert max(resident[1:]) - resident[0] < 8 * 2**20, resident
+
+    def test_kinds_and_difficulty_steer_the_draw(self, shards: Path) -> None:
+        """Drawn shares follow the weights; an absent weight is 1; 0 is never drawn. Scores count only by rank."""
+        sample = make_sample(0)
+        scored = replace(sample, negatives=tuple(replace(n, score=n.slot / 10) for n in sample.negatives))
+
+        def shares(draw: Draw, epoch: int = 0, negatives: int = 1) -> list[float]:
+            decoder = Decoder(partial(load_tokenizer, "tiny"), 32, negatives, 3, seed=0, draw=draw)
+            chance = random.Random(1)
+            found = [n.slot for _ in range(3000) for n in decoder.choose(scored, chance, epoch).values()]
+            return [found.count(slot) / len(found) for slot in range(3)]
+
+        kinds = {"replace_attribute": 2.0, "replace_relation": 0.0}
+        assert shares(Draw(kinds)) == pytest.approx([2 / 3, 1 / 3, 0], abs=0.03)
+        assert shares(Draw(kinds), negatives=2) == pytest.approx([1 / 2, 1 / 2, 0], abs=1e-9)
+        assert shares(Draw(kinds), negatives=3) == [1 / 2, 1 / 2, 0]  # also where all fit
+        easy, hard = (shares(Draw({}, (-2.0, 2.0), epochs=5), epoch) for epoch in (0, 4))
+        total = sum(math.exp(d) for d in (-2, 0, 2))
+        assert hard == pytest.approx([math.exp(d) / total for d in (-2, 0, 2)], abs=0.03)
+        assert easy == pytest.approx(hard[::-1], abs=0.04)
+        assert shares(Draw({}, (-2.0, 2.0), epochs=5), 2) == pytest.approx([1 / 3] * 3, abs=0.03)
+
+    def test_texts_are_tokenised_once(self, shards: Path) -> None:
+        asked: list[str] = []
+
+        def make() -> Callable[[list[str]], torch.Tensor]:
+            real = load_tokenizer("tiny")
+            return lambda texts: asked.extend(texts) or real(texts)  # type: ignore[func-returns-value]
+
+        found = open_shards([f"{shards}/*.tar"])
+        stream = Stream(found, Decoder(make, 32, 3, 3, seed=5), batch_size=8, seed=5)
+        batches = [batch for epoch in range(2) for batch in stream.batches(epoch)]
+        assert len(asked) == len(set(asked))
+        texts = [make_sample(int(key)).caption for key in batches[-1].keys]
+        assert torch.equal(batches[-1].texts, load_tokenizer("tiny")(texts))
+
 
 class TestBadSamples:
     def spoiled(self, folder: Path, count: int, content: bytes) -> Path:
@@ -206,12 +322,18 @@ class TestBadSamples:
         samples[:count] = [replace(sample, image=content, extension="png") for sample in samples[:count]]
         return write_shards(folder, [samples[8:], samples[:8]])
 
-    def test_few_are_counted_and_left_out(self, tmp_path: Path) -> None:
-        stream = make_stream(self.spoiled(tmp_path, 1, b"no picture"), max_bad=0.1)
-        batches = list(stream.batches(0))
-        assert sum(len(batch.keys) for batch in batches) == 15
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_few_are_counted_and_others_stand_in(self, tmp_path: Path, workers: int) -> None:
+        folder = self.spoiled(tmp_path, 1, b"no picture")
+        batches = list(make_stream(folder, batch_size=4, workers=workers, max_bad=0.1).batches(0))
         assert [bad.key for batch in batches for bad in batch.bad] == ["000000"]
-        assert all(len(batch.keys) == len(batch.images) == len(batch.valid) for batch in batches)
+        assert all(len(batch.keys) == len(batch.images) == len(batch.valid) == 4 for batch in batches)
+        (at,) = (number for number, batch in enumerate(batches) if batch.bad)
+        pool = batches[at + 1].keys if at < 3 else batches[at].keys  # the next batch, or else its own
+        assert sum(key in pool for key in batches[at].keys) == (1 if at < 3 else 4)
+        assert {key for batch in batches for key in batch.keys} == {f"{n:06d}" for n in range(1, 16)}
+        again = list(make_stream(folder, batch_size=4, max_bad=0.1).batches(0))
+        assert [batch.keys for batch in again] == [batch.keys for batch in batches]
 
     def test_many_stop_the_run_with_the_shard(self, tmp_path: Path) -> None:
         stream = make_stream(self.spoiled(tmp_path, 2, b"no picture"), max_bad=0.1)
@@ -248,6 +370,37 @@ class TestBadSamples:
         assert not trace.exists()
         pickle.loads(content)
         assert trace.exists()  # the payload does work
+
+
+class TestRemote:
+    def test_a_broken_connection_is_taken_up_again(self, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An address whose reads fail now and then gives the same bytes."""
+        content = (shards / "00000.tar").read_bytes()
+        chance, failures = random.Random(0), [0]
+
+        class Flaky(MemoryFile):
+            def read(self, length: int = -1) -> bytes:
+                if chance.random() < 0.6:
+                    failures[0] += 1
+                    raise ConnectionResetError("gone")
+                return super().read(min(length, 5_000))
+
+        monkeypatch.setattr(MemoryFileSystem, "_open", lambda fs, path, *_, **__: Flaky(fs, path, content))
+        with stamina.set_testing(True, attempts=50):
+            assert Resuming("memory://00000.tar").read() == content
+        assert failures[0] > 2
+
+    def test_a_lost_address_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Dead(MemoryFile):
+            def read(self, length: int = -1) -> bytes:
+                raise ConnectionResetError("gone for good")
+
+        monkeypatch.setattr(MemoryFileSystem, "_open", lambda fs, path, *_, **__: Dead(fs, path, b"abc"))
+        with (
+            stamina.set_testing(True, attempts=3),
+            pytest.raises(ResourceError, match=r"x\.tar, byte 0(.|\n)*for good"),
+        ):
+            Resuming("memory://x.tar").read()
 
 
 class TestDamage:

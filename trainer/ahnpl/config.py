@@ -8,11 +8,14 @@ from typing import Any, Final
 from negmine.errors import UsageError
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
+TOWERS: Final = ("image", "text")
 
 
 _LEAST: Final = {
-    **dict.fromkeys(("epochs", "steps", "batch_size", "save_every", "keep", "log_every"), 1),
-    **dict.fromkeys(("warmup", "negatives", "workers", "lr", "weight_decay", "clip_grad", "max_bad", "seed"), 0),
+    **dict.fromkeys(("epochs", "steps", "batch_size", "save_every", "keep", "log_every", "accum"), 1),
+    **dict.fromkeys(
+        ("warmup", "negatives", "workers", "lr", "weight_decay", "clip_grad", "max_bad", "seed", "ema", "lora"), 0
+    ),
 }
 
 
@@ -28,13 +31,21 @@ class TrainConfig:
         out: the run folder.
         epochs: passes over the shards; `steps` replaces it.
         steps: optimiser steps in all.
-        batch_size: captions per step.
+        batch_size: captions per step, over all processes.
+        accum: parts in which a process encodes its share of a batch; the gradient is the whole batch's.
         lr: peak learning rate; None is 2e-5 for pretrained weights (AHNPL) and 5e-4 from scratch (open_clip).
         warmup: steps; None is 50 or a tenth of the run, whichever is less.
         weight_decay: 0.1 as in AHNPL; never on gains, biases and the logit scale.
         clip_grad: largest norm of the gradient; 0 is no limit.
         negatives: K text negatives per caption; None is all that the shards have.
+        kind_weights: ``KIND=WEIGHT,...``, where K negatives are drawn from more.
+        difficulty: ``FIRST:LAST``, see `ahnpl.stream.Draw`.
         precision: ``auto`` is bf16 on a GPU and fp32 on a CPU.
+        lock: the tower whose weights stay, of `TOWERS`.
+        lora: rank of low-rank updates, which then train in place of the weights; 0 is none.
+        grad_checkpointing: compute activations again instead of keeping them.
+        compile: by ``torch.compile``.
+        ema: decay of the moving average of the weights that is evaluated and saved; 0 is none.
         seed: of everything that is drawn.
         workers: decoding processes; None is one per two cores, at most 8.
         max_bad: share of an epoch's samples that may be undecodable.
@@ -54,12 +65,20 @@ class TrainConfig:
     epochs: int = 10
     steps: int | None = None
     batch_size: int = 64
+    accum: int = 1
     lr: float | None = None
     warmup: int | None = None
     weight_decay: float = 0.1
     clip_grad: float = 1.0
     negatives: int | None = None
+    kind_weights: str = ""
+    difficulty: str = "0:0"
     precision: str = "auto"
+    lock: str | None = None
+    lora: int = 0
+    grad_checkpointing: bool = False
+    compile: bool = False
+    ema: float = 0.0
     seed: int = 0
     workers: int | None = None
     max_bad: float = 0.01
@@ -77,6 +96,10 @@ class TrainConfig:
                 raise UsageError(f"--{name.replace('_', '-')} is {value}, the least is {bound}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"unknown --precision {self.precision!r}", fix=f"one of {', '.join(PRECISIONS)}")
+        if self.lock is not None and self.lock not in TOWERS:
+            raise UsageError(f"unknown --lock {self.lock!r}", fix=f"one of {', '.join(TOWERS)}")
+        if not self.ema < 1:
+            raise UsageError(f"--ema is {self.ema}, it must be below 1", fix="use a decay such as 0.999, or 0 for none")
 
     @property
     def peak_lr(self) -> float:

@@ -66,13 +66,24 @@ def crop_box(width: int, height: int, chance: random.Random) -> tuple[float, flo
     return left, top, left + crop_width, top + crop_height
 
 
-def evaluation_pixels(content: bytes, transform: Callable[[Image.Image], Any]) -> Pixels:
+def evaluation_pixels(
+    content: bytes, transform: Callable[[Image.Image], Any], box: tuple[int, int, int, int] | None = None
+) -> Pixels:
     """The picture as the model's own evaluation transform sees it, always from a full decode.
 
+    Args:
+        box: left, top, right, bottom of the part to look at; None is all of it.
+
     Raises:
-        BadImage: see `open_image`.
+        BadImage: see `open_image`; or the box is empty or lies outside.
     """
-    return np.asarray(transform(open_image(content)))
+    picture = open_image(content)
+    if box is not None:
+        inside = (max(box[0], 0), max(box[1], 0), min(box[2], picture.width), min(box[3], picture.height))
+        if inside[0] >= inside[2] or inside[1] >= inside[3]:
+            raise BadImage(f"the box {box} is not in this picture of {picture.width} x {picture.height}")
+        picture = picture.crop(inside)
+    return np.asarray(transform(picture))
 
 
 def _draft(content: bytes, least: int) -> Image.Image:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from negmine.errors import InputError, InterruptedRun
+from negmine.errors import InputError, InterruptedRun, NegmineError
 from negmine.store import locked
 
 from ahnpl import checkpoint as ckpt
@@ -22,10 +22,13 @@ from ahnpl.evaluate.items import shard_items
 from ahnpl.evaluate.metrics import Pairs
 from ahnpl.evaluate.run import Report, evaluate
 from ahnpl.losses import LossOut
+from ahnpl.mfu import Work
+from ahnpl.objective import Objective
 from ahnpl.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from ahnpl.plan import Plan, make_model, make_stream
 from ahnpl.state import Run, restore, save, starting_point
 from ahnpl.stream import Batch
+from ahnpl.teacher import Shadow, Teacher
 from ahnpl.track import JsonLines, Terminal, Tracker, open_trackers
 
 MAX_LOG_SCALE = math.log(100)
@@ -66,97 +69,135 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
         InterruptedRun: SIGINT or SIGTERM; the step under way was finished and saved.
         InputError: the loss is not finite, or too many samples are bad.
     """
-    folder = Path(plan.config.out)
+    folder, ranks = Path(plan.config.out), plan.ranks
     with ExitStack() as stack:
-        stack.enter_context(locked(folder))
-        start = starting_point(plan, folder, overwrite)
+        stack.enter_context(ranks.joined(plan.device))
+        ranks.first_does(lambda: stack.enter_context(locked(folder)))
+        start = ranks.first_does(lambda: starting_point(plan, folder, overwrite))
         run = _begin(plan, folder, stack.enter_context(_stop_on_signals()))
         if start is not None:
             restore(run, start)
-        ckpt.write_json(folder / "run.json", {"config": describe(plan.config), "settings": plan.settings})
-        for tracker in _open_trackers(run):
-            run.trackers.append(tracker)
-            stack.callback(tracker.close)
+        if ranks.first:
+            ckpt.write_json(folder / "run.json", {"config": describe(plan.config), "settings": plan.settings})
+            for tracker in _open_trackers(run):
+                run.trackers.append(tracker)
+                stack.callback(tracker.close)
         if start is None and plan.eval_shards is not None:
-            _evaluate(run)  # where the curve begins
+            ranks.first_does(lambda: _evaluate(run))  # where the curve begins
         _fit(run)
-        return TrainResult(
-            run.step, run.resumed, run.seconds, run.samples, run.bad, run.report, save(run), draw_curves(folder)
-        )
+        last = _save(run)
+        curves = draw_curves(folder) if ranks.first else None
+        bad = sum(ranks.collect([run.bad]))
+        return TrainResult(run.step, run.resumed, run.seconds, run.samples, bad, run.report, last, curves)
 
 
 def _begin(plan: Plan, folder: Path, stop: threading.Event) -> Run:
+    config = plan.config
     model = make_model(plan).train()
     plan.loss.to(plan.device).train()
-    torch.manual_seed(plan.config.seed)  # for layers that draw, such as patch dropout
+    objective = Objective(
+        model,
+        plan.loss,
+        teacher=None if plan.loss.teacher is None else Teacher(model, plan.loss.teacher),
+        ranks=plan.ranks,
+        parts=config.accum,
+        precision=plan.precision,
+        seed=config.seed,
+    )
     return Run(
         plan,
         folder,
         model,
         make_stream(plan, model),
-        make_optimiser({"model": model.network, "loss": plan.loss}, plan.config.weight_decay),
+        objective,
+        Shadow(model, config.ema) if config.ema else None,
+        make_optimiser({"model": model.network, "loss": plan.loss}, config.weight_decay),
         torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16"),
         stop,
+        Work(plan.device, plan.precision),
     )
 
 
 def _open_trackers(run: Run) -> list[Tracker]:
-    asked = open_trackers(run.plan.config.track, run.folder, run.plan.settings)
+    asked = open_trackers(run.plan.config.track, run.folder, run.plan.settings, run.step)
     return [JsonLines(run.folder, run.step), Terminal(run.plan.steps), *asked]
 
 
 def _fit(run: Run) -> None:
     """Epoch after epoch until the last step."""
-    config, per_epoch = run.plan.config, run.stream.steps_per_epoch
     while run.step < run.plan.steps:
-        epoch, done = divmod(run.step, per_epoch)
-        if done == 0:
-            run.loss.begin_epoch()
-        _fit_epoch(run, epoch, done)
-        if run.plan.eval_shards is not None and not run.stop.is_set():
-            _evaluate(run)
-        save(run)
-        if run.stop.is_set() and run.step < run.plan.steps:
+        _fit_epoch(run, *divmod(run.step, run.stream.steps_per_epoch))
+        if run.plan.eval_shards is not None and not run.stopped:
+            run.plan.ranks.first_does(lambda: _evaluate(run))
+        _save(run)
+        if run.stopped and run.step < run.plan.steps:
             raise InterruptedRun(
                 f"stopped after step {run.step} of {run.plan.steps}; it is saved",
                 where=str(run.folder),
                 fix="the same command resumes",
             )
-        ckpt.prune(run.folder, config.keep)
+        _prune(run)
 
 
 def _fit_epoch(run: Run, epoch: int, done: int) -> None:
     """The steps of one epoch that are left, or fewer if the run ends or is stopped."""
-    config, window = run.plan.config, _Window()
-    for batch in window.timed(run.stream.batches(epoch, done)):
-        out, norm = _step(run, batch.to(run.plan.device))
+    config, window, ranks = run.plan.config, _Window(work=run.work), run.plan.ranks
+    for batch in window.timed(_agreed(run, run.stream.batches(epoch, done))):
+        if run.step == epoch * run.stream.steps_per_epoch:
+            run.loss.begin_epoch()
+        with run.work.counted():
+            out, norm = _step(run, batch.to(run.plan.device))
         run.step += 1
         run.bad += len(batch.bad)
-        window.samples += len(batch.keys)
+        window.samples += len(batch.keys) * ranks.count
+        window.steps += 1
         if run.step % config.log_every == 0 or run.step == run.plan.steps:
             epochs = {"epoch": run.step / run.stream.steps_per_epoch}
             _log(run, epochs | window.rates() | _numbers(run, out) | {"grad_norm": float(norm)})
-        if run.step == run.plan.steps or run.stop.is_set():
+        if run.step == run.plan.steps:
             break
         if config.save_every and run.step % config.save_every == 0:
-            save(run)
-            ckpt.prune(run.folder, config.keep)
+            _save(run)
+            _prune(run)
     run.seconds += window.total_seconds
     run.samples += window.total_samples
 
 
+def _agreed(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches, until any rank stops; an error of one rank's stream is raised on all.
+
+    The vote comes before a step's first collective, so that no rank waits for one that has left.
+    """
+    while True:
+        batch, error = None, None
+        try:
+            batch = next(batches, None)
+        except NegmineError as problem:
+            error = problem
+        if run.plan.ranks.agree(run.stop.is_set(), error):
+            run.stopped = True
+            return
+        if batch is None:
+            return
+        yield batch
+
+
+def _save(run: Run) -> Path:
+    return run.plan.ranks.first_does(lambda: save(run))
+
+
+def _prune(run: Run) -> None:
+    if run.plan.ranks.first:
+        ckpt.prune(run.folder, run.plan.config.keep)
+
+
 def _step(run: Run, batch: Batch) -> tuple[LossOut, torch.Tensor]:
-    """One optimiser step: towers under autocast, the loss in float32, gradients clipped, the logit scale clamped."""
+    """One optimiser step: gradients of the joined batch, clipped, the logit scale clamped, the copies moved."""
     config, plan = run.plan.config, run.plan
     rate = learning_rate(run.step, plan.steps, config.warmup_steps(plan.steps), config.peak_lr)
     set_learning_rate(run.optimiser, rate)
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(plan.precision)
-    with torch.autocast(plan.device.type, dtype=half, enabled=half is not None):
-        features = run.model(batch)
-    out: LossOut = run.loss(features)
-    if not torch.isfinite(out.total):
-        _refuse_non_finite(run, batch, out)
-    torch.autograd.backward(run.scaler.scale(out.total))
+    run.loss.begin_step(run.step, plan.steps)
+    out = run.objective.backward(batch, run.step, run.scaler.scale, lambda found: _check_finite(run, batch, found))
     run.scaler.unscale_(run.optimiser)
     norm = clip_gradients(run.optimiser, config.clip_grad)
     run.scaler.step(run.optimiser)
@@ -164,13 +205,22 @@ def _step(run: Run, batch: Batch) -> tuple[LossOut, torch.Tensor]:
     run.optimiser.zero_grad(set_to_none=True)
     with torch.no_grad():
         run.model.logit_scale.clamp_(0, MAX_LOG_SCALE)
+    if run.average is not None:
+        run.average.follow(run.model.network)
+    if run.objective.teacher is not None:
+        run.objective.teacher.after_step(run.step + 1, run.model.network)
     return out, norm
 
 
-def _refuse_non_finite(run: Run, batch: Batch, out: LossOut) -> None:
+def _check_finite(run: Run, batch: Batch, out: LossOut) -> None:
+    """Stop at a loss that is not a number; it is the same on all ranks, so all stop."""
+    if torch.isfinite(out.total):
+        return
     path = run.folder / "non_finite.json"
     parts = {name: str(float(value.detach())) for name, value in out.parts.items()}
-    ckpt.write_json(path, {"step": run.step, "keys": batch.keys, "parts": parts})
+    keys = run.plan.ranks.collect(batch.keys)
+    if run.plan.ranks.first:
+        ckpt.write_json(path, {"step": run.step, "keys": keys, "parts": parts})
     raise InputError(
         f"the loss of step {run.step + 1} is not finite",
         where=f"{path} holds the keys of its batch",
@@ -180,8 +230,10 @@ def _refuse_non_finite(run: Run, batch: Batch, out: LossOut) -> None:
 
 
 def _evaluate(run: Run) -> None:
+    """Score the model, or the average of its weights. Rank 0 alone."""
     assert run.plan.eval_shards is not None  # the caller asked
-    report = evaluate(run.model, shard_items(run.plan.eval_shards), retrieval=True, max_bad=run.plan.config.max_bad)
+    model = run.average.model if run.average else run.model
+    report = evaluate(model, shard_items(run.plan.eval_shards), retrieval=True, max_bad=run.plan.config.max_bad)
     recalls = {f"eval/{name}": value for name, value in report.retrieval.items() if name.endswith("R@1")}
     accuracy = (
         {"eval/accuracy": report.micro.share, "eval/accuracy, mean of kinds": report.macro} if report.kinds else {}
@@ -224,6 +276,8 @@ class _Window:
     started: float = field(default_factory=time.perf_counter)
     total_seconds: float = 0.0
     total_samples: int = 0
+    steps: int = 0
+    work: Work | None = None
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The same batches; waiting for them is counted."""
@@ -240,9 +294,10 @@ class _Window:
         """Samples/s and the share of time spent waiting for data; starts a new window."""
         seconds = max(time.perf_counter() - self.started, 1e-9)
         rates = {"samples_per_s": self.samples / seconds, "data_wait_percent": 100 * self.waited / seconds}
+        rates |= self.work.rates(self.steps, seconds) if self.work else {}
         self.total_seconds += seconds
         self.total_samples += self.samples
-        self.samples, self.waited, self.started = 0, 0.0, time.perf_counter()
+        self.samples, self.steps, self.waited, self.started = 0, 0, 0.0, time.perf_counter()
         return rates
 
 

@@ -23,18 +23,16 @@ from negmine.errors import DamagedError, ResourceError, UsageError
 from open_clip.model import CLIP, get_model_preprocess_cfg
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ahnpl.checkpoint import CONFIG_NAME, WEIGHTS_NAME, find_checkpoint, model_name_of, read_json
+from ahnpl.lora import add_low_rank
 from ahnpl.losses import Features
 from ahnpl.names import pick
+from ahnpl.packing import Packed, pack
 from ahnpl.stream import Batch
 
 MODEL_FOLDER = Path(__file__).parent / "models"
 _LOCAL = "local-dir:"
-_TRIMMED_POOLS = ("argmax", "eos", "first")
-_MOST_GROUPS, _LEAST_GROUP = 4, 32
-"""Texts are encoded in up to four groups of like length, of no fewer than this many."""
 _LOADING_ERRORS = (
     RuntimeError, ValueError, KeyError, TypeError, AssertionError, SafetensorError, EOFError, UnpicklingError,
 )  # fmt: skip
@@ -92,73 +90,87 @@ class ClipModel(nn.Module):
         return features
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Unit features ``[N, D]`` of ``[N, L]`` tokens; each distinct text is encoded once, among its like."""
+        """Unit features ``[N, D]`` of ``[N, L]`` tokens.
+
+        Each distinct text is encoded once; where the tower is causal and pools at end-of-text, each beginning that
+        texts share too, and nothing after the end. Other towers read all positions.
+        """
         distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
-        by_length = text_lengths(distinct).argsort(stable=True)
-        groups = by_length.tensor_split(max(1, min(_MOST_GROUPS, len(distinct) // _LEAST_GROUP)))
-        features = torch.cat([encode_trimmed(self.network, distinct[group]) for group in groups])
-        return features[by_length.argsort()[place]]
+        if isinstance(self.network, CLIP) and self.network.attn_mask is not None:
+            ends = text_ends(self.network, distinct)
+            if ends is not None:
+                return encode_packed(self.network, pack(distinct, ends + 1))[place]
+        features: Tensor = self.network.encode_text(distinct, normalize=True)  # type: ignore[operator]
+        return features[place]
 
     def forward(self, batch: Batch) -> Features:
-        """Features of a batch; its text negatives are encoded together with the captions."""
-        size, slots, length = batch.negatives.shape
-        others = batch.image_negative_texts
-        texts = torch.cat([batch.texts, batch.negatives.reshape(size * slots, length)])
-        if others is not None:
-            texts = torch.cat([texts, others.reshape(-1, length)])
-        features, own = self.encode_text(texts), size * (1 + slots)
+        """Features of a batch; its text negatives are encoded together with the captions. Empty slots are not
+        encoded: their features are 0."""
+        slots = batch.valid.shape[1]
+        parts = [batch.texts, batch.negatives[batch.valid]]
+        if batch.image_negative_texts is not None and batch.image_valid is not None:
+            parts.append(batch.image_negative_texts[batch.image_valid])
+        pictures = [batch.images]
+        if batch.image_negatives is not None and batch.image_valid is not None:
+            pictures.append(batch.image_negatives[batch.image_valid])
+        images, *false_images = torch.split(self.encode_image(torch.cat(pictures)), [len(one) for one in pictures])
+        texts, negatives, *others = torch.split(self.encode_text(torch.cat(parts)), [len(part) for part in parts])
         plain = Features(
-            image=self.encode_image(batch.images),
-            text=features[:size],
+            image=images,
+            text=texts,
             logit_scale=self.logit_scale.exp(),
-            text_negatives=features[size:own].view(size, slots, -1) if slots else None,
+            text_negatives=_spread(negatives, batch.valid) if slots else None,
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,
             image_ids=batch.image_ids,
         )
-        if others is None:
+        if not others:
             return plain
-        members = torch.cat([batch.texts[:, None], others], dim=1)
+        assert batch.image_negative_texts is not None
+        assert batch.image_valid is not None
         return replace(
             plain,
-            image_negatives=self._encode_pictures(batch, plain.image),
+            image_negatives=_spread(false_images[0], batch.image_valid),
             image_valid=batch.image_valid,
-            image_negative_texts=features[own:].view(size, others.shape[1], -1),
-            text_ids=torch.unique(members.flatten(0, 1), dim=0, return_inverse=True)[1].view(members.shape[:2]),
+            image_negative_texts=_spread(others[0], batch.image_valid),
+            text_ids=text_numbers(torch.cat([batch.texts[:, None], batch.image_negative_texts], dim=1)),
         )
 
-    def _encode_pictures(self, batch: Batch, like: Tensor) -> Tensor:
-        """Features ``[B, J, D]`` of the image negatives; 0 in empty slots."""
-        assert batch.image_negatives is not None
-        assert batch.image_valid is not None
-        found = like.new_zeros(*batch.image_valid.shape, like.shape[1])
-        found[batch.image_valid] = self.encode_image(batch.image_negatives[batch.image_valid]).to(found.dtype)
-        return found
+
+def _spread(features: Tensor, valid: Tensor) -> Tensor:
+    """``[B, K, D]`` from the features ``[N, D]`` of the N valid slots; 0 in the others."""
+    whole = features.new_zeros(*valid.shape, features.shape[1])
+    whole[valid] = features
+    return whole
 
 
-def encode_trimmed(network: nn.Module, tokens: Tensor) -> Tensor:
-    """Unit text features ``[N, D]``, reading no further than the longest text.
-
-    Exact for causal towers that pool at end-of-text: no position before it can see the padding. Other towers read
-    all positions.
-    """
-    if not (isinstance(network, CLIP) and network.text_pool_type in _TRIMMED_POOLS and network.attn_mask is not None):
-        whole: Tensor = network.encode_text(tokens, normalize=True)  # type: ignore[operator]
-        return whole
-    length = int(text_lengths(tokens).max())
-    short = {
-        "positional_embedding": network.positional_embedding[:length],
-        "attn_mask": network.attn_mask[:length, :length],
-    }
-    encoded = functional_call(network, short, (None, tokens[:, :length]))
-    features: Tensor = encoded["text_features"] if isinstance(encoded, dict) else encoded[1]
-    return features
+def text_numbers(tokens: Tensor) -> Tensor:
+    """``[...]`` 64-bit numbers of texts ``[..., L]``, equal for equal texts, on every rank."""
+    chance = torch.Generator().manual_seed(0)
+    factors = torch.randint(1, 2**62, tokens.shape[-1:], generator=chance).to(tokens.device)
+    return (tokens.long() * factors).sum(dim=-1)  # overflow wraps; a clash of two captions is no likelier than 2^-60
 
 
-def text_lengths(tokens: Tensor) -> Tensor:
-    """``[N]`` positions up to the last one that is not 0, which open_clip's tokenizer pads with."""
-    positions = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
-    return (tokens.ne(0) * positions).amax(dim=1)
+def text_ends(network: CLIP, tokens: Tensor) -> Tensor | None:
+    """``[N]`` positions whose features a tower takes for the text; None where that is not its end."""
+    if network.text_pool_type == "argmax":
+        return tokens.argmax(dim=1)
+    if network.text_pool_type == "eos":
+        return tokens.eq(network.text_eos_id).int().argmax(dim=1)
+    return None
+
+
+def encode_packed(network: CLIP, texts: Packed) -> Tensor:
+    """Unit features ``[N, D]``, by the tower's own layers."""
+    heads = network.transformer.resblocks[0].attn.num_heads
+    hidden = torch.zeros(texts.visible.shape, device=texts.visible.device).masked_fill(~texts.visible, float("-inf"))
+    tokens = network.token_embedding(texts.tokens) + network.positional_embedding[texts.positions]
+    tokens = network.transformer(tokens, attn_mask=hidden.repeat_interleave(heads, dim=0))
+    ends = network.ln_final(tokens[texts.row, texts.column])
+    project = network.text_projection
+    if project is not None:
+        ends = project(ends) if isinstance(project, nn.Linear) else ends @ project
+    return nn.functional.normalize(ends, dim=-1)
 
 
 def load_model(spec: ModelSpec) -> ClipModel:
@@ -181,6 +193,34 @@ def load_model(spec: ModelSpec) -> ClipModel:
 def load_checkpoint(folder: Path) -> ClipModel:
     """The model of a checkpoint folder (see `ahnpl.checkpoint`)."""
     return load_model(ModelSpec(f"{_LOCAL}{folder}"))
+
+
+def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: bool, compiled: bool) -> None:
+    """Set up a model for training, in place.
+
+    Args:
+        lock: ``image`` or ``text``, the tower whose weights stay (LiT, Zhai et al. 2022), by open_clip's own lock.
+        lora: rank of `ahnpl.lora`; 0 is none.
+        checkpointing: keep no activations, compute them again in the backward pass.
+        compiled: compile the image tower, and the text transformer for any length.
+
+    Raises:
+        UsageError: open_clip cannot do this with this model.
+    """
+    network: Any = model.network
+    try:
+        if lock is not None:
+            getattr(network, f"lock_{lock}_tower")()
+        if checkpointing:
+            network.set_grad_checkpointing(True)
+    except (AttributeError, NotImplementedError, AssertionError) as error:
+        option = "--lock" if lock and not checkpointing else "--grad-checkpointing"
+        raise UsageError(f"model {model.spec.name} does not allow {option}", why=str(error)) from None
+    if lora:
+        add_low_rank(network, lora, model.spec.seed)
+    if compiled:
+        network.visual.compile()
+        (network.transformer if hasattr(network, "transformer") else network.text).compile(dynamic=True)
 
 
 def load_tokenizer(name: str) -> Callable[[list[str]], Tensor]:

@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 from negmine.errors import UsageError
+from negmine.records import KINDS
 
 from ahnpl.config import TrainConfig, settings
 from ahnpl.losses import RecipeLoss, build_loss
-from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
-from ahnpl.shards import ShardSet, open_shards
-from ahnpl.stream import Decoder, Stream
+from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer, prepare
+from ahnpl.names import pick
+from ahnpl.ranks import Ranks
+from ahnpl.shards import ShardSet, Share, open_shards
+from ahnpl.stream import Decoder, Draw, Stream
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Plan:
         image_negatives: J, pictures beside the caption's own.
         steps: optimiser steps of the whole run.
         settings: what a checkpoint must agree with.
+        ranks: this process among those of the run.
     """
 
     config: TrainConfig
@@ -38,6 +42,7 @@ class Plan:
     device: torch.device
     precision: str
     settings: dict[str, Any]
+    ranks: Ranks
 
 
 def make_plan(config: TrainConfig) -> Plan:
@@ -51,19 +56,22 @@ def make_plan(config: TrainConfig) -> Plan:
     shards = open_shards(config.shards)
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranks = Ranks.of_environment()
+    device = torch.device("cuda", ranks.local) if torch.cuda.is_available() else torch.device("cpu")
     precision = ("bf16" if device.type == "cuda" else "fp32") if config.precision == "auto" else config.precision
     per_epoch = shards.samples // config.batch_size
     facts = {
         "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
         "negatives": negatives, "precision": precision,
     }  # fmt: skip
+    if ranks.count > 1:
+        facts["processes"] = ranks.count
     if image_negatives:
         facts["image_negatives"] = image_negatives
     steps = config.steps or config.epochs * per_epoch
     return Plan(
         config, shards, eval_shards, loss, negatives, image_negatives, steps, device, precision,
-        settings(config, **facts),
+        settings(config, **facts), ranks,
     )  # fmt: skip
 
 
@@ -94,10 +102,37 @@ def _image_slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int
     )
 
 
+def make_draw(config: TrainConfig, epochs: int) -> Draw:
+    """How negatives are drawn, from ``--kind-weights`` and ``--difficulty``.
+
+    Raises:
+        UsageError: an unknown kind, or no number where one belongs.
+    """
+    kinds = {}
+    try:
+        for part in filter(None, config.kind_weights.split(",")):
+            kind, _, weight = part.partition("=")
+            kinds[pick("kind", kind.strip(), KINDS)] = float(weight)
+        first, _, last = config.difficulty.partition(":")
+        draw = Draw(kinds, (float(first), float(last or first)), epochs)
+    except ValueError:
+        raise UsageError(
+            "cannot read how negatives are to be drawn",
+            where=f"--kind-weights {config.kind_weights!r} --difficulty {config.difficulty!r}",
+            fix="write --kind-weights swap_object=2,retrieved=0.5 and --difficulty -1:1",
+        ) from None
+    if min(kinds.values(), default=0.0) < 0:
+        raise UsageError("a weight of --kind-weights is negative", where=config.kind_weights)
+    return draw
+
+
 def make_model(plan: Plan) -> ClipModel:
     """The model of a plan, on its device."""
     spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed)
-    return load_model(spec).to(plan.device)
+    model = load_model(spec).to(plan.device)
+    config = plan.config
+    prepare(model, lock=config.lock, lora=config.lora, checkpointing=config.grad_checkpointing, compiled=config.compile)
+    return model
 
 
 def make_stream(plan: Plan, model: ClipModel) -> Stream:
@@ -105,7 +140,13 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
     config = plan.config
     tokenizer = partial(load_tokenizer, config.model)
     decoder = Decoder(
-        tokenizer, model.image_size, plan.negatives, plan.shards.negatives, config.seed, plan.image_negatives
+        tokenizer,
+        model.image_size,
+        plan.negatives,
+        plan.shards.negatives,
+        config.seed,
+        plan.image_negatives,
+        make_draw(config, -(-plan.steps * config.batch_size // plan.shards.samples)),
     )
     return Stream(
         plan.shards,
@@ -114,10 +155,12 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
         seed=config.seed,
         workers=default_workers() if config.workers is None else config.workers,
         max_bad=config.max_bad,
+        share=Share(plan.ranks.rank, plan.ranks.count),
         pin=plan.device.type == "cuda",
     )
 
 
 def default_workers() -> int:
-    """One decoding process for two cores, at most 8."""
-    return max(1, min(8, len(os.sched_getaffinity(0)) // 2))
+    """One decoding process for two cores of a training process's share, at most 8."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(8, len(os.sched_getaffinity(0)) // (2 * here)))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
+from typing import IO, Any, Final
 
 import fsspec
+import stamina
 from braceexpand import braceexpand
 from fsspec.core import url_to_fs
-from negmine.errors import DamagedError, UsageError
+from negmine.errors import DamagedError, ResourceError, UsageError
 from negmine.records import Sample
 from negmine.shards.format import INDEX_NAME, Index, read_samples
 
+ATTEMPTS: Final = 5
+"""Tries at one place of a remote shard, with growing pauses."""
+
+_READ_AHEAD: Final = 1 << 16
 _AGAIN = "run `negmine verify` on its folder, then `negmine shard` again"
 
 
@@ -109,24 +116,74 @@ def _planned(indexes: Mapping[str, Index]) -> int | None:
     return next(iter(sizes.values()))
 
 
-def planned_order(counts: Sequence[int], batch: int, seed: int, epoch: int, window: int) -> Iterator[tuple[int, int]]:
-    """`epoch_order` of whole batches: each run of `batch` samples of a shard stays together, in its order."""
+@dataclass(frozen=True)
+class Share:
+    """What one rank reads of each epoch: together the ranks read every sample once.
+
+    Attributes:
+        rank: from 0 to ``ranks - 1``.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+    def size(self, total: int) -> int:
+        """How many of `total` items are this rank's."""
+        return self._bound(total, self.rank + 1) - self._bound(total, self.rank)
+
+    def ranges(self, counts: Sequence[int], shards: Sequence[int]) -> dict[int, range]:
+        """Positions of this rank by shard, where the shards are laid end to end and cut into equal shares."""
+        first, last = (self._bound(sum(counts), rank) for rank in (self.rank, self.rank + 1))
+        found, start = {}, 0
+        for shard in shards:
+            own = range(max(first - start, 0), min(last - start, counts[shard]))
+            if own:
+                found[shard] = own
+            start += counts[shard]
+        return found
+
+    def _bound(self, total: int, rank: int) -> int:
+        return total * rank // self.ranks
+
+
+WHOLE = Share()
+
+
+def planned_order(
+    counts: Sequence[int], batch: int, seed: int, epoch: int, window: int, share: Share = WHOLE, size: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """`epoch_order` of whole batches: each run of `batch` samples of a shard stays together, in its order.
+
+    Args:
+        share: a rank takes its slice of every `size` samples (default: `batch`), so that the ranks together hold a
+            planned batch.
+    """
     runs = [count // batch for count in counts]
+    wanted = wanted_of_planned(size or batch, share)
     for shard, run in epoch_order(runs, seed, epoch, window // batch):
-        yield from ((shard, position) for position in range(run * batch, (run + 1) * batch))
+        for position in range(run * batch, (run + 1) * batch):
+            if wanted(shard, position):
+                yield shard, position
 
 
-def epoch_order(counts: Sequence[int], seed: int, epoch: int, window: int) -> Iterator[tuple[int, int]]:
+def wanted_of_planned(size: int, share: Share) -> Callable[[int, int], bool]:
+    """Whether a (shard, position) is in the `planned_order` of a share; `size` divides the planned batch."""
+    own = range(size * share.rank // share.ranks, size * (share.rank + 1) // share.ranks)
+    return lambda shard, position: position % size in own
+
+
+def epoch_order(
+    counts: Sequence[int], seed: int, epoch: int, window: int, share: Share = WHOLE
+) -> Iterator[tuple[int, int]]:
     """(shard, position) of every sample, each once: shards shuffled, then a shuffle buffer of `window` samples.
 
-    A pure function of its arguments: workers, and where a run was stopped, change nothing.
+    A pure function of its arguments: workers, and where a run was stopped, change nothing. Each rank draws from its
+    own stretch of the shuffled shards, so that a shard is read by one rank, or by two where a stretch ends in it.
     """
     chance = random.Random(f"{seed}/{epoch}")
-    shards = list(range(len(counts)))
-    chance.shuffle(shards)
     buffer: list[tuple[int, int]] = []
-    for shard in shards:
-        for position in range(counts[shard]):
+    for shard, positions in _ranges(counts, chance, share).items():
+        for position in positions:
             buffer.append((shard, position))
             if len(buffer) > window:
                 drawn = chance.randrange(len(buffer))
@@ -136,21 +193,41 @@ def epoch_order(counts: Sequence[int], seed: int, epoch: int, window: int) -> It
     yield from buffer
 
 
-def read_in_order(shards: Sequence[Shard], order: Iterable[tuple[int, int]], skip: int = 0) -> Iterator[Located]:
+def wanted_of(counts: Sequence[int], seed: int, epoch: int, share: Share) -> Callable[[int, int], bool]:
+    """Whether a (shard, position) is in the `epoch_order` of a share."""
+    own = _ranges(counts, random.Random(f"{seed}/{epoch}"), share)
+    return lambda shard, position: position in own[shard]
+
+
+def _ranges(counts: Sequence[int], chance: random.Random, share: Share) -> dict[int, range]:
+    shards = list(range(len(counts)))
+    chance.shuffle(shards)
+    return share.ranges(counts, shards)
+
+
+def read_in_order(
+    shards: Sequence[Shard],
+    order: Iterable[tuple[int, int]],
+    skip: int = 0,
+    wanted: Callable[[int, int], bool] | None = None,
+) -> Iterator[Located]:
     """Samples in `order` after its first `skip`. Each tar is read once, forwards, and only if something is wanted.
 
     Memory holds the samples read past and not yet asked for: at most the window of the order.
 
+    Args:
+        wanted: whether a (shard, position) occurs in `order` at all; None if all do.
+
     Raises:
         DamagedError: a shard is cut, or has not the number of samples that the index says.
     """
-    wanted = iter(order)
-    skipped = set(islice(wanted, skip))
+    following = iter(order)
+    skipped = set(islice(following, skip))
     held: dict[tuple[int, int], Located] = {}
     with ExitStack() as stack:
         readers: dict[int, Iterator[Located]] = {}
         at: dict[int, int] = {}
-        for shard, position in wanted:
+        for shard, position in following:
             if shard not in readers:
                 readers[shard] = _read(stack, shards[shard])
                 at[shard] = 0
@@ -158,7 +235,7 @@ def read_in_order(shards: Sequence[Shard], order: Iterable[tuple[int, int]], ski
                 place = (shard, at[shard])
                 located = next(readers[shard])
                 at[shard] += 1
-                if place not in skipped:
+                if place not in skipped and (wanted is None or wanted(*place)):
                     held[place] = located
             yield held.pop((shard, position))
 
@@ -171,7 +248,7 @@ def read_through(shards: Sequence[Shard]) -> Iterator[Located]:
 def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
     """The samples of one shard; the last is given out only when the tar has ended where it should."""
     try:
-        stream = stack.enter_context(fsspec.open(shard.url, "rb"))
+        stream = stack.enter_context(io.BufferedReader(Resuming(shard.url), _READ_AHEAD))
     except OSError as error:
         raise DamagedError("this shard cannot be opened", where=shard.url, why=str(error), fix=_AGAIN) from None
     samples = read_samples(stream, shard.url)
@@ -190,6 +267,68 @@ def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
             stream.close()
         yield Located(pending, shard.url)
         pending = following
+
+
+class Resuming(io.RawIOBase):
+    """A file that is read forwards; where an address (``s3://...``) fails, it is opened again at the same place.
+
+    Raises:
+        ResourceError: it failed `ATTEMPTS` times at one place.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url, self.position = url, 0
+        for attempt in self._attempts():
+            with attempt:
+                self._stream = self._opened()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            for attempt in self._attempts():
+                with attempt:
+                    if self._stream.closed:
+                        self._stream = self._opened()
+                    content = self._read(len(buffer))
+        except OSError as error:
+            raise ResourceError(
+                "this shard cannot be read on",
+                where=f"{self.url}, byte {self.position:,}",
+                why=str(error) or type(error).__name__,
+                fix="look at the storage; the same command resumes from the last checkpoint",
+            ) from None
+        buffer[: len(content)] = content
+        self.position += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+    def _attempts(self) -> Iterable[stamina.Attempt]:
+        return stamina.retry_context(on=_passing, attempts=ATTEMPTS if "://" in self.url else 1, timeout=None)
+
+    def _read(self, length: int) -> bytes:
+        try:
+            return bytes(self._stream.read(length))
+        except OSError:
+            with suppress(OSError):
+                self._stream.close()
+            raise
+
+    def _opened(self) -> IO[bytes]:
+        stream: IO[bytes] = fsspec.open(self.url, "rb").open()
+        stream.seek(self.position)
+        return stream
+
+
+def _passing(error: Exception) -> bool:
+    """Whether an error may pass: not that a file is missing or forbidden."""
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
 
 
 def _expand(pattern: str) -> list[str]:

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from negmine.errors import DamagedError, UsageError
 from negmine.store import differences
+from torch import Tensor
 
 from ahnpl import checkpoint as ckpt
 from ahnpl.evaluate.run import Report
+from ahnpl.lora import merged
 from ahnpl.losses import RecipeLoss
+from ahnpl.mfu import Work
 from ahnpl.model import ClipModel
+from ahnpl.objective import Objective
 from ahnpl.optimise import optimiser_tensors, restore_optimiser
 from ahnpl.plan import Plan
 from ahnpl.stream import Stream
+from ahnpl.teacher import Shadow
 from ahnpl.track import Tracker
 
 
 @dataclass
 class Run:
-    """The state of a run under way."""
+    """The state of a run under way.
+
+    Attributes:
+        average: of the weights; None without ``--ema``.
+        stop: set when this process was told to stop; `stopped` when all ranks have agreed to.
+    """
 
     plan: Plan
     folder: Path
     model: ClipModel
     stream: Stream
+    objective: Objective
+    average: Shadow | None
     optimiser: torch.optim.AdamW
     scaler: torch.amp.GradScaler
     stop: threading.Event
+    work: Work
+    stopped: bool = False
     trackers: list[Tracker] = field(default_factory=list)
     step: int = 0
     resumed: int = 0
@@ -46,35 +61,58 @@ class Run:
 
 
 def save(run: Run) -> Path:
-    """Write a checkpoint of the run as it stands and return its folder."""
-    random = {"random.cpu": torch.get_rng_state()}
-    if run.plan.device.type == "cuda":
-        random["random.cuda"] = torch.cuda.get_rng_state()
-    loss = {f"loss.{name}": tensor for name, tensor in run.loss.state_dict().items()}
+    """Write a checkpoint of the run as it stands and return its folder.
+
+    With ``--ema`` its weights for open_clip are the average, with ``--lora`` the merged ones; the run's own weights are
+    then with the optimiser's state.
+    """
+    network, average, teacher = run.model.network, run.average, run.objective.teacher
+    training = {
+        **optimiser_tensors(run.optimiser),
+        **_prefixed("loss", run.loss.state_dict()),
+        **_prefixed("network", network.state_dict() if _kept_apart(run) else {}),
+        **_prefixed("teacher", teacher.state if teacher else {}),
+    }
     state = {
         "step": run.step, "model": run.plan.config.model, "settings": run.plan.settings,
         "scaler": run.scaler.state_dict(),
     }  # fmt: skip
-    training = {**optimiser_tensors(run.optimiser), **loss, **random}
-    return ckpt.save(run.folder, ckpt.Checkpoint(run.model.network.state_dict(), run.model.config, training, state))
+    weights = merged(average.model.network if average else network)
+    return ckpt.save(run.folder, ckpt.Checkpoint(weights, run.model.config, training, state))
 
 
 def restore(run: Run, folder: Path) -> None:
-    """Put a run back to where a checkpoint was written.
+    """Put a run back to where a checkpoint was written. Every rank reads it.
 
     Raises:
         DamagedError: the checkpoint is damaged.
     """
     saved = ckpt.load(folder)
-    run.model.network.load_state_dict(dict(saved.model))
-    loss = {name.removeprefix("loss."): t for name, t in saved.training.items() if name.startswith("loss.")}
-    run.loss.load_state_dict(loss)
+    network, average, teacher = run.model.network, run.average, run.objective.teacher
+    if average:
+        average.model.network.load_state_dict(dict(saved.model))
+    network.load_state_dict(_without("network", saved.training) if _kept_apart(run) else dict(saved.model))
+    if teacher and teacher.state:
+        teacher.model.network.load_state_dict(_without("teacher", saved.training))
+    run.loss.load_state_dict(_without("loss", saved.training))
     restore_optimiser(run.optimiser, saved.training)
     run.scaler.load_state_dict(saved.state["scaler"])
-    torch.set_rng_state(saved.training["random.cpu"])
-    if "random.cuda" in saved.training and run.plan.device.type == "cuda":
-        torch.cuda.set_rng_state(saved.training["random.cuda"])
     run.step = run.resumed = int(saved.state["step"])
+
+
+def _kept_apart(run: Run) -> bool:
+    """Whether a run's weights are not those that open_clip is to load."""
+    return run.average is not None or bool(run.plan.config.lora)
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What `_prefixed` was given."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:

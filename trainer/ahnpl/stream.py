@@ -11,24 +11,42 @@ import queue
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import islice
+from itertools import cycle, islice, pairwise
+from math import exp, log
 from typing import Any
 
 import numpy as np
 import torch
 from negmine.errors import InputError, ResourceError, UsageError
 from negmine.records import KINDS, Sample, TextNegative
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ahnpl.images import BadImage, Pixels, training_pixels
-from ahnpl.shards import Located, ShardSet, epoch_order, planned_order, read_in_order
+from ahnpl.shards import (
+    WHOLE,
+    Located,
+    ShardSet,
+    Share,
+    epoch_order,
+    planned_order,
+    read_in_order,
+    wanted_of,
+    wanted_of_planned,
+)  # fmt: skip
 
 SHUFFLE_WINDOW = 1000
 """Samples in the shuffle buffer, encoded."""
+
+SPARES = 4
+"""Samples of the next batch that stand in for bad ones of this."""
+
+CACHED_TEXTS = 50_000
+"""Texts whose tokens a worker remembers: 30 MB at most."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class Batch:
         kinds: ``[B, K]`` positions in ``negmine.records.KINDS``, -1 in empty slots.
         image_ids: ``[B]``, equal for captions of one image.
         keys: of the samples.
-        bad: samples left out of this batch.
+        bad: samples of this batch that others stand in for.
         image_negatives: ``[B, J, 3, S, S]`` bytes, cropped as the image is; None where no recipe term asks for them.
         image_negative_texts: ``[B, J, L]`` tokens of their own captions.
         image_valid: ``[B, J]`` bool.
@@ -76,6 +94,16 @@ class Batch:
     def pin_memory(self) -> Batch:
         return self._map(Tensor.pin_memory)
 
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in at most `parts` batches of nearly equal size, in order; ``bad`` stays with the first."""
+        size = len(self.keys)
+        bounds = [size * part // parts for part in range(parts + 1)]
+        return [self._rows(slice(a, b)) for a, b in pairwise(bounds) if a < b]
+
+    def _rows(self, rows: slice) -> Batch:
+        part = self._map(lambda tensor: tensor[rows])
+        return replace(part, keys=self.keys[rows], bad=self.bad if rows.start == 0 else [])
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         tensors: dict[str, Any] = {n: change(value) for n, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
@@ -83,10 +111,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker turns into a batch."""
+    """What a worker turns into a batch.
+
+    Attributes:
+        spares: the first of the next batch, for samples that turn out to be bad.
+    """
 
     samples: list[Located]
     epoch: int
+    spares: list[Located] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -105,6 +138,40 @@ class Decoded:
     captions: list[str]
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How K of a sample's negatives are drawn where it has more.
+
+    Attributes:
+        kinds: weight of a kind; 1 where it is not named. A kind of weight 0 is never used.
+        difficulty: d in the first and in the last epoch, linear between. Among the sample's negatives that have a
+            score, the weight is ``exp(d * r)``, r from -1 for the easiest (lowest score) to 1 for the hardest.
+    """
+
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    difficulty: tuple[float, float] = (0.0, 0.0)
+    epochs: int = 1
+
+    def pick(
+        self, negatives: Sequence[TextNegative], number: int, epoch: int, chance: random.Random
+    ) -> list[TextNegative]:
+        """At most `number` of them, without replacement (Efraimidis and Spirakis 2006)."""
+        if not self.kinds and self.difficulty == (0.0, 0.0):
+            return chance.sample(negatives, min(number, len(negatives)))
+        first, last = self.difficulty
+        d = first + (last - first) * min(epoch / max(self.epochs - 1, 1), 1.0)
+        ranked = sorted(negative.score for negative in negatives if negative.score is not None)
+        keys = {}
+        for negative in negatives:
+            weight = self.kinds.get(negative.kind, 1.0)
+            if negative.score is not None and len(ranked) > 1:
+                weight *= exp(d * (2 * ranked.index(negative.score) / (len(ranked) - 1) - 1))
+            drawn = chance.random()
+            if weight > 0:
+                keys[negative] = log(1 - drawn) / weight  # 0 at most; the largest are taken
+        return sorted(keys, key=lambda negative: -keys[negative])[:number]
+
+
 class Decoder(Dataset[Batch]):
     """Turns encoded samples into a `Batch`, in a worker process.
 
@@ -115,6 +182,7 @@ class Decoder(Dataset[Batch]):
         available: K of the shards; where it is no more than `negatives`, a negative keeps its own slot.
         seed: of crops and of the choice of negatives, together with epoch and key.
         image_negatives: J slots; 0 decodes none.
+        draw: how K negatives are drawn where a sample has more.
     """
 
     def __init__(
@@ -125,25 +193,42 @@ class Decoder(Dataset[Batch]):
         available: int,
         seed: int,
         image_negatives: int = 0,
+        draw: Draw = Draw(),
     ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Callable[[list[str]], Tensor] | None = None
+        self._tokens: dict[str, NDArray[np.int32]] = {}
         self.image_size, self.negatives, self.available, self.seed = image_size, negatives, available, seed
-        self.image_negatives = image_negatives
+        self.image_negatives, self.draw = image_negatives, draw
 
     def __getitems__(self, work: list[Work]) -> Batch:
         """The hook that `DataLoader` calls with what the batch sampler gave."""
         return self.decode(work[0])
 
     def decode(self, work: Work) -> Batch:
-        """Decode what can be decoded; the rest is in ``bad``."""
-        good, bad = [], []
+        """Decode the samples; for one that cannot be decoded, the next spare or else one of the batch stands in.
+
+        The batch is full unless not one sample can be decoded; it is then empty.
+        """
+        good: list[Decoded | None] = []
+        bad: list[BadSample] = []
+        spares = iter(work.spares)
         for located in work.samples:
-            try:
-                good.append(self._decode_one(located.sample, work.epoch))
-            except BadImage as error:
-                bad.append(BadSample(located.sample.key, located.shard, str(error)))
-        return self._collate(good, bad)
+            decoded = self._try(located, work.epoch, bad)
+            while decoded is None and (spare := next(spares, None)) is not None:
+                decoded = self._try(spare, work.epoch, [])  # is counted in its own batch
+            good.append(decoded)
+        found = [one for one in good if one is not None]
+        again = cycle(found)
+        return self._collate([one or next(again) for one in good] if found else [], bad)
+
+    def _try(self, located: Located, epoch: int, bad: list[BadSample]) -> Decoded | None:
+        """The sample; None if it is bad, which is then noted in `bad`."""
+        try:
+            return self._decode_one(located.sample, epoch)
+        except BadImage as error:
+            bad.append(BadSample(located.sample.key, located.shard, str(error)))
+            return None
 
     def _decode_one(self, sample: Sample, epoch: int) -> Decoded:
         """Pictures of a sample, all cropped alike, and its chosen negatives.
@@ -154,7 +239,7 @@ class Decoder(Dataset[Batch]):
         name = f"{self.seed}/{epoch}/{sample.key}"
         chance = random.Random(name)
         pixels = training_pixels(sample.image, self.image_size, chance)
-        texts = self.choose(sample, chance)
+        texts = self.choose(sample, chance, epoch)
         places = range(len(sample.image_negatives))
         chosen = sorted(chance.sample(places, self.image_negatives)) if len(places) > self.image_negatives else places
         pictures = [
@@ -163,11 +248,12 @@ class Decoder(Dataset[Batch]):
         ]
         return Decoded(sample, pixels, texts, pictures, [sample.image_negatives[place].caption for place in chosen])
 
-    def choose(self, sample: Sample, chance: random.Random) -> dict[int, TextNegative]:
-        """Slot to negative. All of them, each in its slot, if they fit; else K drawn at random, in slot order."""
+    def choose(self, sample: Sample, chance: random.Random, epoch: int) -> dict[int, TextNegative]:
+        """Slot to negative. All that are allowed, each in its slot, if they fit; else K drawn, in slot order."""
         if self.available <= self.negatives:
-            return {negative.slot: negative for negative in sample.negatives if negative.slot < self.negatives}
-        drawn = chance.sample(sample.negatives, min(self.negatives, len(sample.negatives)))
+            allowed = (n for n in sample.negatives if self.draw.kinds.get(n.kind, 1.0) > 0)
+            return {negative.slot: negative for negative in allowed if negative.slot < self.negatives}
+        drawn = self.draw.pick(sample.negatives, self.negatives, epoch, chance)
         return dict(enumerate(sorted(drawn, key=lambda negative: negative.slot)))
 
     def _collate(self, good: list[Decoded], bad: list[BadSample]) -> Batch:
@@ -208,10 +294,15 @@ class Decoder(Dataset[Batch]):
         return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
 
     def tokenize(self, texts: list[str]) -> Tensor:
-        """``[N, L]`` tokens."""
-        if self._tokenizer is None:
-            self._tokenizer = self._make_tokenizer()
-        return self._tokenizer(texts)
+        """``[N, L]`` tokens; a text seen before is not tokenised again."""
+        unseen = [text for text in dict.fromkeys(texts) if text not in self._tokens]
+        if len(self._tokens) + len(unseen) > CACHED_TEXTS:
+            self._tokens.clear()
+            unseen = list(dict.fromkeys(texts))
+        if unseen:
+            self._tokenizer = self._tokenizer or self._make_tokenizer()
+            self._tokens |= zip(unseen, self._tokenizer(unseen).int().numpy(), strict=True)
+        return torch.from_numpy(np.stack([self._tokens[text] for text in texts])).long()
 
 
 class Stream:
@@ -220,13 +311,15 @@ class Stream:
     Args:
         shards: what to read.
         decoder: what turns samples into batches.
-        batch_size: B; the last, partial batch of an epoch is left out.
+        batch_size: B, over all ranks; the last, partial batch of an epoch is left out.
         workers: processes; 0 decodes here.
-        max_bad: share of an epoch's samples that may be bad.
+        max_bad: share of the samples that this rank reads in an epoch that may be bad.
+        share: which rank reads here; its batches hold ``B / ranks`` samples.
         pin: page-locked batches, for copies to a GPU.
 
     Raises:
-        UsageError: fewer samples than one batch, or shards planned for batches of another size.
+        UsageError: fewer samples than one batch, ranks that do not divide it, or shards planned for batches of
+            another size.
     """
 
     def __init__(
@@ -239,8 +332,14 @@ class Stream:
         workers: int = 0,
         max_bad: float = 0.01,
         window: int = SHUFFLE_WINDOW,
+        share: Share = WHOLE,
         pin: bool = False,
     ) -> None:
+        if batch_size % share.ranks:
+            raise UsageError(
+                f"{share.ranks} processes cannot share a batch of {batch_size} equally",
+                fix=f"use --batch-size {max(batch_size // share.ranks, 1) * share.ranks}; it counts all processes",
+            )
         if shards.samples < batch_size:
             raise UsageError(
                 f"{shards.samples} samples do not fill one batch of {batch_size}",
@@ -252,7 +351,7 @@ class Stream:
                 fix=f"use --batch-size {shards.planned}, or write the shards again without --plan",
             )
         self.shards, self.decoder, self.batch_size, self.seed = shards, decoder, batch_size, seed
-        self.max_bad, self.window = max_bad, window
+        self.max_bad, self.window, self.share = max_bad, window, share
         self._feed = _Feed()
         self._loader = _make_loader(decoder, self._feed, workers, pin)
 
@@ -289,21 +388,26 @@ class Stream:
 
     def _work(self, epoch: int, skip: int) -> Iterator[Work]:
         counts = [shard.samples for shard in self.shards.shards]
-        planned = self.shards.planned
-        order = (
-            epoch_order(counts, self.seed, epoch, self.window)
-            if planned is None
-            else planned_order(counts, planned, self.seed, epoch, self.window)
-        )
-        located = read_in_order(self.shards.shards, order, skip * self.batch_size)
+        planned, size = self.shards.planned, self.batch_size // self.share.ranks
+        if planned is None:
+            order = epoch_order(counts, self.seed, epoch, self.window, self.share)
+            wanted = wanted_of(counts, self.seed, epoch, self.share)
+        else:
+            order = planned_order(counts, planned, self.seed, epoch, self.window, self.share, self.batch_size)
+            wanted = wanted_of_planned(self.batch_size, self.share)
+        located = read_in_order(self.shards.shards, order, skip * size, wanted)
+        ahead: list[Located] = []
         for _ in range(self.steps_per_epoch - skip):
-            yield Work(list(islice(located, self.batch_size)), epoch)
+            ahead += islice(located, size + SPARES - len(ahead))
+            yield Work(ahead[:size], epoch, ahead[size:])
+            ahead = ahead[size:]
 
     def _check_bad(self, bad: int, batch: Batch) -> None:
-        if batch.bad and (bad > self.max_bad * self.shards.samples or not batch.keys):
+        total = self.share.size(self.shards.samples)
+        if batch.bad and (bad > self.max_bad * total or not batch.keys):
             last = batch.bad[-1]
             raise InputError(
-                f"{bad} of {self.shards.samples} samples of this epoch are bad, more than --max-bad {self.max_bad:g}",
+                f"{bad} of {total} samples of this epoch are bad, more than --max-bad {self.max_bad:g}",
                 where=f"{last.shard}, key {last.key}",
                 why=last.reason,
                 fix="mend or remove these images and write the shards again, or allow more with --max-bad",

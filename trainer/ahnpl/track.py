@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +20,8 @@ from rich.text import Text
 from ahnpl.names import pick
 
 METRICS_NAME = "metrics.jsonl"
+PROJECT = "negmine"
+"""What runs are filed under in trackers that file them."""
 
 
 class Tracker(Protocol):
@@ -73,12 +79,13 @@ class Terminal:
 
 
 class TensorBoard:
-    """TensorBoard event files in the run folder."""
+    """TensorBoard event files in the run folder; what an earlier run wrote there after `resumed_step` is hidden."""
 
-    def __init__(self, run: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, run: Path, config: Mapping[str, Any], resumed_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(run))
+        self._writer: Any = SummaryWriter(str(run), purge_step=resumed_step + 1 if resumed_step else 0)
+        self._writer.add_text("config", json.dumps(dict(config), indent=1, default=str), resumed_step)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -89,30 +96,55 @@ class TensorBoard:
 
 
 class RunLogger:
-    """Weights & Biases, or trackio, which speaks its language."""
+    """Weights & Biases, or trackio, which speaks its language; what they print goes to stderr."""
 
-    def __init__(self, module: str, run: Path, config: Mapping[str, Any]) -> None:
-        from importlib import import_module
-
+    def __init__(self, module: str, run: Path, config: Mapping[str, Any], **options: Any) -> None:
         self._module = import_module(module)
-        self._module.init(project="negmine", name=run.name, config=dict(config))
+        with redirect_stdout(sys.stderr):
+            self._module.init(project=PROJECT, name=run.name, config=dict(config), **options)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._module.log(dict(values), step=step)
 
     def close(self) -> None:
-        self._module.finish()
+        with redirect_stdout(sys.stderr):
+            self._module.finish()
 
 
-TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], Tracker]] = {
+def _wandb(run: Path, config: Mapping[str, Any], resumed_step: int) -> Tracker:
+    """A resumed run goes on under the id that its folder keeps.
+
+    Raises:
+        UsageError: W&B does not let us in.
+    """
+    refused = import_module("wandb").Error
+    kept = run / "wandb.id"
+    if not resumed_step or not kept.is_file():
+        kept.write_text(secrets.token_hex(8), encoding="utf-8")
+    try:
+        return RunLogger("wandb", run, config, dir=str(run), id=kept.read_text(encoding="utf-8"), resume="allow")
+    except refused as error:
+        raise UsageError(
+            "W&B refuses this run", why=str(error), fix="`wandb login`, or set WANDB_MODE=offline"
+        ) from None
+
+
+def _trackio(run: Path, config: Mapping[str, Any], resumed_step: int) -> Tracker:
+    return RunLogger("trackio", run, config, resume="allow" if resumed_step else "never")
+
+
+TRACKERS: dict[str, Callable[[Path, Mapping[str, Any], int], Tracker]] = {
     "tensorboard": TensorBoard,
-    "wandb": lambda run, config: RunLogger("wandb", run, config),
-    "trackio": lambda run, config: RunLogger("trackio", run, config),
+    "wandb": _wandb,
+    "trackio": _trackio,
 }
 
 
-def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> list[Tracker]:
+def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any], resumed_step: int = 0) -> list[Tracker]:
     """The trackers that were asked for.
+
+    Args:
+        resumed_step: the step an earlier run of the folder is taken up from; 0 for a new run.
 
     Raises:
         UsageError: an unknown name, or its package is not installed.
@@ -121,7 +153,7 @@ def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any]) ->
     for name in names:
         make = TRACKERS[pick("tracker", name, TRACKERS)]
         try:
-            trackers.append(make(run, config))
+            trackers.append(make(run, config, resumed_step))
         except ImportError as error:
             raise UsageError(
                 f"--track {name} needs a package that is not installed",

@@ -56,11 +56,15 @@ def load_model(name: str | None) -> Any:
         UsageError: the model is not installed, or has no tagger or parser.
     """
     import spacy
+    from thinc.api import use_ops
+
+    from negmine.text.products import NumpyProducts
 
     found = find_model(name)
     info = spacy.util.get_package_path(found)
     unneeded = [part for part in spacy.util.load_meta(info / "meta.json")["pipeline"] if part not in NEEDED]
-    nlp = spacy.load(found, exclude=unneeded)
+    with use_ops(NumpyProducts.name):
+        nlp = spacy.load(found, exclude=unneeded)
     missing = [part for part in ("tagger", "parser") if part not in nlp.pipe_names]
     if missing:
         raise UsageError(
@@ -76,10 +80,12 @@ def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, C
     The texts are sorted first, so the same set gives the same batches and the same parses whatever its order. spaCy's
     own objects live inside one memory zone and are gone when this returns.
     """
+    from threadpoolctl import threadpool_limits
+
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
     found = {text: unparsed(text) for text in distinct if not is_parsable(text)}
     wanted = [text for text in distinct if text not in found]
-    with nlp.memory_zone():
+    with nlp.memory_zone(), threadpool_limits(1):  # parts run side by side
         for doc, text in nlp.pipe(((_readable(text), text) for text in wanted), batch_size=BATCH, as_tuples=True):
             found[text] = _caption(text, _tokens(doc, text), vocabulary)
             del doc
@@ -105,16 +111,19 @@ def _readable(text: str) -> str:
     return lower if text.isupper() and len(lower) == len(text) else text
 
 
+_COLUMNS: Final = ("IDX", "LENGTH", "TAG", "DEP", "HEAD")
+"""What is read of a parse; the head is an offset."""
+
+
 def _tokens(doc: Any, written: str) -> tuple[Token, ...]:
-    tokens = []
-    for token in doc:
-        tag, start = token.tag_, token.idx
-        text = written[start : start + len(token.text)]
+    names, tokens = doc.vocab.strings, []
+    for i, (start, length, tag_id, dep_id, head) in enumerate(doc.to_array(_COLUMNS).tolist()):
+        text, tag = written[start : start + length], names[tag_id] if tag_id else ""
         if not text.strip():
             tag = "_SP"
         pos = _POS.get(tag) or _POS_BY_FAMILY.get(tag[:2], "X")
-        found = Token(text, start, start + len(text), tag, pos, token.dep_, token.head.i, lemma(text, pos))
-        tokens.append(found)
+        governor = i + (head if head < 1 << 63 else head - (1 << 64))
+        tokens.append(Token(text, start, start + length, tag, pos, names[dep_id], governor, lemma(text, pos)))
     return _with_verbs_mended(tokens)
 
 
@@ -179,10 +188,11 @@ def _is_head(tokens: Sequence[Token], i: int) -> bool:
 def _listed_units(tokens: Sequence[Token], vocabulary: Vocabulary) -> dict[int, tuple[int, int]]:
     """Token index to first and last token of the listed unit it is in; the longest unit wins."""
     lowers, found = [token.text.lower() for token in tokens], dict[int, tuple[int, int]]()
+    starts = [i for i, word in enumerate(lowers) if word in vocabulary.unit_starts]
     for size in (4, 3, 2):
-        for first in range(len(tokens) - size + 1):
+        for first in starts:
             last = first + size - 1
-            if first in found or last in found:
+            if last >= len(tokens) or first in found or last in found:
                 continue
             *words, end = lowers[first : last + 1]
             if (*words, end) in vocabulary.units or (*words, tokens[last].lemma) in vocabulary.units:
@@ -277,8 +287,8 @@ def _prepositions(caption: Caption, vocabulary: Vocabulary) -> Iterator[Relation
 
 
 def _complex_size(lowers: Sequence[str], i: int, vocabulary: Vocabulary) -> int:
-    for words in vocabulary.complex:
-        if lowers[i] == words[0] and tuple(lowers[i : i + len(words)]) == words:
+    for words in vocabulary.complex.get(lowers[i], ()):
+        if tuple(lowers[i : i + len(words)]) == words:
             return len(words)
     return 1
 

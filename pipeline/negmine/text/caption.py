@@ -100,6 +100,11 @@ class Caption:
         return frozenset(found)
 
     @cached_property
+    def is_upper(self) -> bool:
+        """Whether all letters are capitals."""
+        return self.text.isupper()
+
+    @cached_property
     def phrase_of(self) -> dict[int, int]:
         """Head's token index to phrase index."""
         return {phrase.head: index for index, phrase in enumerate(self.phrases)}

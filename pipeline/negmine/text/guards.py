@@ -1,19 +1,21 @@
 """Guards: small pure functions, each refusing one way in which a negative goes wrong. The name is the reason counted.
 
-`PROPOSAL_GUARDS` look at what a rule wants to do, `TEXT_GUARDS` at the text that comes of it. A guard returns whether
-it refuses. The first that does is the reason; the cheap ones come first.
+`SWAP_GUARDS` and `REPLACEMENT_GUARDS` look at what a rule wants to do, `TEXT_GUARDS` and `beyond_context` at the text
+that comes of it. A guard returns whether it refuses. The first that does is the reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Final
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation
-from negmine.text.lexicon import ADJECTIVE, NOUN
+from negmine.text.lexicon import ADJECTIVE, NOUN, Lexicon
 from negmine.text.proposal import Level, Proposal, Words
 
 _SINGULAR_PRONOUNS: Final = frozenset(
@@ -22,6 +24,7 @@ _SINGULAR_PRONOUNS: Final = frozenset(
 _GENDERED: Final = _SINGULAR_PRONOUNS - {"its", "it", "itself"}
 _REFLEXIVES: Final = frozenset({"himself", "herself", "itself", "themselves", "each", "both"})
 _RECIPROCALS: Final = frozenset({"each", "other", "another", "together", "both", "they", "their", "themselves", "one"})
+_PRONOUNS: Final = _SINGULAR_PRONOUNS | _RECIPROCALS
 _ONE: Final = frozenset({"one", "1"})
 _OTHER: Final = frozenset({"another", "other", "same"})
 _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
@@ -58,8 +61,7 @@ def together(evidence: Iterable[Evidence]) -> Evidence:
     return Evidence(*(frozenset().union(*(getattr(one, field.name) for one in several)) for field in fields(Evidence)))
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """A proposal before its judges; `text` is the caption's, normalised."""
 
     caption: Caption
@@ -67,6 +69,11 @@ class Case:
     proposal: Proposal
     siblings: Evidence
     words: Words
+
+    @property
+    def put_in(self) -> list[str]:
+        """Words that the first change writes, in lower case."""
+        return self.proposal.changes[0].text.lower().split(" ")
 
 
 def normalised(text: str) -> str:
@@ -199,7 +206,12 @@ def near_synonym(case: Case) -> bool:
         return bool(old) and _same_value(old, new, case.words)
     if not old:
         return False
-    return lexicon.overlap(old, new, NOUN) or lexicon.overlap(old, new, ADJECTIVE)
+    return _overlap(lexicon, old, new)
+
+
+@lru_cache(maxsize=1 << 16)
+def _overlap(lexicon: Lexicon, one: str, other: str) -> bool:
+    return lexicon.overlap(one, other, NOUN) or lexicon.overlap(one, other, ADJECTIVE)
 
 
 def _same_value(one: str, other: str, words: Words) -> bool:
@@ -211,6 +223,8 @@ def _same_value(one: str, other: str, words: Words) -> bool:
 def pronoun(case: Case) -> bool:
     """A pronoun that no longer fits the noun it stands for (C11)."""
     caption, proposal = case.caption, case.proposal
+    if caption.words.isdisjoint(_PRONOUNS):
+        return False
     sexes = case.words.vocabulary.sexes
     if proposal.swap is not None:
         return (
@@ -265,69 +279,85 @@ def in_caption(case: Case) -> bool:
 def in_sibling(case: Case) -> bool:
     """Another caption of the image speaks for the negative (C13): it names or implies the new, or claims the same."""
     proposal, siblings = case.proposal, case.siblings
-    named = proposal.signs
-    implied = {proposal.new}
-    if proposal.signs:
-        added = set(proposal.changes[0].text.lower().split(" ")) - case.caption.words
-        named |= added - case.words.vocabulary.function_words
-        implied |= set(proposal.new.split(" ")) - case.caption.words
-    if proposal.swap is not None:
-        named |= {repair.text for repair in proposal.changes[2:]}  # verbs that follow their new subjects
-    return not (
-        siblings.words.isdisjoint(named)
-        and siblings.implied.isdisjoint(implied)
-        and siblings.claims.isdisjoint(proposal.facts)
+    if proposal.new in siblings.implied or not siblings.claims.isdisjoint(proposal.facts):
+        return True
+    if proposal.swap is not None:  # verbs that follow their new subjects
+        return any(repair.text in siblings.words for repair in proposal.changes[2:])
+    if not proposal.signs:
+        return False
+    known, no_content = case.caption.words, case.words.vocabulary.function_words
+    return (
+        not siblings.words.isdisjoint(proposal.signs)
+        or any(w in siblings.words and w not in known and w not in no_content for w in case.put_in)
+        or any(w in siblings.implied and w not in known for w in proposal.new.split(" "))
     )
 
 
 # --- of texts --------------------------------------------------------------------------------------------------------
 
 
-def unchanged(negative: str, text: str, case: Case) -> bool:
+def unchanged(text: str, case: Case) -> bool:
     """The negative is the caption again (C1)."""
     return text == case.text
 
 
-def sibling_equal(negative: str, text: str, case: Case) -> bool:
+def sibling_equal(text: str, case: Case) -> bool:
     """The negative is another caption of the image (C1)."""
     return text in case.siblings.texts
 
 
-def beyond_context(negative: str, text: str, case: Case) -> bool:
+def beyond_context(negative: str, case: Case) -> bool:
     """The edit lies behind the last token that CLIP keeps of a text, so that both have the same ids (C1)."""
-    if negative[:CONTEXT] != case.caption.text[:CONTEXT]:
+    caption = case.caption.text
+    if len(caption) <= CONTEXT or negative[:CONTEXT] != caption[:CONTEXT]:
         return False
-    same = next((i for i, (a, b) in enumerate(zip(negative, case.caption.text, strict=False)) if a != b), CONTEXT)
+    same = next((i for i, (a, b) in enumerate(zip(negative, caption, strict=False)) if a != b), CONTEXT)
     pieces = _PIECE.findall(negative[:same])
     return len(pieces) >= CONTEXT and len(_tokenizer().encode(negative[:same])) >= CONTEXT
 
 
 @lru_cache(maxsize=1)
 def _tokenizer() -> Any:
-    """CLIP's tokenizer; it brings torch with it, and only long captions need it."""
-    from open_clip.tokenizer import SimpleTokenizer
+    """CLIP's tokenizer, which only long captions need. Its file alone: the package takes seconds to import."""
+    package = find_spec("open_clip")
+    assert package is not None and package.origin is not None
+    spec = spec_from_file_location("open_clip_tokenizer", Path(package.origin).with_name("tokenizer.py"))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SimpleTokenizer()
 
-    return SimpleTokenizer()
 
+_Guards = tuple[Callable[..., bool], ...]
 
-PROPOSAL_GUARDS: Final[Mapping[str, Callable[[Case], bool]]] = {
-    guard.__name__: guard
-    for guard in (coordination, symmetric, same_referent, near_synonym, pronoun, in_caption, in_sibling)
-}
-
-TEXT_GUARDS: Final[Mapping[str, Callable[[str, str, Case], bool]]] = {
-    guard.__name__: guard for guard in (unchanged, sibling_equal, beyond_context)
-}
+SWAP_GUARDS: Final[_Guards] = (coordination, symmetric, same_referent, near_synonym, pronoun, in_sibling)
+REPLACEMENT_GUARDS: Final[_Guards] = (near_synonym, pronoun, in_caption, in_sibling)
+TEXT_GUARDS: Final[_Guards] = (unchanged, sibling_equal)
 DUPLICATE: Final = "duplicate"
 """Reason of a negative that another rule, or the same one, gave before."""
 
 
 def refusal(case: Case) -> str | None:
     """Name of the guard that refuses a proposal, if one does."""
-    return next((name for name, refuses in PROPOSAL_GUARDS.items() if refuses(case)), None)
+    for refuses in SWAP_GUARDS if case.proposal.swap is not None else REPLACEMENT_GUARDS:
+        if refuses(case):
+            return refuses.__name__
+    return None
 
 
 def text_refusal(negative: str, case: Case) -> str | None:
     """Name of the guard that refuses a negative for its text, if one does."""
-    text = normalised(negative)
-    return next((name for name, refuses in TEXT_GUARDS.items() if refuses(negative, text, case)), None)
+    if not _is_new(case):
+        text = normalised(negative)
+        for refuses in TEXT_GUARDS:
+            if refuses(text, case):
+                return refuses.__name__
+    return beyond_context.__name__ if beyond_context(negative, case) else None
+
+
+def _is_new(case: Case) -> bool:
+    """Whether a word is put in that no caption of the image has, so that the negative equals none of them."""
+    if case.proposal.swap is not None:
+        return False
+    said, elsewhere = case.caption.words, case.siblings.words
+    return any(word.isalpha() and word not in said and word not in elsewhere for word in case.put_in)

@@ -47,6 +47,7 @@ class Lexicon:
             self._rows[pos, word] = rest
         self._entries: dict[tuple[str, str], Entry] = {}
         self._implied: dict[str, frozenset[str]] = {}
+        self._classes: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -68,8 +69,12 @@ class Lexicon:
 
         An unknown compound is what its last word is.
         """
-        classes = self.entry(noun).classes or self.entry(noun.rsplit(" ", 1)[-1]).classes
-        return next((name for name in classes if name in TANGIBLE), classes[0] if classes else "")
+        found = self._classes.get(noun)
+        if found is None:
+            classes = self.entry(noun).classes or self.entry(noun.rsplit(" ", 1)[-1]).classes
+            found = next((name for name in classes if name in TANGIBLE), classes[0] if classes else "")
+            self._classes[noun] = found
+        return found
 
     def implied(self, noun: str) -> frozenset[str]:
         """The noun, its synonyms and hypernyms: the nouns that are true of a picture that shows it."""

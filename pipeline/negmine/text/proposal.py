@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -129,8 +129,7 @@ class Swap(NamedTuple):
     level: Level
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(NamedTuple):
     """A way to make a caption false, before anybody looked whether it does.
 
     Attributes:
@@ -170,54 +169,56 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
     ordered = sorted(changes)
     if any(a.last >= b.first for a, b in pairwise(ordered)):
         raise ValueError(f"changes overlap: {ordered}")
-    edits = [edit for change in ordered for edit in _edits_of(caption, change, ordered)]
-    return tuple(sorted(edits, key=lambda edit: edit.start))
-
-
-def _edits_of(caption: Caption, change: Change, changes: list[Change]) -> Iterator[Edit]:
-    start, end = caption.tokens[change.first].start, caption.tokens[change.last].end
-    old = caption.text[start:end]
-    new = _capitals_at(caption, change.first, change.text)
-    yield from _repaired_article(caption, change.first - 1, new, changes)
-    yield from _smallest(start, old, new)
+    edits = []
+    for change in ordered:
+        start, end = caption.tokens[change.first].start, caption.tokens[change.last].end
+        new = _capitals_at(caption, change.first, change.text)
+        for edit in (
+            _repaired_article(caption, change.first - 1, new, ordered),
+            _smallest(caption.text, start, end, new),
+        ):
+            if edit is not None:
+                edits.append(edit)
+    return tuple(edits)
 
 
 def _capitals_at(caption: Caption, first: int, new: str) -> str:
-    if caption.text.isupper():
+    if caption.is_upper:
         return new.upper()
-    if caption.tokens[first].text[:1].isupper() and caption.starts_sentence(first):
-        return capitalised(new)
-    return new
+    is_capital = caption.tokens[first].text[:1].isupper() and caption.starts_sentence(first)
+    return capitalised(new) if is_capital else new
 
 
-def _repaired_article(caption: Caption, index: int, following: str, changes: list[Change]) -> Iterator[Edit]:
+def _repaired_article(caption: Caption, index: int, following: str, changes: list[Change]) -> Edit | None:
     """The article before a change, where the change makes it sound wrong."""
-    if index < 0 or any(change.first <= index <= change.last for change in changes):
-        return
-    token = caption.tokens[index]
-    was = token.text.lower()
-    if was not in ("a", "an"):
-        return
-    shouted = caption.text.isupper()
+    token = caption.tokens[index] if index >= 0 else None
+    if token is None or token.text not in ("a", "an", "A", "An", "AN"):
+        return None
+    if any(change.first <= index <= change.last for change in changes):
+        return None
     first_word = following.split(" ", 1)[0]
-    needed = article(first_word.lower() if shouted else first_word)
-    if needed != was:
-        new = needed.upper() if shouted else in_case_of(token.text[0], needed)
-        yield Edit(token.start, token.end, token.text, new)
+    needed = article(first_word.lower() if caption.is_upper else first_word)
+    if needed == token.text.lower():
+        return None
+    new = needed.upper() if caption.is_upper else in_case_of(token.text[0], needed)
+    return Edit(token.start, token.end, token.text, new)
 
 
-def _smallest(start: int, old: str, new: str) -> Iterator[Edit]:
+def _smallest(text: str, start: int, end: int, new: str) -> Edit | None:
     """The edit without the words that old and new begin and end with alike; nothing if they are equal."""
+    old = text[start:end]
     if old == new:
-        return
+        return None
+    if " " not in old or " " not in new:
+        return Edit(start, end, old, new)
     before, after = old.split(" "), new.split(" ")
     while len(before) > 1 and len(after) > 1 and before[0] == after[0]:
         start += len(before[0]) + 1
         before, after = before[1:], after[1:]
     while len(before) > 1 and len(after) > 1 and before[-1] == after[-1]:
         before, after = before[:-1], after[:-1]
-    text = " ".join(before)
-    yield Edit(start, start + len(text), text, " ".join(after))
+    old = " ".join(before)
+    return Edit(start, start + len(old), old, " ".join(after))
 
 
 def moved(caption: Caption, first: int, last: int) -> str:

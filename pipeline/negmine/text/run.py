@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from negmine.console import note
 from negmine.engine import Engine, PartFunction, Phase, run_phase
-from negmine.records import NEGATIVES, Negative, to_table
+from negmine.records import NEGATIVES, edits_column, to_table
 from negmine.sources import digest
 from negmine.store import (
     FileRecord,
@@ -276,13 +276,10 @@ def _proposed(rows: list[Row], worker: ParseWorker, corpus: Corpus, index: int, 
     found, counts = worker.candidates_of(rows)
     settings = worker.settings
     pool = make_pool(rows, found, settings.rules, corpus, settings.seed)
-    negatives = [
-        Negative(key, image_id, text, candidate.negative, candidate.rule, candidate.rule, candidate.edits, slot)
-        for (key, image_id, text), several in zip(rows, found, strict=True)
-        for slot, candidate in enumerate(several)
-    ]
+    flat = [candidate for several in found for candidate in several]
+    texts = pa.table({"negative": [c.negative for c in flat], "edits": edits_column([c.edits for c in flat])})
     files = (
-        write_table(folder, part_name(index), to_table(negatives, NEGATIVES)),
+        write_table(folder, part_name(index), texts),
         write_file(folder, part_name(index, "npy"), pool.save),
     )
     return PartRecord(index, files, {"pairs": len(rows), **counts})
@@ -402,12 +399,13 @@ class ChoosePhase:
 def _choose_part(chooser: Chooser, pairs: Path, candidates: Path, index: int, folder: Path) -> PartRecord:
     rows, pool = _rows(pairs, index), _pool(candidates, index)
     chosen, score = chooser.choose(pool)
-    slots = np.arange(len(chosen)) - np.searchsorted(pool.caption[chosen], pool.caption[chosen])
-    table = read_part(candidates, index).take(chosen)
-    for name, column in (("slot", slots), ("score", score[chosen])):
-        at = NEGATIVES.get_field_index(name)
-        table = table.set_column(at, NEGATIVES.field(name), pa.array(column).cast(NEGATIVES.field(name).type))
-    kinds = Counter(table["kind"].to_pylist())
+    texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
+    kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
+    columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()
+    columns |= {"negative": texts["negative"], "edits": texts["edits"], "kind": kind, "rule": kind}
+    columns |= {"slot": np.arange(len(chosen)) - np.searchsorted(captions, captions), "score": score[chosen]}
+    table = pa.table({name: columns[name] for name in NEGATIVES.names}).cast(NEGATIVES)
+    kinds = Counter(kind.tolist())
     counts = Counter({f"kind:{kind}": number for kind, number in kinds.items()})
     given = np.unique(pool.caption[chosen])
     counts.update(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from negmine.records import Edit
 
@@ -14,8 +13,7 @@ MOST_PER_WORD: Final = 2
 """Negatives of one caption that may edit the same word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A negative that passed every guard.
 
     Attributes:

@@ -189,16 +189,20 @@ def candidates(
     """
     if not caption.parsed:
         return
-    seen, text = set[str](), normalised(caption.text)
+    seen, text, rng = set[str](), normalised(caption.text), _generator(settings.seed, key, "propose")
     for rule in settings.rules:
-        for proposal in RULES[rule](caption, words, _generator(settings.seed, key, rule)):
-            counts[f"proposed:{rule}"] += 1
+        proposed = accepted = 0
+        for proposal in RULES[rule](caption, words, rng):
+            proposed += 1
             candidate = _judged(rule, Case(caption, text, proposal, siblings, words), seen)
             if isinstance(candidate, str):
                 counts[f"rejected:{rule}:{candidate}"] += 1
             else:
-                counts[f"accepted:{rule}"] += 1
+                accepted += 1
                 yield candidate
+        if proposed:
+            counts[f"proposed:{rule}"] += proposed
+            counts[f"accepted:{rule}"] += accepted
 
 
 def _judged(rule: str, case: Case, seen: set[str]) -> Candidate | str:
@@ -206,15 +210,15 @@ def _judged(rule: str, case: Case, seen: set[str]) -> Candidate | str:
     reason = refusal(case)
     if reason is not None:
         return reason
-    edits = realise(case.caption, case.proposal.changes)
-    negative = apply_edits(case.caption.text, edits)
+    caption, proposal = case.caption, case.proposal
+    edits = realise(caption, proposal.changes)
+    negative = apply_edits(caption.text, edits)
     reason = text_refusal(negative, case)
     if reason is not None:
         return reason
     if negative in seen:
         return DUPLICATE
     seen.add(negative)
-    proposal = case.proposal
     return Candidate(rule, negative, edits, proposal.focus, proposal.oddity, proposal.exchange)
 
 

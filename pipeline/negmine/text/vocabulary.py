@@ -87,7 +87,7 @@ class Vocabulary:
         dimensions: by name.
         attributes: form to its values (a word such as "old" is in two dimensions).
         attribute_signs: value to the words that are a sign of it.
-        complex: multi-word prepositions as tuples, longest first.
+        complex: multi-word prepositions as tuples by their first word, longest first.
         contraries: preposition to what replaces it.
         near: preposition to those that may be true with it, itself included.
         symmetric: prepositions that hold both ways.
@@ -111,7 +111,7 @@ class Vocabulary:
     dimensions: Mapping[str, Dimension]
     attributes: Mapping[str, tuple[Value, ...]]
     attribute_signs: Signs
-    complex: tuple[tuple[str, ...], ...]
+    complex: Mapping[str, tuple[tuple[str, ...], ...]]
     contraries: Mapping[str, tuple[Contrary, ...]]
     near: Signs
     symmetric: frozenset[str]
@@ -139,6 +139,11 @@ class Vocabulary:
     def things(self) -> frozenset[str]:
         """Nouns known to name a thing, a ground or a place."""
         return self.scenes.union(self.nouns["count"])
+
+    @cached_property
+    def unit_starts(self) -> frozenset[str]:
+        """First words of the listed units."""
+        return frozenset(unit[0] for unit in self.units)
 
     @cached_property
     def put_in(self) -> frozenset[str]:
@@ -181,7 +186,7 @@ def packaged_vocabulary() -> Vocabulary:
         dimensions={name: _dimension(table) for name, table in attributes.items()},
         attributes=values,
         attribute_signs=attribute_signs,
-        complex=tuple(sorted((tuple(p.split()) for p in relations["complex"]), key=lambda p: (-len(p), p))),
+        complex=_complex(relations["complex"]),
         contraries=_contraries(relations),
         near=_near(relations["near"]),
         symmetric=frozenset(relations["symmetric"]),
@@ -307,6 +312,13 @@ def _attributes(tables: Mapping[str, Any]) -> tuple[dict[str, tuple[Value, ...]]
                 values[form].append(Value(dimension, name, others))
     frozen = {name: frozenset(found) for name, found in signs.items()}
     return {form: tuple(found) for form, found in values.items()}, frozen
+
+
+def _complex(prepositions: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for words in sorted((tuple(p.split()) for p in prepositions), key=lambda p: (-len(p), p)):
+        found[words[0]].append(words)
+    return {first: tuple(several) for first, several in found.items()}
 
 
 def _contraries(relations: Mapping[str, Any]) -> dict[str, tuple[Contrary, ...]]:

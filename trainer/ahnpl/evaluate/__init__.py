@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Final
 
-from ahnpl.evaluate import sugarcrepe
-from ahnpl.evaluate.items import Item
+from ahnpl.evaluate import (
+    aro,
+    cola,
+    cola_single,
+    retrieval,
+    sugarcrepe,
+    sugarcrepe_pp,
+    valse,
+    vsr,
+    winoground,
+    zeroshot,
+)
+from ahnpl.evaluate.tasks import Benchmark
 
-BENCHMARKS: dict[str, Callable[[Path, Path | None], Iterator[Item]]] = {"sugarcrepe": sugarcrepe.read}
-"""Format name to its reader: ``(path, images folder) -> items``."""
+BENCHMARKS: Final[dict[str, Benchmark]] = {
+    "aro": aro.BENCHMARK,
+    "cola": cola.BENCHMARK,
+    "cola-single": cola_single.BENCHMARK,
+    "retrieval": retrieval.BENCHMARK,
+    "sugarcrepe": sugarcrepe.BENCHMARK,
+    "sugarcrepe++": sugarcrepe_pp.BENCHMARK,
+    "valse": valse.BENCHMARK,
+    "vsr": vsr.BENCHMARK,
+    "winoground": winoground.BENCHMARK,
+    "zeroshot": zeroshot.BENCHMARK,
+}

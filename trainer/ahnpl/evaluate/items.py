@@ -1,4 +1,4 @@
-"""What every benchmark is turned into: a picture, its true caption, and captions that are false of it."""
+"""What every benchmark is turned into: a picture, a true caption, and what is false of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ahnpl.shards import ShardSet, read_through
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the picture."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +21,43 @@ class Foil:
 
 @dataclass(frozen=True)
 class Twin:
-    """A picture that the true caption is false of, and its own caption, which is false of the true picture."""
+    """A picture that the true caption is false of, and its own caption, which is false of the true picture.
 
-    image: bytes
+    Attributes:
+        image: encoded bytes; None where the file is missing.
+    """
+
+    image: bytes | None
     caption: str
     kind: str
 
 
 @dataclass(frozen=True)
-class Item:
-    """One true caption and its foils.
+class Claim:
+    """Whether the caption is true of the picture, where that is the question.
 
     Attributes:
-        twins: pictures to be told from the true one, as pairs of two pictures and two captions.
+        fit: the threshold between true and false is chosen on this one; it is not scored.
+    """
+
+    true: bool
+    kind: str
+    fit: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """One caption, and what it is to be told from.
+
+    Attributes:
         image_id: shared by the items of one picture.
         image: encoded bytes; None where the file is missing.
+        foils: captions that are false of the picture.
         where: the file or shard, for messages.
+        twins: pictures to be told from the true one, as pairs of two pictures and two captions.
+        paraphrase: the caption in other words, true as well.
+        claim: set where the caption itself may be false.
+        box: the part of the picture that is meant; None is all of it.
     """
 
     image_id: str
@@ -42,6 +66,9 @@ class Item:
     foils: tuple[Foil, ...]
     where: str
     twins: tuple[Twin, ...] = ()
+    paraphrase: str | None = None
+    claim: Claim | None = None
+    box: Box | None = None
 
 
 def shard_items(shards: ShardSet) -> Iterator[Item]:

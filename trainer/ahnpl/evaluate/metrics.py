@@ -1,16 +1,22 @@
-"""Numbers with their rules: accuracy with an interval, recall at k."""
+"""Numbers with their rules: marks and their averages, intervals, recall at k, areas under a curve."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from math import sqrt
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import comb, erfc, sqrt
+from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-TIE = 1e-6
+TIE: Final = 1e-6
 """Cosines closer than this are a tie; a tie counts as wrong."""
+
+WRONG, TIED, RIGHT = range(3)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,84 @@ class Accuracy:
     @property
     def interval(self) -> tuple[float, float]:
         return wilson(self.correct, self.total)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Outcomes in the order they were judged, each with the picture it belongs to.
+
+    Attributes:
+        outcomes: `WRONG`, `TIED` or `RIGHT`.
+        pictures: a number for each picture; equal numbers are one picture.
+    """
+
+    outcomes: bytearray = field(default_factory=bytearray)
+    pictures: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, outcome: int, picture: int) -> None:
+        self.outcomes.append(outcome)
+        self.pictures.append(picture)
+
+    @property
+    def accuracy(self) -> Accuracy:
+        return Accuracy(self.outcomes.count(RIGHT), self.outcomes.count(TIED), len(self.outcomes))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One question asked of many items.
+
+    Attributes:
+        name: what counts as right; it goes above the numbers.
+        chance: what guessing reaches; None where it differs from item to item.
+        kinds: the marks, by kind of item.
+        detail: whether a table shows each kind, or the average only.
+    """
+
+    name: str
+    chance: float | None
+    kinds: Mapping[str, Marks]
+    detail: bool = True
+
+    @property
+    def by_kind(self) -> dict[str, Accuracy]:
+        return {kind: marks.accuracy for kind, marks in self.kinds.items()}
+
+    @property
+    def micro(self) -> Accuracy:
+        """All items together."""
+        return micro(self.by_kind.values())
+
+    @property
+    def macro(self) -> float:
+        """Mean of the kinds."""
+        return macro(self.by_kind.values())
+
+    @property
+    def by_picture(self) -> float:
+        """Mean of the pictures: one with many items weighs no more than one with few."""
+        shares = self._picture_shares()
+        return float(shares.mean()) if len(shares) else float("nan")
+
+    @property
+    def picture_interval(self) -> tuple[float, float]:
+        """95 % interval of `by_picture` with pictures, not items, taken for independent: Wilson's for as many trials.
+
+        It errs to the wide side: shares of pictures vary no more than rights and wrongs of the same mean.
+        """
+        shares = self._picture_shares()
+        return wilson(float(shares.sum()), len(shares))
+
+    def _picture_shares(self) -> NDArray[np.float64]:
+        right = np.concatenate([np.frombuffer(marks.outcomes, np.uint8) == RIGHT for marks in self.kinds.values()])
+        picture = np.concatenate([np.asarray(marks.pictures, dtype=np.int64) for marks in self.kinds.values()])
+        _, place = np.unique(picture, return_inverse=True)
+        return np.bincount(place, weights=right) / np.bincount(place)
+
+
+def outcome(gap: float) -> int:
+    """What a lead of the right answer over the wrong one, in cosine, is worth."""
+    return RIGHT if gap > TIE else TIED if gap >= -TIE else WRONG
 
 
 def judge(true_score: Tensor, false_scores: Tensor) -> Accuracy:
@@ -60,10 +144,14 @@ class Pairs:
 
 def match(scores: Tensor) -> Pairs:
     """Judge ``[2, 2]`` cosines: pictures in rows, their captions in the same order in columns."""
-    right = scores.diagonal() - TIE
-    text = bool((scores.fliplr().diagonal() < right).all())
-    image = bool((scores.flipud().diagonal() < right).all())
-    return Pairs(int(text), int(image), int(text and image), 1)
+    text, image = leads(scores)
+    return Pairs(int(text > TIE), int(image > TIE), int(min(text, image) > TIE), 1)
+
+
+def leads(scores: Tensor) -> tuple[float, float]:
+    """The smaller lead of the right over the wrong caption, and over the wrong picture, in ``[2, 2]`` cosines."""
+    right = scores.diagonal()
+    return float((right - scores.fliplr().diagonal()).min()), float((right - scores.flipud().diagonal()).min())
 
 
 def micro(parts: Iterable[Accuracy]) -> Accuracy:
@@ -73,11 +161,15 @@ def micro(parts: Iterable[Accuracy]) -> Accuracy:
 
 def macro(parts: Iterable[Accuracy]) -> float:
     """Mean of the kinds' accuracies: every kind weighs the same."""
-    shares = [part.share for part in parts if part.total]
-    return sum(shares) / len(shares) if shares else float("nan")
+    return mean([part.share for part in parts if part.total])
 
 
-def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+def mean(numbers: Sequence[float]) -> float:
+    """Plain mean; NaN of nothing."""
+    return sum(numbers) / len(numbers) if numbers else float("nan")
+
+
+def wilson(correct: float, total: int, z: float = 1.959964) -> tuple[float, float]:
     """95 % score interval of a proportion (Wilson 1927); (0, 1) without data."""
     if not total:
         return 0.0, 1.0
@@ -85,6 +177,38 @@ def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]
     centre = (share + spread / 2) / (1 + spread)
     half = z * sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def sign_test(gained: int, lost: int) -> float:
+    """Two-sided exact p of so uneven a split of items that changed (McNemar 1947, exact); 1 if none did."""
+    changed, fewer = gained + lost, min(gained, lost)
+    if changed > 2000:  # the normal approximation, which then agrees to three digits
+        return erfc(max(0, abs(gained - lost) - 1) / sqrt(2 * changed))
+    tail = sum(comb(changed, k) for k in range(fewer + 1))
+    return min(1.0, float(2 * tail / 2**changed))
+
+
+def area_under_curve(scores: Sequence[float], labels: Sequence[bool]) -> float:
+    """Area under the ROC curve: how often a true statement scores above a false one, ties half (Mann and Whitney
+    1947); NaN where all labels are equal."""
+    from scipy.stats import rankdata
+
+    true = np.asarray(labels, dtype=bool)
+    positives, negatives = int(true.sum()), int((~true).sum())
+    if not positives or not negatives:
+        return float("nan")
+    ranks = rankdata(np.asarray(scores, dtype=np.float64))
+    return float((ranks[true].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
+    """The score at or above which to say "true", so that most labels are met; the lowest of several that do as well."""
+    order = np.argsort(np.asarray(scores, dtype=np.float64), kind="stable")
+    values, true = np.asarray(scores, dtype=np.float64)[order], np.asarray(labels, dtype=bool)[order]
+    met = np.concatenate([[0], np.cumsum(~true)]) + np.concatenate([np.cumsum(true[::-1])[::-1], [0]])
+    first = np.concatenate([[True], values[1:] > values[:-1], [True]])  # equal scores fall on one side
+    at = int(np.argmax(np.where(first, met, -1)))
+    return float(values[at]) if at < len(values) else float(np.nextafter(values[-1], np.inf))
 
 
 def recall(images: Tensor, texts: Tensor, owner: Tensor, ks: tuple[int, ...] = (1, 5, 10)) -> dict[str, float]:
@@ -95,18 +219,24 @@ def recall(images: Tensor, texts: Tensor, owner: Tensor, ks: tuple[int, ...] = (
         texts: ``[T, D]`` unit features; an image may have several.
         owner: ``[T]``, the image that each text is true of.
     """
-    to_texts = _ranks(images, texts, torch.arange(len(images)), owner)
-    to_images = _ranks(texts, images, owner, torch.arange(len(images)))
-    named = {"image to text": to_texts, "text to image": to_images}
-    return {f"{name} R@{k}": float((ranks < k).double().mean()) for name, ranks in named.items() for k in ks}
+    named = ranks(images, texts, owner)
+    return {f"{name} R@{k}": float((found < k).double().mean()) for name, found in named.items() for k in ks}
+
+
+def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> dict[str, Tensor]:
+    """Per query of each direction, how many wrong candidates score no less than the best right one."""
+    return {
+        "image to text": _ranks(images, texts, torch.arange(len(images)), owner),
+        "text to image": _ranks(texts, images, owner, torch.arange(len(images))),
+    }
 
 
 def _ranks(queries: Tensor, candidates: Tensor, group: Tensor, candidate_group: Tensor, chunk: int = 1024) -> Tensor:
     """Number of wrong candidates at or above the best right one, for each query; never all pairs in memory."""
-    ranks = []
+    found = []
     for part, groups in zip(torch.split(queries, chunk), torch.split(group, chunk), strict=True):
         scores = part @ candidates.T
         right = groups[:, None] == candidate_group[None, :]
         best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
-        ranks.append(((scores >= best - TIE) & ~right).sum(dim=1))
-    return torch.cat(ranks)
+        found.append(((scores >= best - TIE) & ~right).sum(dim=1))
+    return torch.cat(found)

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
 
 import torch
-from negmine.errors import InputError
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor
-from torchvision.transforms import Compose, Normalize, ToTensor
 
-from ahnpl.evaluate.items import Item
-from ahnpl.evaluate.metrics import Accuracy, Pairs, judge, macro, match, micro, recall
-from ahnpl.images import BadImage, Pixels, evaluation_pixels
-from ahnpl.model import ClipModel, load_tokenizer
+from ahnpl.evaluate.diagnostics import Diagnostics, Sampled
+from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, load_transform, open_encoder
+from ahnpl.evaluate.items import Claim, Item, Twin
+from ahnpl.evaluate.metrics import (
+    RIGHT,
+    WRONG,
+    Accuracy,
+    Marks,
+    Measure,
+    Pairs,
+    area_under_curve,
+    best_threshold,
+    leads,
+    macro,
+    mean,
+    micro,
+    outcome,
+    ranks,
+)  # fmt: skip
+from ahnpl.model import ClipModel
+
+__all__ = ["Report", "evaluate", "load_transform"]
+
+FOILS = "caption above its foil"
+OTHER_PICTURE = "the same, judged with another picture"
+ALL_FOILS = "caption above all its foils"
+BOTH = "both true captions above the false one"
+TEXT_ONLY = "text only: true captions nearer to each other"
+CLAIMS = "true told from false, by the threshold of dev.jsonl"
+GROUP, IMAGE, TEXT = (f"2x2 {name} score" for name in ("group", "image", "text"))
+CHANCE = {FOILS: 1 / 2, OTHER_PICTURE: 1 / 2, ALL_FOILS: None, BOTH: 1 / 3, TEXT_ONLY: 1 / 3, CLAIMS: 1 / 2,
+          GROUP: 1 / 6, IMAGE: 1 / 4, TEXT: 1 / 4}  # fmt: skip
+"""What guessing reaches, in the order in which measures are shown."""
+KS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -25,22 +50,38 @@ class Report:
     """What an evaluation found.
 
     Attributes:
-        kinds: accuracy of the true caption against each false one, by kind.
-        retrieval: recall by direction and k; empty where it was not asked for.
+        measures: every question that the items allowed, in the order to show them.
         images: pictures scored.
-        captions: true captions scored.
+        captions: captions scored.
         bad: pictures left out, with the reason.
-        pairs: pictures against their image negatives, two by two, by kind.
-        other_picture: the same captions judged with somebody else's picture: what a model reaches without looking.
+        numbers: what is no share of items, such as areas under a curve.
+        diagnostics: of the features; None where it was not asked for, or where there were too few.
+        authors: the averages that a benchmark's authors print, by name.
+        dropped: rows that a benchmark's reader left out, by reason.
     """
 
-    kinds: dict[str, Accuracy]
-    retrieval: dict[str, float]
+    measures: tuple[Measure, ...]
     images: int
     captions: int
     bad: list[str] = field(default_factory=list)
-    other_picture: dict[str, Accuracy] = field(default_factory=dict)
-    pairs: dict[str, Pairs] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+    diagnostics: Diagnostics | None = None
+    authors: dict[str, float] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def measure(self, name: str) -> Measure:
+        """A measure by its name; an empty one if nothing allowed it."""
+        return next((measure for measure in self.measures if measure.name == name), Measure(name, None, {}))
+
+    @property
+    def kinds(self) -> dict[str, Accuracy]:
+        """Accuracy of the true caption against each false one, by kind."""
+        return self.measure(FOILS).by_kind
+
+    @property
+    def other_picture(self) -> dict[str, Accuracy]:
+        """The same captions judged with somebody else's picture: what a model reaches without looking."""
+        return self.measure(OTHER_PICTURE).by_kind
 
     @property
     def micro(self) -> Accuracy:
@@ -50,160 +91,189 @@ class Report:
     def macro(self) -> float:
         return macro(self.kinds.values())
 
+    @property
+    def pairs(self) -> dict[str, Pairs]:
+        """Pictures against their twins, two by two, by kind."""
+        text, image, group = (self.measure(name).by_kind for name in (TEXT, IMAGE, GROUP))
+        return {k: Pairs(text[k].correct, image[k].correct, group[k].correct, group[k].total) for k in group}
+
+    @property
+    def retrieval(self) -> dict[str, float]:
+        """Recall by direction and k; empty where it was not asked for."""
+        return {measure.name: measure.micro.share for measure in self.measures if " R@" in measure.name}
+
 
 def evaluate(
     model: ClipModel,
     items: Iterable[Item],
     *,
     retrieval: bool,
+    diagnose: bool = False,
     max_bad: float = 0.01,
     batch_size: int = 64,
     workers: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Report:
-    """Accuracy against false captions and, if asked, retrieval among all the items.
+    """Every question that the items allow and, if asked, retrieval among all of them.
 
     Args:
+        diagnose: look at the features too.
         max_bad: share of the pictures that may be missing or unreadable.
         workers: decoding threads.
         advance: told how many items were scored.
 
     Raises:
-        InputError: no items, or too many bad pictures.
+        InputError: no items, too many bad pictures, or features that are not finite.
     """
-    scorer = _Scorer(model, batch_size, workers)
-    with torch.inference_mode(), ThreadPoolExecutor(max(workers, 1)) as pool:
-        was_training = model.training
-        model.eval()
-        for chunk in _chunks(items, batch_size):
-            scorer.add(chunk, pool)
+    with open_encoder(model, batch_size, workers) as encoder:
+        scorer = _Scorer(encoder)
+        for chunk in chunks(items, batch_size):
+            scorer.add(chunk)
             advance(len(chunk))
-        model.train(was_training)
-        scorer.check(max_bad)
-        return scorer.report(retrieval)
-
-
-def load_transform(model: ClipModel) -> Callable[[Any], Any]:
-    """The model's evaluation transform without its last steps, which `ClipModel.encode_image` does."""
-    whole: Compose = image_transform_v2(PreprocessCfg(**model.preprocess), is_train=False)
-    shortened: Callable[[Any], Any] = Compose(
-        [step for step in whole.transforms if not isinstance(step, ToTensor | Normalize)]
-    )
-    return shortened
+        check_bad(list(scorer.bad.values()), len(scorer.place) + scorer.twins + len(scorer.bad), max_bad)
+        return scorer.report(retrieval, diagnose)
 
 
 class _Scorer:
-    """Features so far, and the tallies. Each picture is encoded once, however many captions it has."""
+    """Features so far, and the marks. Each picture is encoded once, however many captions it has."""
 
-    def __init__(self, model: ClipModel, batch_size: int, workers: int) -> None:
-        self.model, self.batch_size = model, batch_size
-        self.transform = load_transform(model)
-        self.tokenizer = load_tokenizer(model.spec.name)
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
         self.place: dict[str, int] = {}
         self.bad: dict[str, str] = {}
+        self.twins = 0
         self.images: list[Tensor] = []
         self.texts: list[Tensor] = []
         self.owners: list[int] = []
-        self.kinds: dict[str, Accuracy] = {}
-        self.other_picture: dict[str, Accuracy] = {}
-        self.pairs: dict[str, Pairs] = {}
+        self.marks: dict[str, dict[str, Marks]] = defaultdict(lambda: defaultdict(Marks))
+        self.claims: list[tuple[Claim, int, float]] = []
+        self.sampled = Sampled()
 
-    def add(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
-        self._add_images(items, pool)
+    def add(self, items: list[Item]) -> None:
+        self._add_images(items)
         good = [item for item in items if item.image_id in self.place]
-        features = self._encode([text for item in good for text in (item.caption, *(f.text for f in item.foils))])
+        features = self.encoder.texts([text for item in good for text in _texts(item)])
         places = [self.place[item.image_id] for item in good]
         start = 0
         for item, place, other in zip(good, places, others(places), strict=True):
-            own = features[start : start + 1 + len(item.foils)]
+            own = features[start : start + len(_texts(item))]
             start += len(own)
-            _judge(item, own @ self.images[place], self.kinds)
-            if other is not None:
-                _judge(item, own @ self.images[other], self.other_picture)
+            self._judge(item, own, place, other)
             self.texts.append(own[0])
             self.owners.append(place)
-        self._match([item for item in good if item.twins], pool)
+            self.sampled.add(len(self.texts) - 1, own[1 : 1 + len(item.foils)])
+        self._match([item for item in good if item.twins])
 
-    def _match(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
+    def _judge(self, item: Item, texts: Tensor, place: int, other: int | None) -> None:
+        """`texts`: the caption, its foils, then its paraphrase."""
+        scores = (texts @ self.images[place]).tolist()
+        if item.claim is not None:
+            self.claims.append((item.claim, place, scores[0]))
+            return
+        foils = scores[1 : 1 + len(item.foils)]
+        self._mark(FOILS, item, place, scores[0], foils)
+        if other is not None:
+            elsewhere = (texts @ self.images[other]).tolist()
+            self._mark(OTHER_PICTURE, item, place, elsewhere[0], elsewhere[1 : 1 + len(item.foils)])
+        if len(foils) > 1:
+            kinds = {foil.kind for foil in item.foils}
+            kind = kinds.pop() if len(kinds) == 1 else "several kinds"
+            self.marks[ALL_FOILS][kind].add(outcome(scores[0] - max(foils)), place)
+        if item.paraphrase is not None:
+            self._judge_paraphrase(item.foils[0].kind, scores, (texts @ texts.T).tolist(), place)
+
+    def _judge_paraphrase(self, kind: str, scores: list[float], between: list[list[float]], place: int) -> None:
+        """`scores` of the caption, one foil and the paraphrase with the picture, `between` each other."""
+        caption, foil, paraphrase = range(3)
+        self.marks[BOTH][kind].add(outcome(min(scores[caption], scores[paraphrase]) - scores[foil]), place)
+        lead = between[caption][paraphrase] - max(between[caption][foil], between[paraphrase][foil])
+        self.marks[TEXT_ONLY][kind].add(outcome(lead), place)
+
+    def _mark(self, name: str, item: Item, place: int, true: float, false: Sequence[float]) -> None:
+        for foil, score in zip(item.foils, false, strict=True):
+            self.marks[name][foil.kind].add(outcome(true - score), place)
+
+    def _match(self, items: list[Item]) -> None:
         """Each picture and caption against each twin of theirs."""
         twins = [(item, twin) for item in items for twin in item.twins]
-        decoded = list(pool.map(self._decode_bytes, (twin.image for _, twin in twins)))
-        for (item, _), result in zip(twins, decoded, strict=True):
-            if isinstance(result, str):
-                self.bad[f"{item.image_id} (image negative)"] = (
-                    f"{item.image_id} ({item.where}), image negative: {result}"
-                )
-        whole = [(item, twin, p) for (item, twin), p in zip(twins, decoded, strict=True) if not isinstance(p, str)]
-        if not whole:
-            return
-        pictures = self._encode_pixels([pixels for _, _, pixels in whole])
-        captions = self._encode([text for item, twin, _ in whole for text in (item.caption, twin.caption)])
-        for n, (item, twin, _) in enumerate(whole):
-            images = torch.stack([self.images[self.place[item.image_id]], pictures[n]])
-            found = match(images @ captions[2 * n : 2 * n + 2].T)
-            self.pairs[twin.kind] = self.pairs.get(twin.kind, Pairs()) + found
+        found = self.encoder.pictures([Picture(twin.image) for _, twin in twins])
+        whole: list[tuple[Item, Twin, Tensor]] = []
+        for (item, twin), feature in zip(twins, found, strict=True):
+            if isinstance(feature, str):
+                name = f"{item.image_id} (image negative)"
+                self.bad[name] = f"{item.image_id} ({item.where}), image negative: {feature}"
+            else:
+                whole.append((item, twin, feature))
+        self.twins += len(whole)
+        captions = self.encoder.texts([text for item, twin, _ in whole for text in (item.caption, twin.caption)])
+        for n, (item, twin, feature) in enumerate(whole):
+            place = self.place[item.image_id]
+            self.sampled.add_twin(place, feature)
+            text, image = leads(torch.stack([self.images[place], feature]) @ captions[2 * n : 2 * n + 2].T)
+            for name, lead in ((GROUP, min(text, image)), (IMAGE, image), (TEXT, text)):
+                self.marks[name][twin.kind].add(outcome(lead), place)
 
-    def _encode_pixels(self, pixels: Sequence[Pixels]) -> Tensor:
-        """Features ``[N, D]`` on the CPU, a batch at a time."""
-        parts = []
-        for chunk in _chunks(pixels, self.batch_size):
-            stacked = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in chunk])
-            parts.append(self.model.encode_image(stacked).float().cpu())
-        return torch.cat(parts)
-
-    def _add_images(self, items: list[Item], pool: ThreadPoolExecutor) -> None:
+    def _add_images(self, items: list[Item]) -> None:
         new = {i.image_id: i for i in items if i.image_id not in self.place and i.image_id not in self.bad}
-        decoded = list(pool.map(self._decode, new.values()))
-        for item, result in zip(new.values(), decoded, strict=True):
-            if isinstance(result, str):
-                self.bad[item.image_id] = f"{item.image_id} ({item.where}): {result}"
-        pixels = {name: p for name, p in zip(new, decoded, strict=True) if not isinstance(p, str)}
-        if pixels:
-            for name, row in zip(pixels, self._encode_pixels(list(pixels.values())), strict=True):
+        found = self.encoder.pictures([Picture(item.image, item.box) for item in new.values()])
+        for (name, item), feature in zip(new.items(), found, strict=True):
+            if isinstance(feature, str):
+                self.bad[name] = f"{name} ({item.where}): {feature}"
+            else:
                 self.place[name] = len(self.images)
-                self.images.append(row)
+                self.images.append(feature)
 
-    def _decode(self, item: Item) -> Pixels | str:
-        return "the file is missing" if item.image is None else self._decode_bytes(item.image)
-
-    def _decode_bytes(self, content: bytes) -> Pixels | str:
-        try:
-            return evaluation_pixels(content, self.transform)
-        except BadImage as error:
-            return str(error)
-
-    def _encode(self, texts: list[str]) -> Tensor:
-        device = self.model.mean.device
-        parts = [
-            self.model.encode_text(self.tokenizer(list(chunk)).to(device)).float().cpu()
-            for chunk in _chunks(texts, 4 * self.batch_size)
+    def report(self, retrieval: bool, diagnose: bool) -> Report:
+        images, texts, owners = torch.stack(self.images), torch.stack(self.texts), torch.tensor(self.owners)
+        numbers = self._judge_claims()
+        measures = [
+            Measure(name, chance, dict(sorted(self.marks[name].items())), detail=name != OTHER_PICTURE)
+            for name, chance in CHANCE.items()
+            if name in self.marks
         ]
-        return torch.cat(parts) if parts else torch.zeros(0)
+        measures += _retrieval(images, texts, owners) if retrieval else []
+        found = self.sampled.diagnose(images, texts, owners) if diagnose and not self.claims else None
+        return Report(tuple(measures), len(images), len(texts), list(self.bad.values()), numbers, found)
 
-    def check(self, max_bad: float) -> None:
-        total = len(self.place) + len(self.bad)
-        if not total:
-            raise InputError("there is nothing to evaluate", fix="check the path; held-out shards lie in data/heldout/")
-        if len(self.bad) > max_bad * total:
-            raise InputError(
-                f"{len(self.bad)} of {total} pictures are missing or unreadable, more than --max-bad {max_bad:g}",
-                where="; ".join(list(self.bad.values())[:5]) + ("; ..." if len(self.bad) > 5 else ""),
-                fix="check --images, or allow more with --max-bad",
-            )
+    def _judge_claims(self) -> dict[str, float]:
+        """Areas under the curve of the statements that may be false and, if some are for fitting, their accuracy."""
+        if not self.claims:
+            return {}
+        fitted = [(score, claim.true) for claim, _, score in self.claims if claim.fit]
+        threshold = best_threshold(*zip(*fitted, strict=True)) if fitted else None
+        by_kind: dict[str, list[tuple[float, bool]]] = defaultdict(list)
+        for claim, place, score in self.claims:
+            if claim.fit:
+                continue
+            by_kind[claim.kind].append((score, claim.true))
+            if threshold is not None:
+                right = (score >= threshold) == claim.true
+                self.marks[CLAIMS][claim.kind].add(RIGHT if right else WRONG, place)
+        scored = [pair for pairs in by_kind.values() for pair in pairs]
+        areas = [area_under_curve(*zip(*pairs, strict=True)) for pairs in by_kind.values()]
+        whole = area_under_curve(*zip(*scored, strict=True)) if scored else float("nan")
+        known = [area for area in areas if area == area]
+        numbers = {"ROC area, all items together (a tie is a half)": whole, "ROC area, mean of kinds": mean(known)}
+        return numbers if threshold is None else {**numbers, "threshold, a cosine": threshold}
 
-    def report(self, retrieval: bool) -> Report:
-        found = (
-            recall(torch.stack(self.images), torch.stack(self.texts), torch.tensor(self.owners)) if retrieval else {}
-        )
-        kinds, other = dict(sorted(self.kinds.items())), dict(sorted(self.other_picture.items()))
-        pairs = dict(sorted(self.pairs.items()))
-        return Report(kinds, found, len(self.images), len(self.texts), list(self.bad.values()), other, pairs)
+
+def _texts(item: Item) -> list[str]:
+    """Everything of an item that is encoded."""
+    own = [item.caption, *(foil.text for foil in item.foils)]
+    return own if item.paraphrase is None else [*own, item.paraphrase]
 
 
-def _judge(item: Item, scores: Tensor, tally: dict[str, Accuracy]) -> None:
-    """Compare the first score, the true caption's, with those of the item's foils."""
-    for foil, score in zip(item.foils, scores[1:], strict=True):
-        tally[foil.kind] = tally.get(foil.kind, Accuracy()) + judge(scores[0], score[None])
+def _retrieval(images: Tensor, texts: Tensor, owners: Tensor) -> list[Measure]:
+    """Recall at k in both directions; each query is a mark of its picture."""
+    asked = {"image to text": range(len(images)), "text to image": owners.tolist()}
+    found = []
+    for direction, rank in ranks(images, texts, owners).items():
+        for k in KS:
+            marks = Marks()
+            for right, picture in zip((rank < k).tolist(), asked[direction], strict=True):
+                marks.add(RIGHT if right else WRONG, picture)
+            found.append(Measure(f"{direction} R@{k}", None, {"all": marks}))
+    return found
 
 
 def others(places: Sequence[int]) -> list[int | None]:
@@ -211,9 +281,3 @@ def others(places: Sequence[int]) -> list[int | None]:
     size = len(places)
     following = ((places[(at + step) % size] for step in range(1, size)) for at in range(size))
     return [next((other for other in rest if other != own), None) for own, rest in zip(places, following, strict=True)]
-
-
-def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

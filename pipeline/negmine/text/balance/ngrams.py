@@ -30,6 +30,16 @@ def word_hash(word: str) -> int:
     return hash64(word) & ~1 | (not is_content)
 
 
+def hashed_words(text: str) -> list[int]:
+    return [word_hash(word) for word in _TOKEN.findall(text.lower())]
+
+
+@lru_cache(maxsize=1 << 16)
+def _hashed_window(text: str) -> list[int]:
+    """The same for the few words of a negative that replace others, which come again and again."""
+    return hashed_words(text)
+
+
 def is_content(hashes: Any) -> Any:
     """Whether hashed words are content words; an `EDGE` is none."""
     return ((hashes & np.uint64(1)) == 0) & (hashes != EDGE)
@@ -72,7 +82,7 @@ class Edited:
 def as_texts(captions: Sequence[str]) -> Texts:
     hashes, starts = list[int](), [0]
     for caption in captions:
-        hashes += [EDGE, EDGE, *map(word_hash, _TOKEN.findall(caption.lower())), EDGE, EDGE]
+        hashes += [EDGE, EDGE, *hashed_words(caption), EDGE, EDGE]
         starts.append(len(hashes))
     return Texts(np.array(hashes, dtype=np.uint64), np.array(starts, dtype=np.int64))
 
@@ -100,7 +110,7 @@ class Windows:
         self._caption.append(caption)
         self._first.append(offset + bisect_right(self._ends, start))
         self._last.append(offset + bisect_left(self._begins, end))
-        self._words += map(word_hash, _TOKEN.findall(new.lower()))
+        self._words += _hashed_window(new)
         self._bounds.append(len(self._words))
 
     def edited(self) -> Edited:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import IO, Any, Final
 
 import numpy as np
@@ -38,7 +39,7 @@ class Pool:
         kind: [C], number of the rule.
         focus: [C, 2], the words it edits; the second is -1 if there is only one.
         first_choice: [C], whether it is a likely swap, of which a caption that admits one gets one.
-        noise: [C], standard Gumbel, from the hash of key and negative.
+        noise: [C], standard Gumbel, from the hash of key and place among the caption's candidates.
         luck: [C], uniform from 0 to 1, from the same hash.
         exchange: [C, 2] uint64, closed-class words taken out and put in, hashed with the rule; 0 where there are none.
         gap: [C], log probability of the caption less that of the negative, nats.
@@ -95,30 +96,30 @@ def make_pool(
         found: candidates of each row.
         rules: their order gives the rules' numbers.
     """
-    flat = [(place, candidate) for place, several in enumerate(found) for candidate in several]
-    texts, edited = _windows(rows, flat)
-    fold_of_row = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)
-    caption = np.array([place for place, _ in flat], dtype=np.int64)
-    folds = fold_of_row[caption]
+    flat = [candidate for several in found for candidate in several]
+    rule, _, _, focus, oddity, exchange = _columns(flat)
+    caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
+    texts, edited = _windows(rows, found)
+    folds = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)[caption]
     gap = likelihood_gap(corpus, texts, edited, folds)
     association, mean_association = association_gap(corpus, texts, edited, folds)
     bits = feature_bits(corpus)
     signs = [
-        _mirrored(gap, GAPS, _lengths(rows, flat), bits),
+        _mirrored(gap, GAPS, _lengths(rows, flat, caption), bits),
         _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
     starts, slots, values = _reduced(len(flat), [*_ngrams(texts, edited, bits), *signs])
     number = {rule: index for index, rule in enumerate(rules)}
-    hashes = np.array([hash64(f"{seed}\0{rows[place][0]}\0{c.negative}") for place, c in flat], dtype=np.uint64)
+    hashes = _hashes([hash64(f"{seed}\0{key}") for key, _, _ in rows], caption)
     return Pool(
         caption.astype(np.int32),
         folds.astype(np.int8),
-        np.array([number[candidate.rule] for _, candidate in flat], dtype=np.int8),
-        np.array([(*candidate.focus, -1)[:2] for _, candidate in flat], dtype=np.int16).reshape(len(flat), 2),
-        np.array([c.rule.startswith("swap") and c.oddity == 0 for _, c in flat], dtype=np.bool_),
+        np.array([number[name] for name in rule], dtype=np.int8),
+        np.array([(words[0], words[1] if len(words) > 1 else -1) for words in focus], np.int16).reshape(-1, 2),
+        np.array([name.startswith("swap") and not odd for name, odd in zip(rule, oddity, strict=True)], np.bool_),
         -np.log(-np.log(_uniform(hashes))),
         _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
-        np.array([_exchange(candidate) for _, candidate in flat], dtype=np.uint64).reshape(len(flat), 2),
+        np.array(list(map(_exchange, rule, exchange)), dtype=np.uint64).reshape(-1, 2),
         gap,
         association,
         starts,
@@ -127,26 +128,41 @@ def make_pool(
     )
 
 
-def _windows(rows: Sequence[Row], flat: Sequence[tuple[int, Candidate]]) -> tuple[Texts, Edited]:
+def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:
+    """The fields of all candidates, each in a sequence of its own."""
+    return list(zip(*flat, strict=True)) or [()] * len(Candidate._fields)
+
+
+def _windows(rows: Sequence[Row], found: Sequence[Sequence[Candidate]]) -> tuple[Texts, Edited]:
     captions = [caption for _, _, caption in rows]
     texts = as_texts(captions)
     windows = Windows(captions, texts)
-    for place, candidate in flat:
-        start, end = candidate.edits[0].start, candidate.edits[-1].end
-        rest = len(captions[place]) - end
-        windows.add(place, start, end, candidate.negative[start : len(candidate.negative) - rest])
+    for place, (caption, several) in enumerate(zip(captions, found, strict=True)):
+        for _, negative, edits, *_ in several:
+            start, end = edits[0].start, edits[-1].end
+            windows.add(place, start, end, negative[start : len(negative) + end - len(caption)])
     return texts, windows.edited()
+
+
+def _hashes(of_rows: Sequence[int], caption: Any) -> Any:
+    """A hash of each candidate: of its row's and of its place among the row's candidates."""
+    place = np.arange(len(caption)) - np.searchsorted(caption, caption)
+    mixed = np.array(of_rows, dtype=np.uint64)[caption] + place.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # the finalizer of SplitMix64
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _uniform(hashes: Any) -> Any:
     return np.clip((hashes.astype(np.float64) + 0.5) / 2.0**64, 1e-12, 1 - 1e-12)
 
 
-def _exchange(candidate: Candidate) -> tuple[int, int]:
-    if not candidate.exchange:
+@lru_cache(maxsize=1 << 14)
+def _exchange(rule: str, words: tuple[str, str] | tuple[()]) -> tuple[int, int]:
+    if not words:
         return 0, 0
-    old, new = candidate.exchange
-    return hash64(f"{candidate.rule}\0{old}\0{new}"), hash64(f"{candidate.rule}\0{new}\0{old}")
+    old, new = words
+    return hash64(f"{rule}\0{old}\0{new}"), hash64(f"{rule}\0{new}\0{old}")
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -171,11 +187,12 @@ def _ngrams(texts: Texts, edited: Edited, bits: int) -> list[Columns]:
     return found
 
 
-def _lengths(rows: Sequence[Row], flat: Sequence[tuple[int, Candidate]]) -> tuple[tuple[Any, float, int], ...]:
+def _lengths(rows: Sequence[Row], flat: Sequence[Candidate], caption: Any) -> tuple[tuple[Any, float, int], ...]:
     """How many characters, and how many words, each negative is shorter."""
-    characters = [len(rows[place][2]) - len(c.negative) for place, c in flat]
-    words = [rows[place][2].count(" ") - c.negative.count(" ") for place, c in flat]
-    return (np.array(characters), 2.5, 2), (np.array(words), 1.0, 1)
+    of_rows = np.array([(len(text), text.count(" ")) for _, _, text in rows]).reshape(-1, 2)
+    of_negatives = np.array([(len(c.negative), c.negative.count(" ")) for c in flat]).reshape(-1, 2)
+    characters, words = (of_rows[caption] - of_negatives).T
+    return (characters, 2.5, 2), (words, 1.0, 1)
 
 
 def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]], bits: int) -> Columns:
@@ -223,43 +240,49 @@ def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
     """
     refused = pool.luck > kept_share
     noisy = score + pool.noise + np.where(refused, ONE_SIDED * np.log(kept_share), 0.0)
-    captions = int(pool.caption[-1]) + 1 if len(pool) else 0
-    used = _Used(pool, captions)
-    chosen = []
+    used, by_score, chosen = _Used(pool), np.lexsort((-noisy, pool.caption)), []
     for allowed, most in ((~refused, MOST_PER_KIND), (~refused, per_caption), (np.ones(len(pool), bool), per_caption)):
+        left = by_score[allowed[by_score]]
         for _ in range(per_caption):
-            open_ = np.flatnonzero(allowed & used.admits(per_caption, most))
-            leads = pool.first_choice[open_] & (used.number[pool.caption[open_]] == 0)
-            order = open_[np.lexsort((-noisy[open_], ~leads, pool.caption[open_]))]
-            if not len(order):
-                break
-            best = order[np.flatnonzero(np.diff(pool.caption[order], prepend=-1))]
+            left = left[used.admits(left, per_caption, most)]  # what is not admitted now never is again
+            best = _first_of_each(left, pool.caption)
+            leads = left[pool.first_choice[left] & (used.number[pool.caption[left]] == 0)]
+            if len(leads):
+                leads = _first_of_each(leads, pool.caption)
+                best = np.concatenate([leads, best[~np.isin(pool.caption[best], pool.caption[leads])]])
             used.take(best)
             chosen.append(best)
-    found = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
+    found = np.concatenate(chosen)
     found = found[np.argsort(pool.caption[found], kind="stable")]
     is_first = np.diff(pool.caption[found], prepend=-1) > 0
     return found[~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)]
 
 
+def _first_of_each(places: Any, caption: Any) -> Any:
+    """The first place of each run of equal captions."""
+    return places[np.flatnonzero(np.diff(caption[places], prepend=-1))]
+
+
 class _Used:
     """What the captions of a pool have been given so far."""
 
-    def __init__(self, pool: Pool, captions: int) -> None:
+    def __init__(self, pool: Pool) -> None:
+        captions = int(pool.caption[-1]) + 1 if len(pool) else 0
         self._pool = pool
         self._words = np.where(pool.focus < 0, LAST, np.minimum(pool.focus, LAST - 1))  # column LAST takes no count
-        self._has_two = pool.focus[:, 1] >= 0
         self._free = np.ones(len(pool), dtype=bool)
         self._edited = np.zeros((captions, LAST + 1), dtype=np.int8)
         self._kinds = np.zeros((captions, 1 + int(pool.kind.max(initial=0))), dtype=np.int8)
         self.number = np.zeros(captions, dtype=np.int64)
 
-    def admits(self, per_caption: int, most_per_kind: int) -> Any:
-        """Which candidates their captions can still take, [C] bool."""
-        caption, kind = self._pool.caption, self._pool.kind
-        worn = self._edited[caption[:, None], self._words].max(axis=1, initial=0) >= MOST_PER_WORD
-        full = (self.number[caption] >= per_caption) | (self._kinds[caption, kind] >= most_per_kind)
-        return self._free & ~worn & ~full
+    def admits(self, places: Any, per_caption: int, most_per_kind: int) -> Any:
+        """Which of these candidates their captions can still take, a bool for each."""
+        caption, words = self._pool.caption[places], self._words[places]
+        fresh = (self._edited[caption, words[:, 0]] < MOST_PER_WORD) & (
+            self._edited[caption, words[:, 1]] < MOST_PER_WORD
+        )
+        open_ = (self.number[caption] < per_caption) & (self._kinds[caption, self._pool.kind[places]] < most_per_kind)
+        return self._free[places] & fresh & open_
 
     def take(self, places: Any) -> None:
         """Give each of these candidates, of different captions, to its caption."""
@@ -267,6 +290,6 @@ class _Used:
         self._free[places] = False
         self.number[caption] += 1
         self._kinds[caption, self._pool.kind[places]] += 1
-        self._edited[caption, self._words[places, 0]] += 1
-        two = places[self._has_two[places]]
-        self._edited[self._pool.caption[two], self._words[two, 1]] += 1
+        for column in (0, 1):
+            self._edited[caption, self._words[places, column]] += 1
+        self._edited[:, LAST] = 0

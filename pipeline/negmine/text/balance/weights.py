@@ -22,7 +22,7 @@ from negmine.text.balance.pool import SLOTS, Pool
 ROUNDS: Final = 10
 """At most."""
 
-RATE: Final = 0.5
+RATE: Final = 0.7
 """Of the log ratio that a round adds to the weights; overlapping features move together, so it is well below 1."""
 
 PRIOR: Final = 2.0
@@ -31,7 +31,7 @@ PRIOR: Final = 2.0
 ENOUGH: Final = 0.505
 """Share of choices that a naive Bayes reader gets right at which the rounds end; beyond lies the inverted signal."""
 
-LIKELIHOOD: Final = 0.1
+LIKELIHOOD: Final = 0.2
 """Weight of the likelihood gap, in log weight a nat: of equals the likelier text is preferred."""
 
 STRANGENESS: Final = 0.3
@@ -94,16 +94,20 @@ def flow(pool: Pool, chosen: Any) -> Tally:
 def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
     """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, slots] float32."""
     own = total(flows, FOLDS * SLOTS, 2).reshape(FOLDS, SLOTS, 2)[:, :slots]
-    others = own.sum(0) - own
-    ratio: Any = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
-    return ratio.astype(np.float32)
+    used = np.flatnonzero(own.sum(axis=0).any(axis=1))
+    own = own[:, used]
+    others = own.sum(axis=0) - own
+    ratio = np.zeros((FOLDS, slots), dtype=np.float32)
+    ratio[:, used] = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
+    return ratio
 
 
 def scores(pool: Pool, table: Any) -> Any:
     """Sum of a table's entries over each candidate's features, with its own fold's row of the table, [C] float64."""
-    rows = np.repeat(np.arange(len(pool)), np.diff(pool.starts))
-    entries = table[pool.fold[rows], pool.slots] * pool.values
-    return np.bincount(rows, entries, len(pool))
+    sizes = np.diff(pool.starts)
+    places = np.repeat(pool.fold.astype(np.int64) * table.shape[1], sizes) + pool.slots
+    entries = np.asarray(table).reshape(-1)[places] * pool.values
+    return np.bincount(np.repeat(np.arange(len(pool)), sizes), entries, len(pool))
 
 
 def log_weights(pool: Pool, table: Any) -> Any:

@@ -85,8 +85,9 @@ def _is_place(caption: Caption, relation: Relation, words: Words) -> bool:
 
 def _is_put_in(caption: Caption, item: Phrase, words: Words) -> bool:
     """Whether an article and a noun that this rule also puts in: what is only ever dropped would tell."""
-    known = words.vocabulary.places | words.vocabulary.put_in
-    return caption.tokens[item.first].text.lower() in _ARTICLES and item.name in known and not item.plural
+    if item.plural or caption.tokens[item.first].text.lower() not in _ARTICLES:
+        return False
+    return item.name in words.vocabulary.places or item.name in words.vocabulary.put_in
 
 
 def _is_listed(caption: Caption, end: int) -> bool:
@@ -182,11 +183,10 @@ def _may_drop(caption: Caption, attribute: int, words: Words) -> bool:
 
 def _may_gain(caption: Caption, phrase: Phrase, words: Words) -> bool:
     """Whether a noun is a thing without an adjective."""
-    if (
-        phrase.attributes
-        or phrase.whole != phrase.head
-        or phrase.name in words.vocabulary.scenes | words.vocabulary.vague
-    ):
+    vocabulary = words.vocabulary
+    if phrase.attributes or phrase.whole != phrase.head or phrase.name in vocabulary.scenes:
+        return False
+    if phrase.name in vocabulary.vague:
         return False
     named = any(token.pos == "PROPN" for token in caption.tokens[phrase.unit : phrase.head + 1])
     return words.vocabulary.names_concept(phrase.name) and not named and caption.is_loose(phrase.unit, phrase.head)

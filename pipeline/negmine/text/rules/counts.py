@@ -92,7 +92,7 @@ def _exchange(place: int, old: str, new: str, signs: frozenset[str]) -> Proposal
 def _more_than_one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
     vocabulary = words.vocabulary
     is_thing = vocabulary.names_concept(phrase.name) and not phrase.plural
-    if not is_thing or phrase.name in vocabulary.scenes | vocabulary.vague | vocabulary.measures:
+    if not is_thing or phrase.name in vocabulary.general:
         return
     if caption.is_loose(phrase.unit, phrase.head) and _may_be_several(caption, phrase, words):
         for number in (2, 3):

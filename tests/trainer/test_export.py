@@ -1,0 +1,139 @@
+"""Weights for others: open_clip loads them, and gives the features that we give; merged ones lie in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from ahnpl.config import TrainConfig
+from ahnpl.export import SUFFIXES, export, load_start, merge, merged, start_of
+from ahnpl.loop import train
+from ahnpl.model import MODEL_FOLDER, ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
+from ahnpl.plan import make_plan
+from negmine.errors import DamagedError, InputError, UsageError
+
+from tests.trainer.conftest import MICRO
+
+
+@pytest.fixture(scope="module")
+def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two steps of `tiny`."""
+    out = tmp_path_factory.mktemp("export") / "run"
+    config = TrainConfig(
+        shards=(f"{shards}/*.tar",), recipe="clip", out=str(out), steps=2, batch_size=8, lr=1e-2, warmup=0, workers=0,
+        seed=5,
+    )  # fmt: skip
+    train(make_plan(config))
+    return out
+
+
+@pytest.fixture
+def trained(run: Path) -> ClipModel:
+    return load_checkpoint(run / "checkpoints" / "step-00000002").eval()
+
+
+def features(network: torch.nn.Module, model: ClipModel) -> torch.Tensor:
+    """Text and image features as open_clip computes them."""
+    pixels = torch.rand(2, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0))
+    tokens = load_tokenizer("tiny")(["a red circle", "a blue square on the left"])
+    with torch.no_grad():
+        return torch.cat([network.encode_image(pixels), network.encode_text(tokens)])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_open_clip_loads_the_file(trained: ClipModel, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    export(trained, path)
+    open_clip.add_model_config(MODEL_FOLDER)
+    theirs = open_clip.create_model("tiny", pretrained=str(path)).eval()
+    assert torch.equal(features(theirs, trained), features(trained.network, trained))
+
+
+def test_open_clip_alone_loads_the_folder(trained: ClipModel, tmp_path: Path) -> None:
+    """In a process that knows nothing of us, with the very words that the command prints."""
+    written = export(trained, tmp_path / "model")
+    code = f"import open_clip; model = {written.load}; print(sum(p.double().sum().item() for p in model.parameters()))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    ours = sum(p.double().sum().item() for p in trained.network.parameters())
+    assert float(done.stdout) == pytest.approx(ours, rel=1e-12)
+
+
+def test_weights_made_for_quick_gelu_are_loaded_with_it(tmp_path: Path) -> None:
+    """Exactly as the command says; without its words the same file gives other features."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quick-micro.json").write_text(json.dumps(MICRO))
+    open_clip.add_model_config(tmp_path / "configs")
+    model = load_model(ModelSpec("quick-micro"))
+    model.network = open_clip.create_model("quick-micro", force_quick_gelu=True).eval()
+    model.config["model_cfg"]["quick_gelu"] = True
+    written = export(model, tmp_path / "w.pt")
+    assert written.load.startswith('open_clip.create_model("quick-micro", pretrained=')
+    theirs = eval(written.load, {"open_clip": open_clip}).eval()
+    assert torch.equal(features(theirs, model), features(model.network, model))
+    without = open_clip.create_model("quick-micro", pretrained=str(written.weights)).eval()
+    assert not torch.equal(features(without, model), features(model.network, model))
+
+
+class TestMerge:
+    def test_the_ends_are_exact_and_the_middle_lies_between(self, run: Path, trained: ClipModel) -> None:
+        start, end = load_start(run).network.state_dict(), trained.network.state_dict()
+        for alpha, expected in ((0.0, start), (1.0, end)):
+            found = merge(start, end, alpha)
+            assert all(torch.equal(found[name], expected[name]) for name in expected)
+        quarter = merge(start, end, 0.25)
+        name = "visual.proj"
+        torch.testing.assert_close(quarter[name], 0.75 * start[name] + 0.25 * end[name])
+        assert not torch.equal(start[name], end[name])
+
+    def test_the_start_of_a_run_is_what_it_recorded(self, run: Path) -> None:
+        assert start_of(run) == ModelSpec("tiny", None, 5)
+        recorded, made = (
+            load_start(run).network.state_dict(),
+            load_model(ModelSpec("tiny", seed=5)).network.state_dict(),
+        )
+        assert all(torch.equal(recorded[name], made[name]) for name in made)
+
+    def test_merged_weights_are_loaded_by_open_clip(self, run: Path, trained: ClipModel, tmp_path: Path) -> None:
+        halfway = merged(trained, load_start(run), 0.5)
+        path = tmp_path / "wise.safetensors"
+        export(halfway, path)
+        open_clip.add_model_config(MODEL_FOLDER)
+        theirs = open_clip.create_model("tiny", pretrained=str(path))
+        assert all(torch.equal(t, halfway.network.state_dict()[name]) for name, t in theirs.state_dict().items())
+
+    def test_another_model_is_refused(self, trained: ClipModel, micro: str) -> None:
+        with pytest.raises(DamagedError, match=r"tensors differ, such as \S+: "):
+            merged(trained, load_model(ModelSpec(micro)), 0.5)
+
+    @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
+    def test_alpha_is_a_share(self, alpha: float) -> None:
+        with pytest.raises(UsageError, match="--alpha"):
+            merge({}, {}, alpha)
+
+
+class TestRefusals:
+    def test_weights_that_are_not_finite(self, trained: ClipModel, tmp_path: Path) -> None:
+        with torch.no_grad():
+            trained.network.logit_scale.fill_(float("inf"))  # type: ignore[operator,union-attr]
+        with pytest.raises(InputError, match=r"1 tensors are not finite(.|\n)*logit_scale"):
+            export(trained, tmp_path / "w.pt")
+        assert not list(tmp_path.iterdir())
+
+    def test_other_suffixes(self, trained: ClipModel, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="safetensors"):
+            export(trained, tmp_path / "w.ckpt")
+
+    def test_a_model_without_a_name_goes_into_a_folder(self, micro: str, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="folder"):
+            export(load_model(ModelSpec(micro)), tmp_path / "w.pt")
+
+    def test_a_checkpoint_without_its_run(self, run: Path, tmp_path: Path) -> None:
+        alone = shutil.copytree(run / "checkpoints" / "step-00000002", tmp_path / "a" / "b" / "step")
+        with pytest.raises(UsageError, match=r"run\.json"):
+            start_of(alone)

@@ -1,0 +1,198 @@
+"""Several processes are one run: the same gradients, one writer, and no rank that waits for a dead one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from ahnpl.checkpoint import list_checkpoints
+from ahnpl.losses import build_loss
+from ahnpl.model import ClipModel, ModelSpec, load_model
+from ahnpl.objective import Objective
+from ahnpl.ranks import Ranks
+from ahnpl.stream import Batch
+from ahnpl.track import read_metrics
+from negmine.errors import Exit, UsageError
+from torch import nn
+
+from tests.trainer.conftest import make_batch, make_sample, texts_only, write_shards
+
+CPU = torch.device("cpu")
+CASES = [("ahnpl", 1), ("ce_clip", 2), ("mmclip_both", 2)]
+
+
+def make_model(name: str, dropout: float = 0.0) -> ClipModel:
+    model = load_model(ModelSpec(name, seed=3))
+    transformer: Any = model.network.transformer
+    for block in transformer.resblocks:
+        block.mlp.add_module("drop", nn.Dropout(dropout))
+    return model.double().train()
+
+
+def gradients(name: str, recipe: str, batch: Batch, ranks: Ranks, parts: int, dropout: float = 0.0) -> dict[str, Any]:
+    """Gradients of one step, the loss, and what the loss remembers."""
+    model, loss = make_model(name, dropout), build_loss(recipe).double()
+    objective = Objective(model, loss, ranks=ranks, parts=parts)
+    batch = batch if loss.needs_image_negatives else texts_only(batch)
+    out = objective.backward(batch, 7, lambda total: total, lambda found: None)
+    found = {n: p.grad for n, p in model.network.named_parameters() if p.grad is not None}
+    return {**found, "total": out.total.detach(), **loss.state_dict()}
+
+
+def share_a_step(rank: int, count: int, name: str, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(count)}
+    ranks = Ranks.of_environment()
+    with ranks.joined(CPU):
+        for recipe, parts in CASES:
+            found = gradients(name, recipe, make_batch().split(count)[rank], ranks, parts)
+            torch.save(found, Path(folder) / f"{recipe}-{parts}-{rank}.pt")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def assert_same(ours: dict[str, Any], theirs: dict[str, Any], tolerance: float) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, atol=tolerance, rtol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_ranks_have_the_gradient_of_the_joined_batch(micro: str, tmp_path: Path, count: int) -> None:
+    mp.spawn(share_a_step, (count, micro, free_port(), str(tmp_path)), nprocs=count)  # type: ignore[no-untyped-call]
+    for recipe, parts in CASES:
+        alone = gradients(micro, recipe, make_batch(), Ranks(), 1)
+        assert alone["visual.conv1.weight"].abs().max() > 1e-4 and alone["token_embedding.weight"].abs().max() > 1e-4
+        for rank in range(count):
+            assert_same(torch.load(tmp_path / f"{recipe}-{parts}-{rank}.pt"), alone, 1e-8)
+
+
+class TestParts:
+    @pytest.mark.parametrize("recipe", ["clip", "ahnpl", "mmclip_both"])
+    @pytest.mark.parametrize("parts", [2, 3, 8])
+    def test_the_gradient_is_the_whole_batchs(self, micro: str, recipe: str, parts: int) -> None:
+        whole, cached = (gradients(micro, recipe, make_batch(), Ranks(), n) for n in (1, parts))
+        assert_same(cached, whole, 1e-9)
+
+    def test_dropout_draws_the_same_in_both_passes(self, micro: str) -> None:
+        """The gradient equals the one of a batch whose parts are encoded with the same draws, but not cached."""
+        batch, parts = texts_only(make_batch()), 2
+        cached = gradients(micro, "negclip", batch, Ranks(), parts, dropout=0.5)
+        model, loss = make_model(micro, 0.5), build_loss("negclip").double()
+        objective = Objective(model, loss, parts=parts)
+        found = [objective._encode(model, part, 7, number) for number, part in enumerate(batch.split(parts))]
+        names = ("image", "text", "text_negatives", "text_valid", "kinds", "image_ids")
+        joined: dict[str, Any] = {name: torch.cat([getattr(one, name) for one in found]) for name in names}
+        loss(replace(found[0], **joined)).total.backward()
+        theirs = {n: p.grad for n, p in model.network.named_parameters() if p.grad is not None}
+        assert_same({name: cached[name] for name in theirs}, theirs, 1e-9)
+
+    def test_batch_normalisation_is_refused(self, micro: str) -> None:
+        model = load_model(ModelSpec(micro))
+        model.network.extra = nn.BatchNorm1d(4)
+        with pytest.raises(UsageError, match="--accum 1"):
+            Objective(model, build_loss("clip"), parts=2)
+
+
+class Team:
+    """Processes of one run, started as torchrun would, each with its own error output."""
+
+    def __init__(self, folder: Path, count: int, *arguments: Any) -> None:
+        port = str(free_port())
+        command = [sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", *map(str, arguments)]
+        self.files = [folder / f"rank{rank}.txt" for rank in range(count)]
+        self.processes = []
+        for rank, file in enumerate(self.files):
+            variables = {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
+            }  # fmt: skip
+            with file.open("wb") as output:
+                self.processes.append(
+                    subprocess.Popen(command, env={**os.environ, **variables}, stdout=output, stderr=output)
+                )
+
+    def wait(self, seconds: float = 60) -> list[int]:
+        try:
+            return [process.wait(seconds) for process in self.processes]
+        finally:
+            for process in self.processes:
+                process.kill()
+
+    @property
+    def said(self) -> list[str]:
+        return [" ".join(file.read_text().split()) for file in self.files]
+
+
+@pytest.fixture
+def arguments(shards: Path, micro: str) -> Callable[..., list[Any]]:
+    """8 steps of 16 captions: 2 epochs over 4 uneven shards."""
+
+    def make(out: Path, folder: Path = shards, **options: Any) -> list[Any]:
+        chosen = {"epochs": 2, "batch_size": 16, "lr": 1e-3, "workers": 0, "log_every": 1, "save_every": 2, **options}
+        words = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", value)]
+        return ["--shards", f"{folder}/*.tar", "--model", micro, "--out", out, *words]
+
+    return make
+
+
+def losses(run: Path) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in read_metrics(run) if "loss" in row}
+
+
+class TestTeam:
+    def test_a_killed_rank_ends_the_others_and_the_run_resumes(
+        self, arguments: Callable[..., list[Any]], tmp_path: Path
+    ) -> None:
+        whole, parts = tmp_path / "whole", tmp_path / "parts"
+        team = Team(tmp_path, 2, *arguments(whole))
+        assert team.wait() == [0, 0], team.said
+        assert "checkpoint" in team.said[0] and not team.said[1]
+        assert len(losses(whole)) == 8
+
+        team = Team(tmp_path, 2, *arguments(parts, epochs=2))
+        while len(list_checkpoints(parts)) < 1 and team.processes[0].poll() is None:
+            time.sleep(0.02)
+        team.processes[1].kill()
+        before = time.monotonic()
+        status = team.wait(30)
+        assert time.monotonic() - before < 20
+        assert status == [Exit.RESOURCE, -signal.SIGKILL], team.said
+        assert "rank 0 of 2 lost another rank" in team.said[0] and "Traceback" not in team.said[0]
+        assert Team(tmp_path, 2, *arguments(parts)).wait() == [0, 0]
+        assert losses(parts) == losses(whole)
+
+    def test_one_signal_stops_all_with_a_checkpoint(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
+        team = Team(tmp_path, 2, *arguments(tmp_path / "run", epochs=200))
+        while not list_checkpoints(tmp_path / "run") and team.processes[0].poll() is None:
+            time.sleep(0.02)
+        team.processes[1].send_signal(signal.SIGTERM)
+        assert team.wait() == [Exit.INTERRUPTED] * 2, team.said
+        last = json.loads((list_checkpoints(tmp_path / "run")[-1] / "state.json").read_text())["step"]
+        assert last == max(losses(tmp_path / "run"))
+
+    def test_too_many_bad_samples_of_one_rank_stop_all(
+        self, arguments: Callable[..., list[Any]], tmp_path: Path
+    ) -> None:
+        samples = [make_sample(n) for n in range(32)]
+        samples[:4] = [replace(sample, image=b"no picture") for sample in samples[:4]]
+        folder = write_shards(tmp_path / "bad", [samples[:16], samples[16:]])
+        team = Team(tmp_path, 2, *arguments(tmp_path / "run", folder))
+        assert team.wait() == [Exit.BAD_INPUT] * 2, team.said
+        assert all("00000.tar, key 00000" in said for said in team.said), team.said

@@ -1,0 +1,152 @@
+"""Zero-shot classification (Radford et al., ICML 2021): pictures in one folder a class.
+
+PATH is that folder (its folders' names are the classes, ``_`` a blank), or a JSON file with ``classes``, an object of
+folder to name or names, and perhaps ``templates``, texts with ``{}`` for the name; the pictures are then below
+``--images``. A class is the mean of its names in all templates. Papers print top-1, or the mean over classes, which
+they call mean per class.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from negmine.errors import InputError, UsageError
+from torch import Tensor
+
+from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, open_encoder
+from ahnpl.evaluate.files import SUFFIXES, open_pictures
+from ahnpl.evaluate.metrics import RIGHT, TIE, WRONG, Marks, Measure
+from ahnpl.evaluate.run import Report
+from ahnpl.evaluate.tasks import Settings
+from ahnpl.model import ClipModel
+
+TEMPLATES: Final = ("a photo of a {}.",)
+KS: Final = (1, 5)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What there is to choose from.
+
+    Attributes:
+        names: folder to the names of its class.
+        templates: each with ``{}``.
+    """
+
+    names: dict[str, tuple[str, ...]]
+    templates: tuple[str, ...] = TEMPLATES
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each class, with its folder where two classes have the same."""
+        joined = {folder: ", ".join(names) for folder, names in self.names.items()}
+        common = Counter(joined.values())
+        return [f"{name} ({folder})" if common[name] > 1 else name for folder, name in joined.items()]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2:
+            raise UsageError("a choice needs at least two classes", why=f"{len(self.names)} found")
+        for template in self.templates:
+            if "{}" not in template:
+                raise UsageError(f"the template {template!r} has no {{}} for the name of the class")
+
+
+class ZeroShot:
+    """The benchmark."""
+
+    def score(self, path: Path, images: Path | None, model: ClipModel, settings: Settings) -> Report:
+        """Top-1 and top-5 accuracy by class.
+
+        Raises:
+            UsageError: no such folder, fewer than two classes, a template without a place for the name.
+            InputError: a class file that is none, too many bad pictures.
+        """
+        classes, root = read_classes(path, images)
+        labels = classes.labels
+        dropped: Counter[str] = Counter()
+        bad: list[str] = []
+        marks = {k: {label: Marks() for label in labels} for k in KS}
+        with open_encoder(model, settings.batch_size, settings.workers) as encoder:
+            weights = class_features(encoder, classes)
+            pictures = islice(_pictures(root, classes, dropped), settings.limit)
+            total = 0
+            for some in chunks(pictures, settings.batch_size):
+                found = encoder.pictures([Picture(file.read_bytes()) for _, file in some])
+                for (place, file), feature in zip(some, found, strict=True):
+                    total += 1
+                    if isinstance(feature, str):
+                        bad.append(f"{file}: {feature}")
+                        continue
+                    rank = rank_of(weights @ feature, place)
+                    for k in KS:
+                        marks[k][labels[place]].add(RIGHT if rank < k else WRONG, total)
+                settings.advance(len(some))
+        check_bad(bad, total, settings.max_bad)
+        number = len(classes.names)
+        measures = [Measure(f"zero-shot top-{k}", k / number, marks[k]) for k in KS if k < number]
+        authors = {"top-1": measures[0].micro.share, "mean per class": measures[0].macro}
+        return Report(tuple(measures), total - len(bad), number, bad, authors=authors, dropped=dict(dropped))
+
+
+def read_classes(path: Path, images: Path | None) -> tuple[Classes, Path]:
+    """The classes and the folder that holds theirs.
+
+    Raises: see `ZeroShot.score`.
+    """
+    if path.is_dir():
+        folders = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
+        return Classes({folder: (folder.replace("_", " "),) for folder in folders}), path
+    if not path.is_file():
+        raise UsageError("no such folder or class file", where=str(path))
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        names = {str(folder): _names(name) for folder, name in body["classes"].items()}
+        templates = tuple(str(template) for template in body.get("templates", TEMPLATES))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError("this is not a class file", where=str(path), why=repr(error)) from None
+    return Classes(names, templates), open_pictures(images, path).root
+
+
+def class_features(encoder: Encoder, classes: Classes) -> Tensor:
+    """Unit features ``[C, D]``: of each class the mean of its prompts' unit features, made unit."""
+    rows = []
+    for names in classes.names.values():
+        prompts = [template.replace("{}", name) for name in names for template in classes.templates]
+        rows.append(torch.nn.functional.normalize(encoder.texts(prompts).mean(dim=0), dim=0))
+    return torch.stack(rows)
+
+
+def rank_of(scores: Tensor, place: int) -> int:
+    """How many other classes score no less than the right one; within `TIE` is no less."""
+    return int((scores >= scores[place] - TIE).sum()) - 1
+
+
+def _names(name: Any) -> tuple[str, ...]:
+    if isinstance(name, str):
+        return (name,)
+    if not isinstance(name, list) or not name:
+        raise ValueError(f"a class is called {name!r}; it should be a text or a list of texts")
+    return tuple(map(str, name))
+
+
+def _pictures(root: Path, classes: Classes, dropped: Counter[str]) -> Iterator[tuple[int, Path]]:
+    """(class, file) of every picture, class after class; everything else in the folders is counted."""
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir() and folder.name not in classes.names:
+            dropped["files of folders that are no class"] += sum(1 for path in folder.rglob("*") if path.is_file())
+    for place, folder in enumerate(root / name for name in classes.names):
+        for file in sorted(folder.rglob("*")):
+            if file.suffix.lower() in SUFFIXES:
+                yield place, file
+            elif file.is_file():
+                dropped["files that are no pictures"] += 1
+
+
+BENCHMARK: Final = ZeroShot()

@@ -1,0 +1,75 @@
+"""How much arithmetic a step is, and how much of the device's it uses (model FLOPs utilisation, PaLM, appendix B)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+PEAKS: Final = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "A10G": 70e12,
+    "L4": 121e12,
+    "T4": 65e12,
+}
+"""Dense half-precision FLOP/s that NVIDIA's data sheets give."""
+
+
+class Work:
+    """FLOPs of a step, counted once, on the first.
+
+    Recomputation (checkpointing, batches in parts) is counted as work too.
+    """
+
+    def __init__(self, device: torch.device, precision: str) -> None:
+        self.device, self.precision = device, precision
+        self.per_step = 0.0
+        self._peak = 0.0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the step within, if none was counted yet."""
+        if self.per_step:
+            yield
+            return
+        with FlopCounterMode(display=False) as counter:
+            yield
+        self.per_step = float(counter.get_total_flops())
+
+    def rates(self, steps: int, seconds: float) -> dict[str, float]:
+        """TFLOP/s, share of the peak in percent, and on a GPU the peak memory in GiB."""
+        if not steps:
+            return {}
+        self._peak = self._peak or peak(self.device, self.precision)
+        rate = self.per_step * steps / seconds
+        rates = {"tflops": rate / 1e12, "mfu_percent": 100 * rate / self._peak}
+        if self.device.type == "cuda":
+            rates["peak_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
+        return rates
+
+
+def peak(device: torch.device, precision: str) -> float:
+    """FLOP/s of the device: from `PEAKS` for known GPUs in half precision, else what a product of matrices reaches."""
+    if device.type == "cuda" and precision != "fp32":
+        name = torch.cuda.get_device_name(device)
+        known = next((rate for mark, rate in PEAKS.items() if mark in name), None)
+        if known is not None:
+            return known
+    size = 4096 if device.type == "cuda" else 512
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    matrix = torch.ones(size, size, device=device, dtype=kind)
+    best = 0.0
+    for _ in range(5):
+        started = time.perf_counter()
+        matrix @ matrix
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+    return best
