@@ -107,6 +107,18 @@ def test_a_single_row_without_negatives_is_finite(recipe: str) -> None:
     assert features.image.grad is not None and torch.isfinite(features.image.grad).all()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "part"),
+    [("asl", "own"), ("siglip_row", "own"), ("mmclip", "text"), ("degla", "distill"), ("degla", "tgc"),
+     ("ar2", "ranker"), ("d2o", "dispreference"), ("soft_labels", "soft"), ("sycl", "list")],
+)  # fmt: skip
+def test_terms_of_own_negatives_do_not_grow_with_the_batch(recipe: str, part: str) -> None:
+    """Trap: AR2, CQ-DINO and DeGLA sum over the batch, so that a weight means another thing at another size."""
+    features = random_features()
+    once, twice = (built(recipe)(f).parts[part] for f in (features, shuffled(features, torch.arange(5).repeat(2))))
+    torch.testing.assert_close(once, twice)
+
+
 class TestEveryRecipe:
     @pytest.mark.parametrize("recipe", [*CORRECTED, *GROUPS, "clip"])
     def test_the_order_of_samples_does_not_matter(self, recipe: str) -> None:

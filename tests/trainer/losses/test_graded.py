@@ -12,7 +12,7 @@ from ahnpl.losses.heads import Gated, MultiHead, joint_entropy_term
 from ahnpl.losses.lists import wasserstein
 from ahnpl.losses.mixers import SupReMix
 from ahnpl.losses.row import Row
-from ahnpl.losses.weights import InversePropensity, Posterior, Quality
+from ahnpl.losses.weights import ClusterAgreement, InversePropensity, Posterior, Quality
 from negmine.errors import UsageError
 from torch.nn import functional as F
 
@@ -97,6 +97,10 @@ class TestJudges:
         assert (never[:, 5:] == 1).all()
         half = weights(Posterior(selection=0.5), features, ["inbatch"])
         assert (half >= never[:, :5]).all() and (half <= 1).all()
+
+    @pytest.mark.parametrize("piece", [Posterior(), ClusterAgreement(), InversePropensity(), Quality()])
+    def test_judgements_carry_no_gradient(self, piece: Any) -> None:
+        assert not weights(piece, with_gradients(random_features()), ["inbatch", "own"]).requires_grad
 
     def test_posterior_waits(self) -> None:
         loss, features = build_loss("cet"), random_features()

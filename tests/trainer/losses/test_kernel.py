@@ -45,6 +45,11 @@ class TestKernel:
         assert positive.grad is not None and not positive.grad.any()
         assert negatives.grad is not None and not negatives.grad.any()
 
+    def test_what_a_row_pulls_it_pushes_elsewhere(self) -> None:
+        positive, negatives = torch.randn(4).double().requires_grad_(), torch.randn(4, 3).double().requires_grad_()
+        pulled, pushed = torch.autograd.grad(row(positive, negatives), (positive, negatives))
+        torch.testing.assert_close(pulled + pushed.sum(1), torch.zeros(4).double())
+
     def test_info_nce_is_softplus_of_decoupled(self) -> None:
         positive, negatives = torch.tensor([1.5]), torch.tensor([[0.3, 2.0]])
         decoupled = row(positive, negatives, include_positive=False)

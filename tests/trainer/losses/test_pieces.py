@@ -110,6 +110,14 @@ class TestMasks:
         features = replace(features, text=F.normalize(-features.image, dim=-1))  # and now -1: all others lie above
         assert float(total({"extends": "unime", "beta": 0.0}, features)) == 0
 
+    def test_equal_captions_of_the_batch_are_no_negatives(self) -> None:
+        features = random_features()
+        twins = replace(features, text=features.text[[0, 0, 1, 2, 3]])
+        term = Row(direction="i2t", columns=["inbatch", "own"], masks=["near_duplicates"])
+        mask = term.masks[0](view := term._view(twins), view.mask())
+        assert not mask[0, 1] and not mask[1, 0]
+        assert torch.equal(mask[2:], view.mask()[2:]) and torch.equal(mask[:, 5:], view.mask()[:, 5:])
+
     def test_more_candidates_never_lower_the_loss(self) -> None:
         features = random_features(batch=9)
         by_k = [float(total({"extends": "unime", "k": k}, features)) for k in (1, 2, 4, 8)]

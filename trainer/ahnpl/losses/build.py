@@ -119,8 +119,9 @@ class RecipeLoss(nn.Module):
         """Tell the pieces that move with training that step `step` of `steps` begins."""
         self.progress = step / max(steps, 1)
         for module in self.modules():
-            if module is not self and hasattr(module, "begin_step"):
-                module.begin_step(step, steps)
+            begin = getattr(module, "begin_step", None)
+            if begin is not None and module is not self:
+                begin(step, steps)
 
 
 def build_loss(recipe: str | Path | Mapping[str, Any]) -> RecipeLoss:
