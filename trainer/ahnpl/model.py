@@ -123,6 +123,7 @@ class ClipModel(nn.Module):
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,
             image_ids=batch.image_ids,
+            text_ids=text_numbers(batch.texts[:, None]),
         )
         if not others:
             return plain
