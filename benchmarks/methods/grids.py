@@ -26,7 +26,7 @@ OWN_BOTH: Final = _clip_and(
 
 ESSENTIAL: Final[dict[str, Recipe]] = {
     "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", "ahnpl": "ahnpl", "mmclip": "mmclip",
-    "mmclip_both": "mmclip_both", "clip_own": OWN, "clip_own_both": OWN_BOTH, "degla": "degla",
+    "mmclip_both": "mmclip_both", "clip_own": OWN, "own_both": OWN_BOTH, "degla": "degla",
 }  # fmt: skip
 """The rows with three seeds."""
 
