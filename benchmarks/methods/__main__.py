@@ -22,8 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: so small a model 
 
 from cells import result, run_all
 from grids import GRIDS
-from picture import draw
-from summary import GOAL, kinds_table, summarise, table
+from report import draw, kinds, lines, markdown
 
 
 def main() -> None:
@@ -51,12 +50,12 @@ def main() -> None:
     found = [one for cell in cells if (one := result(cell, options.out)) is not None]
     if not found:
         raise SystemExit("no cell of this grid was run yet")
-    rows = summarise(found)
-    texts = {"md": f"{table(rows)}\n\n{kinds_table(rows)}\n", "json": json.dumps([*map(asdict, rows)], indent=1)}
-    for name, text in texts.items():
-        (options.out / f"{options.grid}.{name}").write_text(text, encoding="utf-8")
-    draw(found, options.out / f"{options.grid}.png", GOAL)
-    print(table(rows), kinds_table(rows), f"{options.out / options.grid}.png", sep="\n\n")
+    made = lines(found)
+    tables = f"{markdown(made)}\n{kinds(made)}"
+    (options.out / f"{options.grid}.md").write_text(tables, encoding="utf-8")
+    (options.out / f"{options.grid}.json").write_text(json.dumps([*map(asdict, made)], indent=1), encoding="utf-8")
+    draw(made, options.out / f"{options.grid}.png")
+    print(tables, options.out / f"{options.grid}.png", sep="\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import yaml
@@ -102,7 +104,7 @@ def run_all(cells: Iterable[Cell], data: Path, out: Path, jobs: int, told: Calla
     told(f"{len(wanted)} cells, {len(wanted) - len(missing)} of them there already")
     if not missing:
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
         running = {pool.submit(run, cell, data, out): cell for cell in missing}
         for count, done in enumerate(as_completed(running), 1):
             final = done.result()["curve"][-1]
@@ -116,10 +118,19 @@ def _distinct(cells: Iterable[Cell]) -> list[Cell]:
     return list({cell.key: cell for cell in cells}.values())
 
 
-def _one_thread() -> None:
+def _begin_worker() -> None:
+    """One thread, with which so small a model is fastest; and no life beyond that of the process that started it."""
     import torch
 
-    torch.set_num_threads(1)  # so small a model is fastest on one
+    torch.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def run(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
