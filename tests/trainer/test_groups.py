@@ -20,7 +20,8 @@ from ahnpl.evaluate.show import as_figures
 from ahnpl.images import training_pixels
 from ahnpl.loop import train
 from ahnpl.losses import Features, build_loss
-from ahnpl.losses.terms import Members, Sigmoid
+from ahnpl.losses.members import Members
+from ahnpl.losses.row import Row
 from ahnpl.model import ModelSpec, load_checkpoint, load_model, load_tokenizer, parameter_counts
 from ahnpl.plan import make_model, make_plan, make_stream
 from ahnpl.shards import open_shards
@@ -164,7 +165,7 @@ def test_mmclip_is_the_papers_loss_and_gradient() -> None:
 
 def test_sigmoid_form_against_plain_loops() -> None:
     features = random_features(9)
-    found = Sigmoid(direction="t2i", bias=-2.0)(features).value
+    found = Row(direction="t2i", columns=["own"], denominator={"sigmoid": {"bias": -2.0}})(features).value
     total = 0.0
     for b in range(5):
         pairs = [(1, features.image[b])] + [

@@ -9,5 +9,6 @@ out.total.backward()
 
 from ahnpl.losses.build import RecipeLoss, build_loss, list_recipes
 from ahnpl.losses.features import Features, LossOut
+from ahnpl.losses.teachers import TeacherSpec
 
-__all__ = ["Features", "LossOut", "RecipeLoss", "build_loss", "list_recipes"]
+__all__ = ["Features", "LossOut", "RecipeLoss", "TeacherSpec", "build_loss", "list_recipes"]

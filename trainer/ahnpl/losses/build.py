@@ -19,14 +19,16 @@ import yaml
 from negmine.errors import UsageError
 from torch import Tensor, nn
 
-from ahnpl.losses.features import Features, LossOut
+from ahnpl.losses.features import Features, LossOut, Part
 from ahnpl.losses.margins import RunningMargins
-from ahnpl.losses.mixers import shift_images
-from ahnpl.losses.terms import TERMS, Part
+from ahnpl.losses.mixers import MoCHi, shift_images
+from ahnpl.losses.sample_weights import Progressive
+from ahnpl.losses.teachers import TeacherSpec
+from ahnpl.losses.terms import TERMS
 from ahnpl.names import pick
 
 RECIPE_FOLDER = Path(__file__).parents[1] / "recipes"
-_FIELDS = {"title", "source", "evidence", "parameters", "forms", "shift_images", "terms"}
+_FIELDS = {"title", "source", "evidence", "parameters", "forms", "shift_images", "teacher", "terms"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class RecipeLoss(nn.Module):
         weights: term name to weight.
         needs_negatives: whether any term asks for text negatives.
         needs_image_negatives: whether any term asks for image negatives that are pictures.
+        teacher: what the loop must make a teacher of; None where no term asks for one.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -73,6 +76,8 @@ class RecipeLoss(nn.Module):
         pictures = any(bool(term.needs_image_negatives) for term in self.terms.values())
         self.needs_negatives = texts or (pictures and self.shift is not None)  # shifted images are made from texts
         self.needs_image_negatives = pictures and self.shift is None
+        asked = any(bool(getattr(term, "needs_teacher", False)) for term in self.terms.values())
+        self.teacher = _teacher(recipe) if asked else None
 
     def forward(self, features: Features) -> LossOut:
         """Compute the loss, in float32 at least and outside autocast.
@@ -94,6 +99,12 @@ class RecipeLoss(nn.Module):
         for module in self.modules():
             if isinstance(module, RunningMargins):
                 module.begin_epoch()
+
+    def begin_step(self, step: int, steps: int) -> None:
+        """Tell the pieces that move with training that step `step` of `steps` begins."""
+        for module in self.modules():
+            if isinstance(module, MoCHi | Progressive):
+                module.begin_step(step, steps)
 
 
 def build_loss(recipe: str | Path | Mapping[str, Any]) -> RecipeLoss:
@@ -143,9 +154,24 @@ def _resolve(recipe: Any, seen: tuple[str, ...]) -> tuple[str, Mapping[str, Any]
         if "terms" not in recipe:
             raise UsageError("a recipe needs `terms`, or `extends` with the name of another recipe")
         return (seen or ("recipe",))[-1], recipe, {}
-    own = {key: value for key, value in recipe.items() if key not in {"extends", "title", "source", "evidence"}}
+    own = {key: value for key, value in recipe.items() if key not in {*_FIELDS, "extends"}}
     name, body, overrides = _resolve(recipe["extends"], seen)
-    return name, body, {**overrides, **own}
+    return name, _add(body, recipe), {**overrides, **own}
+
+
+def _add(body: Mapping[str, Any], recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`body` with the parameters, terms (or options of its terms), forms and teacher that `recipe` adds."""
+    added = dict(body)
+    for field in _FIELDS & recipe.keys() - {"title", "source", "evidence"}:
+        value = recipe[field]
+        if not isinstance(value, Mapping):
+            raise UsageError(f"`{field}` of a recipe is a mapping, not {value!r}")
+        inner = dict(added.get(field) or {})
+        for key, new in value.items():
+            old = inner.get(key)
+            inner[key] = {**old, **new} if isinstance(old, Mapping) and isinstance(new, Mapping) else new
+        added[field] = inner
+    return added
 
 
 def _path(recipe: str) -> Path:
@@ -184,6 +210,18 @@ def _build_term(name: str, options: dict[str, Any]) -> nn.Module:
     for key in options:
         pick(f"option of term {kind}", key, signature(build).parameters)
     return build(**options)
+
+
+def _teacher(recipe: Recipe) -> TeacherSpec:
+    spec = recipe.fill(recipe.body.get("teacher"))
+    if not isinstance(spec, Mapping):
+        raise UsageError(
+            f"a term of recipe {recipe.name} needs a teacher and the recipe has none",
+            fix="add `teacher: {kind: frozen}`, `{kind: ema, decay: 0.9996}` or `{kind: lagged, every: 1000}`",
+        )
+    for key in spec:
+        pick("option of teacher", key, signature(TeacherSpec).parameters)
+    return TeacherSpec(**spec)
 
 
 def _zero(features: Features) -> Tensor:

@@ -23,6 +23,9 @@ class Features:
         image_negatives: ``[B, J, D]``, images for which caption i is false.
         image_valid: ``[B, J]`` bool, likewise.
         image_negative_texts: ``[B, J, D]``, the true captions of these images.
+        teacher_image, teacher_text, teacher_text_negatives: ``[B, D']`` and ``[B, K, D']`` of a teacher, without
+            gradient; see `teachers.TeacherSpec`.
+        teacher_logit_scale: the teacher's s, a scalar.
         text_ids: ``[B, 1 + J]`` integers, equal for equal captions: the own one, then those of image negatives.
         kinds: ``[B, K]`` integers, the position of each negative's kind in ``negmine.records.KINDS``.
         image_ids: ``[B]`` integers, equal for captions of one image.
@@ -42,6 +45,10 @@ class Features:
     image_ids: Tensor | None = None
     image_negative_texts: Tensor | None = None
     text_ids: Tensor | None = None
+    teacher_image: Tensor | None = None
+    teacher_text: Tensor | None = None
+    teacher_text_negatives: Tensor | None = None
+    teacher_logit_scale: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.shape != self.text.shape:
@@ -53,6 +60,7 @@ class Features:
         self._check_negatives("text_negatives", "text_valid", "kinds")
         self._check_negatives("image_negatives", "image_valid")
         self._check_negatives("image_negative_texts", "image_valid")
+        self._check_teacher()
 
     def _check_negatives(self, name: str, *masks: str) -> None:
         negatives = getattr(self, name)
@@ -66,9 +74,36 @@ class Features:
             if mask is not None and mask.shape != negatives.shape[:2]:
                 raise _shape_error(f"{mask_name} must be [B, K]", **{mask_name: mask}, **{name: negatives})
 
+    def _check_teacher(self) -> None:
+        for name in ("teacher_image", "teacher_text"):
+            found = getattr(self, name)
+            if found is not None and (found.ndim != 2 or len(found) != len(self.image)):
+                raise _shape_error(f"{name} must be [B, D']", **{name: found}, image=self.image)
+        found, like = self.teacher_text_negatives, self.text_negatives
+        if found is not None and (like is None or found.shape[:2] != like.shape[:2]):
+            raise _shape_error(
+                "teacher_text_negatives must be [B, K, D']", teacher_text_negatives=found, image=self.image
+            )
+
+    def teacher(self, name: str) -> Tensor:
+        """The teacher's ``image``, ``text`` or ``text_negatives``, detached.
+
+        Raises:
+            UsageError: the batch has none.
+        """
+        found: Tensor | None = getattr(self, f"teacher_{name}")
+        if found is None:
+            raise UsageError(
+                f"this recipe needs a teacher's {name}, and the batch has none", fix=f"pass teacher_{name}"
+            )
+        return found.detach()
+
     def upcast(self) -> Features:
         """The same features in float32 at least; float64 stays float64."""
-        names = ("image", "text", "logit_scale", "text_negatives", "image_negatives", "image_negative_texts")
+        names = (
+            "image", "text", "logit_scale", "text_negatives", "image_negatives", "image_negative_texts",
+            "teacher_image", "teacher_text", "teacher_text_negatives", "teacher_logit_scale",
+        )  # fmt: skip
         tensors = {name: getattr(self, name) for name in names}
         half = (torch.float16, torch.bfloat16)
         return replace(self, **{n: t.float() for n, t in tensors.items() if t is not None and t.dtype in half})
@@ -86,6 +121,14 @@ class LossOut:
 
     total: Tensor
     parts: dict[str, Tensor]
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A scalar loss of one term and what is worth logging of it."""
+
+    value: Tensor
     stats: dict[str, Any] = field(default_factory=dict)
 
 

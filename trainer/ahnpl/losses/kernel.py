@@ -2,8 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What a denominator reads.
+
+    Attributes:
+        positive: ``[B]``.
+        negatives: ``[B, M]``.
+        mask: ``[B, M]`` bool, False removes a candidate.
+        log_weight: ``[B, M]``, added to the candidates' logits.
+        trusted: ``[M]`` bool, candidates that are false by construction.
+        scale: s, the multiplier that made logits of cosines.
+        same: ``[B, M]`` bool, candidates that belong to the anchor's own image.
+    """
+
+    positive: Tensor
+    negatives: Tensor
+    mask: Tensor
+    log_weight: Tensor
+    trusted: Tensor
+    scale: Tensor
+    same: Tensor
+
+    @property
+    def candidates(self) -> Tensor:
+        """Weighted logits; -inf where masked."""
+        return (self.negatives + self.log_weight).masked_fill(~self.mask, -torch.inf)
+
+    @property
+    def kept(self) -> Tensor:
+        """``[B]`` bool, rows that have a candidate."""
+        return self.mask.any(dim=1)
+
+    def probability(self) -> Tensor:
+        """``[B]`` softmax probability of the positive."""
+        return torch.cat([self.positive[:, None], self.candidates], dim=1).softmax(dim=1)[:, 0]
+
+
+def row_losses(positive: Tensor, candidates: Tensor, *, include_positive: bool = True) -> Tensor:
+    """``[B]`` losses of rows; a row whose candidates are all -inf costs exactly 0 and has zero gradient."""
+    if include_positive:
+        return torch.cat([positive[:, None], candidates], dim=1).logsumexp(dim=1) - positive
+    if not candidates.shape[1]:
+        return positive * 0 + candidates.sum(dim=1)
+    kept = torch.isfinite(candidates.detach()).any(dim=1)
+    losses = candidates.masked_fill(~kept[:, None], 0).logsumexp(dim=1) - positive
+    return torch.where(kept, losses, 0)
 
 
 def row(
@@ -36,25 +86,21 @@ def row(
     Returns:
         A scalar.
     """
-    anchor = positive - margin
-    candidates = negatives + log_weight
-    if mask is not None:
-        candidates = candidates.masked_fill(~mask, -torch.inf)
+    present = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
+    candidates = (negatives + log_weight).masked_fill(~present, -torch.inf)
     if aggregation == "mean":
-        candidates = candidates - _log_count(candidates, mask)
-    if include_positive:
-        losses = torch.cat([anchor[:, None], candidates], dim=1).logsumexp(dim=1) - anchor
-        return _mean(losses, sample_weight)
-    kept = torch.isfinite(candidates.detach()).any(dim=1)
-    losses = candidates[kept].logsumexp(dim=1) - anchor[kept]
-    return _mean(losses, None if sample_weight is None else sample_weight[kept])
+        candidates = candidates - log_count(present).to(candidates.dtype)
+    losses = row_losses(positive - margin, candidates, include_positive=include_positive)
+    kept = torch.ones_like(losses, dtype=torch.bool) if include_positive else present.any(dim=1)
+    return mean(losses, kept, sample_weight)
 
 
-def _log_count(candidates: Tensor, mask: Tensor | None) -> Tensor:
-    present = torch.ones_like(candidates) if mask is None else mask.to(candidates.dtype)
-    return present.sum(dim=1, keepdim=True).clamp_min(1).log()
+def log_count(mask: Tensor) -> Tensor:
+    """``[B, 1]`` logarithm of how many candidates a row has; 0 for none."""
+    return mask.sum(dim=1, keepdim=True).clamp_min(1).double().log()
 
 
-def _mean(losses: Tensor, weight: Tensor | None) -> Tensor:
+def mean(losses: Tensor, kept: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean of the losses of the rows that are kept, each times its weight."""
     weighted = losses if weight is None else weight * losses
-    return weighted.sum() / max(len(losses), 1)
+    return torch.where(kept, weighted, 0).sum() / kept.sum().clamp_min(1)

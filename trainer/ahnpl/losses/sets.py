@@ -6,29 +6,22 @@ A row has a direction, anchor first: ``i2t`` is an image against texts. A set na
 inbatch  ``[B, B]``       the other samples' true captions (images), the positive left out
 own      ``[B, K]``       the sample's own negatives
 all      ``[B, B * K]``   every negative of the batch, sample-major
+intra    ``[B, B]``       the other samples in the anchor's own modality
 ======== ================ ==================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from negmine.errors import UsageError
 from torch import Tensor
 
 from ahnpl.losses.features import Features
+from ahnpl.losses.view import Columns
 
 DIRECTIONS = ("i2t", "t2i", "t2t", "i2i")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Candidate logits ``[B, M]`` and a mask ``[B, M]``, True where a candidate exists."""
-
-    logits: Tensor
-    mask: Tensor
 
 
 def anchors(features: Features, direction: str) -> Tensor:
@@ -60,22 +53,33 @@ def negatives(features: Features, direction: str) -> tuple[Tensor, Tensor]:
 
 def inbatch(features: Features, direction: str) -> Columns:
     """The other samples of the batch. In ``i2t`` and ``t2i`` these are CLIP's negatives."""
-    logits = features.logit_scale * anchors(features, direction) @ targets(features, direction).T
-    return Columns(logits, ~torch.eye(len(logits), dtype=torch.bool, device=logits.device))
+    return _others("inbatch", features, targets(features, direction))
+
+
+def intra(features: Features, direction: str) -> Columns:
+    """The other samples of the batch in the anchor's own modality."""
+    return _others("intra", features, anchors(features, direction))
+
+
+def _others(name: str, features: Features, vectors: Tensor) -> Columns:
+    mask = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    ids = features.image_ids
+    same = None if ids is None else (ids[:, None] == ids[None, :]) & mask
+    return Columns(name, vectors, mask, same)
 
 
 def own(features: Features, direction: str) -> Columns:
     """The sample's own K negatives."""
     found, valid = negatives(features, direction)
-    return Columns(features.logit_scale * torch.einsum("bd,bkd->bk", anchors(features, direction), found), valid)
+    return Columns("own", found, valid)
 
 
 def every(features: Features, direction: str) -> Columns:
     """All negatives of the batch against each anchor."""
     found, valid = negatives(features, direction)
-    anchor = anchors(features, direction)
-    logits = features.logit_scale * torch.einsum("bd,jkd->bjk", anchor, found).flatten(1)
-    return Columns(logits, valid.flatten().expand(len(anchor), -1))
+    return Columns("all", found.flatten(0, 1), valid.flatten().expand(len(valid), -1))
 
 
-SETS: dict[str, Callable[[Features, str], Columns]] = {"inbatch": inbatch, "own": own, "all": every}
+SETS: dict[str, Callable[[Features, str], Columns]] = {"inbatch": inbatch, "own": own, "all": every, "intra": intra}
+FROM_NEGATIVES = ("own", "all")
+"""Sets that need negatives in the answering modality; they are false by construction."""

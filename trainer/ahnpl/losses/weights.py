@@ -1,24 +1,32 @@
-"""Masks that compose by AND: which candidates a recipe refuses to call negatives."""
+"""Weights of candidates, added to their logits as logarithms."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 
-from ahnpl.losses.features import Features
-from ahnpl.losses.sets import Columns
+import torch
+from torch import Tensor
 
+from ahnpl.losses.kernel import log_count
+from ahnpl.losses.view import View
 
-def drop_same_image(columns: Columns, features: Features) -> Columns:
-    """Remove in-batch candidates of the anchor's own image: another caption of the image is true of it.
-
-    Changes nothing where the batch has no ``image_ids``.
-    """
-    if features.image_ids is None:
-        return columns
-    same = features.image_ids[:, None] == features.image_ids[None, :]
-    return replace(columns, mask=columns.mask & ~same)
+Weight = Callable[[View, Tensor, Tensor], Tensor]
+"""View, ``[B, M]`` logits and mask to ``[B, M]`` log weights."""
 
 
-def keep_fillers(columns: Columns) -> Columns:
-    """Count slots without a negative as if they had one, as the released AHNPL and CE-CLIP code does."""
-    return replace(columns, mask=columns.mask.new_ones(columns.mask.shape))
+def tilt(*, beta: float = 1.0, detach: bool = False) -> Weight:
+    """HCL's hardness: ``w_j = M softmax_j(beta n_j)``, beta in units of a logit (joshr17/HCL 7b4647f, which does not
+    detach). 0 weighs all alike."""
+    return partial(_tilt, beta=beta, detach=detach)
+
+
+def _tilt(view: View, logits: Tensor, mask: Tensor, *, beta: float, detach: bool) -> Tensor:
+    scores = beta * (logits.detach() if detach else logits)
+    there = mask.any(dim=1, keepdim=True)
+    shares = scores.masked_fill(there & ~mask, -torch.inf).log_softmax(dim=1) + log_count(mask).to(logits.dtype)
+    return torch.where(mask, shares, 0)
+
+
+WEIGHTS: Mapping[str, Callable[..., Weight]] = MappingProxyType({"tilt": tilt})

@@ -1,0 +1,59 @@
+"""Groups of figures: every member asks."""
+
+from __future__ import annotations
+
+import torch
+from negmine.errors import UsageError
+from torch import Tensor, nn
+
+from ahnpl.losses import sets
+from ahnpl.losses.features import Features, Part
+from ahnpl.losses.kernel import row
+from ahnpl.names import pick
+
+SCOPES = ("group", "block")
+
+
+class Members(nn.Module):
+    """Every member of a group asks: the sample itself, and each of its image negatives with its own caption.
+
+    Candidates are the other members of the same group (``group``), or of all groups of the batch (``block``: one
+    square matrix of all pictures and captions). Both directions of a row or column have one right answer, because every
+    picture of a group makes the other captions false.
+
+    Args:
+        direction: ``i2t`` or ``t2i``.
+        scope: ``group`` or ``block``.
+        drop_same_text: leave out candidates with the very caption of the anchor.
+    """
+
+    needs_negatives, needs_image_negatives = False, True
+
+    def __init__(self, *, direction: str, scope: str, drop_same_text: bool = True) -> None:
+        super().__init__()
+        self.direction = pick("direction", direction, ("i2t", "t2i"))
+        self.scope = pick("scope", scope, SCOPES)
+        self.drop_same_text = drop_same_text
+
+    def forward(self, features: Features) -> Part:
+        pictures, valid = sets.negatives(features, "t2i")
+        captions = features.image_negative_texts
+        if captions is None:
+            raise UsageError("members of groups need the captions of the image negatives, and the batch has none")
+        there = torch.cat([valid.new_ones(len(valid), 1), valid], dim=1)
+        images = torch.cat([features.image[:, None], pictures], dim=1)[there]
+        texts = torch.cat([features.text[:, None], captions], dim=1)[there]
+        anchors, targets = (images, texts) if self.direction == "i2t" else (texts, images)
+        logits = features.logit_scale * anchors @ targets.T
+        return Part(row(logits.diagonal(), logits, mask=self._candidates(features, there)))
+
+    def _candidates(self, features: Features, there: Tensor) -> Tensor:
+        """``[N, N]`` bool for the N members that exist."""
+        group = torch.arange(len(there), device=there.device)[:, None].expand_as(there)[there]
+        mask = ~torch.eye(len(group), dtype=torch.bool, device=there.device)
+        if self.scope == "group":
+            mask &= group[:, None] == group[None, :]
+        if self.drop_same_text and features.text_ids is not None:
+            texts = features.text_ids[there]
+            mask &= texts[:, None] != texts[None, :]
+        return mask
