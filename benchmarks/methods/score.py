@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from ahnpl.model import ClipModel, ModelSpec, load_checkpoint, load_model, load_
 from ahnpl.shards import open_shards
 from torch import Tensor
 
+GROUPS = 600
+"""Held-out groups that are scored, the first so many."""
 POOL = 500
 """Captions and pictures among which R@1 is measured."""
 
@@ -54,11 +57,12 @@ class Score:
 
 @lru_cache(maxsize=2)
 def held_out(shards: Path, model: str) -> HeldOut:
-    """The held-out groups that have all their members (the others are few, and left out)."""
+    """The first held-out groups that have all their members (the others are few, and left out)."""
     network = load_model(ModelSpec(model))
     transform, tokenizer = load_transform(network), load_tokenizer(model)
     found = open_shards([f"{shards}/heldout/*.tar"])
-    items = [item for item in shard_items(found) if len(item.twins) == found.image_negatives]
+    whole = (item for item in shard_items(found) if len(item.twins) == found.image_negatives)
+    items = list(islice(whole, GROUPS))
     pictures = [[item.image, *(twin.image for twin in item.twins)] for item in items]
     images = torch.stack(
         [torch.stack([torch.from_numpy(evaluation_pixels(one, transform).copy()).permute(2, 0, 1) for one in group])
