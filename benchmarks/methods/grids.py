@@ -48,7 +48,7 @@ ABLATIONS: Final[dict[str, Recipe]] = {
 }
 """Open questions about `ahnpl`, each one change of the default."""
 
-TWO: Final = Cell(row="", recipe="clip", difficulty=1)
+TWO: Final = Cell(row="", recipe="clip", difficulty=1, steps=600)
 """Two objects, colour and shape, one relation."""
 
 THREE: Final = replace(TWO, difficulty=2, steps=900, groups=20000)
