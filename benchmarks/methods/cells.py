@@ -157,8 +157,9 @@ def run(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
     trained = train(make_plan(config))
     spent = time.process_time() - began
     tests = held_out(source, cell.model)
-    scores = [score(path, tests) for path in list_checkpoints(folder)]
-    steps = [int(path.name.removeprefix("step-")) for path in list_checkpoints(folder)]
+    saved = {int(path.name.removeprefix("step-")): path for path in list_checkpoints(folder)}
+    steps = [step for step in saved if step % every == 0 or step == cell.steps]  # those of epochs' ends lie between
+    scores = [score(saved[step], tests) for step in steps]
     found = {
         "cell": asdict(cell),
         "batch_size": config.batch_size,
