@@ -54,6 +54,9 @@ TWO: Final = Cell(row="", recipe="clip", difficulty=1, steps=600)
 THREE: Final = replace(TWO, difficulty=2, steps=900, groups=20000)
 """Two or three objects with sizes, one or two claims."""
 
+FIGURES: Final = replace(TWO, domain="geometry", difficulty=2)
+"""Geometry without letters: one or two claims, and marks."""
+
 
 def _rows(base: Cell, recipes: dict[str, Recipe], count: int) -> list[Cell]:
     """Every row with its first seed, then every row with the next: a table that is stopped is still a table."""
@@ -80,8 +83,8 @@ def _scenes() -> list[Cell]:
 
 
 def _quick() -> list[Cell]:
-    few = {name: ESSENTIAL[name] for name in ("clip", "negclip", "ahnpl", "clip_own")}
-    return _rows(replace(TWO, steps=200, points=4), few, 1)
+    """The first cells of `essential`, which has them then."""
+    return _rows(TWO, {name: ESSENTIAL[name] for name in ("clip", "negclip", "ce_clip", "ahnpl")}, 1)
 
 
 GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
@@ -89,6 +92,7 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "essential": lambda: _rows(TWO, ESSENTIAL, 3),
     "others": lambda: _rows(TWO, OTHERS, 1),
     "three": lambda: _rows(THREE, ESSENTIAL, 3),
+    "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),
     "ablations": lambda: _rows(TWO, ABLATIONS, 1),
     "negatives": _negatives,
     "scenes": _scenes,
