@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any
 
 import yaml
+from negmine.errors import NegmineError
 from negmine.store import write_text
 
 Recipe = str | Mapping[str, Any]
@@ -95,7 +96,8 @@ def result(cell: Cell, out: Path) -> dict[str, Any] | None:
 def run_all(cells: Iterable[Cell], data: Path, out: Path, jobs: int, told: Callable[[str], None]) -> None:
     """Run the cells that have no result yet, `jobs` at a time, each on one core.
 
-    A result is written whole or not at all: what was stopped is run again, what was finished is not.
+    A result is written whole or not at all: what was stopped is run again, what was finished is not. A cell that
+    cannot be run (a recipe that wants what these shards lack) is told and leaves the others alone.
     """
     wanted = _distinct(cells)
     missing = [cell for cell in wanted if result(cell, out) is None]
@@ -107,11 +109,17 @@ def run_all(cells: Iterable[Cell], data: Path, out: Path, jobs: int, told: Calla
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
         running = {pool.submit(run, cell, data, out): cell for cell in missing}
         for count, done in enumerate(as_completed(running), 1):
-            final = done.result()["curve"][-1]
-            told(
-                f"{count}/{len(missing)} {running[done].key}: group {final['group']:.3f}, R@1 {final['recall']:.3f}, "
-                f"{done.result()['cpu_seconds']:.0f} CPU s"
-            )
+            told(f"{count}/{len(missing)} {running[done].key}: {_outcome(done)}")
+
+
+def _outcome(done: Future[dict[str, Any]]) -> str:
+    """A line about a cell that is done."""
+    try:
+        found = done.result()
+    except NegmineError as error:
+        return f"not run, {error}"
+    final = found["curve"][-1]
+    return f"group {final['group']:.3f}, R@1 {final['recall']:.3f}, {found['cpu_seconds']:.0f} CPU s"
 
 
 def _distinct(cells: Iterable[Cell]) -> list[Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from ahnpl.evaluate.metrics import Pairs, match
+from negmine.errors import UsageError
 from torch.nn.functional import normalize
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "methods"
@@ -93,3 +95,13 @@ def test_an_interrupted_grid_goes_on(module: Any, tmp_path: Path, monkeypatch: p
     assert asked == []
     assert cells.result(one, tmp_path) == {"curve": []}
     assert cells.result(two, tmp_path) is None
+
+
+def test_a_cell_that_cannot_be_run_is_told_and_leaves_the_others_alone(module: Any) -> None:
+    done: Future[dict[str, Any]] = Future()
+    done.set_exception(UsageError("this recipe needs text negatives"))
+    assert module("cells")._outcome(done) == "not run, this recipe needs text negatives"
+    broken: Future[dict[str, Any]] = Future()
+    broken.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):  # a fault of ours is no outcome
+        module("cells")._outcome(broken)
