@@ -15,18 +15,22 @@ def _clip_and(**terms: dict[str, Any]) -> Recipe:
     return {"terms": {**rows, **terms}}
 
 
-OWN: Final = _clip_and(own={"direction": "i2t", "columns": ["own"], "weight": 1.0})
-"""CLIP, and each picture against its own false captions."""
+OWN_ROW: Final = {"direction": "i2t", "columns": ["own"], "weight": 1.0}
+"""Each picture against its own false captions."""
+
+OWN: Final = _clip_and(own=OWN_ROW)
+"""CLIP and that row."""
 
 OWN_BOTH: Final = _clip_and(
     own={"direction": "i2t", "columns": ["own"], "weight": 0.5},
     own_images={"direction": "t2i", "columns": ["own"], "weight": 0.5},
 )
-"""The same, and each caption against its own false pictures."""
+"""CLIP, that row, and each caption against its own false pictures."""
 
 ESSENTIAL: Final[dict[str, Recipe]] = {
     "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", "ahnpl": "ahnpl", "mmclip": "mmclip",
     "mmclip_both": "mmclip_both", "clip_own": OWN, "own_both": OWN_BOTH, "degla": "degla",
+    "ahnpl_own": {"extends": "ahnpl", "terms": {"own": OWN_ROW}},
 }  # fmt: skip
 """The rows with three seeds."""
 
