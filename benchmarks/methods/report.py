@@ -35,6 +35,7 @@ class Line:
         spread: standard deviation of the group score over seeds; nan with one seed.
         reached: steps at which the group score, averaged over seeds, first is `REACHED`; None if it is not.
         at_equal_cpu: group score when the cheapest row's CPU time was spent, from the curve.
+        curve: steps, CPU seconds and group score, means over seeds; `least` and `most` are the seeds' range.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Line:
     at_equal_cpu: float
     kinds: Mapping[str, float]
     curve: Sequence[tuple[int, float, float]]
+    least: Sequence[float]
+    most: Sequence[float]
 
 
 def lines(results: Sequence[Mapping[str, Any]]) -> list[Line]:
@@ -78,6 +81,7 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
         for points in zip(*(one["curve"] for one in found), strict=True)
     ]
     steps, seconds, heights = (list(column) for column in zip(*curve, strict=True))
+    by_seed = [[point["group"] for point in one["curve"]] for one in found]
     return Line(
         name=name, difficulty=level, seeds=len(found),
         group=bootstrap(_items(found, "group")), recall=bootstrap(_items(found, "recall")),
@@ -87,7 +91,8 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
         reached=next((step for step, height in zip(steps, heights, strict=True) if height >= REACHED), None),
         at_equal_cpu=float(np.interp(budget, seconds, heights)),
         kinds={kind: float(np.mean([one["kinds"][kind][0] for one in final])) for kind in final[0]["kinds"]},
-        curve=curve,
+        curve=curve, least=[min(at) for at in zip(*by_seed, strict=True)],
+        most=[max(at) for at in zip(*by_seed, strict=True)],
     )  # fmt: skip
 
 
@@ -150,20 +155,22 @@ def draw(made: Sequence[Line], path: Path) -> None:
 
     levels = sorted({line.difficulty for line in made})
     names = sorted({line.name for line in made})
-    figure, panels = plt.subplots(len(levels), 2, figsize=(10, 3.6 * len(levels)), sharey="row", squeeze=False)
-    colours = plt.get_cmap("tab20")
-    for level, (left, right) in zip(levels, panels, strict=True):
+    figure, panels = plt.subplots(len(levels), 2, figsize=(11, 4 * len(levels)), sharey="row", squeeze=False)
+    colours = plt.get_cmap("tab10" if len(names) <= 10 else "tab20")
+    for level, pair in zip(levels, panels, strict=True):
         for line in (line for line in made if line.difficulty == level):
             steps, seconds, heights = zip(*line.curve, strict=True)
-            style = {"color": colours(names.index(line.name) % 20), "marker": "o", "markersize": 3}
-            left.plot(steps, heights, label=line.name, **style)
-            right.plot(seconds, heights, **style)
-        left.set(xlabel="steps", ylabel="2x2 group score", title=f"difficulty {level}", ylim=(0, 1))
-        right.set(xlabel="CPU seconds")
-        for panel in (left, right):
+            colour = colours(names.index(line.name) % colours.N)
+            for panel, where in zip(pair, (steps, seconds), strict=True):
+                panel.plot(where, heights, color=colour, marker="o", markersize=3, label=line.name)
+                panel.fill_between(where, line.least, line.most, color=colour, alpha=0.15, linewidth=0)
+        for panel, axis in zip(pair, ("steps", "CPU seconds"), strict=True):
             panel.axhline(1 / 6, color="grey", linestyle=":", linewidth=1)
-            panel.grid(alpha=0.3)
-        left.legend(fontsize=7)
+            panel.axhline(REACHED, color="grey", linestyle="--", linewidth=1)
+            panel.set(xlabel=axis, ylim=(0, 1), title=f"difficulty {level}" if len(levels) > 1 else "")
+            panel.spines[["top", "right"]].set_visible(False)
+        pair[0].set_ylabel("2x2 group score, held-out scenes")
+        pair[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
