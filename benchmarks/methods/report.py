@@ -33,7 +33,7 @@ class Line:
 
     Attributes:
         spread: standard deviation of the group score over seeds; nan with one seed.
-        reached: steps at which the group score, averaged over seeds, first is `REACHED`; None if it is not.
+        reached: see `crossing`, of the mean over seeds.
         at_equal_cpu: group score when the cheapest row's CPU time was spent, from the curve.
         curve: steps, CPU seconds and group score, means over seeds; `least` and `most` are the seeds' range.
     """
@@ -48,7 +48,7 @@ class Line:
     t2i: float
     text: float
     cpu_seconds: float
-    reached: int | None
+    reached: float | None
     at_equal_cpu: float
     kinds: Mapping[str, float]
     curve: Sequence[tuple[int, float, float]]
@@ -88,12 +88,23 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
         spread=float(scores.std(ddof=1)) if len(scores) > 1 else float("nan"),
         **{what: float(np.mean([one[what] for one in final])) for what in ("i2t", "t2i", "text")},
         cpu_seconds=mean_cpu(found),
-        reached=next((step for step, height in zip(steps, heights, strict=True) if height >= REACHED), None),
+        reached=crossing(steps, heights),
         at_equal_cpu=float(np.interp(budget, seconds, heights)),
         kinds={kind: float(np.mean([one["kinds"][kind][0] for one in final])) for kind in final[0]["kinds"]},
         curve=curve, least=[min(at) for at in zip(*by_seed, strict=True)],
         most=[max(at) for at in zip(*by_seed, strict=True)],
     )  # fmt: skip
+
+
+def crossing(steps: Sequence[int], heights: Sequence[float]) -> float | None:
+    """Where the curve first is at `REACHED`, a straight line from point to point; None if it never is."""
+    for place, height in enumerate(heights):
+        if height >= REACHED:
+            if place == 0:
+                return float(steps[0])
+            share = (REACHED - heights[place - 1]) / (height - heights[place - 1])
+            return float(steps[place - 1] + share * (steps[place] - steps[place - 1]))
+    return None
 
 
 def _items(found: Sequence[Mapping[str, Any]], what: str) -> NDArray[np.float64]:
@@ -126,7 +137,7 @@ def markdown(made: Sequence[Line]) -> str:
         body.append((
             str(line.difficulty), str(ranks[line.difficulty]), f"`{line.name}`", str(line.seeds), str(line.group),
             "" if np.isnan(line.spread) else f"{line.spread:.3f}", f"{line.i2t:.3f}", f"{line.t2i:.3f}",
-            str(line.recall), f"{line.cpu_seconds:.0f}", str(line.reached or "-"), f"{line.at_equal_cpu:.3f}",
+            str(line.recall), f"{line.cpu_seconds:.0f}", "-" if line.reached is None else f"{line.reached:.0f}", f"{line.at_equal_cpu:.3f}",
         ))  # fmt: skip
     return _table(head, body)
 
