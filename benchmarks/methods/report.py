@@ -137,7 +137,8 @@ def markdown(made: Sequence[Line]) -> str:
         body.append((
             str(line.difficulty), str(ranks[line.difficulty]), f"`{line.name}`", str(line.seeds), str(line.group),
             "" if np.isnan(line.spread) else f"{line.spread:.3f}", f"{line.i2t:.3f}", f"{line.t2i:.3f}",
-            str(line.recall), f"{line.cpu_seconds:.0f}", "-" if line.reached is None else f"{line.reached:.0f}", f"{line.at_equal_cpu:.3f}",
+            str(line.recall), f"{line.cpu_seconds:.0f}", "-" if line.reached is None else f"{line.reached:.0f}",
+            f"{line.at_equal_cpu:.3f}",
         ))  # fmt: skip
     return _table(head, body)
 
@@ -153,7 +154,9 @@ def kinds(made: Sequence[Line]) -> str:
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    rows = (head, ["---"] * len(head), *body)
+    """Markdown; a first column that is the same everywhere is left out."""
+    first = len({row[0] for row in body}) == 1
+    rows = [row[first:] for row in (head, ["---"] * len(head), *body)]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
