@@ -32,6 +32,7 @@ class Line:
     """A row of the table: all seeds of a recipe at one setting.
 
     Attributes:
+        each: the seeds' group scores.
         spread: standard deviation of the group score over seeds; nan with one seed.
         reached: see `crossing`, of the mean over seeds.
         at_equal_cpu: group score when the cheapest row's CPU time was spent, from the curve.
@@ -43,6 +44,7 @@ class Line:
     seeds: int
     group: Estimate
     recall: Estimate
+    each: Sequence[float]
     spread: float
     i2t: float
     t2i: float
@@ -85,7 +87,7 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
     return Line(
         name=name, difficulty=level, seeds=len(found),
         group=bootstrap(_items(found, "group")), recall=bootstrap(_items(found, "recall")),
-        spread=float(scores.std(ddof=1)) if len(scores) > 1 else float("nan"),
+        each=scores.tolist(), spread=float(scores.std(ddof=1)) if len(scores) > 1 else float("nan"),
         **{what: float(np.mean([one[what] for one in final])) for what in ("i2t", "t2i", "text")},
         cpu_seconds=mean_cpu(found),
         reached=crossing(steps, heights),
@@ -127,8 +129,8 @@ def bootstrap(items: NDArray[np.float64]) -> Estimate:
 def markdown(made: Sequence[Line]) -> str:
     """The table."""
     head = (
-        "difficulty", "rank", "recipe", "seeds", "2x2 group", "spread", "i2t", "t2i", "R@1 of 500", "CPU s",
-        f"steps to {REACHED}", "group at equal CPU",
+        "difficulty", "rank", "recipe", "seeds", "2x2 group", "each seed", "spread", "i2t", "t2i", "R@1 of 500",
+        "CPU s", f"steps to {REACHED}", "group at equal CPU",
     )  # fmt: skip
     ranks: dict[int, int] = defaultdict(int)
     body = []
@@ -136,6 +138,7 @@ def markdown(made: Sequence[Line]) -> str:
         ranks[line.difficulty] += 1
         body.append((
             str(line.difficulty), str(ranks[line.difficulty]), f"`{line.name}`", str(line.seeds), str(line.group),
+            " ".join(f"{score:.3f}" for score in line.each),
             "" if np.isnan(line.spread) else f"{line.spread:.3f}", f"{line.i2t:.3f}", f"{line.t2i:.3f}",
             str(line.recall), f"{line.cpu_seconds:.0f}", "-" if line.reached is None else f"{line.reached:.0f}",
             f"{line.at_equal_cpu:.3f}",
