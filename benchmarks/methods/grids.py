@@ -97,7 +97,7 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "others": lambda: _rows(TWO, OTHERS, 1),
     "three": lambda: _rows(THREE, ESSENTIAL, 3),
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),
-    "ablations": lambda: _rows(TWO, ABLATIONS, 1),
+    "ablations": lambda: _rows(TWO, ABLATIONS, 3),
     "negatives": _negatives,
     "scenes": _scenes,
 }
