@@ -204,6 +204,7 @@ def scenes() -> None:
     console.print(
         f"[dim]next[/dim] negmine render --domain geometry --difficulty 5 --count 20000 --work {OUT}/geometry"
     )
+    console.print("[dim]next[/dim] python benchmarks/methods quick   # four recipes on equal terms, about ten minutes")
 
 
 def scenes_table(scores: dict[str, dict[str, Any]]) -> Table:

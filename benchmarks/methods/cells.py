@@ -1,0 +1,195 @@
+"""A cell: one model trained from scratch with one recipe on drawn scenes, and scored on scenes that it never saw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import yaml
+from negmine.errors import NegmineError
+from negmine.store import write_text
+
+Recipe = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Everything that a cell's result depends on.
+
+    Attributes:
+        row: its name in the table.
+        recipe: a recipe's name, or what a recipe file would hold.
+        difficulty: of the scenes, 1 to 5; 1 is two objects, 2 two or three, 3 three or four.
+        groups: scenes drawn, training and held out together.
+        rendered: K, perturbed scenes beside each.
+        negatives: of these, how many a recipe gets.
+        images: pictures per step; a recipe that reads image negatives gets fewer captions.
+        points: how many times on the way it is scored.
+    """
+
+    row: str
+    recipe: Recipe
+    seed: int = 0
+    domain: str = "scenes"
+    difficulty: int = 1
+    groups: int = 6000
+    rendered: int = 3
+    negatives: int = 3
+    steps: int = 300
+    images: int = 64
+    lr: float = 2e-3
+    points: int = 6
+    model: str = "tiny-conv"
+
+    @property
+    def key(self) -> str:
+        """Changes with every setting; the row's name is no setting."""
+        given = json.dumps(asdict(self) | {"row": None}, sort_keys=True)
+        return f"{self.row}-{self.seed}-{hashlib.sha256(given.encode()).hexdigest()[:10]}"
+
+
+def seeds(cell: Cell, numbers: Iterable[int]) -> list[Cell]:
+    """The same cell with each seed."""
+    return [replace(cell, seed=number) for number in numbers]
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def shards(cell: Cell, data: Path) -> Path:
+    """The cell's shards, drawn by the real commands if they are not there yet."""
+    folder = data / f"{cell.domain}-{cell.difficulty}-{cell.groups}-{cell.rendered}"
+    if not (folder / "shards" / "heldout" / "index.json").is_file():
+        drawn = ("--domain", cell.domain, "--difficulty", cell.difficulty, "--count", cell.groups, "--size", 64)
+        _negmine("render", *drawn, "--negatives", cell.rendered, "--work", folder / "work")
+        out = ("--out", folder / "shards", "--train-fraction", 0.85)
+        _negmine("shard", "--work", folder / "work", "--negatives", cell.rendered, *out)
+    return folder / "shards"
+
+
+def _negmine(*words: object) -> None:
+    command = [str(Path(sys.executable).parent / "negmine"), *map(str, words)]
+    subprocess.run(command, check=True)
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+def result(cell: Cell, out: Path) -> dict[str, Any] | None:
+    """What the cell gave, if it was run."""
+    path = _path(cell, out)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def run_all(cells: Iterable[Cell], data: Path, out: Path, jobs: int, told: Callable[[str], None]) -> None:
+    """Run the cells that have no result yet, `jobs` at a time, each on one core.
+
+    A result is written whole or not at all: what was stopped is run again, what was finished is not. A cell that
+    cannot be run (a recipe that wants what these shards lack) is told and leaves the others alone.
+    """
+    wanted = _distinct(cells)
+    missing = [cell for cell in wanted if result(cell, out) is None]
+    for cell in missing:
+        shards(cell, data)
+    told(f"{len(wanted)} cells, {len(wanted) - len(missing)} of them there already")
+    if not missing:
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
+        running = {pool.submit(run, cell, data, out): cell for cell in missing}
+        for count, done in enumerate(as_completed(running), 1):
+            told(f"{count}/{len(missing)} {running[done].key}: {_outcome(done)}")
+
+
+def _outcome(done: Future[dict[str, Any]]) -> str:
+    """A line about a cell that is done."""
+    try:
+        found = done.result()
+    except NegmineError as error:
+        return f"not run, {error}"
+    final = found["curve"][-1]
+    return f"group {final['group']:.3f}, R@1 {final['recall']:.3f}, {found['cpu_seconds']:.0f} CPU s"
+
+
+def _distinct(cells: Iterable[Cell]) -> list[Cell]:
+    return list({cell.key: cell for cell in cells}.values())
+
+
+def _begin_worker() -> None:
+    """One thread, with which so small a model is fastest; and no life beyond that of the process that started it."""
+    import torch
+
+    torch.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def run(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
+    """Train and score; the result is kept."""
+    from ahnpl.checkpoint import list_checkpoints
+    from ahnpl.config import TrainConfig
+    from ahnpl.loop import train
+    from ahnpl.losses import build_loss
+    from ahnpl.plan import make_plan
+    from score import held_out, score
+
+    folder, source = out / "runs" / cell.key, shards(cell, data)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    recipe = cell.recipe if isinstance(cell.recipe, str) else _write_recipe(folder / f"{cell.row}.yaml", cell.recipe)
+    members = 1 + cell.negatives if build_loss(recipe).needs_image_negatives else 1
+    every = max(1, cell.steps // cell.points)
+    config = TrainConfig(
+        shards=(f"{source}/*.tar",), recipe=recipe, model=cell.model, out=str(folder), steps=cell.steps,
+        batch_size=cell.images // members, lr=cell.lr, negatives=cell.negatives, seed=cell.seed, workers=0,
+        save_every=every, keep=cell.points + 100, precision="fp32",
+    )  # fmt: skip
+    began = time.process_time()
+    trained = train(make_plan(config))
+    spent = time.process_time() - began
+    tests = held_out(source, cell.model)
+    saved = {int(path.name.removeprefix("step-")): path for path in list_checkpoints(folder)}
+    steps = [step for step in saved if step % every == 0 or step == cell.steps]  # those of epochs' ends lie between
+    scores = [score(saved[step], tests) for step in steps]
+    found = {
+        "cell": asdict(cell),
+        "batch_size": config.batch_size,
+        "cpu_seconds": spent,
+        "wall_seconds": trained.seconds,
+        "curve": [
+            {"step": step, "cpu_seconds": spent * step / cell.steps, **one.summary}
+            for step, one in zip(steps, scores, strict=True)
+        ],
+        "items": scores[-1].items,
+    }
+    path = _path(cell, out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path.parent, path.name, json.dumps(found))
+    shutil.rmtree(folder)
+    return found
+
+
+def _write_recipe(path: Path, recipe: Mapping[str, Any]) -> str:
+    path.write_text(yaml.safe_dump(dict(recipe)), encoding="utf-8")
+    return str(path)
+
+
+def _path(cell: Cell, out: Path) -> Path:
+    return out / "cells" / f"{cell.key}.json"

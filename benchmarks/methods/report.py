@@ -1,0 +1,193 @@
+"""From results to a table, intervals and a picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+REACHED = 0.9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and items, and its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table: all seeds of a recipe at one setting.
+
+    Attributes:
+        each: the seeds' group scores.
+        spread: standard deviation of the group score over seeds; nan with one seed.
+        reached: see `crossing`, of the mean over seeds.
+        at_equal_cpu: group score when the cheapest row's CPU time was spent, from the curve.
+        curve: steps, CPU seconds and group score, means over seeds; `least` and `most` are the seeds' range.
+    """
+
+    name: str
+    difficulty: int
+    seeds: int
+    group: Estimate
+    recall: Estimate
+    each: Sequence[float]
+    spread: float
+    i2t: float
+    t2i: float
+    text: float
+    cpu_seconds: float
+    reached: float | None
+    at_equal_cpu: float
+    kinds: Mapping[str, float]
+    curve: Sequence[tuple[int, float, float]]
+    least: Sequence[float]
+    most: Sequence[float]
+
+
+def lines(results: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """One line a recipe and difficulty, the best group score first."""
+    by: dict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for found in results:
+        by[found["cell"]["difficulty"], found["cell"]["row"]].append(found)
+    cheapest = {
+        level: min(mean_cpu(found) for (at, _), found in by.items() if at == level) for level in {at for at, _ in by}
+    }
+    made = [_line(name, level, found, cheapest[level]) for (level, name), found in by.items()]
+    return sorted(made, key=lambda line: (line.difficulty, -line.group.mean))
+
+
+def mean_cpu(found: Sequence[Mapping[str, Any]]) -> float:
+    """CPU seconds of training, start and checkpoints included."""
+    return float(np.mean([one["cpu_seconds"] for one in found]))
+
+
+def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: float) -> Line:
+    final = [one["curve"][-1] for one in found]
+    scores = np.array([one["group"] for one in final])
+    curve = [
+        (points[0]["step"], *(float(np.mean([p[what] for p in points])) for what in ("cpu_seconds", "group")))
+        for points in zip(*(one["curve"] for one in found), strict=True)
+    ]
+    steps, seconds, heights = (list(column) for column in zip(*curve, strict=True))
+    by_seed = [[point["group"] for point in one["curve"]] for one in found]
+    return Line(
+        name=name, difficulty=level, seeds=len(found),
+        group=bootstrap(_items(found, "group")), recall=bootstrap(_items(found, "recall")),
+        each=scores.tolist(), spread=float(scores.std(ddof=1)) if len(scores) > 1 else float("nan"),
+        **{what: float(np.mean([one[what] for one in final])) for what in ("i2t", "t2i", "text")},
+        cpu_seconds=mean_cpu(found),
+        reached=crossing(steps, heights),
+        at_equal_cpu=float(np.interp(budget, seconds, heights)),
+        kinds={kind: float(np.mean([one["kinds"][kind][0] for one in final])) for kind in final[0]["kinds"]},
+        curve=curve, least=[min(at) for at in zip(*by_seed, strict=True)],
+        most=[max(at) for at in zip(*by_seed, strict=True)],
+    )  # fmt: skip
+
+
+def crossing(steps: Sequence[int], heights: Sequence[float]) -> float | None:
+    """Where the curve first is at `REACHED`, a straight line from point to point; None if it never is."""
+    for place, height in enumerate(heights):
+        if height >= REACHED:
+            if place == 0:
+                return float(steps[0])
+            share = (REACHED - heights[place - 1]) / (height - heights[place - 1])
+            return float(steps[place - 1] + share * (steps[place] - steps[place - 1]))
+    return None
+
+
+def _items(found: Sequence[Mapping[str, Any]], what: str) -> NDArray[np.float64]:
+    return np.array([one["items"][what] for one in found])
+
+
+def bootstrap(items: NDArray[np.float64]) -> Estimate:
+    """Mean of ``[seeds, items]`` with a 95 % percentile interval; seeds and items are drawn again independently."""
+    chance = np.random.default_rng(0)
+    rows, columns = items.shape
+    means = []
+    for _ in range(RESAMPLES):
+        weight = np.bincount(chance.integers(rows, size=rows), minlength=rows) / rows
+        times = np.bincount(chance.integers(columns, size=columns), minlength=columns) / columns
+        means.append(weight @ items @ times)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Estimate(float(items.mean()), float(low), float(high))
+
+
+def markdown(made: Sequence[Line]) -> str:
+    """The table."""
+    head = (
+        "difficulty", "rank", "recipe", "seeds", "2x2 group", "each seed", "spread", "i2t", "t2i", "R@1 of 500",
+        "CPU s", f"steps to {REACHED}", "group at equal CPU",
+    )  # fmt: skip
+    ranks: dict[int, int] = defaultdict(int)
+    body = []
+    for line in made:
+        ranks[line.difficulty] += 1
+        body.append((
+            str(line.difficulty), str(ranks[line.difficulty]), f"`{line.name}`", str(line.seeds), str(line.group),
+            " ".join(f"{score:.3f}" for score in line.each),
+            "" if np.isnan(line.spread) else f"{line.spread:.3f}", f"{line.i2t:.3f}", f"{line.t2i:.3f}",
+            str(line.recall), f"{line.cpu_seconds:.0f}", "-" if line.reached is None else f"{line.reached:.0f}",
+            f"{line.at_equal_cpu:.3f}",
+        ))  # fmt: skip
+    return _table(head, body)
+
+
+def kinds(made: Sequence[Line]) -> str:
+    """2x2 group score by kind of edit."""
+    names = sorted({kind for line in made for kind in line.kinds})
+    body = [
+        (str(line.difficulty), f"`{line.name}`", *(f"{line.kinds[k]:.3f}" if k in line.kinds else "" for k in names))
+        for line in made
+    ]
+    return _table(("difficulty", "recipe", *names), body)
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Markdown; a first column that is the same everywhere is left out."""
+    first = len({row[0] for row in body}) == 1
+    rows = [row[first:] for row in (head, ["---"] * len(head), *body)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def draw(made: Sequence[Line], path: Path) -> None:
+    """Group score over steps and over CPU seconds, a row of panels a difficulty."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    levels = sorted({line.difficulty for line in made})
+    names = sorted({line.name for line in made})
+    figure, panels = plt.subplots(len(levels), 2, figsize=(11, 4 * len(levels)), sharey="row", squeeze=False)
+    colours = plt.get_cmap("tab10" if len(names) <= 10 else "tab20")
+    for level, pair in zip(levels, panels, strict=True):
+        for line in (line for line in made if line.difficulty == level):
+            steps, seconds, heights = zip(*line.curve, strict=True)
+            colour = colours(names.index(line.name) % colours.N)
+            for panel, where in zip(pair, (steps, seconds), strict=True):
+                panel.plot(where, heights, color=colour, marker="o", markersize=3, label=line.name)
+                panel.fill_between(where, line.least, line.most, color=colour, alpha=0.15, linewidth=0)
+        for panel, axis in zip(pair, ("steps", "CPU seconds"), strict=True):
+            panel.axhline(1 / 6, color="grey", linestyle=":", linewidth=1)
+            panel.axhline(REACHED, color="grey", linestyle="--", linewidth=1)
+            panel.set(xlabel=axis, ylim=(0, 1), title=f"difficulty {level}" if len(levels) > 1 else "")
+            panel.spines[["top", "right"]].set_visible(False)
+        pair[0].set_ylabel("2x2 group score, held-out scenes")
+        pair[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

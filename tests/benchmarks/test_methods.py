@@ -1,0 +1,114 @@
+"""The harness of `benchmarks/methods`: scores against the trainer's own rules, intervals, what a cell's key heeds."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ahnpl.evaluate.metrics import Pairs, match
+from negmine.errors import UsageError
+from torch.nn.functional import normalize
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "methods"
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    names = ("cells", "grids", "report", "score")
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    yield load
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_group_score_is_that_of_the_evaluation(module: Any) -> None:
+    torch.manual_seed(0)
+    images, texts = (normalize(torch.randn(40, 4, 6), dim=-1) for _ in range(2))
+    texts = normalize(texts + images, dim=-1)
+    texts[3, 1] = texts[3, 0]  # a tie, which is wrong
+    kinds = [["a", "b", "a"]] * 40
+    found = module("score").judge(images, texts, kinds, torch.arange(30))
+    pairs = {"a": Pairs(), "b": Pairs()}
+    for group in range(40):
+        for other in (1, 2, 3):
+            both = [0, other]
+            pairs[kinds[0][other - 1]] += match(images[group, both] @ texts[group, both].T)
+    total = pairs["a"] + pairs["b"]
+    assert 0.2 < total.group / total.total < 0.9
+    assert found.summary["group"] == pytest.approx(total.group / total.total)
+    for kind, tally in pairs.items():
+        share, count = found.summary["kinds"][kind]
+        assert (share, count) == (pytest.approx(tally.group / tally.total), tally.total)
+    best = (images @ texts.transpose(1, 2)).argmax(2)
+    wrong_by_tie = int(best[3, 0] == 0)
+    hits = int((best == torch.arange(4)).sum()) - wrong_by_tie
+    assert found.summary["i2t"] == pytest.approx(hits / 160)
+
+
+def test_recall_counts_both_directions(module: Any) -> None:
+    images = torch.eye(3)[:, None].expand(3, 2, 3)
+    texts = torch.eye(3)[[0, 1, 1]][:, None].expand(3, 2, 3)  # the third caption is that of the second
+    found = module("score").judge(images, texts, [["a"]] * 3, torch.arange(3))
+    assert found.items["recall"] == [1.0, 0.5, 0.0]
+
+
+def test_interval_knows_that_seeds_differ(module: Any) -> None:
+    bootstrap = module("report").bootstrap
+    items = np.random.default_rng(1).integers(0, 2, (1, 400)).repeat(3, axis=0).astype(float)
+    same, differing = bootstrap(items), bootstrap(items * np.array([[1.0], [0.6], [0.2]]))
+    assert same.low < items.mean() < same.high
+    assert same.high - same.low == pytest.approx(4 * 0.5 / 20, rel=0.15)  # 1.96 standard errors on either side
+    assert differing.high - differing.low > 2 * (same.high - same.low)
+
+
+def test_the_goal_is_reached_between_two_points(module: Any) -> None:
+    crossing = module("report").crossing
+    assert crossing([100, 200, 300], [0.5, 0.8, 1.0]) == pytest.approx(250)
+    assert crossing([100, 200], [0.95, 0.2]) == 100
+    assert crossing([100, 200], [0.5, 0.89]) is None
+
+
+def test_a_key_heeds_every_setting(module: Any) -> None:
+    cell = module("cells").Cell(row="x", recipe={"extends": "ahnpl"})
+    changed = [
+        replace(cell, seed=1), replace(cell, steps=301), replace(cell, negatives=2), replace(cell, difficulty=2),
+        replace(cell, recipe={"extends": "ahnpl", "image_weight": 0.0}),
+    ]  # fmt: skip
+    assert len({one.key for one in [cell, *changed]}) == 6
+
+
+def test_an_interrupted_grid_goes_on(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished cells are kept; their results are not touched again."""
+    cells = module("cells")
+    one, two = (cells.Cell(row="x", recipe="clip", seed=seed) for seed in (0, 1))
+    kept = tmp_path / "cells" / f"{one.key}.json"
+    kept.parent.mkdir()
+    kept.write_text('{"curve": []}')
+    asked = []
+    monkeypatch.setattr(cells, "shards", lambda cell, data: asked.append(cell))
+    cells.run_all([one, one], tmp_path, tmp_path, 1, lambda text: None)
+    assert asked == []
+    assert cells.result(one, tmp_path) == {"curve": []}
+    assert cells.result(two, tmp_path) is None
+
+
+def test_a_cell_that_cannot_be_run_is_told_and_leaves_the_others_alone(module: Any) -> None:
+    done: Future[dict[str, Any]] = Future()
+    done.set_exception(UsageError("this recipe needs text negatives"))
+    assert module("cells")._outcome(done) == "not run, this recipe needs text negatives"
+    broken: Future[dict[str, Any]] = Future()
+    broken.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):  # a fault of ours is no outcome
+        module("cells")._outcome(broken)
