@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,15 +191,20 @@ def test_mistakes_in_evaluation(call: Callable[..., Result], shards: Path, words
 
 
 @pytest.mark.parametrize("command", ["train", "eval", "export"])
-def test_help_is_quick(command: str) -> None:
-    times = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        code = f"import sys; sys.argv = ['x', '--help']; from ahnpl.cli import {command}_main as main; main()"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - begun)
-        assert ("--checkpoint" if command == "export" else "--shards") in done.stdout
-    assert min(times) < 0.5
+def test_help_imports_nothing_heavy(command: str) -> None:
+    """Help within half a second is a matter of what is imported; a clock would measure the machine."""
+    code = f"""
+import sys
+sys.argv = ["x", "--help"]
+from ahnpl.cli import {command}_main as main
+try:
+    main()
+finally:
+    print("heavy:", sorted({{"torch", "open_clip", "pyarrow", "numpy", "spacy", "PIL"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("--checkpoint" if command == "export" else "--shards") in done.stdout
+    assert "heavy: []" in done.stdout
 
 
 def test_starts_without_the_pipeline() -> None:
