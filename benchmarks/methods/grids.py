@@ -18,9 +18,6 @@ def _clip_and(**terms: dict[str, Any]) -> Recipe:
 OWN_ROW: Final = {"direction": "i2t", "columns": ["own"], "weight": 1.0}
 """Each picture against its own false captions."""
 
-OWN: Final = _clip_and(own=OWN_ROW)
-"""CLIP and that row."""
-
 OWN_BOTH: Final = _clip_and(
     own={"direction": "i2t", "columns": ["own"], "weight": 0.5},
     own_images={"direction": "t2i", "columns": ["own"], "weight": 0.5},
@@ -29,7 +26,7 @@ OWN_BOTH: Final = _clip_and(
 
 ESSENTIAL: Final[dict[str, Recipe]] = {
     "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", "ahnpl": "ahnpl", "mmclip": "mmclip",
-    "mmclip_both": "mmclip_both", "clip_own": OWN, "own_both": OWN_BOTH, "degla": "degla",
+    "mmclip_both": "mmclip_both", "clip_own": "clip_own", "own_both": OWN_BOTH, "degla": "degla",
     "ahnpl_own": {"extends": "ahnpl", "terms": {"own": OWN_ROW}},
 }  # fmt: skip
 """The rows with three seeds."""
@@ -69,20 +66,12 @@ def _rows(base: Cell, recipes: dict[str, Recipe], count: int) -> list[Cell]:
     return [one for number in range(count) for cell in cells for one in seeds(cell, [number])]
 
 
-def _negatives() -> list[Cell]:
-    few = {name: ESSENTIAL[name] for name in ("negclip", "ahnpl", "clip_own")}
+def _sweep(recipes: tuple[str, ...], what: str, setting: str, numbers: tuple[int, ...]) -> list[Cell]:
+    """One seed of each row with each value of a setting; `what` tells the value in the row's name."""
+    few = {name: ESSENTIAL[name] for name in recipes}
     return [
-        replace(cell, row=f"{cell.row}, {number} negatives", negatives=number)
-        for number in (1, 2, 3)
-        for cell in _rows(TWO, few, 1)
-    ]
-
-
-def _scenes() -> list[Cell]:
-    few = {name: ESSENTIAL[name] for name in ("clip", "ahnpl", "clip_own")}
-    return [
-        replace(cell, row=f"{cell.row}, {number:,} scenes", groups=number)
-        for number in (1500, 3000, 6000)
+        replace(cell, row=f"{cell.row}, {number:,} {what}", **{setting: number})
+        for number in numbers
         for cell in _rows(TWO, few, 1)
     ]
 
@@ -99,7 +88,7 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "three": lambda: _rows(THREE, ESSENTIAL, 3),
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),
     "ablations": lambda: _rows(TWO, ABLATIONS, 3),
-    "negatives": _negatives,
-    "scenes": _scenes,
+    "negatives": lambda: _sweep(("negclip", "ahnpl", "clip_own"), "negatives", "negatives", (1, 2, 3)),
+    "scenes": lambda: _sweep(("clip", "ahnpl", "clip_own"), "scenes", "groups", (1500, 3000, 6000)),
 }
 """Name to cells."""

@@ -1,6 +1,6 @@
 """Low-rank adaptation (LoRA, Hu et al. 2022, arXiv 2106.09685): ``W + B A`` with W fixed, as torch parametrisations.
 
-`merged` gives the weights as the plain model has them, so checkpoints stay open_clip's.
+`plain_state` gives the weights as the plain model has them, so checkpoints stay open_clip's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _maps(module: nn.Module) -> list[str]:
 
 
 @torch.no_grad()
-def merged(network: nn.Module) -> dict[str, Tensor]:
+def plain_state(network: nn.Module) -> dict[str, Tensor]:
     """The state of the plain network that computes the same."""
     state = {}
     for name, value in network.state_dict().items():
@@ -68,7 +68,7 @@ def merged(network: nn.Module) -> dict[str, Tensor]:
 
 def plain_copy(network: nn.Module) -> nn.Module:
     """A copy without parametrisations that computes the same."""
-    copy, weights = deepcopy(network), merged(network)
+    copy, weights = deepcopy(network), plain_state(network)
     for path, module in list(copy.named_modules()):
         if parametrize.is_parametrized(module):
             names = list(module.parametrizations)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ahnpl import checkpoint as ckpt
 from ahnpl.evaluate.run import Report
-from ahnpl.lora import merged
+from ahnpl.lora import plain_state
 from ahnpl.losses import RecipeLoss
 from ahnpl.mfu import Work
 from ahnpl.model import ClipModel
@@ -77,7 +77,7 @@ def save(run: Run) -> Path:
         "step": run.step, "model": run.plan.config.model, "settings": run.plan.settings,
         "scaler": run.scaler.state_dict(),
     }  # fmt: skip
-    weights = merged(average.model.network if average else network)
+    weights = plain_state(average.model.network if average else network)
     return ckpt.save(run.folder, ckpt.Checkpoint(weights, run.model.config, training, state))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ahnpl.lora import merged, plain_copy
+from ahnpl.lora import plain_copy, plain_state
 from ahnpl.losses import Features, TeacherSpec
 from ahnpl.model import ClipModel
 from ahnpl.stream import Batch
@@ -28,7 +28,7 @@ class Shadow:
         """Move towards the weights of `network`, and take over its buffers."""
         kept = self.decay if decay is None else decay
         own = self.model.network
-        mine, theirs = dict(own.named_parameters()), merged(network)
+        mine, theirs = dict(own.named_parameters()), plain_state(network)
         torch._foreach_lerp_(list(mine.values()), [theirs[name] for name in mine], 1 - kept)
         for name, buffer in own.named_buffers():
             if name in theirs:

@@ -24,6 +24,7 @@ from ahnpl.losses.features import Features, LossOut, Part
 from ahnpl.losses.lists import WassersteinList
 from ahnpl.losses.margins import RunningMargins
 from ahnpl.losses.mixers import shift_images
+from ahnpl.losses.pieces import Timed, make
 from ahnpl.losses.teachers import TeacherSpec
 from ahnpl.losses.terms import TERMS
 from ahnpl.names import pick
@@ -51,7 +52,7 @@ class Recipe:
         return value
 
 
-class RecipeLoss(nn.Module):
+class RecipeLoss(Timed):
     """The weighted sum of a recipe's terms. State (margins) lies in the module and so in the checkpoint.
 
     Attributes:
@@ -117,11 +118,10 @@ class RecipeLoss(nn.Module):
 
     def begin_step(self, step: int, steps: int) -> None:
         """Tell the pieces that move with training that step `step` of `steps` begins."""
-        self.progress = step / max(steps, 1)
+        super().begin_step(step, steps)
         for module in self.modules():
-            begin = getattr(module, "begin_step", None)
-            if begin is not None and module is not self:
-                begin(step, steps)
+            if isinstance(module, Timed) and module is not self:
+                module.begin_step(step, steps)
 
 
 def build_loss(recipe: str | Path | Mapping[str, Any]) -> RecipeLoss:
@@ -228,11 +228,7 @@ def _stage(name: str, stage: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _build_term(name: str, options: dict[str, Any]) -> nn.Module:
-    kind = options.pop("term", "row")
-    build = TERMS[pick(f"term of {name}", kind, TERMS)]
-    for key in options:
-        pick(f"option of term {kind}", key, signature(build).parameters)
-    return build(**options)
+    return make(f"term of {name}", {options.pop("term", "row"): options}, TERMS)
 
 
 def _teacher(recipe: Recipe) -> TeacherSpec:

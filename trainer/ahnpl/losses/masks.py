@@ -10,6 +10,7 @@ import torch
 from negmine.errors import UsageError
 from torch import Tensor
 
+from ahnpl.losses.sets import FROM_NEGATIVES
 from ahnpl.losses.view import View
 
 Mask = Callable[[View, Tensor], Tensor]
@@ -23,7 +24,7 @@ def above_positive(*, by: float = 0.1) -> Mask:
 
 def _above_positive(view: View, mask: Tensor, *, by: float) -> Tensor:
     positive = (view.anchor * view.target).sum(dim=1, keepdim=True).detach()
-    return mask & ((view.cosines().detach() <= positive + by) | view.named("own", "all"))
+    return mask & ((view.cosines().detach() <= positive + by) | view.named(*FROM_NEGATIVES))
 
 
 def top_k(*, k: int = 8) -> Mask:
@@ -62,7 +63,7 @@ def _positive_aware(view: View, mask: Tensor, *, rule: str, margin: float, share
     positive = (view.anchor * view.target).sum(dim=1, keepdim=True).detach()
     scores = view.cosines().detach()
     fits = scores < positive - margin if rule == "margin" else (scores + 1) / 2 < share * (positive + 1) / 2
-    return mask & (fits | view.named("own", "all"))
+    return mask & (fits | view.named(*FROM_NEGATIVES))
 
 
 def near_duplicates(*, above: float = 0.9) -> Mask:
@@ -72,11 +73,7 @@ def near_duplicates(*, above: float = 0.9) -> Mask:
 
 def _near_duplicates(view: View, mask: Tensor, *, above: float) -> Tensor:
     text = view.features.text.detach()
-    alike = text @ text.T >= above
-    for name in ("inbatch", "intra"):
-        if (places := view.named(name)).any():
-            mask = mask & ~torch.zeros_like(mask).masked_scatter(places.expand_as(mask), alike)
-    return mask
+    return mask & ~view.of_batch(text @ text.T >= above, elsewhere=False)
 
 
 MASKS: Mapping[str, Callable[..., Mask]] = MappingProxyType({

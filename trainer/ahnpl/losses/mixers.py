@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ahnpl.losses.adversarial import AdversarialNegative, AdversarialPositive
 from ahnpl.losses.features import Features
+from ahnpl.losses.pieces import Timed
 from ahnpl.losses.sets import negatives
 from ahnpl.losses.view import Columns, View
 from ahnpl.names import pick
@@ -35,7 +36,7 @@ def shift_images(features: Features, *, normalise: bool, detach_key: bool = Fals
     return replace(features, image_negatives=moved, image_valid=valid)
 
 
-class MoCHi(nn.Module):
+class MoCHi(Timed):
     """MoCHi: `pairs` mixtures of two of the `hardest` candidates, and `queries` of a candidate and the query.
 
     All are detached. The paper's numbers (1,024 each of a queue) are larger; these suit a batch.
@@ -51,10 +52,6 @@ class MoCHi(nn.Module):
         super().__init__()
         self.hardest, self.pairs, self.queries, self.start = hardest, pairs, queries, start
         self.mix_query = pick("mix_query", mix_query, ("positive", "anchor", "off"))
-        self.progress = 1.0
-
-    def begin_step(self, step: int, steps: int) -> None:
-        self.progress = step / max(steps, 1)
 
     @torch.no_grad()
     def _mixtures(self, view: View) -> tuple[Tensor, Tensor]:

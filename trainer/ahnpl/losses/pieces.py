@@ -7,11 +7,22 @@ from inspect import signature
 from typing import Any, TypeVar
 
 from negmine.errors import UsageError
+from torch import nn
 
 from ahnpl.names import pick
 
 T = TypeVar("T")
 Spec = str | Mapping[str, Mapping[str, Any]]
+
+
+class Timed(nn.Module):
+    """A piece that moves with training; `progress` is the share that is done, all of it where nobody tells."""
+
+    progress: float = 1.0
+
+    def begin_step(self, step: int, steps: int) -> None:
+        """Step `step` of `steps` begins, from 0."""
+        self.progress = step / max(steps, 1)
 
 
 def make(what: str, spec: Spec, registry: Mapping[str, Callable[..., T]]) -> T:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from ahnpl.losses.kernel import Logits
+from ahnpl.losses.pieces import Timed
 
 
 class Focal(nn.Module):
@@ -39,16 +40,13 @@ class VonMisesFisher(nn.Module):
         return 2 - len(cosine) * shares
 
 
-class Progressive(nn.Module):
+class Progressive(Timed):
     """PEG, a reconstruction: easy rows first, hard rows last. ``B softmax_i(kappa (1 - p_i))``, mean 1, with kappa
     from -kappa0 to kappa0 as training goes on."""
 
     def __init__(self, *, kappa: float = 2.0, power: float = 1.0) -> None:
         super().__init__()
         self.kappa, self.power, self.progress = kappa, power, 0.0
-
-    def begin_step(self, step: int, steps: int) -> None:
-        self.progress = step / max(steps, 1)
 
     def forward(self, logits: Logits) -> Tensor:
         kappa = self.kappa * (2 * self.progress**self.power - 1)

@@ -84,6 +84,15 @@ class View:
         places = [one.mask.new_full((one.mask.shape[1],), one.name in names) for one in self.columns]
         return torch.cat([self._no_mask()[0], *places])
 
+    def of_batch(self, values: Tensor, elsewhere: float) -> Tensor:
+        """``[B, M]``: detached `values` ``[B, B]`` on the columns of the batch, `elsewhere` on the others."""
+        mask = self.mask()
+        found = torch.full(mask.shape, elsewhere, dtype=values.dtype, device=values.device)
+        for name in ("inbatch", "intra"):
+            if (places := self.named(name)).any():
+                found = found.masked_scatter(places.expand_as(found), values.detach())
+        return found
+
     def take(self, place: Tensor) -> Tensor:
         """``[B, N, D]`` vectors of the candidates at ``[B, N]`` places."""
         batch = torch.arange(len(place), device=place.device)[:, None]

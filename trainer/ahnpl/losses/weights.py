@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from ahnpl.losses.clusters import cluster
 from ahnpl.losses.kernel import log_count
-from ahnpl.losses.sets import negatives
+from ahnpl.losses.pieces import Timed
+from ahnpl.losses.sets import FROM_NEGATIVES, negatives
 from ahnpl.losses.view import View
 
 
@@ -48,10 +50,10 @@ class ClusterAgreement(nn.Module):
         for count in self.counts:
             labels = cluster(text, count)
             weight = weight - (labels[:, None] == labels[None, :]).to(weight.dtype)
-        return _in_batch(view, logits, weight.log(), float(torch.tensor(len(self.counts)).log()))
+        return view.of_batch(weight.log(), elsewhere=math.log(len(self.counts))).to(logits.dtype)
 
 
-class Posterior(nn.Module):
+class Posterior(Timed):
     """CET, a reconstruction: how surely a candidate of the batch is false, ``(1 - R) / (1 - R Sel)``.
 
     ``R = sigmoid(slope (cos - positive))``, detached, is the chance that it is true. `selection` is the chance that a
@@ -65,10 +67,7 @@ class Posterior(nn.Module):
         super().__init__()
         if not 0 <= selection <= 1:
             raise UsageError(f"selection is {selection}, it is a chance")
-        self.slope, self.selection, self.start, self.progress = slope, selection, start, 1.0
-
-    def begin_step(self, step: int, steps: int) -> None:
-        self.progress = step / max(steps, 1)
+        self.slope, self.selection, self.start = slope, selection, start
 
     def forward(self, view: View, logits: Tensor, mask: Tensor) -> Tensor:
         if self.selection == 1 or self.progress < self.start:
@@ -76,7 +75,7 @@ class Posterior(nn.Module):
         gap = view.cosines().detach() - (view.anchor * view.target).sum(dim=1, keepdim=True).detach()
         relevant = (self.slope * gap).sigmoid()
         weight = ((1 - relevant) / (1 - relevant * self.selection)).clamp(0.02, 1)
-        return torch.where(view.named("own", "all"), 0, weight.log())
+        return torch.where(view.named(*FROM_NEGATIVES), 0, weight.log())
 
 
 class InversePropensity(nn.Module):
@@ -102,7 +101,7 @@ class InversePropensity(nn.Module):
         weight = weight.masked_fill(~others, -torch.inf)
         weight = weight - weight.logsumexp(dim=1, keepdim=True) + log_count(others).to(weight.dtype)
         low, high = weight.new_tensor([0.1, 10.0]).log()
-        return _in_batch(view, logits, weight.clamp(low, high), 0.0)
+        return view.of_batch(weight.clamp(low, high), elsewhere=0.0).to(logits.dtype)
 
 
 class Quality(nn.Module):
@@ -131,15 +130,6 @@ class Quality(nn.Module):
         mean = torch.where(valid, weight, 0).sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp_min(1)
         log_weight = torch.where(valid, (weight / mean.clamp_min(1e-6)).log(), 0).to(logits.dtype)
         return torch.zeros_like(logits).masked_scatter(places.expand_as(logits), log_weight)
-
-
-def _in_batch(view: View, logits: Tensor, log_weight: Tensor, elsewhere: float) -> Tensor:
-    """``[B, M]``: `log_weight` ``[B, B]`` on the columns of the batch."""
-    found = torch.full_like(logits, elsewhere)
-    for name in ("inbatch", "intra"):
-        if (places := view.named(name)).any():
-            found = found.masked_scatter(places.expand_as(found), log_weight.to(found.dtype))
-    return found.detach()
 
 
 WEIGHTS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({

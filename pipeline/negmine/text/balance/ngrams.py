@@ -31,6 +31,7 @@ def word_hash(word: str) -> int:
 
 
 def hashed_words(text: str) -> list[int]:
+    """`word_hash` of each lower-case word and mark of a text."""
     return [word_hash(word) for word in _TOKEN.findall(text.lower())]
 
 
