@@ -10,8 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 import simplejpeg
+import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 MAX_PIXELS: Final = 25_000_000
 """A picture that claims more is refused before it is decoded (a decompression bomb)."""
@@ -43,26 +46,30 @@ def open_image(content: bytes) -> Image.Image:
         raise BadImage(str(error) or type(error).__name__) from None
 
 
-def training_pixels(content: bytes, size: int, chance: random.Random) -> Pixels:
-    """A random crop, resized to ``[size, size, 3]``.
+def training_pixels(content: bytes, size: int, chance: random.Random) -> Tensor:
+    """A random crop, resized to ``[3, size, size]`` bytes.
 
-    A JPEG is decoded at the smallest scale (1/2, 1/4, 1/8) that still has enough pixels.
+    A JPEG is decoded at the smallest scale (1/2, 1/4, 1/8) that still has twice the pixels. Resized by torch, whose
+    antialiased bicubic filter on bytes takes a fifth of Pillow's time.
 
     Raises:
         BadImage: see `open_image`.
     """
-    picture = _draft(content, 2 * size)
-    box = crop_box(*picture.size, chance)
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    pixels = _draft(content, 2 * size)
+    height, width, _ = pixels.shape
+    left, top, right, bottom = crop_box(width, height, chance)
+    crop = torch.from_numpy(pixels[top:bottom, left:right]).permute(2, 0, 1)
+    return interpolate(crop[None], (size, size), mode="bicubic", antialias=True)[0]
 
 
-def crop_box(width: int, height: int, chance: random.Random) -> tuple[float, float, float, float]:
+def crop_box(width: int, height: int, chance: random.Random) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of a random crop: `CROP_AREA` of the picture, side ratio within 3:4 to 4:3 of square
-    where the picture allows."""
+    where the picture allows. At another scale the same draws give the same part of the picture."""
     area = width * height * chance.uniform(*CROP_AREA)
     ratio = min(max(width / height, 3 / 4), 4 / 3)
-    crop_width, crop_height = min(width, (area * ratio) ** 0.5), min(height, (area / ratio) ** 0.5)
-    left, top = chance.uniform(0, width - crop_width), chance.uniform(0, height - crop_height)
+    crop_width = max(1, min(width, round((area * ratio) ** 0.5)))
+    crop_height = max(1, min(height, round((area / ratio) ** 0.5)))
+    left, top = round(chance.random() * (width - crop_width)), round(chance.random() * (height - crop_height))
     return left, top, left + crop_width, top + crop_height
 
 
@@ -86,15 +93,17 @@ def evaluation_pixels(
     return np.asarray(transform(picture))
 
 
-def _draft(content: bytes, least: int) -> Image.Image:
+def _draft(content: bytes, least: int) -> Pixels:
+    """``[H, W, 3]``; a JPEG with both sides at least `least`, where it has them."""
     if not content.startswith(b"\xff\xd8"):
-        return open_image(content)
+        return np.array(open_image(content))
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(content)
         _check_size(width, height)
-        return Image.fromarray(simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least))
+        pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least)
+        return pixels
     except ValueError:
-        return open_image(content)  # CMYK, or something that Pillow forgives
+        return np.array(open_image(content))  # CMYK, or something that Pillow forgives
 
 
 def _check_size(width: int, height: int) -> None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ahnpl.images import BadImage, Pixels, training_pixels
+from ahnpl.images import BadImage, training_pixels
 from ahnpl.shards import (
     WHOLE,
     Located,
@@ -132,9 +132,9 @@ class Decoded:
     """
 
     sample: Sample
-    pixels: Pixels
+    pixels: Tensor
     negatives: dict[int, TextNegative]
-    pictures: list[Pixels]
+    pictures: list[Tensor]
     captions: list[str]
 
 
@@ -278,7 +278,7 @@ class Decoder(Dataset[Batch]):
 
     def _with_pictures(self, batch: Batch, good: list[Decoded], tokens: Tensor) -> Batch:
         size, slots = len(good), self.image_negatives
-        blank = np.zeros((self.image_size, self.image_size, 3), np.uint8)
+        blank = torch.zeros(3, self.image_size, self.image_size, dtype=torch.uint8)
         pictures = self._stacked([picture for one in good for picture in _filled(one.pictures, slots, blank)])
         valid = [[slot < len(one.pictures) for slot in range(slots)] for one in good]
         return replace(
@@ -288,10 +288,9 @@ class Decoder(Dataset[Batch]):
             image_valid=torch.tensor(valid, dtype=torch.bool).view(size, slots),
         )
 
-    def _stacked(self, pixels: list[Pixels]) -> Tensor:
+    def _stacked(self, pixels: list[Tensor]) -> Tensor:
         """``[N, 3, S, S]`` bytes."""
-        stack = np.stack(pixels) if pixels else np.zeros((0, self.image_size, self.image_size, 3), np.uint8)
-        return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
+        return torch.stack(pixels) if pixels else torch.zeros(0, 3, self.image_size, self.image_size, dtype=torch.uint8)
 
     def tokenize(self, texts: list[str]) -> Tensor:
         """``[N, L]`` tokens; a text seen before is not tokenised again."""
