@@ -40,7 +40,7 @@ OTHERS: Final[dict[str, Recipe]] = {
 ABLATIONS: Final[dict[str, Recipe]] = {
     "ahnpl": "ahnpl",
     "no image side": {"extends": "ahnpl", "image_weight": 0.0},
-    "row weight 0.3": {"extends": "ahnpl", "negative_weight": 0.3},
+    "row weight 0.2": {"extends": "ahnpl", "negative_weight": 0.2},
     "image side at 0.001": {"extends": "ahnpl", "image_weight": 0.001},
     "unit length": {"extends": "ahnpl", "normalise_shift": True},
     "arbitrary target": {"extends": "ahnpl", "form": "released"},
