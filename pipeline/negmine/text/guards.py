@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation
 from negmine.text.lexicon import ADJECTIVE, NOUN, Lexicon
 from negmine.text.proposal import Level, Proposal, Words
+from negmine.text.vocabulary import NONE
 
 _SINGULAR_PRONOUNS: Final = frozenset(
     {"he", "she", "him", "her", "his", "hers", "its", "it", "himself", "herself", "itself"}
@@ -206,7 +207,7 @@ def near_synonym(case: Case) -> bool:
         return bool(old) and _same_value(old, new, case.words)
     if not old:
         return False
-    return _overlap(lexicon, old, new)
+    return new in case.words.vocabulary.overlapping.get(old, NONE) or _overlap(lexicon, old, new)
 
 
 @lru_cache(maxsize=1 << 16)

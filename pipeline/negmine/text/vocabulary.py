@@ -84,6 +84,7 @@ class Vocabulary:
     Attributes:
         nouns: how a noun is counted (``count``, ``mass``, ``plural``) to its form to its places.
         noun_signs: noun to the words that are a sign of it.
+        overlapping: noun to those that may be said of the same thing, or that one picture holds together.
         dimensions: by name.
         attributes: form to its values (a word such as "old" is in two dimensions).
         attribute_signs: value to the words that are a sign of it.
@@ -108,6 +109,7 @@ class Vocabulary:
 
     nouns: Mapping[str, Mapping[str, tuple[Place, ...]]]
     noun_signs: Signs
+    overlapping: Signs
     dimensions: Mapping[str, Dimension]
     attributes: Mapping[str, tuple[Value, ...]]
     attribute_signs: Signs
@@ -183,6 +185,7 @@ def packaged_vocabulary() -> Vocabulary:
     return Vocabulary(
         nouns={counted: _places(counted, nouns) for counted in COUNTED},
         noun_signs=_noun_signs(nouns),
+        overlapping=_pairs(nouns, "related", "overlapping"),
         dimensions={name: _dimension(table) for name, table in attributes.items()},
         attributes=values,
         attribute_signs=attribute_signs,
@@ -281,12 +284,17 @@ def _pairs(nouns: Mapping[str, Any], *sections: str) -> dict[str, frozenset[str]
 
 
 def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Form to all forms of its concepts and of those related to them."""
+    """Form to all forms of its concepts and of those related to them, and the places where it usually is."""
     related = _pairs(nouns, "related")
-    signs: dict[str, set[str]] = defaultdict(set)
-    for forms in _concepts(nouns).values():
+    forms_of, signs = _concepts(nouns), defaultdict[str, set[str]](set)
+    for forms in forms_of.values():
         for form in forms:
             signs[form] |= forms.union(*(related.get(other, NONE) for other in forms))
+    for place, things in nouns["usual"].items():
+        name = place.replace("_", " ")
+        for thing in things:
+            for form in forms_of.get(thing, frozenset({thing})):
+                signs[form] |= forms_of.get(name, frozenset({name}))
     return {form: frozenset(found) for form, found in signs.items()}
 
 

@@ -86,6 +86,13 @@ BAD = [
     ("C17", "a couple of men on a bench", "two men on a bench"),
     ("C17", "A man and his dog", "Two men and his dog"),
     ("C17", "A cat licking itself", "Two cats licking itself"),
+    ("C12", "A living room with a chair", "A living room with a lamp"),
+    ("C12", "A living room with a plant", "A living room with a couch"),
+    ("C12", "A piece of cake on a plate", "A piece of cake on a table"),
+    ("C12", "A clock on a building", "A clock on a street"),
+    ("C12", "A man on a skateboard on a ramp", "A man on a skateboard on a slope"),
+    ("C12", "A train next to a train station", "A train in a train station"),
+    ("C12", "A woman brushing her teeth", "A woman washing her teeth"),
 ]
 
 

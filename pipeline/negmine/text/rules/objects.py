@@ -9,7 +9,7 @@ from typing import NamedTuple
 from negmine.text.caption import NO, Caption, Phrase, Token
 from negmine.text.inflect import numbered, plural
 from negmine.text.proposal import Change, Proposal, Words, governor_of
-from negmine.text.vocabulary import Place
+from negmine.text.vocabulary import NONE, Place
 
 PER_NOUN = 8
 """Draws for one noun."""
@@ -71,7 +71,8 @@ def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> 
     ]
     for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
         change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
-        yield Proposal((change,), old=phrase.name, new=other, signs=words.lexicon.entry(other).synonyms | {other})
+        signs = words.lexicon.entry(other).synonyms | words.vocabulary.noun_signs.get(other, NONE) | {other}
+        yield Proposal((change,), old=phrase.name, new=other, signs=signs)
 
 
 def _is_name(caption: Caption, phrase: Phrase) -> bool:
