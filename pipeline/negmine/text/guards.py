@@ -63,23 +63,32 @@ def together(evidence: Iterable[Evidence]) -> Evidence:
 
 
 class Case(NamedTuple):
-    """A proposal before its judges; `text` is the caption's, normalised."""
+    """A proposal before its judges.
+
+    Attributes:
+        text: the caption's, normalised.
+        siblings: what the other captions of the image say.
+        told: content words that these say or imply and the caption does not say.
+        put_in: words that the first change writes, in lower case.
+    """
 
     caption: Caption
     text: str
-    proposal: Proposal
     siblings: Evidence
+    told: frozenset[str]
     words: Words
-
-    @property
-    def put_in(self) -> list[str]:
-        """Words that the first change writes, in lower case."""
-        return self.proposal.changes[0].text.lower().split(" ")
+    proposal: Proposal
+    put_in: list[str]
 
 
 def normalised(text: str) -> str:
     """A text as a tokenizer that ignores case and spacing sees it."""
     return _MERELY_TEXT.sub(" ", text.lower()).strip()
+
+
+def told_elsewhere(caption: Caption, siblings: Evidence, words: Words) -> frozenset[str]:
+    """Content words that the other captions of an image say or imply, and this one does not say."""
+    return siblings.implied - caption.words - words.vocabulary.function_words
 
 
 def evidence(caption: Caption, words: Words) -> Evidence:
@@ -286,11 +295,10 @@ def in_sibling(case: Case) -> bool:
         return any(repair.text in siblings.words for repair in proposal.changes[2:])
     if not proposal.signs:
         return False
-    known, no_content = case.caption.words, case.words.vocabulary.function_words
     return (
         not siblings.words.isdisjoint(proposal.signs)
-        or any(w in siblings.words and w not in known and w not in no_content for w in case.put_in)
-        or any(w in siblings.implied and w not in known for w in proposal.new.split(" "))
+        or not case.told.isdisjoint(case.put_in)
+        or not case.told.isdisjoint(proposal.new.split(" "))
     )
 
 
@@ -360,5 +368,4 @@ def _is_new(case: Case) -> bool:
     """Whether a word is put in that no caption of the image has, so that the negative equals none of them."""
     if case.proposal.swap is not None:
         return False
-    said, elsewhere = case.caption.words, case.siblings.words
-    return any(word.isalpha() and word not in said and word not in elsewhere for word in case.put_in)
+    return any(map(str.isalpha, set(case.put_in) - case.caption.words - case.siblings.words))

@@ -157,7 +157,9 @@ class Proposal(NamedTuple):
     @property
     def focus(self) -> tuple[int, ...]:
         """Last tokens of the changes that the proposal is about; the rest is repair."""
-        return tuple(change.last for change in self.changes[: 2 if self.swap else 1])
+        if self.swap is None:
+            return (self.changes[0].last,)
+        return tuple(change.last for change in self.changes[:2])
 
 
 def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
@@ -167,7 +169,7 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
         ValueError: two changes overlap.
     """
     ordered = sorted(changes)
-    if any(a.last >= b.first for a, b in pairwise(ordered)):
+    if len(ordered) > 1 and any(a.last >= b.first for a, b in pairwise(ordered)):
         raise ValueError(f"changes overlap: {ordered}")
     edits = []
     for change in ordered:
@@ -196,7 +198,7 @@ def _repaired_article(caption: Caption, index: int, following: str, changes: lis
         return None
     if any(change.first <= index <= change.last for change in changes):
         return None
-    first_word = following.split(" ", 1)[0]
+    first_word = following.partition(" ")[0]
     needed = article(first_word.lower() if caption.is_upper else first_word)
     if needed == token.text.lower():
         return None

@@ -17,7 +17,17 @@ from negmine.records import Negative, apply_edits
 from negmine.text.analyse import is_parsable, load_model, parse
 from negmine.text.caption import Caption
 from negmine.text.clusters import packaged_counts
-from negmine.text.guards import DUPLICATE, Case, Evidence, evidence, normalised, refusal, text_refusal, together
+from negmine.text.guards import (
+    DUPLICATE,
+    Case,
+    Evidence,
+    evidence,
+    normalised,
+    refusal,
+    text_refusal,
+    together,
+    told_elsewhere,
+)
 from negmine.text.lexicon import packaged_lexicon
 from negmine.text.proposal import Words, realise
 from negmine.text.rules import DEFAULT_RULES, RULES
@@ -190,11 +200,13 @@ def candidates(
     if not caption.parsed:
         return
     seen, text, rng = set[str](), normalised(caption.text), _generator(settings.seed, key, "propose")
+    told = told_elsewhere(caption, siblings, words)
     for rule in settings.rules:
         proposed = accepted = 0
         for proposal in RULES[rule](caption, words, rng):
             proposed += 1
-            candidate = _judged(rule, Case(caption, text, proposal, siblings, words), seen)
+            put_in = proposal.changes[0].text.lower().split(" ")
+            candidate = _judged(rule, Case(caption, text, siblings, told, words, proposal, put_in), seen)
             if isinstance(candidate, str):
                 counts[f"rejected:{rule}:{candidate}"] += 1
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -77,6 +77,13 @@ class Action(NamedTuple):
 Actions = Mapping[str, tuple[Action, ...]]
 
 
+class Setting(NamedTuple):
+    """Places of one setting, each a preposition and a noun, and the nouns alone."""
+
+    places: tuple[tuple[str, str], ...]
+    nouns: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Everything the data files say.
@@ -102,7 +109,7 @@ class Vocabulary:
         sexes: noun to ``male`` or ``female``.
         transitive, intransitive: verb's lemma to its places among actions that exclude each other.
         participles: the same for participles of a state, as they are written ("parked").
-        settings: setting to its places, each a preposition and a noun.
+        settings: places that belong together.
         lifeless: nouns that are said to do nothing.
         action_signs: action to all its forms.
     """
@@ -133,7 +140,7 @@ class Vocabulary:
     transitive: Actions
     intransitive: Actions
     participles: Actions
-    settings: Mapping[str, tuple[tuple[str, str], ...]]
+    settings: tuple[Setting, ...]
     lifeless: frozenset[str]
     action_signs: Signs
 
@@ -155,7 +162,7 @@ class Vocabulary:
     @cached_property
     def places(self) -> frozenset[str]:
         """Nouns of all settings."""
-        return frozenset(noun for places in self.settings.values() for _, noun in places)
+        return frozenset().union(*(setting.nouns for setting in self.settings))
 
     @cached_property
     def general(self) -> frozenset[str]:
@@ -209,10 +216,7 @@ def packaged_vocabulary() -> Vocabulary:
         transitive=_actions({"subjects": ["person"]} | table for table in actions["transitive"]),
         intransitive=_actions(actions["intransitive"]),
         participles=_participles(actions["participle"]),
-        settings={
-            name: tuple((preposition, noun) for preposition, nouns in places.items() for noun in nouns)
-            for name, places in _read("settings").items()
-        },
+        settings=tuple(map(_setting, _read("settings").values())),
         lifeless=frozenset(actions["lifeless"]),
         action_signs=_action_signs(actions),
     )
@@ -296,6 +300,11 @@ def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
             for form in forms_of.get(thing, frozenset({thing})):
                 signs[form] |= forms_of.get(name, frozenset({name}))
     return {form: frozenset(found) for form, found in signs.items()}
+
+
+def _setting(table: Mapping[str, Sequence[str]]) -> Setting:
+    places = tuple((preposition, noun) for preposition, nouns in table.items() for noun in nouns)
+    return Setting(places, frozenset(noun for _, noun in places))
 
 
 def _dimension(table: Mapping[str, Any]) -> Dimension:

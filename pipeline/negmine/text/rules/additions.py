@@ -109,9 +109,9 @@ def _other_settings(caption: Caption, words: Words) -> list[tuple[str, str]]:
     """Places of the settings that no word of the caption belongs to."""
     return [
         place
-        for places in words.vocabulary.settings.values()
-        if caption.words.isdisjoint(noun for _, noun in places)
-        for place in places
+        for setting in words.vocabulary.settings
+        if caption.words.isdisjoint(setting.nouns)
+        for place in setting.places
     ]
 
 
