@@ -94,6 +94,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value >= bound:
                 raise UsageError(f"--{name.replace('_', '-')} is {value}, the least is {bound}")
+        if self.batch_size == 1:
+            raise UsageError(
+                "--batch-size is 1",
+                why="the losses tell a caption's picture from the others of its batch, and there are none",
+                fix="use --batch-size 2 or more; --accum takes a batch in parts where memory is short",
+            )
         if self.precision not in PRECISIONS:
             raise UsageError(f"unknown --precision {self.precision!r}", fix=f"one of {', '.join(PRECISIONS)}")
         if self.lock is not None and self.lock not in TOWERS:
