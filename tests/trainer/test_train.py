@@ -373,7 +373,9 @@ class TestTrouble:
             fit(configure(negatives=0))
         assert fit(configure(shards=(f"{folder}/*.tar",), batch_size=4, recipe="clip", steps=1)).steps == 1
 
-    @pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"precision": "fp8"}, {"lr": -1.0}])
+    @pytest.mark.parametrize(
+        "options", [{"epochs": 0}, {"batch_size": 0}, {"batch_size": 1}, {"precision": "fp8"}, {"lr": -1.0}]
+    )
     def test_numbers_out_of_range(self, configure: Callable[..., TrainConfig], options: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match=next(iter(options)).replace("_", "-")):
             configure(**options)
