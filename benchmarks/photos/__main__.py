@@ -1,6 +1,6 @@
 """Real photos: which false captions teach a pretrained dual encoder something?
 
-    python benchmarks/photos --data FOLDER [--out runs/photos] [--seeds 5] [--report]
+    python benchmarks/photos --data FOLDER [--out runs/photos] [--seeds 3] [--report]
 
 FOLDER has pairs/openstax (1,342 textbook photos with their descriptions) and pairs/coco_free (118 COCO photos, items
 of SugarCrepe on 38 of them). Negatives are made by `negmine parse` and `negmine retrieve`, shards by `negmine shard`.
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/photos"))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--report", action="store_true", help="sum up what is there; run nothing")
     options = parser.parse_args()
     material = load(options.data, options.out / "made")

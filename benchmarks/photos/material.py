@@ -27,6 +27,8 @@ RETRIEVED: Final = "retrieved"
 ALL: Final = "all"
 SLOTS: Final = 4
 """Negatives of a caption, of each set."""
+SEEN: Final = 1000
+"""Items of photos that are trained on: what a model has learnt by heart."""
 TRAINING: Final = 0.8
 """Share of the textbook photos; the others are held out."""
 
@@ -78,7 +80,8 @@ def load(source: Path, made: Path) -> Material:
         made: where negatives, shards and features are kept.
     """
     shards = {name: _shards(name, source / "pairs" / "openstax", made) for name in SETS}
-    train = _train({name: _read(folder / "*.tar") for name, folder in shards.items()})
+    trained = {name: _read(folder / "*.tar") for name, folder in shards.items()}
+    train = _train(trained)
     held_out = {name: _read(folder / "heldout" / "*.tar") for name, folder in shards.items()}
     coco = source / "pairs" / "coco_free"
     captions = _rows(coco / "captions.jsonl")
@@ -88,6 +91,7 @@ def load(source: Path, made: Path) -> Material:
             for row in _rows(coco / "sugarcrepe.jsonl")
         ],
         **{f"own, {name}": _items(held_out[name]) for name in (REFINED, "unrefined")},
+        f"seen, {REFINED}": _items(trained[REFINED])[:SEEN],
     }
     pairs = {
         "textbooks": [(sample.image_id, sample.caption) for sample in held_out[REFINED]],

@@ -96,16 +96,12 @@ def _sizes(made: Sequence[Line], base: str) -> str:
     chosen = [line for share in shares for line in made if line.share == share and (line.row, line.recipe) in names]
     bases = {line.share: line for line in chosen if line.row == base}
     first = next(iter(made[0].results.values()))
-    head = [
-        "photos",
-        "negatives",
-        "recipe",
-        *(f"{name}{what}" for name in first["tests"] for what in ("", ", against")),
-    ]
+    tests = {name: test for name, test in first["tests"].items() if not name.startswith("seen")}
+    head = ["photos", "negatives", "recipe", *(f"{name}{what}" for name in tests for what in ("", ", against"))]
     body = []
     for line in chosen:
         cells = [f"{line.share:.0%}", line.row, f"`{line.recipe}`"]
-        for name, test in first["tests"].items():
+        for name, test in tests.items():
             values = partial(Line.marks, test=name, what="right")
             cells.append(estimate(values(line, seeds=list(line.results)), test["photo"]).text())
             cells.append(_against(line, bases.get(line.share), values, test["photo"]))
