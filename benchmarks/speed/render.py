@@ -1,6 +1,6 @@
 """How fast are figures drawn, and does the guarantee hold?
 
-    python benchmarks/render.py [--groups 2000] [--drawn 300] [--scratch DIR]
+    python benchmarks/speed/render.py [--groups 2000] [--drawn 300] [--turns 3] [--scratch DIR]
 
 On one core: pictures a second of 128 pixels, from the program to the pixels, by our renderer and by matplotlib (the
 exported scripts, letters already placed); groups of eight a second, end to end; of so many groups in each domain the
@@ -14,7 +14,8 @@ import argparse
 import io
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from math import sqrt
 from pathlib import Path
@@ -23,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from comparison import Comparison, Row, show, take_turns
 from memory import BIN, run
 from negmine.figures.domains import DOMAINS
 from negmine.figures.draw import encode_png, raster
@@ -41,29 +43,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", type=int, default=2000)
     parser.add_argument("--drawn", type=int, default=300)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--scratch", type=Path)
     options = parser.parse_args()
-    console.print(drawing(options.drawn))
+    show(compare(options.turns, options.drawn))
     made = {name: list(islice(groups_of_eight(name), options.groups)) for name in DOMAINS}
-    console.print(speed(min(options.groups, 200)))
     console.print(verdicts(made))
     console.print(blind(made))
     console.print(memory(options.scratch))
 
 
-# --- drawing ---------------------------------------------------------------------------------------------------------
+# --- speed -----------------------------------------------------------------------------------------------------------
 
 
-def drawing(count: int) -> Table:
-    table = Table("domain", "negmine, images/s", "matplotlib, images/s", "ratio", title="drawing 128 pixels, one core")
+def compare(turns: int = 3, count: int = 100, groups: int = 50) -> Comparison:
+    """Our renderer against matplotlib; and whole groups, for which there is no peer.
+
+    Args:
+        count: pictures of a domain in a turn; a tenth of them by matplotlib.
+        groups: of a domain in a turn.
+    """
+    rows = []
     for name, domain in DOMAINS.items():
         settings = GroupSettings(name, LEVEL, 1)
         members = [make_group(domain, settings, index).members[0] for index in range(count)]
-        ours = count / seconds(lambda members=members: [draw(member) for member in members])
         scripts = [to_matplotlib(m.picture, m.setting.style) for m in members[: max(1, count // 10)]]
-        theirs = len(scripts) / seconds(lambda scripts=scripts: [plot(script) for script in scripts])
-        table.add_row(name, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:,.0f}")
-    return table
+        runs = {"ours": partial(each, draw, members), "theirs": partial(each, plot, scripts)}
+        rates = take_turns(runs, turns, time.process_time, warm=1)
+        rows.append(Row(f"drawn, {name}", "images/s", rates["ours"], "matplotlib", rates["theirs"]))
+        rates = take_turns({"ours": partial(make_groups, name, groups)}, turns, time.process_time)
+        rows.append(Row(f"groups of up to eight, {name}", "groups/s", rates["ours"]))
+    setting = "128 pixels, from the program to the pixels (groups: from nothing to PNG), one core, CPU seconds"
+    return Comparison("render", setting, rows)
+
+
+def each(work: Callable[[Any], None], items: Sequence[Any]) -> float:
+    """Do it to each; how many there were."""
+    for item in items:
+        work(item)
+    return len(items)
+
+
+def make_groups(name: str, count: int) -> float:
+    """Groups of a domain, their pictures encoded."""
+    for index in range(count):
+        for member in make_group(DOMAINS[name], GroupSettings(name, LEVEL, NEGATIVES), index).members:
+            encode_png(member.image)
+    return count
 
 
 def draw(member: Member) -> None:
@@ -80,12 +106,6 @@ def plot(script: str) -> None:
     plt.close("all")
 
 
-def seconds(work: Any) -> float:
-    work_started = time.perf_counter()
-    work()
-    return time.perf_counter() - work_started
-
-
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
@@ -96,19 +116,6 @@ def groups_of_eight(name: str) -> Iterator[Group]:
         index += 1
         if len(group.members) == NEGATIVES + 1:
             yield group
-
-
-def speed(count: int) -> Table:
-    table = Table("domain", "groups/s", "pictures/s", title="groups of up to eight at 128 pixels, end to end, one core")
-    for name, domain in DOMAINS.items():
-        settings, pictures, started = GroupSettings(name, LEVEL, NEGATIVES), 0, time.perf_counter()
-        for index in range(count):
-            for member in make_group(domain, settings, index).members:
-                encode_png(member.image)
-                pictures += 1
-        taken = time.perf_counter() - started
-        table.add_row(name, f"{count / taken:,.0f}", f"{pictures / taken:,.0f}")
-    return table
 
 
 def verdicts(made: dict[str, list[Group]]) -> Table:
@@ -195,8 +202,8 @@ def memory(scratch: Path | None) -> Table:
     with TemporaryDirectory(dir=scratch) as folder:
         for count in (600, 6000):
             command = [BIN / "negmine", "render", "--count", count, "--size", 64, "--negatives", 3, "--workers", 1]
-            taken, peak = run([*command, "--work", Path(folder) / str(count)])
-            table.add_row(f"{count:,}", f"{peak:,.0f}", f"{taken:,.0f}")
+            taken = run([*command, "--work", Path(folder) / str(count)])
+            table.add_row(f"{count:,}", f"{taken.peak_mb:,.0f}", f"{taken.seconds:,.0f}")
     return table
 
 

@@ -1,10 +1,11 @@
 """How fast do batches come from shards?
 
-    python benchmarks/streaming.py SHARDS... [--image-size 224] [--batch-size 64] [--workers 1] [--rounds 5]
+    python benchmarks/speed/streaming.py SHARDS... [--image-size 224] [--batch-size 64] [--workers 1] [--turns 5]
 
 Epochs take turns: our stream with captions alone, our stream with 5 negatives a caption, and open_clip's own training
 pipeline (``open_clip_train.data.get_wds_dataset`` with its transform and tokenizer). Same shards, same number of
-workers; the first epoch of each is not counted. Prints medians and quartiles of samples/s, and ratios of medians.
+workers; the first epoch of each is not counted. Beside it the tars alone, nothing decoded: our reader, which checks
+them against their index, and webdataset's.
 
 open_clip 3.3 cannot read with webdataset 0.2.87 or later, which ends each tar with an empty item (open_clip issue 935).
 Here such items are dropped before they reach it; nothing else of it is changed.
@@ -14,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import statistics
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,14 +23,17 @@ from typing import Any
 
 import open_clip
 import open_clip_train.data as theirs
+import webdataset
 from ahnpl.model import load_tokenizer
-from ahnpl.shards import ShardSet, open_shards
+from ahnpl.shards import ShardSet, open_shards, read_through
 from ahnpl.stream import Decoder, Stream
+from comparison import Comparison, Row, show, take_turns
+from costs import DECODED
 from open_clip.transform import AugmentationCfg, PreprocessCfg, image_transform_v2
-from rich.console import Console
-from rich.table import Table
 
 NEGATIVES = 5
+READS = 10
+"""Passes over the tars in a turn, where nothing is decoded."""
 
 
 def main() -> None:
@@ -40,27 +42,43 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    shards = open_shards(options.shards)
-    streams: dict[str, Callable[[], int]] = {
-        "ours": ours(shards, options, 0),
-        f"ours, {NEGATIVES} negatives": ours(shards, options, NEGATIVES),
-        "open_clip": open_clips(shards, options),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in streams}
-    for _ in range(options.rounds + 1):
-        for name, epoch in streams.items():
-            started = time.perf_counter()
-            samples = epoch()
-            rates[name].append(samples / (time.perf_counter() - started))
-    title = f"{shards.samples:,} samples, {options.image_size} px, {options.workers} workers"
-    table = Table("stream", "median samples/s", "quartiles", "ratio to open_clip", title=title)
-    base = statistics.median(rates["open_clip"][1:])
-    for name, every in rates.items():
-        low, middle, high = statistics.quantiles(every[1:], n=4)
-        table.add_row(name, f"{middle:,.0f}", f"{low:,.0f} to {high:,.0f}", f"{middle / base:.2f}")
-    Console().print(table)
+    show(compare(options.shards, options.turns, options.image_size, options.batch_size, options.workers))
+
+
+def compare(
+    patterns: list[str], turns: int = 5, image_size: int = 224, batch_size: int = 64, workers: int = 1
+) -> Comparison:
+    """Our stream against open_clip's, and our reader of tars against webdataset's."""
+    shards = open_shards(patterns)
+    options = Namespace(image_size=image_size, batch_size=batch_size, workers=workers)
+    rates = take_turns(
+        {
+            DECODED: ours(shards, options, 0),
+            f"{DECODED}, {NEGATIVES} negatives": ours(shards, options, NEGATIVES),
+            "open_clip": open_clips(shards, options),
+        },
+        turns,
+        warm=1,
+    )
+    their_stream = rates.pop("open_clip")
+    rows = [Row(what, "samples/s", rate, "open_clip's pipeline", their_stream, 1.5) for what, rate in rates.items()]
+    rates = take_turns({"ours": lambda: read_ours(shards), "theirs": lambda: read_theirs(shards)}, turns, warm=1)
+    rows.append(Row("tars read, nothing decoded", "samples/s", rates["ours"], "webdataset", rates["theirs"]))
+    setting = f"{shards.samples:,} samples, {image_size} pixels, {workers} worker(s), seconds on the wall"
+    return Comparison("streaming", setting, rows)
+
+
+def read_ours(shards: ShardSet) -> float:
+    """Samples of all tars, captions and negatives parsed and counted against the index."""
+    return sum(1 for _ in range(READS) for _ in read_through(shards.shards))
+
+
+def read_theirs(shards: ShardSet) -> float:
+    """The same files as dictionaries of bytes."""
+    urls = [shard.url for shard in shards.shards]
+    return sum(1 for _ in range(READS) for _ in webdataset.WebDataset(urls, shardshuffle=False))
 
 
 def ours(shards: ShardSet, options: Namespace, negatives: int) -> Callable[[], int]:

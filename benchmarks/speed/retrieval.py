@@ -1,12 +1,13 @@
 """How fast is mining, and does its memory stay in its budget?
 
-    python benchmarks/retrieval.py [search] [whole] [memory] [--scratch DIR]
+    python benchmarks/speed/retrieval.py [search] [whole] [encode] [memory] [--turns 1] [--scratch DIR]
 
 search: the best 100 of 200,000 unit vectors of 512 dimensions for 10,000 queries, exact: the bare matrix product in
 float32, FAISS's IndexFlatIP, and ours in float32 and bfloat16, which must agree to the last bit.
 whole: all of retrieval on ready embeddings of 20,000 captions (embeddings read and checked, facts, search, filters,
-Parquet), against sentence-transformers' mine_hard_negatives on the same vectors with the same settings. Needs the
-package ``datasets`` beside ours.
+Parquet), against sentence-transformers' mine_hard_negatives on the same vectors with the same settings. It needs the
+package ``datasets``, which `pip install '.[peers]'` brings.
+encode: captions of CAPTIONS (default: the sample's) and photos of the sample by the encoders that packages bring.
 memory: peak of all processes while 12,288 queries are mined among 50,000, 200,000 and 1,000,000 pairs, --memory 800M.
 
 Every measurement is a process of its own with one thread, and rates are per second of its CPU time, so that other work
@@ -23,33 +24,41 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from comparison import Comparison, Row, show
+from costs import ENCODE, OPERATIONS, SEARCH
 from memory import watch
 from rich.console import Console
 from rich.table import Table
 
-QUERIES, CORPUS, DIMENSIONS, K = 10_000, 200_000, 512, 100
+DIMENSIONS, K = 512, 100
+QUERIES, CORPUS = 10_000, 200_000
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 WHOLE, CANDIDATES, NEIGHBOURS = 20_000, 100, 10
 BUDGET = "800M"
 SIZES = (50_000, 200_000, 1_000_000)
 CHUNK = 10_000
+MINE = "mining, ready embeddings to Parquet"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["search", "whole", "memory"])
+    parser.add_argument("parts", nargs="*", default=["search", "whole", "encode", "memory"])
+    parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--scratch", type=Path)
     options = parser.parse_args()
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     with TemporaryDirectory(dir=options.scratch) as folder:
         for part in options.parts:
-            TABLES[part](Path(folder))
+            if part == "memory":
+                memory_table(Path(folder))
+            else:
+                show(COMPARISONS[part](Path(folder), options.turns))
 
 
 class Clock:
@@ -62,19 +71,33 @@ class Clock:
         return {"seconds": time.process_time() - self._cpu, "wall": time.perf_counter() - self._wall}
 
 
-def seconds(row: dict[str, Any]) -> tuple[str, str]:
-    return f"{row['seconds']:.2f}", f"{row['wall']:.2f}"
+def turns_of(names: Sequence[str], turns: int, *arguments: object) -> dict[str, list[dict[str, Any]]]:
+    """What a measurement gave under each name, turn by turn; `peak` is its memory in MB."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for _ in range(turns):
+        for name in names:
+            row, peak = child(arguments[0], name, *arguments[1:])
+            found[name].append({**row, "peak": peak})
+    return found
+
+
+def rates(number: float, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """By CPU second."""
+    return [number / row["seconds"] for row in rows]
 
 
 def child(*arguments: object) -> tuple[dict[str, Any], float]:
     """Run a measurement of this file in a process; what it printed, and the peak of its processes in MB."""
     command = [sys.executable, __file__, "--measure", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **one}
+    ) as process:
         peak = [0.0]
         threading.Thread(target=watch, args=(process, peak), daemon=True).start()
-        out = process.communicate()[0]
+        out, complaints = process.communicate()
     if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with status {process.returncode}")
+        sys.exit(f"{complaints}\n{' '.join(command)} ended with status {process.returncode}")
     return json.loads(out.splitlines()[-1]), peak[0]
 
 
@@ -101,19 +124,26 @@ def write_vectors(path: Path, number: int, seed: int) -> None:
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
-def search_table(folder: Path) -> None:
-    write_vectors(folder / "queries.npy", QUERIES, 1)
-    write_vectors(folder / "corpus.npy", CORPUS, 2)
-    title = f"exact top {K} of {CORPUS:,} x {DIMENSIONS} for {QUERIES:,} queries"
-    table = Table("", "CPU s", "wall s", "queries/s", "of FAISS's rate", "same result", title=title)
-    rows = {name: child("search", name, folder)[0] for name in ("product", "faiss", "float32", "bfloat16")}
-    for name, row in rows.items():
-        rate = rows["faiss"]["seconds"] / row["seconds"]
-        same = {None: "-"}.get(row["digest"], "yes" if row["digest"] == rows["float32"]["digest"] else "no")
-        if name == "faiss":
-            same = f"{row['agree']:.2%} of neighbours"
-        table.add_row(name, *seconds(row), f"{QUERIES / row['seconds']:,.0f}", f"{rate:.2f}", same)
-    Console().print(table)
+def compare_search(folder: Path, turns: int = 1, queries: int = QUERIES, corpus: int = CORPUS) -> Comparison:
+    """Ours in both precisions against FAISS, and against the bare product."""
+    where = folder / "search"
+    where.mkdir()
+    write_vectors(where / "queries.npy", queries, 1)
+    write_vectors(where / "corpus.npy", corpus, 2)
+    found = turns_of(("product", "faiss", "float32", "bfloat16"), turns, "search", where)
+    by = {name: rates(queries, rows) for name, rows in found.items()}
+    rows = [
+        Row(SEARCH.format(name), "queries/s", by[name], peer, by[theirs])
+        for theirs, peer in (("faiss", "faiss `IndexFlatIP`"), ("product", "the bare product, float32 (NumPy)"))
+        for name in ("float32", "bfloat16")
+    ]
+    same = found["float32"][0]["digest"] == found["bfloat16"][0]["digest"]
+    notes = (
+        f"float32 and bfloat16 give {'the same bytes' if same else 'DIFFERENT results'}; "
+        f"{found['faiss'][0]['agree']:.2%} of the neighbours are FAISS's too",
+    )
+    setting = f"exact top {K} of {corpus:,} x {DIMENSIONS} for {queries:,} queries, one thread, CPU seconds"
+    return Comparison("search", setting, rows, notes, {OPERATIONS: 2.0 * corpus * DIMENSIONS})
 
 
 def measure_search(name: str, folder: str) -> dict[str, Any]:
@@ -121,8 +151,9 @@ def measure_search(name: str, folder: str) -> dict[str, Any]:
     from negmine.retrieval.search import BFloat16, Float32, search
 
     queries, corpus = (np.load(Path(folder) / f"{file}.npy") for file in ("queries", "corpus"))
-    tiles = [(np.arange(a, min(a + 65_536, CORPUS)), corpus[a : a + 65_536]) for a in range(0, CORPUS, 65_536)]
-    out, ids, agree = np.empty((1_000, CORPUS), dtype=np.float32), None, None
+    size = len(corpus)
+    tiles = [(np.arange(a, min(a + 65_536, size)), corpus[a : a + 65_536]) for a in range(0, size, 65_536)]
+    out, ids, agree = np.empty((1_000, size), dtype=np.float32), None, None
     if name == "faiss":
         index = faiss.IndexFlatIP(DIMENSIONS)
         index.add(corpus)
@@ -130,16 +161,15 @@ def measure_search(name: str, folder: str) -> dict[str, Any]:
         import torch  # noqa: F401  (libraries are loaded before the clock starts)
     clock = Clock()
     if name == "product":
-        for start in range(0, QUERIES, 1_000):
-            np.matmul(queries[start : start + 1_000], corpus.T, out=out)
+        for start in range(0, len(queries), 1_000):
+            some = queries[start : start + 1_000]
+            np.matmul(some, corpus.T, out=out[: len(some)])
     elif name == "faiss":
         found = index.search(queries, K)[1]
     else:
         scores, ids = search(queries, tiles, K, {"float32": Float32(), "bfloat16": BFloat16()}[name])
     times = clock.read()
     digest = None if ids is None else hashlib.sha256(scores.tobytes() + ids.tobytes()).hexdigest()
-    if name == "float32":
-        np.save(Path(folder) / "ids.npy", ids)
     if name == "faiss":
         right = search(queries[:500], tiles, K)[1]
         agree = float(
@@ -151,19 +181,19 @@ def measure_search(name: str, folder: str) -> dict[str, Any]:
 # --- the whole -------------------------------------------------------------------------------------------------------
 
 
-def whole_table(folder: Path) -> None:
+def compare_whole(folder: Path, turns: int = 1) -> Comparison:
+    """All of ours against sentence-transformers' own search and with FAISS."""
     make_work(folder / "whole", WHOLE)
-    table = Table(
-        "", "CPU s", "wall s", "pairs/s", "of theirs", "peak MB", title=f"mining {WHOLE:,} captions, ready embeddings"
-    )
-    runs = {}
-    for name in ("product", "theirs", "theirs, with FAISS", "ours"):
-        runs[name] = child("whole", name, folder / "whole")
-    theirs = runs["theirs"][0]["seconds"]
-    for name, (row, peak) in runs.items():
-        ratio = theirs / row["seconds"]
-        table.add_row(name, *seconds(row), f"{WHOLE / row['seconds']:,.0f}", f"{ratio:.2f}", f"{peak:,.0f}")
-    Console().print(table)
+    found = turns_of(("theirs", "theirs, with FAISS", "ours"), turns, "whole", folder / "whole")
+    by = {name: rates(WHOLE, rows) for name, rows in found.items()}
+    peers = {"theirs": "", "theirs, with FAISS": ", `use_faiss`"}
+    rows = [
+        Row(MINE, "pairs/s", by["ours"], f"sentence-transformers `mine_hard_negatives`{how}", by[name])
+        for name, how in peers.items()
+    ]
+    peaks = ", ".join(f"{name} {max(row['peak'] for row in rows):,.0f} MB" for name, rows in found.items())
+    setting = f"{WHOLE:,} captions, ready embeddings of {DIMENSIONS} dimensions, one thread, CPU seconds"
+    return Comparison("whole", setting, rows, (f"peak memory: {peaks}",))
 
 
 def make_work(folder: Path, pairs: int) -> None:
@@ -200,14 +230,7 @@ def measure_whole(name: str, folder: str) -> dict[str, Any]:
         clock = Clock()
         manifest = retrieve(settings_for(path), path / "work", LocalEngine(1), memory=BUDGET)
         return {**clock.read(), "selected": manifest.counts["selected"]}
-    rows = np.load(path / "vectors.npy")
-    if name == "product":
-        out = np.empty((1_000, WHOLE), dtype=np.float32)
-        clock = Clock()
-        for start in range(0, WHOLE, 1_000):
-            np.matmul(rows[start : start + 1_000], rows.T, out=out)
-        return clock.read()
-    return measure_theirs(rows, use_faiss="FAISS" in name)
+    return measure_theirs(np.load(path / "vectors.npy"), use_faiss="FAISS" in name)
 
 
 def measure_theirs(rows: Any, *, use_faiss: bool) -> dict[str, Any]:
@@ -236,6 +259,35 @@ def measure_theirs(rows: Any, *, use_faiss: bool) -> dict[str, Any]:
         use_faiss=use_faiss, verbose=False,
     )  # fmt: skip
     return {**clock.read(), "selected": len(mined) * NEIGHBOURS}
+
+
+# --- encoders --------------------------------------------------------------------------------------------------------
+
+
+def compare_encode(folder: Path, turns: int = 1) -> Comparison:
+    """The encoders that packages bring. No peer: the networks are others' own."""
+    found = turns_of(("minilm", "lite0"), turns, "encode")
+    rows = [
+        Row(ENCODE.format(name), f"{what}/s", [row["number"] / row["seconds"] for row in found[name]])
+        for name, what in (("minilm", "captions"), ("lite0", "photos"))
+    ]
+    return Comparison("encode", "captions and photos of the sample, one thread, CPU seconds", rows)
+
+
+def measure_encode(name: str) -> dict[str, Any]:
+    from negmine.retrieval.encoders import make_encoder
+
+    rows = [json.loads(line) for line in (SAMPLE / "captions.jsonl").read_text().splitlines()]
+    photos = dict.fromkeys(row["image"] for row in rows)
+    items: list[Any] = (
+        [row["caption"] for row in rows] if name == "minilm" else [(SAMPLE / one).read_bytes() for one in photos]
+    )
+    encoder = make_encoder(name, "text" if name == "minilm" else "image")
+    encoder.load()
+    encoder.encode([""], items[:1])
+    clock = Clock()
+    encoder.encode([""] * len(items), items)
+    return {**clock.read(), "number": len(items)}
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -280,8 +332,11 @@ class Enough(Exception):
     """The queries that are measured have been mined."""
 
 
-TABLES = {"search": search_table, "whole": whole_table, "memory": memory_table}
-MEASURES = {"search": measure_search, "whole": measure_whole, "prepare": measure_prepare, "memory": measure_memory}
+COMPARISONS = {"search": compare_search, "whole": compare_whole, "encode": compare_encode}
+MEASURES = {
+    "search": measure_search, "whole": measure_whole, "encode": measure_encode, "prepare": measure_prepare,
+    "memory": measure_memory,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
 """What does a training step with hard negatives cost?
 
-    python benchmarks/training.py SHARDS... [--recipe ahnpl] [--model tiny] [--batch-size 64] [--rounds 10]
+    python benchmarks/speed/training.py SHARDS... [--recipe ahnpl] [--model tiny] [--batch-size 64] [--turns 10]
 
 Three steps take turns on the same batches, in one process: ours; the same recipe in the plain way, which encodes every
-slot at the full 77 tokens; and a plain CLIP step without negatives, its captions at 77 tokens too. Prints the median
-and the quartiles of each, and ratios of medians. The first round is not counted. Weights are random.
+slot at the full 77 tokens with open_clip's own ``encode_text``; and a plain CLIP step without negatives, its captions
+at 77 tokens too. The first turn is not counted. Weights are random.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count, islice
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import torch
 from ahnpl.config import TrainConfig
@@ -25,9 +25,10 @@ from ahnpl.objective import Objective
 from ahnpl.optimise import clip_gradients, make_optimiser, set_learning_rate
 from ahnpl.plan import Plan, make_model, make_plan, make_stream
 from ahnpl.stream import Batch
-from rich.console import Console
-from rich.table import Table
+from comparison import Comparison, Row, show, take_turns
 from torch import nn
+
+PLAIN, CLIP = "the same, every slot at 77 tokens", "CLIP without negatives, 77 tokens"
 
 
 def main() -> None:
@@ -37,42 +38,51 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--negatives", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--turns", type=int, default=10)
     options = parser.parse_args()
-    config = TrainConfig(
-        shards=tuple(options.shards), recipe=options.recipe, model=options.model, batch_size=options.batch_size,
-        negatives=options.negatives, workers=0, out=mkdtemp(),
-    )  # fmt: skip
-    plan = make_plan(config)
-    steps = {
-        "ours": stepper(plan, config.recipe, plain=False),
-        "plain, 77 tokens": stepper(plan, config.recipe, plain=True),
-        "CLIP, no negatives": stepper(plan, "clip", plain=True),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    filled = []
-    for batch in batches(plan, options.rounds + 1):
-        filled.append(float(batch.valid.float().mean()))
-        for name, step in steps.items():
-            one = without_negatives(batch) if name.startswith("CLIP") else batch
-            started = time.perf_counter()
-            step(one)
-            if plan.device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - started)
-    title = f"{config.model}, {config.recipe}, batch {config.batch_size}, K = {plan.negatives}, {plan.device.type}"
-    table = Table("step", "median s", "quartiles", "samples/s", "ratio to ours", title=title)
-    ours = statistics.median(seconds["ours"][1:])
-    for name, every in seconds.items():
-        low, middle, high = statistics.quantiles(every[1:], n=4)
-        table.add_row(
-            name,
-            f"{middle:.3f}",
-            f"{low:.3f} to {high:.3f}",
-            f"{config.batch_size / middle:,.1f}",
-            f"{middle / ours:.2f}",
-        )
-    Console().print(table, f"slots filled: {statistics.mean(filled):.0%}; threads: {torch.get_num_threads()}")
+    show(compare(**vars(options)))
+
+
+def compare(
+    shards: list[str],
+    turns: int = 10,
+    recipe: str = "ahnpl",
+    model: str = "tiny",
+    batch_size: int = 64,
+    negatives: int = 5,
+) -> Comparison:
+    """Our step against both plain ones."""
+    with TemporaryDirectory() as out:
+        config = TrainConfig(
+            shards=tuple(shards), recipe=recipe, model=model, batch_size=batch_size, negatives=negatives, workers=0,
+            out=out,
+        )  # fmt: skip
+        plan = make_plan(config)
+        drawn = batches(plan, turns + 1)
+        steps = {
+            "ours": stepper(plan, recipe, plain=False),
+            PLAIN: stepper(plan, recipe, plain=True),
+            CLIP: stepper(plan, "clip", plain=True),
+        }
+        rates = take_turns({name: partial(one_step, plan, name, step, iter(drawn)) for name, step in steps.items()},
+                           turns, warm=1)  # fmt: skip
+    what = f"step of `{model}` with `{recipe}`"
+    rows = [Row(what, "samples/s", rates["ours"], peer, rates[peer]) for peer in (PLAIN, CLIP)]
+    filled = statistics.mean(float(batch.valid.float().mean()) for batch in drawn)
+    setting = (
+        f"batches of {batch_size}, K = {plan.negatives}, {filled:.0%} of the slots filled, {plan.device.type}, "
+        f"{torch.get_num_threads()} thread(s), seconds on the wall"
+    )
+    return Comparison("training", setting, rows)
+
+
+def one_step(plan: Plan, name: str, step: Callable[[Batch], None], following: Iterator[Batch]) -> float:
+    """A step on the next batch; how many captions it took."""
+    batch = next(following)
+    step(without_negatives(batch) if name == CLIP else batch)
+    if plan.device.type == "cuda":
+        torch.cuda.synchronize()
+    return len(batch.keys)
 
 
 def batches(plan: Plan, number: int) -> list[Batch]:
