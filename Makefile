@@ -31,9 +31,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 
-# make types    mypy --strict on both packages
+# make types    mypy --strict on both packages and the comparison of methods
 types: $(STAMP)
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/methods
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix $(SOURCES)

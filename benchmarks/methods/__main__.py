@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: so small a model 
 
 from cells import result, run_all
 from grids import GRIDS
-from report import draw, kinds, lines, markdown
+from report import GOAL, draw, kinds, lines, markdown
 
 
 def main() -> None:
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("runs/methods/data"), help="where the scenes are drawn")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
     parser.add_argument("--jobs", type=int, default=2, help="cells at a time, each on one core")
+    parser.add_argument("--goal", type=float, default=GOAL, help="group score to which steps are counted")
     parser.add_argument("--list", action="store_true", help="show the cells, and which are there; run nothing")
     parser.add_argument("--report", action="store_true", help="sum up what is there; run nothing")
     options = parser.parse_args()
@@ -50,7 +51,7 @@ def main() -> None:
     found = [one for cell in cells if (one := result(cell, options.out)) is not None]
     if not found:
         raise SystemExit("no cell of this grid was run yet")
-    made = lines(found)
+    made = lines(found, options.goal)
     tables = f"{markdown(made)}\n{kinds(made)}"
     (options.out / f"{options.grid}.md").write_text(tables, encoding="utf-8")
     (options.out / f"{options.grid}.json").write_text(json.dumps([*map(asdict, made)], indent=1), encoding="utf-8")

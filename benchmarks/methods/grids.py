@@ -8,28 +8,22 @@ from typing import Any, Final
 
 from cells import Cell, Recipe, seeds
 
+NO_IMAGE_SIDE: Final[Recipe] = {"extends": "ahnpl", "image_weight": 0.0}
+"""The best composition beside `ahnpl` itself: `ce_clip` with `ahnpl`'s weight on the intra-modal row."""
 
-def _clip_and(**terms: dict[str, Any]) -> Recipe:
-    """CLIP's two rows and others."""
-    rows = {name: {"direction": name, "columns": ["inbatch"], "weight": 0.5} for name in ("i2t", "t2i")}
-    return {"terms": {**rows, **terms}}
-
-
-OWN_ROW: Final = {"direction": "i2t", "columns": ["own"], "weight": 1.0}
-"""Each picture against its own false captions."""
-
-OWN_BOTH: Final = _clip_and(
-    own={"direction": "i2t", "columns": ["own"], "weight": 0.5},
-    own_images={"direction": "t2i", "columns": ["own"], "weight": 0.5},
-)
-"""CLIP, that row, and each caption against its own false pictures."""
+OWN_ROW: Final = {"direction": "i2t", "columns": ["own"], "weight": 0.5}
+"""Each picture against its own false captions, CLIP's row aside."""
 
 ESSENTIAL: Final[dict[str, Recipe]] = {
-    "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", "ahnpl": "ahnpl", "mmclip": "mmclip",
-    "mmclip_both": "mmclip_both", "clip_own": "clip_own", "own_both": OWN_BOTH, "degla": "degla",
-    "ahnpl_own": {"extends": "ahnpl", "terms": {"own": OWN_ROW}},
+    "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", "ahnpl": "ahnpl", "ahnpl, no image side": NO_IMAGE_SIDE,
+    "clip_own": "clip_own", "mmclip": "mmclip", "mmclip_both": "mmclip_both", "degla": "degla",
 }  # fmt: skip
 """The rows with three seeds."""
+
+CORE: Final = {name: ESSENTIAL[name] for name in ("clip", "negclip", "ce_clip", "ahnpl")}
+"""The rows of `quick` and of the larger scenes."""
+
+SWEPT: Final = ("negclip", "ce_clip", "ahnpl")
 
 OTHERS: Final[dict[str, Recipe]] = {
     **{name: name for name in ("mmclip_group", "mmclip_block", "ahnpl_released", "ahnpl_bytecode", "ahnpl_followup")},
@@ -39,22 +33,30 @@ OTHERS: Final[dict[str, Recipe]] = {
 
 ABLATIONS: Final[dict[str, Recipe]] = {
     "ahnpl": "ahnpl",
-    "no image side": {"extends": "ahnpl", "image_weight": 0.0},
-    "row weight 0.2": {"extends": "ahnpl", "negative_weight": 0.2},
+    "ahnpl, no image side": NO_IMAGE_SIDE,
     "image side at 0.001": {"extends": "ahnpl", "image_weight": 0.001},
     "unit length": {"extends": "ahnpl", "normalise_shift": True},
-    "arbitrary target": {"extends": "ahnpl", "form": "released"},
+    "row weight 0.3": {"extends": "ahnpl", "negative_weight": 0.3},
+    "row weight 0.5": {"extends": "ahnpl", "negative_weight": 0.5},
+    "no intra-modal rows": {"extends": "ahnpl", "negative_weight": 0.0},
+    "all columns": {"extends": "ahnpl", "negative_columns": "all"},
+    "all columns at 0.3": {"extends": "ahnpl", "negative_weight": 0.3, "negative_columns": "all"},
+    "own row at 0.3": {"extends": "ahnpl", "negative_weight": 0.3, "terms": {"own": OWN_ROW}},
+    "arbitrary target": {"extends": "ahnpl", "negative_columns": "all", "negative_positive": "diagonal_column"},
     "fixed margins": {"extends": "ahnpl", "margin_rule": "fixed"},
     "no margins": {"extends": "ahnpl", "margin_weight": 0.0},
     "margins by kind": {"extends": "ahnpl", "margin_by": "kind"},
 }
-"""Open questions about `ahnpl`, each one change of the default."""
+"""Open questions about `ahnpl`, each one change of the default, or of the default with the rows' weight at 0.3."""
 
 TWO: Final = Cell(row="", recipe="clip", difficulty=1, steps=600)
 """Two objects, colour and shape, one relation."""
 
-THREE: Final = replace(TWO, difficulty=2, steps=900, groups=20000)
+THREE: Final = replace(TWO, difficulty=2, groups=20000, steps=1800)
 """Two or three objects with sizes, one or two claims."""
+
+FOUR: Final = replace(THREE, difficulty=3)
+"""Three or four objects with sizes and patterns, counts, two claims."""
 
 FIGURES: Final = replace(TWO, domain="geometry", difficulty=2)
 """Geometry without letters: one or two claims, and marks."""
@@ -66,29 +68,27 @@ def _rows(base: Cell, recipes: dict[str, Recipe], count: int) -> list[Cell]:
     return [one for number in range(count) for cell in cells for one in seeds(cell, [number])]
 
 
-def _sweep(recipes: tuple[str, ...], what: str, setting: str, numbers: tuple[int, ...]) -> list[Cell]:
+def _sweep(base: Cell, recipes: tuple[str, ...], what: str, setting: str, numbers: tuple[int, ...]) -> list[Cell]:
     """One seed of each row with each value of a setting; `what` tells the value in the row's name."""
     few = {name: ESSENTIAL[name] for name in recipes}
+    values: list[dict[str, Any]] = [{setting: number} for number in numbers]
     return [
-        replace(cell, row=f"{cell.row}, {number:,} {what}", **{setting: number})
-        for number in numbers
-        for cell in _rows(TWO, few, 1)
+        replace(cell, row=f"{cell.row}, {value[setting]:,} {what}", **value)
+        for value in values
+        for cell in _rows(base, few, 1)
     ]
 
 
-def _quick() -> list[Cell]:
-    """The first cells of `essential`, which has them then."""
-    return _rows(TWO, {name: ESSENTIAL[name] for name in ("clip", "negclip", "ce_clip", "ahnpl")}, 1)
-
-
 GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
-    "quick": _quick,
+    "quick": lambda: _rows(TWO, CORE, 1),
     "essential": lambda: _rows(TWO, ESSENTIAL, 3),
     "others": lambda: _rows(TWO, OTHERS, 1),
-    "three": lambda: _rows(THREE, ESSENTIAL, 3),
+    "three": lambda: _rows(THREE, CORE, 3),
+    "four": lambda: _rows(FOUR, CORE, 1),
+    "objects": lambda: [cell for base in (TWO, THREE, FOUR) for cell in _rows(base, CORE, 3)],
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),
     "ablations": lambda: _rows(TWO, ABLATIONS, 3),
-    "negatives": lambda: _sweep(("negclip", "ahnpl", "clip_own"), "negatives", "negatives", (1, 2, 3)),
-    "scenes": lambda: _sweep(("clip", "ahnpl", "clip_own"), "scenes", "groups", (1500, 3000, 6000)),
+    "negatives": lambda: _sweep(replace(TWO, rendered=10), SWEPT, "negatives", "negatives", (1, 2, 5, 10)),
+    "scenes": lambda: _sweep(TWO, SWEPT, "scenes", "groups", (1500, 3000, 6000)),
 }
-"""Name to cells."""
+"""Name to cells. `objects` is for its picture: a row of panels for each number of objects."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
-REACHED = 0.9
+GOAL = 0.9
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,24 @@ class Line:
     """A row of the table: all seeds of a recipe at one setting.
 
     Attributes:
-        each: the seeds' group scores.
+        each: seed to group score.
         spread: standard deviation of the group score over seeds; nan with one seed.
-        reached: see `crossing`, of the mean over seeds.
+        goal, reached: see `crossing`, of the mean over seeds.
         at_equal_cpu: group score when the cheapest row's CPU time was spent, from the curve.
         curve: steps, CPU seconds and group score, means over seeds; `least` and `most` are the seeds' range.
     """
 
     name: str
     difficulty: int
-    seeds: int
     group: Estimate
     recall: Estimate
-    each: Sequence[float]
+    each: Mapping[int, float]
     spread: float
     i2t: float
     t2i: float
     text: float
     cpu_seconds: float
+    goal: float
     reached: float | None
     at_equal_cpu: float
     kinds: Mapping[str, float]
@@ -58,7 +58,7 @@ class Line:
     most: Sequence[float]
 
 
-def lines(results: Sequence[Mapping[str, Any]]) -> list[Line]:
+def lines(results: Sequence[Mapping[str, Any]], goal: float = GOAL) -> list[Line]:
     """One line a recipe and difficulty, the best group score first."""
     by: dict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
     for found in results:
@@ -66,7 +66,7 @@ def lines(results: Sequence[Mapping[str, Any]]) -> list[Line]:
     cheapest = {
         level: min(mean_cpu(found) for (at, _), found in by.items() if at == level) for level in {at for at, _ in by}
     }
-    made = [_line(name, level, found, cheapest[level]) for (level, name), found in by.items()]
+    made = [_line(name, level, found, cheapest[level], goal) for (level, name), found in by.items()]
     return sorted(made, key=lambda line: (line.difficulty, -line.group.mean))
 
 
@@ -75,7 +75,7 @@ def mean_cpu(found: Sequence[Mapping[str, Any]]) -> float:
     return float(np.mean([one["cpu_seconds"] for one in found]))
 
 
-def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: float) -> Line:
+def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: float, goal: float) -> Line:
     final = [one["curve"][-1] for one in found]
     scores = np.array([one["group"] for one in final])
     curve = [
@@ -85,12 +85,13 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
     steps, seconds, heights = (list(column) for column in zip(*curve, strict=True))
     by_seed = [[point["group"] for point in one["curve"]] for one in found]
     return Line(
-        name=name, difficulty=level, seeds=len(found),
+        name=name, difficulty=level,
         group=bootstrap(_items(found, "group")), recall=bootstrap(_items(found, "recall")),
-        each=scores.tolist(), spread=float(scores.std(ddof=1)) if len(scores) > 1 else float("nan"),
+        each={one["cell"]["seed"]: float(score) for one, score in zip(found, scores, strict=True)},
+        spread=float(scores.std(ddof=1)) if len(scores) > 1 else float("nan"),
         **{what: float(np.mean([one[what] for one in final])) for what in ("i2t", "t2i", "text")},
         cpu_seconds=mean_cpu(found),
-        reached=crossing(steps, heights),
+        goal=goal, reached=crossing(steps, heights, goal),
         at_equal_cpu=float(np.interp(budget, seconds, heights)),
         kinds={kind: float(np.mean([one["kinds"][kind][0] for one in final])) for kind in final[0]["kinds"]},
         curve=curve, least=[min(at) for at in zip(*by_seed, strict=True)],
@@ -98,13 +99,13 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
     )  # fmt: skip
 
 
-def crossing(steps: Sequence[int], heights: Sequence[float]) -> float | None:
-    """Where the curve first is at `REACHED`, a straight line from point to point; None if it never is."""
+def crossing(steps: Sequence[int], heights: Sequence[float], goal: float) -> float | None:
+    """Where the curve first is at the goal, a straight line from point to point; None if it never is."""
     for place, height in enumerate(heights):
-        if height >= REACHED:
+        if height >= goal:
             if place == 0:
                 return float(steps[0])
-            share = (REACHED - heights[place - 1]) / (height - heights[place - 1])
+            share = (goal - heights[place - 1]) / (height - heights[place - 1])
             return float(steps[place - 1] + share * (steps[place] - steps[place - 1]))
     return None
 
@@ -129,16 +130,16 @@ def bootstrap(items: NDArray[np.float64]) -> Estimate:
 def markdown(made: Sequence[Line]) -> str:
     """The table."""
     head = (
-        "difficulty", "rank", "recipe", "seeds", "2x2 group", "each seed", "spread", "i2t", "t2i", "R@1 of 500",
-        "CPU s", f"steps to {REACHED}", "group at equal CPU",
+        "difficulty", "rank", "recipe", "2x2 group", "each seed", "spread", "i2t", "t2i", "R@1 of 500",
+        "CPU s", f"steps to {made[0].goal}", "group at equal CPU",
     )  # fmt: skip
     ranks: dict[int, int] = defaultdict(int)
     body = []
     for line in made:
         ranks[line.difficulty] += 1
         body.append((
-            str(line.difficulty), str(ranks[line.difficulty]), f"`{line.name}`", str(line.seeds), str(line.group),
-            " ".join(f"{score:.3f}" for score in line.each),
+            str(line.difficulty), str(ranks[line.difficulty]), f"`{line.name}`", str(line.group),
+            ", ".join(f"{seed}: {score:.3f}" for seed, score in line.each.items()),
             "" if np.isnan(line.spread) else f"{line.spread:.3f}", f"{line.i2t:.3f}", f"{line.t2i:.3f}",
             str(line.recall), f"{line.cpu_seconds:.0f}", "-" if line.reached is None else f"{line.reached:.0f}",
             f"{line.at_equal_cpu:.3f}",
@@ -183,7 +184,7 @@ def draw(made: Sequence[Line], path: Path) -> None:
                 panel.fill_between(where, line.least, line.most, color=colour, alpha=0.15, linewidth=0)
         for panel, axis in zip(pair, ("steps", "CPU seconds"), strict=True):
             panel.axhline(1 / 6, color="grey", linestyle=":", linewidth=1)
-            panel.axhline(REACHED, color="grey", linestyle="--", linewidth=1)
+            panel.axhline(made[0].goal, color="grey", linestyle="--", linewidth=1)
             panel.set(xlabel=axis, ylim=(0, 1), title=f"difficulty {level}" if len(levels) > 1 else "")
             panel.spines[["top", "right"]].set_visible(False)
         pair[0].set_ylabel("2x2 group score, held-out scenes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -16,6 +17,8 @@ from ahnpl.evaluate.run import load_transform
 from ahnpl.images import evaluation_pixels
 from ahnpl.model import ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.shards import open_shards
+from negmine.errors import DamagedError
+from PIL.Image import Image
 from torch import Tensor
 
 GROUPS = 600
@@ -64,15 +67,21 @@ def held_out(shards: Path, model: str) -> HeldOut:
     whole = (item for item in shard_items(found) if len(item.twins) == found.image_negatives)
     items = list(islice(whole, GROUPS))
     pictures = [[item.image, *(twin.image for twin in item.twins)] for item in items]
-    images = torch.stack(
-        [torch.stack([torch.from_numpy(evaluation_pixels(one, transform).copy()).permute(2, 0, 1) for one in group])
-         for group in pictures if None not in group]
-    )  # fmt: skip
+    images = torch.stack([torch.stack([_pixels(one, transform) for one in group]) for group in pictures])
     texts = [[item.caption, *(twin.caption for twin in item.twins)] for item in items]
     tokens = torch.stack([tokenizer(group) for group in texts])
     firsts = {caption: place for place, (caption, *_) in reversed(list(enumerate(texts)))}
     kinds = [[twin.kind for twin in item.twins] for item in items]
     return HeldOut(images, tokens, kinds, torch.tensor(sorted(firsts.values())[:POOL]))
+
+
+def _pixels(content: bytes | None, transform: Callable[[Image], Any]) -> Tensor:
+    """``[3, S, S]`` bytes."""
+    if content is None:
+        raise DamagedError(
+            "a held-out picture is missing", fix="remove the folder of these scenes: they are drawn again"
+        )
+    return torch.from_numpy(evaluation_pixels(content, transform).copy()).permute(2, 0, 1)
 
 
 def score(checkpoint: Path, tests: HeldOut) -> Score:
@@ -84,8 +93,8 @@ def score(checkpoint: Path, tests: HeldOut) -> Score:
 def _features(model: ClipModel, tests: HeldOut) -> tuple[Tensor, Tensor]:
     """``[G, M, D]`` of pictures and of captions."""
     shape = tests.images.shape[:2]
-    images = [model.encode_image(part) for part in tests.images.flatten(0, 1).split(256)]
-    texts = [model.encode_text(part) for part in tests.tokens.flatten(0, 1).split(256)]
+    images = [model.encode_image(part) for part in torch.split(tests.images.flatten(0, 1), 256)]
+    texts = [model.encode_text(part) for part in torch.split(tests.tokens.flatten(0, 1), 256)]
     return torch.cat(images).view(*shape, -1), torch.cat(texts).view(*shape, -1)
 
 

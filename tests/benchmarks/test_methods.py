@@ -75,9 +75,10 @@ def test_interval_knows_that_seeds_differ(module: Any) -> None:
 
 def test_the_goal_is_reached_between_two_points(module: Any) -> None:
     crossing = module("report").crossing
-    assert crossing([100, 200, 300], [0.5, 0.8, 1.0]) == pytest.approx(250)
-    assert crossing([100, 200], [0.95, 0.2]) == 100
-    assert crossing([100, 200], [0.5, 0.89]) is None
+    assert crossing([100, 200, 300], [0.5, 0.8, 1.0], 0.9) == pytest.approx(250)
+    assert crossing([100, 200, 300], [0.5, 0.8, 1.0], 0.6) == pytest.approx(100 + 100 / 3)
+    assert crossing([100, 200], [0.95, 0.2], 0.9) == 100
+    assert crossing([100, 200], [0.5, 0.89], 0.9) is None
 
 
 def test_a_key_heeds_every_setting(module: Any) -> None:
