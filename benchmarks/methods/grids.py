@@ -8,20 +8,22 @@ from typing import Any, Final
 
 from cells import Cell, Recipe, seeds
 
-NO_IMAGE_SIDE: Final[Recipe] = {"extends": "ahnpl", "image_weight": 0.0}
-"""The best composition beside `ahnpl` itself: `ce_clip` with `ahnpl`'s weight on the intra-modal row."""
-
-OWN_ROW: Final = {"direction": "i2t", "columns": ["own"], "weight": 0.5}
-"""Each picture against its own false captions, CLIP's row aside."""
+AT_ONE: Final[dict[str, Recipe]] = {
+    "ahnpl at 1.0": {"extends": "ahnpl", "negative_weight": 1.0},
+    "ahnpl at 1.0, no image side": {"extends": "ahnpl", "negative_weight": 1.0, "image_weight": 0.0},
+}
+"""The best compositions at two objects: intra-modal rows as heavy as the others. The second is `ce_clip` at 1.0."""
 
 ESSENTIAL: Final[dict[str, Recipe]] = {
-    "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", "ahnpl": "ahnpl", "ahnpl, no image side": NO_IMAGE_SIDE,
+    "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", "ahnpl": "ahnpl", **AT_ONE,
     "clip_own": "clip_own", "mmclip": "mmclip", "mmclip_both": "mmclip_both", "degla": "degla",
 }  # fmt: skip
 """The rows with three seeds."""
 
-CORE: Final = {name: ESSENTIAL[name] for name in ("clip", "negclip", "ce_clip", "ahnpl")}
-"""The rows of `quick` and of the larger scenes."""
+QUICK: Final = {name: ESSENTIAL[name] for name in ("clip", "negclip", "ce_clip", "ahnpl")}
+
+LARGER: Final = {**QUICK, **AT_ONE}
+"""The rows of more objects."""
 
 SWEPT: Final = ("negclip", "ce_clip", "ahnpl")
 
@@ -31,23 +33,26 @@ OTHERS: Final[dict[str, Recipe]] = {
 }
 """The rows with one seed. `mmclip_block` is CLIP with all members of all groups in the batch."""
 
+OWN_ROW: Final = {"direction": "i2t", "columns": ["own"], "weight": 0.5}
+"""Each picture against its own false captions."""
+
 ABLATIONS: Final[dict[str, Recipe]] = {
     "ahnpl": "ahnpl",
-    "ahnpl, no image side": NO_IMAGE_SIDE,
+    "ce_clip": "ce_clip",  # ahnpl without its image side
+    **AT_ONE,
+    "ahnpl at 0.5": {"extends": "ahnpl", "negative_weight": 0.5},
+    "no intra-modal rows": {"extends": "ahnpl", "negative_weight": 0.0},
     "image side at 0.001": {"extends": "ahnpl", "image_weight": 0.001},
     "unit length": {"extends": "ahnpl", "normalise_shift": True},
-    "row weight 0.3": {"extends": "ahnpl", "negative_weight": 0.3},
-    "row weight 0.5": {"extends": "ahnpl", "negative_weight": 0.5},
-    "no intra-modal rows": {"extends": "ahnpl", "negative_weight": 0.0},
-    "all columns": {"extends": "ahnpl", "negative_columns": "all"},
-    "all columns at 0.3": {"extends": "ahnpl", "negative_weight": 0.3, "negative_columns": "all"},
-    "own row at 0.3": {"extends": "ahnpl", "negative_weight": 0.3, "terms": {"own": OWN_ROW}},
     "arbitrary target": {"extends": "ahnpl", "negative_columns": "all", "negative_positive": "diagonal_column"},
-    "fixed margins": {"extends": "ahnpl", "margin_rule": "fixed"},
+    "all columns": {"extends": "ahnpl", "negative_columns": "all"},
+    "all columns at 1.0": {"extends": "ahnpl", "negative_columns": "all", "negative_weight": 1.0},
+    "own row": {"extends": "ahnpl", "terms": {"own": OWN_ROW}},
     "no margins": {"extends": "ahnpl", "margin_weight": 0.0},
+    "fixed margins": {"extends": "ahnpl", "margin_rule": "fixed"},
     "margins by kind": {"extends": "ahnpl", "margin_by": "kind"},
 }
-"""Open questions about `ahnpl`, each one change of the default, or of the default with the rows' weight at 0.3."""
+"""Open questions about `ahnpl`, most of them one change of the default; a number is `negative_weight`."""
 
 TWO: Final = Cell(row="", recipe="clip", difficulty=1, steps=600)
 """Two objects, colour and shape, one relation."""
@@ -80,12 +85,12 @@ def _sweep(base: Cell, recipes: tuple[str, ...], what: str, setting: str, number
 
 
 GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
-    "quick": lambda: _rows(TWO, CORE, 1),
+    "quick": lambda: _rows(TWO, QUICK, 1),
     "essential": lambda: _rows(TWO, ESSENTIAL, 3),
     "others": lambda: _rows(TWO, OTHERS, 1),
-    "three": lambda: _rows(THREE, CORE, 3),
-    "four": lambda: _rows(FOUR, CORE, 1),
-    "objects": lambda: [cell for base in (TWO, THREE, FOUR) for cell in _rows(base, CORE, 3)],
+    "three": lambda: _rows(THREE, LARGER, 3),
+    "four": lambda: _rows(FOUR, LARGER, 1),
+    "objects": lambda: [cell for base in (TWO, THREE, FOUR) for cell in _rows(base, LARGER, 3)],
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),
     "ablations": lambda: _rows(TWO, ABLATIONS, 3),
     "negatives": lambda: _sweep(replace(TWO, rendered=10), SWEPT, "negatives", "negatives", (1, 2, 5, 10)),
