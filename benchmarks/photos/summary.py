@@ -61,6 +61,10 @@ class Line:
         """``[seeds, items]``."""
         return np.array([self.results[seed]["tests"][test][what] for seed in seeds], dtype=np.float64)
 
+    def gains(self, test: str, seeds: Sequence[int]) -> Numbers:
+        """``[seeds, items]``: 1 where the own photo is what makes it right, -1 where it makes it wrong."""
+        return self.marks(test, "right", seeds) - self.marks(test, "wrong_photo", seeds)
+
     def found(self, pairs: str, k: str, seeds: Sequence[int]) -> Numbers:
         """``[seeds, pairs]``."""
         return np.array([self.results[seed]["recall"][pairs][k] for seed in seeds], dtype=np.float64)
@@ -110,19 +114,21 @@ def _sizes(made: Sequence[Line], base: str) -> str:
 
 
 def _test(made: Sequence[Line], name: str, base: Line | None) -> str:
-    head = ("negatives", "recipe", "seeds", "own photo", "against `none`", "wrong photo", "own - wrong photo")
+    values = {
+        "own photo": partial(Line.marks, test=name, what="right"),
+        "wrong photo": partial(Line.marks, test=name, what="wrong_photo"),
+        "own - wrong": partial(Line.gains, test=name),
+    }
+    head = ["negatives", "recipe", *(column for what in values for column in (what, "against `none`"))]
+    photos = next(iter(made[0].results.values()))["tests"][name]["photo"]
     body = []
     for line in made:
-        seeds = list(line.results)
-        test = line.results[seeds[0]]["tests"][name]
-        photos = test["photo"]
-        right, blind = (line.marks(name, what, seeds) for what in ("right", "wrong_photo"))
-        body.append((
-            line.row, f"`{line.recipe}`", str(len(seeds)), estimate(right, photos).text(),
-            _against(line, base, partial(Line.marks, test=name, what="right"), photos),
-            estimate(blind, photos).text(), estimate(right - blind, photos).text(signed=True),
-        ))  # fmt: skip
-    several = f"{len(photos)} items on {len(set(photos))} photos"
+        cells = [line.row, f"`{line.recipe}`"]
+        for what, of in values.items():
+            cells.append(estimate(of(line, seeds=list(line.results)), photos).text(signed="-" in what))
+            cells.append(_against(line, base, of, photos))
+        body.append(cells)
+    several = f"{len(photos)} items on {len(set(photos))} photos, {len(made[0].results)} seeds"
     return f"**{name}**, {several}, percent of captions above the foil:\n\n" + _table(head, body)
 
 

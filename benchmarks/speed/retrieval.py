@@ -20,6 +20,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -227,6 +228,8 @@ def measure_whole(name: str, folder: str) -> dict[str, Any]:
         from negmine.engine.local import LocalEngine
         from negmine.retrieval.stage import retrieve
 
+        for left in ("embeddings", "neighbours"):  # by an earlier turn, which this one would only look at
+            shutil.rmtree(path / "work" / left, ignore_errors=True)
         clock = Clock()
         manifest = retrieve(settings_for(path), path / "work", LocalEngine(1), memory=BUDGET)
         return {**clock.read(), "selected": manifest.counts["selected"]}

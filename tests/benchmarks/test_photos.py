@@ -156,7 +156,7 @@ def test_rows_are_compared_seed_by_seed(module: Any) -> None:
     ]  # fmt: skip
     text = of.tables(of.lines(results), "none")
     rows = {line.split(" | ")[0]: line for line in reversed(text.splitlines())}
-    assert rows["| none"].split(" | ")[3].startswith("37.5 [")
-    assert rows["| more"].split(" | ")[4].startswith("+25.0 [")
-    assert rows["| late"].split(" | ")[4].startswith("+25.0 [")  # against the seed that it has
+    assert rows["| none"].split(" | ")[2].startswith("37.5 [")
+    assert rows["| more"].split(" | ")[3].startswith("+25.0 [")
+    assert rows["| late"].split(" | ")[3].startswith("+25.0 [")  # against the seed that it has
     assert "| more | `clip` | 66.7 | 50.0 |" in text  # kinds: three items of a, one of b
