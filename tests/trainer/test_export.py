@@ -14,7 +14,7 @@ import torch
 from ahnpl.config import TrainConfig
 from ahnpl.export import SUFFIXES, export, load_start, merge, merged, start_of
 from ahnpl.loop import train
-from ahnpl.model import MODEL_FOLDER, ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
+from ahnpl.model import ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.plan import make_plan
 from negmine.errors import DamagedError, InputError, UsageError
 
@@ -50,17 +50,22 @@ def features(network: torch.nn.Module, model: ClipModel) -> torch.Tensor:
 def test_open_clip_loads_the_file(trained: ClipModel, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"
     export(trained, path)
-    open_clip.add_model_config(MODEL_FOLDER)
     theirs = open_clip.create_model("tiny", pretrained=str(path)).eval()
     assert torch.equal(features(theirs, trained), features(trained.network, trained))
 
 
-def test_open_clip_alone_loads_the_folder(trained: ClipModel, tmp_path: Path) -> None:
-    """In a process that knows nothing of us, with the very words that the command prints."""
-    written = export(trained, tmp_path / "model")
-    code = f"import open_clip; model = {written.load}; print(sum(p.double().sum().item() for p in model.parameters()))"
+@pytest.mark.parametrize(
+    ("name", "out", "told_of_us"),
+    [("tiny", "model", False), ("tiny", "w.pt", True), ("tiny-conv", "model", True), ("tiny-conv", "w.pt", True)],
+)
+def test_another_process_loads_it(name: str, out: str, told_of_us: bool, tmp_path: Path) -> None:
+    """With the very words that the command prints."""
+    model = load_model(ModelSpec(name, seed=3))
+    written = export(model, tmp_path / out)
+    code = f"{written.imports}; model = {written.load}; print(sum(p.double().sum().item() for p in model.parameters()))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
-    ours = sum(p.double().sum().item() for p in trained.network.parameters())
+    assert ("ahnpl" in code) == told_of_us
+    ours = sum(p.double().sum().item() for p in model.network.parameters())
     assert float(done.stdout) == pytest.approx(ours, rel=1e-12)
 
 
@@ -103,7 +108,6 @@ class TestMerge:
         halfway = merged(trained, load_start(run), 0.5)
         path = tmp_path / "wise.safetensors"
         export(halfway, path)
-        open_clip.add_model_config(MODEL_FOLDER)
         theirs = open_clip.create_model("tiny", pretrained=str(path))
         assert all(torch.equal(t, halfway.network.state_dict()[name]) for name, t in theirs.state_dict().items())
 

@@ -387,6 +387,5 @@ def export(
     written = write(model, out)
     figures = {"share of the trained weights": alpha, "tensors": len(model.network.state_dict())}
     headline = f"weights of {checkpoint}" + ("" if alpha == 1 else f", merged with {start}")
-    console.show(
-        console.Summary("ahnpl-export", headline, figures, {"weights": str(written.weights)}, (written.load,)), json
-    )
+    use = f"{written.imports}; {written.load}"
+    console.show(console.Summary("ahnpl-export", headline, figures, {"weights": str(written.weights)}, (use,)), json)

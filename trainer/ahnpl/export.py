@@ -23,7 +23,8 @@ from ahnpl.checkpoint import (
     read_json,
     write_json,
 )  # fmt: skip
-from ahnpl.model import ClipModel, ModelSpec, load_model
+from ahnpl.model import ClipModel, ModelSpec, is_own, load_model
+from ahnpl.towers import OWN_TOWER
 
 RUN_NAME: Final = "run.json"
 SUFFIXES: Final = (".safetensors", ".pt")
@@ -36,10 +37,12 @@ class Exported:
 
     Attributes:
         weights: the file, for ``open_clip.create_model(NAME, pretrained=FILE)``.
+        imports: Python that comes before `load`.
         load: Python that makes the model.
     """
 
     weights: Path
+    imports: str
     load: str
 
 
@@ -114,7 +117,7 @@ def export(model: ClipModel, out: Path) -> Exported:
     if not out.suffix:
         write_json(out / CONFIG_NAME, model.config)
     write_file(weights.parent, weights.name, partial(_write, _to_bytes(state, weights.suffix)))
-    return Exported(weights, load)
+    return Exported(weights, _imports(model, out), load)
 
 
 def merged(model: ClipModel, start: ClipModel, alpha: float) -> ClipModel:
@@ -134,8 +137,15 @@ def load_start(checkpoint: Path) -> ClipModel:
     return load_model(start_of(checkpoint))
 
 
+def _imports(model: ClipModel, out: Path) -> str:
+    """A file names one of our small models, or a folder our image tower: open_clip must be told what that is."""
+    tower = model.config["model_cfg"]["vision_cfg"].get("timm_model_name")
+    is_ours = is_own(model_name(model)) if out.suffix else tower == OWN_TOWER
+    return "import open_clip, ahnpl.towers" if is_ours else "import open_clip"
+
+
 def _arguments(model: ClipModel, out: Path) -> str:
-    """How open_clip is to be called: it must be told of QuickGELU, and of our own small models."""
+    """How open_clip is to be called: it must be told of QuickGELU."""
     if not out.suffix:
         return f'"local-dir:{out}"'
     name = model_name(model)

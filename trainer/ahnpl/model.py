@@ -2,12 +2,11 @@
 
 `tiny` is the built-in model for two CPU cores: a ViT of 2.0 M parameters at 64 px and a text tower of 0.8 M (beside a
 token table of 6.3 M), made from open_clip's own configuration, so that open_clip loads its checkpoints. `tiny-conv` is
-smaller and learns drawn scenes from scratch in minutes; open_clip loads its checkpoints after `import ahnpl.towers`.
+smaller and learns drawn scenes from scratch in minutes. `ahnpl.towers` tells open_clip of both.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,8 +29,8 @@ from ahnpl.losses import Features
 from ahnpl.names import pick
 from ahnpl.packing import Packed, pack
 from ahnpl.stream import Batch
+from ahnpl.towers import OWN_MODELS
 
-MODEL_FOLDER = Path(__file__).parent / "models"
 _LOCAL = "local-dir:"
 _LOADING_ERRORS = (
     RuntimeError, ValueError, KeyError, TypeError, AssertionError, SafetensorError, EOFError, UnpicklingError,
@@ -226,7 +225,6 @@ def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: boo
 
 def load_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
     """open_clip's tokenizer of a model: texts to ``[N, L]`` tokens, 0 after the end."""
-    _register()
     with _quiet():
         tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(name)
     return tokenizer
@@ -241,14 +239,12 @@ def parameter_counts(model: ClipModel) -> dict[str, int]:
     return {"image tower": image, "text tower": total - image - table, "token table": table}
 
 
-def _register() -> None:
-    if "tiny" not in open_clip.list_models():
-        importlib.import_module("ahnpl.towers")  # timm learns the name of our image tower
-        open_clip.add_model_config(MODEL_FOLDER)
+def is_own(name: str) -> bool:
+    """Whether a model is one of our small ones, which open_clip knows only after `import ahnpl.towers`."""
+    return (OWN_MODELS / f"{name}.json").is_file()
 
 
 def _check_name(name: str) -> None:
-    _register()
     if name.startswith(_LOCAL):
         if not (Path(name.removeprefix(_LOCAL)) / CONFIG_NAME).is_file():
             raise UsageError("this folder holds no open_clip model", where=name, why=f"{CONFIG_NAME} is missing")

@@ -1,11 +1,19 @@
-"""An image tower of our own, under a name that open_clip finds through timm."""
+"""Our own small models: importing this tells open_clip of them, and timm of an image tower of ours."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
+import open_clip
 from timm.models import register_model
 from torch import Tensor, nn
+
+OWN_MODELS: Final = Path(__file__).parent / "models"
+"""Their open_clip configurations, a file each."""
+
+OWN_TOWER: Final = "negmine_tiny_conv"
+"""timm's name of the image tower."""
 
 WIDTHS: Final = (32, 64, 128, 128)
 GROUPS: Final = 8
@@ -45,3 +53,6 @@ class TinyConv(nn.Module):
 def negmine_tiny_conv(pretrained: bool = False, **_: Any) -> TinyConv:
     """The tower of ``tiny-conv``; there are no pretrained weights."""
     return TinyConv()
+
+
+open_clip.add_model_config(OWN_MODELS)
