@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from ahnpl.evaluate.metrics import Pairs, match
+from ahnpl.losses import build_loss
 from negmine.errors import UsageError
 from torch.nn.functional import normalize
 
@@ -88,6 +89,17 @@ def test_a_key_heeds_every_setting(module: Any) -> None:
         replace(cell, recipe={"extends": "ahnpl", "image_weight": 0.0}),
     ]  # fmt: skip
     assert len({one.key for one in [cell, *changed]}) == 6
+
+
+def test_every_cell_of_every_grid_can_be_trained(module: Any) -> None:
+    """Its recipe exists, its scenes have as many negatives as it asks for, and no two cells share a file."""
+    grids = module("grids")
+    for make in grids.GRIDS.values():
+        found = make()
+        assert len({cell.key for cell in found}) == len(found)
+        assert all(cell.negatives <= cell.rendered for cell in found)
+    for recipe in {**grids.ESSENTIAL, **grids.OTHERS, **grids.ABLATIONS}.values():
+        build_loss(recipe)  # an unknown name, parameter or option is refused
 
 
 def test_an_interrupted_grid_goes_on(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
