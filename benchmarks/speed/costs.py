@@ -26,6 +26,8 @@ ASSUMPTIONS = (
     f"One caption a picture, and one vector of {DIMENSIONS} dimensions in float32 of each that is mined with.",
     f"Up to {EXACT:,} pairs every caption is compared with every other; above that with {TARGETS:,} (a cell of a "
     "million and the seven nearest, as in [scaling](scaling.md); making the cells, one pass, is left out).",
+    "Captions are what is mined with by default; pictures are embedded only where they are asked for (`--score i2i`).",
+    "Of an epoch a second on the wall counts as a core second, though reading and decoding are two processes.",
     "Rates stay what they are here: memory of a stage does not grow with the pairs, and parts share nothing. Reading "
     "and writing remote storage is left out.",
     f"A core hour is {DOLLARS} $. No GPU anywhere; one makes the encoders and the search much faster, which was not "

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import costs
 from comparison import HEAD, Comparison, table
 from negmine.store import write_text
 
+WIDTH = 140
 PACKAGES = (
     "numpy", "torch", "spacy", "faiss-cpu", "sentence-transformers", "webdataset", "open_clip_torch", "matplotlib",
 )  # fmt: skip
@@ -75,7 +77,8 @@ def write_page(results: Sequence[Result], path: Path) -> None:
                 f"{one.comparison.name} was measured elsewhere or with other versions ({other}): run it again"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(page(results)), encoding="utf-8")
+    lines = [short for line in page(results) for short in _wrapped(line)]
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def page(results: Sequence[Result]) -> list[str]:
@@ -110,3 +113,11 @@ def page(results: Sequence[Result]) -> list[str]:
         lines += ["", "## What a number of pairs costs", "", "From the medians above, by arithmetic:", ""]
         lines += [*table(hours), "", *table(written), "", *(f"- {text}" for text in costs.ASSUMPTIONS)]
     return [*lines, ""]
+
+
+def _wrapped(line: str) -> list[str]:
+    """Prose in lines of bearable length; tables and code as they are."""
+    if line.startswith(("|", "    ", "#")) or not line:
+        return [line]
+    indent = "  " if line.startswith("- ") else ""
+    return wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -28,7 +28,7 @@ from ahnpl.stream import Batch
 from comparison import Comparison, Row, show, take_turns
 from torch import nn
 
-PLAIN, CLIP = "the same, every slot at 77 tokens", "CLIP without negatives, 77 tokens"
+PLAIN, CLIP = "the same by open_clip's `encode_text`, every slot at 77 tokens", "a CLIP step, no negatives, 77 tokens"
 
 
 def main() -> None:
