@@ -69,8 +69,8 @@ def compare(
     setting = f"{shards.samples:,} samples, {image_size} pixels, {workers} worker(s), seconds on the wall"
     notes = (
         "our reader of tars parses each sample and counts against the index; webdataset's gives bytes by name",
-        "ours reads in the main process while a worker decodes: on a busy machine, where two processes get more than "
-        "one, the first two ratios are too high",
+        "ours reads in the main process while a worker decodes; where others work too, two processes get more than "
+        "one, and the first two ratios come out too high",
     )
     return Comparison("streaming", setting, rows, notes)
 
