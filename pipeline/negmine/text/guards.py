@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -39,8 +38,7 @@ _PIECE: Final = re.compile(r"[^\W\d_]{1,3}|\d|[^\w\s]|_")
 _MERELY_TEXT: Final = re.compile(r"[\W_]+")
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What another caption of the same image says, or several.
 
     Attributes:
@@ -50,16 +48,15 @@ class Evidence:
         texts: normalised.
     """
 
-    words: frozenset[str]
-    implied: frozenset[str]
-    claims: frozenset[tuple[str, ...]]
-    texts: frozenset[str]
+    words: frozenset[str] = NONE
+    implied: frozenset[str] = NONE
+    claims: frozenset[tuple[str, ...]] = frozenset()
+    texts: frozenset[str] = NONE
 
 
 def together(evidence: Iterable[Evidence]) -> Evidence:
     """What all of these say."""
-    several = list(evidence)
-    return Evidence(*(frozenset().union(*(getattr(one, field.name) for one in several)) for field in fields(Evidence)))
+    return Evidence(*(frozenset().union(*sets) for sets in zip(*evidence, strict=True)))
 
 
 class Case(NamedTuple):
