@@ -6,8 +6,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,23 +163,25 @@ def _fit_epoch(run: Run, epoch: int, done: int) -> None:
     run.samples += window.total_samples
 
 
-def _agreed(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
+def _agreed(run: Run, batches: Generator[Batch]) -> Iterator[Batch]:
     """The batches, until any rank stops; an error of one rank's stream is raised on all.
 
-    The vote comes before a step's first collective, so that no rank waits for one that has left.
+    The vote comes before a step's first collective, so that no rank waits for one that has left. However this ends,
+    the stream is closed: its thread must not outlive the run.
     """
-    while True:
-        batch, error = None, None
-        try:
-            batch = next(batches, None)
-        except NegmineError as problem:
-            error = problem
-        if run.plan.ranks.agree(run.stop.is_set(), error):
-            run.stopped = True
-            return
-        if batch is None:
-            return
-        yield batch
+    with closing(batches):
+        while True:
+            batch, error = None, None
+            try:
+                batch = next(batches, None)
+            except NegmineError as problem:
+                error = problem
+            if run.plan.ranks.agree(run.stop.is_set(), error):
+                run.stopped = True
+                return
+            if batch is None:
+                return
+            yield batch
 
 
 def _save(run: Run) -> Path:

@@ -11,7 +11,7 @@ import queue
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import cycle, islice, pairwise
@@ -358,7 +358,7 @@ class Stream:
     def steps_per_epoch(self) -> int:
         return self.shards.samples // self.batch_size
 
-    def batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, skip: int = 0) -> Generator[Batch]:
         """The batches of an epoch from step `skip` on.
 
         Raises:
