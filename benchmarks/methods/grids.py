@@ -26,6 +26,7 @@ LARGER: Final = {**QUICK, **AT_ONE}
 """The rows of more objects."""
 
 SWEPT: Final = ("negclip", "ce_clip", "ahnpl")
+"""The rows of the sweeps over numbers."""
 
 OTHERS: Final[dict[str, Recipe]] = {
     **{name: name for name in ("mmclip_group", "mmclip_block", "ahnpl_released", "ahnpl_bytecode", "ahnpl_followup")},

@@ -157,9 +157,7 @@ class Proposal(NamedTuple):
     @property
     def focus(self) -> tuple[int, ...]:
         """Last tokens of the changes that the proposal is about; the rest is repair."""
-        if self.swap is None:
-            return (self.changes[0].last,)
-        return tuple(change.last for change in self.changes[:2])
+        return tuple(change.last for change in self.changes[: 2 if self.swap else 1])
 
 
 def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
@@ -169,7 +167,7 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
         ValueError: two changes overlap.
     """
     ordered = sorted(changes)
-    if len(ordered) > 1 and any(a.last >= b.first for a, b in pairwise(ordered)):
+    if any(a.last >= b.first for a, b in pairwise(ordered)):
         raise ValueError(f"changes overlap: {ordered}")
     edits = []
     for change in ordered:

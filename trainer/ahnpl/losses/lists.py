@@ -26,6 +26,11 @@ def teacher_list(features: Features) -> Tensor:
     return torch.cat([(image * text).sum(dim=1, keepdim=True), negatives], dim=1)
 
 
+def log_shares(logits: Tensor, there: Tensor) -> Tensor:
+    """Logarithms of the softmax of a list over what exists of it, 0 elsewhere."""
+    return torch.where(there, logits.masked_fill(~there, -torch.inf).log_softmax(dim=1), 0)
+
+
 class SoftList(nn.Module):
     """LG-ANNA's soft labels, a reconstruction: ``KL(softmax(teacher cos / temperature) || softmax(own list))``.
 
@@ -41,8 +46,7 @@ class SoftList(nn.Module):
     def forward(self, features: Features) -> Part:
         logits, there = own_list(features)
         target = (teacher_list(features) / self.temperature).masked_fill(~there, -torch.inf).softmax(dim=1)
-        ours = logits.masked_fill(~there, -torch.inf).log_softmax(dim=1)
-        return Part(F.kl_div(torch.where(there, ours, 0), target, reduction="batchmean"))
+        return Part(F.kl_div(log_shares(logits, there), target, reduction="batchmean"))
 
 
 class Dispreference(nn.Module):
@@ -83,7 +87,7 @@ class RankerDistillation(nn.Module):
         logits, there = own_list(features)
         scores = teacher_list(features) / self.temperature
         target = scores.masked_fill(~there, -torch.inf).softmax(dim=1)
-        ours = torch.where(there, logits.masked_fill(~there, -torch.inf).log_softmax(dim=1), 0)
+        ours = log_shares(logits, there)
         reward = -F.softplus(scores[:, 1:] - scores[:, :1])
         adversarial = (reward * ours[:, 1:]).sum(dim=1)
         return Part((self.share * adversarial - (1 - self.share) * (target * ours).sum(dim=1)).mean())
@@ -139,8 +143,7 @@ class GradedList(nn.Module):
         grades = torch.full_like(logits, self.negative)
         grades[:, 0] = self.caption
         target = (grades / self.temperature).masked_fill(~there, -torch.inf).softmax(dim=1)
-        ours = logits.masked_fill(~there, -torch.inf).log_softmax(dim=1)
-        return Part(F.kl_div(torch.where(there, ours, 0), target, reduction="batchmean"))
+        return Part(F.kl_div(log_shares(logits, there), target, reduction="batchmean"))
 
 
 def wasserstein(x: Tensor, y: Tensor) -> Tensor:

@@ -231,9 +231,8 @@ def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:
 
 
 class Limits(NamedTuple):
-    """How many negatives a caption may have in one pass over the candidates: in all, of one kind, on one word."""
+    """How many of a caption's negatives may be of one kind, and edit one word, in one pass over the candidates."""
 
-    per_caption: int
     per_kind: int
     per_word: int
     also_refused: bool = False
@@ -243,8 +242,9 @@ def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
     """Which candidates become negatives: places in the pool, by caption, the first chosen first.
 
     The highest score with noise comes first, a likely swap before all; at most `MOST_PER_KIND` are of one kind while
-    another kind is left, and at most `MOST_PER_WORD` edit the same word while another word is left. What is refused
-    serves only a caption that it makes complete, or that has nothing else, the least one-sided exchanges first.
+    another kind is left, and at most `MOST_PER_WORD` edit the same word while another word is left, `MOST_IF_NEEDED`
+    after that. What is refused serves only a caption that it makes complete, or that has nothing else, the least
+    one-sided exchanges first.
 
     Args:
         score: [C], log weight.
@@ -254,15 +254,15 @@ def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
     noisy = score + pool.noise + np.where(refused, ONE_SIDED * np.log(kept_share), 0.0)
     used, by_score, chosen = _Used(pool), np.lexsort((-noisy, pool.caption)), []
     passes = (
-        Limits(per_caption, MOST_PER_KIND, MOST_PER_WORD),
-        Limits(per_caption, per_caption, MOST_PER_WORD),
-        Limits(per_caption, per_caption, MOST_IF_NEEDED),
-        Limits(per_caption, per_caption, MOST_IF_NEEDED, also_refused=True),
+        Limits(MOST_PER_KIND, MOST_PER_WORD),
+        Limits(per_caption, MOST_PER_WORD),
+        Limits(per_caption, MOST_IF_NEEDED),
+        Limits(per_caption, MOST_IF_NEEDED, also_refused=True),
     )
     for limits in passes:
         left = by_score if limits.also_refused else by_score[~refused[by_score]]
         for _ in range(per_caption):
-            left = left[used.admits(left, limits)]  # what is not admitted now never is again
+            left = left[used.admits(left, per_caption, limits)]  # what is not admitted now never is again
             best = _first_of_each(left, pool.caption)
             leads = left[pool.first_choice[left] & (used.number[pool.caption[left]] == 0)]
             if len(leads):
@@ -293,15 +293,13 @@ class _Used:
         self._kinds = np.zeros((captions, 1 + int(pool.kind.max(initial=0))), dtype=np.int8)
         self.number = np.zeros(captions, dtype=np.int64)
 
-    def admits(self, places: Any, limits: Limits) -> Any:
+    def admits(self, places: Any, per_caption: int, limits: Limits) -> Any:
         """Which of these candidates their captions can still take, a bool for each."""
         caption, words = self._pool.caption[places], self._words[places]
         fresh = (self._edited[caption, words[:, 0]] < limits.per_word) & (
             self._edited[caption, words[:, 1]] < limits.per_word
         )
-        open_ = (self.number[caption] < limits.per_caption) & (
-            self._kinds[caption, self._pool.kind[places]] < limits.per_kind
-        )
+        open_ = (self.number[caption] < per_caption) & (self._kinds[caption, self._pool.kind[places]] < limits.per_kind)
         return self._free[places] & fresh & open_
 
     def take(self, places: Any) -> None:
