@@ -265,13 +265,13 @@ def apply_edits(caption: str, edits: Sequence[Edit]) -> str:
     Raises:
         ValueError: an edit does not match the caption, or two overlap.
     """
-    pieces, position = [], 0
-    for edit in sorted(edits):
-        if edit.start < position or caption[edit.start : edit.end] != edit.old:
-            raise ValueError(f"{edit} does not fit {caption!r}")
-        pieces += [caption[position : edit.start], edit.new]
-        position = edit.end
-    return "".join([*pieces, caption[position:]])
+    text, position = "", 0
+    for start, end, old, new in sorted(edits):
+        if start < position or caption[start:end] != old:
+            raise ValueError(f"{Edit(start, end, old, new)} does not fit {caption!r}")
+        text += caption[position:start] + new
+        position = end
+    return text + caption[position:]
 
 
 def edits_column(rows: Sequence[Sequence[Edit]]) -> pa.ListArray:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation
 from negmine.text.lexicon import ADJECTIVE, NOUN, Lexicon
-from negmine.text.proposal import Level, Proposal, Words
+from negmine.text.proposal import Level, Proposal, Swap, Words
 from negmine.text.vocabulary import NONE
 
 _SINGULAR_PRONOUNS: Final = frozenset(
@@ -60,22 +60,21 @@ def together(evidence: Iterable[Evidence]) -> Evidence:
 
 
 class Case(NamedTuple):
-    """A proposal before its judges.
+    """What the proposals of a caption are judged by.
 
     Attributes:
         text: the caption's, normalised.
         siblings: what the other captions of the image say.
         told: content words that these say or imply and the caption does not say.
-        put_in: words that the first change writes, in lower case.
+        said: all words that the caption says, or that these say or imply.
     """
 
     caption: Caption
     text: str
     siblings: Evidence
     told: frozenset[str]
+    said: frozenset[str]
     words: Words
-    proposal: Proposal
-    put_in: list[str]
 
 
 def normalised(text: str) -> str:
@@ -83,9 +82,10 @@ def normalised(text: str) -> str:
     return _MERELY_TEXT.sub(" ", text.lower()).strip()
 
 
-def told_elsewhere(caption: Caption, siblings: Evidence, words: Words) -> frozenset[str]:
-    """Content words that the other captions of an image say or imply, and this one does not say."""
-    return siblings.implied - caption.words - words.vocabulary.function_words
+def case_of(caption: Caption, siblings: Evidence, words: Words) -> Case:
+    """The case of a caption, given what the other captions of its image say."""
+    told = siblings.implied - caption.words - words.vocabulary.function_words
+    return Case(caption, normalised(caption.text), siblings, told, siblings.implied | caption.words, words)
 
 
 def evidence(caption: Caption, words: Words) -> Evidence:
@@ -107,17 +107,17 @@ def evidence(caption: Caption, words: Words) -> Evidence:
 # --- of proposals ----------------------------------------------------------------------------------------------------
 
 
-def coordination(case: Case) -> bool:
+def coordination(proposal: Proposal, case: Case) -> bool:
     """Conjuncts exchanged, or one pulled out of its list (C9).
 
     The nouns alone may be exchanged where numerals or attributes tell the conjuncts apart, and attributes of two
     conjuncts, unless they are a list themselves ("a red, white and black bus").
     """
-    swap, caption = case.proposal.swap, case.caption
+    swap, caption = proposal.swap, case.caption
     if swap is None:
         return False
     if swap.level is Level.ATTRIBUTE:
-        first, second = sorted(case.proposal.focus)
+        first, second = sorted(proposal.focus)
         return all(token.pos not in ("NOUN", "PROPN") for token in caption.tokens[first:second])
     one, other = caption.phrases[swap.one], caption.phrases[swap.other]
     if _in_equal_conjuncts(caption, swap.one, swap.other):
@@ -161,14 +161,14 @@ def _only_joined(caption: Caption, one: int, other: int) -> bool:
     )
 
 
-def symmetric(case: Case) -> bool:
+def symmetric(proposal: Proposal, case: Case) -> bool:
     """The two sides of a relation that holds both ways: "a dog next to a cat" (C10)."""
-    swap = case.proposal.swap
+    swap = proposal.swap
     if swap is None or swap.level is Level.ATTRIBUTE:
         return False
     one, other = case.caption.phrases[swap.one], case.caption.phrases[swap.other]
     ties = [r for r in case.caption.relations if {r.subject, r.object} == {swap.one, swap.other}]
-    nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and case.proposal.oddity == 0
+    nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and proposal.oddity == 0
     return any(_holds_both_ways(tie, case) and not (nouns_tell and tie.name in _SPATIAL) for tie in ties)
 
 
@@ -180,9 +180,9 @@ def _holds_both_ways(relation: Relation, case: Case) -> bool:
     return relation.name in (vocabulary.symmetric_verbs if relation.verb else vocabulary.symmetric)
 
 
-def same_referent(case: Case) -> bool:
+def same_referent(proposal: Proposal, case: Case) -> bool:
     """Two names of one thing, or one that is told by the other: "a woman and her reflection" (C11)."""
-    swap, caption = case.proposal.swap, case.caption
+    swap, caption = proposal.swap, case.caption
     if swap is None:
         return False
     one, other = caption.phrases[swap.one], caption.phrases[swap.other]
@@ -206,10 +206,10 @@ def same_referent(case: Case) -> bool:
     )
 
 
-def near_synonym(case: Case) -> bool:
+def near_synonym(proposal: Proposal, case: Case) -> bool:
     """The new word may be true where the old one is (C12)."""
-    old, new, lexicon = case.proposal.old, case.proposal.new, case.words.lexicon
-    if case.proposal.swap is not None:
+    old, new, lexicon = proposal.old, proposal.new, case.words.lexicon
+    if proposal.swap is not None:
         return bool(old) and _same_value(old, new, case.words)
     if not old:
         return False
@@ -227,16 +227,16 @@ def _same_value(one: str, other: str, words: Words) -> bool:
     return value is not None and one in words.vocabulary.attribute_signs[value.name]
 
 
-def pronoun(case: Case) -> bool:
+def pronoun(proposal: Proposal, case: Case) -> bool:
     """A pronoun that no longer fits the noun it stands for (C11)."""
-    caption, proposal = case.caption, case.proposal
+    caption = case.caption
     if caption.words.isdisjoint(_PRONOUNS):
         return False
     sexes = case.words.vocabulary.sexes
     if proposal.swap is not None:
         return (
             proposal.swap.level is not Level.ATTRIBUTE
-            and _swaps_sexes(case)
+            and _swaps_sexes(proposal.swap, case)
             and not caption.words.isdisjoint(_GENDERED)
         )
     changes_number = proposal.repeatable and any(
@@ -261,16 +261,14 @@ def _is_noun(caption: Caption, index: int) -> bool:
     return caption.tokens[index].pos == "NOUN"
 
 
-def _swaps_sexes(case: Case) -> bool:
-    swap, sexes = case.proposal.swap, case.words.vocabulary.sexes
-    if swap is None:
-        return False
+def _swaps_sexes(swap: Swap, case: Case) -> bool:
+    sexes = case.words.vocabulary.sexes
     return sexes.get(case.caption.phrases[swap.one].name) != sexes.get(case.caption.phrases[swap.other].name)
 
 
-def in_caption(case: Case) -> bool:
+def in_caption(proposal: Proposal, case: Case) -> bool:
     """The new concept, or its noun, is in the caption already (C1, C13)."""
-    proposal, caption = case.proposal, case.caption
+    caption = case.caption
     if proposal.repeatable or not proposal.signs:
         return False
     noun = proposal.new.rsplit(" ", 1)[-1]
@@ -283,9 +281,9 @@ def in_caption(case: Case) -> bool:
     return any(phrase.name in signs and phrase.head != gone.last for phrase in caption.phrases)
 
 
-def in_sibling(case: Case) -> bool:
+def in_sibling(proposal: Proposal, case: Case) -> bool:
     """Another caption of the image speaks for the negative (C13): it names or implies the new, or claims the same."""
-    proposal, siblings = case.proposal, case.siblings
+    siblings = case.siblings
     if proposal.new in siblings.implied or not siblings.claims.isdisjoint(proposal.facts):
         return True
     if proposal.swap is not None:  # verbs that follow their new subjects
@@ -294,8 +292,8 @@ def in_sibling(case: Case) -> bool:
         return False
     return (
         not siblings.words.isdisjoint(proposal.signs)
-        or not case.told.isdisjoint(case.put_in)
-        or not case.told.isdisjoint(proposal.new.split(" "))
+        or not case.told.isdisjoint(_words(proposal.changes[0].text))
+        or not case.told.isdisjoint(_words(proposal.new))
     )
 
 
@@ -337,32 +335,54 @@ def _tokenizer() -> Any:
 _Guards = tuple[Callable[..., bool], ...]
 
 SWAP_GUARDS: Final[_Guards] = (coordination, symmetric, same_referent, near_synonym, pronoun, in_sibling)
-REPLACEMENT_GUARDS: Final[_Guards] = (near_synonym, pronoun, in_caption, in_sibling)
+UNHEARD_GUARDS: Final[_Guards] = (near_synonym, pronoun)
+REPLACEMENT_GUARDS: Final[_Guards] = (*UNHEARD_GUARDS, in_caption, in_sibling)
 TEXT_GUARDS: Final[_Guards] = (unchanged, sibling_equal)
 DUPLICATE: Final = "duplicate"
 """Reason of a negative that another rule, or the same one, gave before."""
 
 
-def refusal(case: Case) -> str | None:
-    """Name of the guard that refuses a proposal, if one does."""
-    for refuses in SWAP_GUARDS if case.proposal.swap is not None else REPLACEMENT_GUARDS:
-        if refuses(case):
+def is_heard(proposal: Proposal, case: Case) -> bool:
+    """Whether some caption of the image may speak of what a proposal puts in: it says, implies or claims some of it.
+
+    Most replacements are unheard of, and most guards have nothing to say of those.
+    """
+    if proposal.swap is not None:
+        return True
+    put_in = _put_in(proposal.new, proposal.changes[0].text)
+    return (
+        not put_in
+        or not put_in.isdisjoint(case.said)
+        or not proposal.signs.isdisjoint(case.said)
+        or not case.siblings.claims.isdisjoint(proposal.facts)
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def _put_in(new: str, text: str) -> frozenset[str]:
+    """A concept with its words and those written for it; empty where they are not all letters."""
+    words = _words(text)
+    return words | _words(new) | {new} if all(map(str.isalpha, words)) else NONE
+
+
+@lru_cache(maxsize=1 << 16)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.lower().split(" "))
+
+
+def refusal(proposal: Proposal, case: Case, heard: bool) -> str | None:
+    """Name of the guard that refuses a proposal, if one does; `heard` as `is_heard` says."""
+    for refuses in SWAP_GUARDS if proposal.swap is not None else REPLACEMENT_GUARDS if heard else UNHEARD_GUARDS:
+        if refuses(proposal, case):
             return refuses.__name__
     return None
 
 
-def text_refusal(negative: str, case: Case) -> str | None:
-    """Name of the guard that refuses a negative for its text, if one does."""
-    if not _is_new(case):
+def text_refusal(negative: str, case: Case, heard: bool) -> str | None:
+    """Name of the guard that refuses a negative for its text, if one does; one of unheard words equals no caption."""
+    if heard:
         text = normalised(negative)
         for refuses in TEXT_GUARDS:
             if refuses(text, case):
                 return refuses.__name__
     return beyond_context.__name__ if beyond_context(negative, case) else None
-
-
-def _is_new(case: Case) -> bool:
-    """Whether a word is put in that no caption of the image has, so that the negative equals none of them."""
-    if case.proposal.swap is not None:
-        return False
-    return any(map(str.isalpha, set(case.put_in) - case.caption.words - case.siblings.words))

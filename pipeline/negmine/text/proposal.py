@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from random import Random
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -157,7 +157,12 @@ class Proposal(NamedTuple):
     @property
     def focus(self) -> tuple[int, ...]:
         """Last tokens of the changes that the proposal is about; the rest is repair."""
-        return tuple(change.last for change in self.changes[: 2 if self.swap else 1])
+        if self.swap is None:
+            return (self.changes[0].last,)
+        return tuple(change.last for change in self.changes[:2])
+
+
+_ARTICLES: Final = frozenset({"a", "an", "A", "An", "AN"})
 
 
 def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
@@ -166,19 +171,19 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
     Raises:
         ValueError: two changes overlap.
     """
-    ordered = sorted(changes)
-    if any(a.last >= b.first for a, b in pairwise(ordered)):
-        raise ValueError(f"changes overlap: {ordered}")
-    edits = []
-    for change in ordered:
-        start, end = caption.tokens[change.first].start, caption.tokens[change.last].end
-        new = _capitals_at(caption, change.first, change.text)
-        for edit in (
-            _repaired_article(caption, change.first - 1, new, ordered),
-            _smallest(caption.text, start, end, new),
-        ):
-            if edit is not None:
-                edits.append(edit)
+    edits, rewritten = list[Edit](), NO
+    for first, last, text in sorted(changes):
+        if first <= rewritten:
+            raise ValueError(f"changes overlap: {changes}")
+        new = _capitals_at(caption, first, text)
+        if first - 1 != rewritten:
+            repair = _repaired_article(caption, first - 1, new)
+            if repair is not None:
+                edits.append(repair)
+        edit = _smallest(caption.text, caption.tokens[first].start, caption.tokens[last].end, new)
+        if edit is not None:
+            edits.append(edit)
+        rewritten = last
     return tuple(edits)
 
 
@@ -189,12 +194,10 @@ def _capitals_at(caption: Caption, first: int, new: str) -> str:
     return capitalised(new) if is_capital else new
 
 
-def _repaired_article(caption: Caption, index: int, following: str, changes: list[Change]) -> Edit | None:
+def _repaired_article(caption: Caption, index: int, following: str) -> Edit | None:
     """The article before a change, where the change makes it sound wrong."""
-    token = caption.tokens[index] if index >= 0 else None
-    if token is None or token.text not in ("a", "an", "A", "An", "AN"):
-        return None
-    if any(change.first <= index <= change.last for change in changes):
+    token = caption.tokens[index]
+    if token.text not in _ARTICLES:
         return None
     first_word = following.partition(" ")[0]
     needed = article(first_word.lower() if caption.is_upper else first_word)

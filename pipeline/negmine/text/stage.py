@@ -21,15 +21,15 @@ from negmine.text.guards import (
     DUPLICATE,
     Case,
     Evidence,
+    case_of,
     evidence,
-    normalised,
+    is_heard,
     refusal,
     text_refusal,
     together,
-    told_elsewhere,
 )
 from negmine.text.lexicon import packaged_lexicon
-from negmine.text.proposal import Words, realise
+from negmine.text.proposal import Proposal, Words, realise
 from negmine.text.rules import DEFAULT_RULES, RULES
 from negmine.text.select import Candidate, select
 from negmine.text.vocabulary import packaged_vocabulary
@@ -199,14 +199,12 @@ def candidates(
     """
     if not caption.parsed:
         return
-    seen, text, rng = set[str](), normalised(caption.text), _generator(settings.seed, key, "propose")
-    told = told_elsewhere(caption, siblings, words)
+    seen, case, rng = set[str](), case_of(caption, siblings, words), _generator(settings.seed, key, "propose")
     for rule in settings.rules:
         proposed = accepted = 0
         for proposal in RULES[rule](caption, words, rng):
             proposed += 1
-            put_in = proposal.changes[0].text.lower().split(" ")
-            candidate = _judged(rule, Case(caption, text, siblings, told, words, proposal, put_in), seen)
+            candidate = _judged(rule, proposal, case, seen)
             if isinstance(candidate, str):
                 counts[f"rejected:{rule}:{candidate}"] += 1
             else:
@@ -217,15 +215,15 @@ def candidates(
             counts[f"accepted:{rule}"] += accepted
 
 
-def _judged(rule: str, case: Case, seen: set[str]) -> Candidate | str:
+def _judged(rule: str, proposal: Proposal, case: Case, seen: set[str]) -> Candidate | str:
     """The candidate a proposal becomes, or the guard that refuses it."""
-    reason = refusal(case)
+    heard = is_heard(proposal, case)
+    reason = refusal(proposal, case, heard)
     if reason is not None:
         return reason
-    caption, proposal = case.caption, case.proposal
-    edits = realise(caption, proposal.changes)
-    negative = apply_edits(caption.text, edits)
-    reason = text_refusal(negative, case)
+    edits = realise(case.caption, proposal.changes)
+    negative = apply_edits(case.caption.text, edits)
+    reason = text_refusal(negative, case, heard)
     if reason is not None:
         return reason
     if negative in seen:

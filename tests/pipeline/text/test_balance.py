@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from negmine.records import Edit
 from negmine.text.balance import corpus as of_corpus
 from negmine.text.balance.corpus import FOLDS, Corpus, Tally, association_gap, corpus_of, count, likelihood_gap
-from negmine.text.balance.ngrams import Windows, as_texts, before_and_after, slot_of, word_hash
+from negmine.text.balance.ngrams import as_texts, before_and_after, edited, slot_of, word_hash
 from negmine.text.balance.pool import MOST_IF_NEEDED, SLOTS, Pool, _mirrored, choose, fold_of, make_pool
 from negmine.text.balance.weights import RATE, count_exchanges, flow, kept_share, log_ratio, scores, spotted
 from negmine.text.select import MOST_PER_WORD, Candidate
@@ -37,9 +37,8 @@ def test_a_window_and_what_replaces_it_are_the_texts_around_an_edit(old: list[st
     start = len(" ".join(old[:first])) + (first > 0)
     end = len(" ".join(old[: last + 1]))
     texts = as_texts(["something before", caption])
-    windows = Windows(["something before", caption], texts)
-    windows.add(1, start, end, " ".join(new))
-    before, after = before_and_after(texts, windows.edited(), 2)
+    windows = edited(texts, *(np.array([place]) for place in (1, start, end)), [" ".join(new)])
+    before, after = before_and_after(texts, windows, 2)
 
     def around(middle: Sequence[str]) -> list[int]:
         left, right = ["", "", *old[:first]][-2:], [*old[last + 1 :], "", ""][:2]
@@ -93,10 +92,8 @@ def test_the_likelier_text_is_the_one_like_the_corpus() -> None:
     corpus = corpus_about(["a cat sleeps on a mat", "a dog sleeps on a bed"] * 50)
     captions = ["a cat sleeps on a mat"]
     texts = as_texts(captions)
-    windows = Windows(captions, texts)
-    windows.add(0, 2, 5, "dog")
-    windows.add(0, 2, 5, "yak")
-    gaps = likelihood_gap(corpus, texts, windows.edited(), np.zeros(2, dtype=np.int64))
+    windows = edited(texts, *(np.array([place, place]) for place in (0, 2, 5)), ["dog", "yak"])
+    gaps = likelihood_gap(corpus, texts, windows, np.zeros(2, dtype=np.int64))
     assert abs(gaps[0]) < 0.5 and gaps[1] > 3
 
 
@@ -104,10 +101,9 @@ def test_association_against_plain_counting() -> None:
     captions = ["cat mat", "cat mat", "cat bed", "dog bed"]
     corpus = corpus_about(captions)
     texts = as_texts(["cat mat"])
-    windows = Windows(["cat mat"], texts)
-    windows.add(0, 0, 3, "dog")
+    windows = edited(texts, *(np.array([place]) for place in (0, 0, 3)), ["dog"])
     fold = next(f for f in range(FOLDS) if corpus.captions[f] == len(captions))  # a fold that has none of them
-    total, mean = association_gap(corpus, texts, windows.edited(), np.array([fold]))
+    total, mean = association_gap(corpus, texts, windows, np.array([fold]))
     cat, dog = np.log((2 + 0.5) / (3 * 2 / 4 + 0.5)), np.log((0 + 0.5) / (1 * 2 / 4 + 0.5))
     assert total[0] == pytest.approx(cat - dog) and mean[0] == pytest.approx(cat - dog)
 

@@ -58,11 +58,11 @@ def tally(place: Any, *columns: Any) -> Tally:
     return Tally(distinct, np.stack(sums, axis=1))
 
 
-def total(tallies: Iterable[Tally], size: int, columns: int = 1) -> Any:
-    """Sum of tallies, [size, columns] int64."""
-    found = np.zeros((size, columns), dtype=np.int64)
+def total(tallies: Iterable[Tally], size: int) -> Any:
+    """Sum of tallies of one column, [size] int64."""
+    found = np.zeros(size, dtype=np.int64)
     for one in tallies:
-        found[one.place] += one.counts
+        found[one.place] += one.counts[:, 0]
     return found
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -53,10 +53,15 @@ class Texts:
     Attributes:
         hashes: [T] uint64, of each text two `EDGE`, its lower-case words and marks, two `EDGE`.
         starts: [N + 1], where each text's edges begin.
+        begins, ends: [T], ascending, the place of each word's first character and the one behind its last, counted
+            through all texts: character c of text n is at n x `stride` + c.
     """
 
     hashes: Any
     starts: Any
+    begins: Any
+    ends: Any
+    stride: int
 
 
 @dataclass(frozen=True)
@@ -81,44 +86,32 @@ class Edited:
 
 
 def as_texts(captions: Sequence[str]) -> Texts:
-    hashes, starts = list[int](), [0]
-    for caption in captions:
-        hashes += [EDGE, EDGE, *hashed_words(caption), EDGE, EDGE]
+    hashes, starts, begins, ends = list[int](), [0], list[int](), list[int]()
+    stride = max(map(len, captions), default=0) + 3
+    for number, caption in enumerate(captions):
+        words, place = list(_TOKEN.finditer(caption.lower())), number * stride
+        hashes += [EDGE, EDGE, *[word_hash(word[0]) for word in words], EDGE, EDGE]
+        before, behind = [place - 1] * 2, [place + len(caption) + 1] * 2
+        begins += [*before, *[place + word.start() for word in words], *behind]
+        ends += [*before, *[place + word.end() for word in words], *behind]
         starts.append(len(hashes))
-    return Texts(np.array(hashes, dtype=np.uint64), np.array(starts, dtype=np.int64))
+    first, begin, end = (np.array(column, dtype=np.int64) for column in (starts, begins, ends))
+    return Texts(np.array(hashes, dtype=np.uint64), first, begin, end, stride)
 
 
-class Windows:
-    """Collects negatives of captions as windows.
+def edited(texts: Texts, caption: Any, start: Any, end: Any, new: Sequence[str]) -> Edited:
+    """Negatives as windows.
 
     Args:
-        captions: as given to `as_texts`.
+        caption: [C], place of each negative's caption among the texts.
+        start, end: [C], characters of the caption in place of which the negative reads `new` [C].
     """
-
-    def __init__(self, captions: Sequence[str], texts: Texts) -> None:
-        self._captions, self._starts = captions, texts.starts.tolist()
-        self._at, self._begins, self._ends = -1, list[int](), list[int]()
-        self._caption, self._first, self._last = list[int](), list[int](), list[int]()
-        self._words, self._bounds = list[int](), [0]
-
-    def add(self, caption: int, start: int, end: int, new: str) -> None:
-        """A negative of a caption that reads `new` in place of its characters from `start` to `end`."""
-        if caption != self._at:
-            spans = [match.span() for match in _TOKEN.finditer(self._captions[caption].lower())]
-            self._begins, self._ends = [span[0] for span in spans], [span[1] for span in spans]
-            self._at = caption
-        offset = self._starts[caption] + CONTEXT
-        self._caption.append(caption)
-        self._first.append(offset + bisect_right(self._ends, start))
-        self._last.append(offset + bisect_left(self._begins, end))
-        self._words += _hashed_window(new)
-        self._bounds.append(len(self._words))
-
-    def edited(self) -> Edited:
-        columns = (self._caption, self._first, self._last)
-        caption, first, last = (np.array(column, dtype=np.int64) for column in columns)
-        words = np.array(self._words, dtype=np.uint64)
-        return Edited(caption, first, np.maximum(first, last), words, np.array(self._bounds, dtype=np.int64))
+    first = np.searchsorted(texts.ends, caption * texts.stride + start, side="right")
+    last = np.searchsorted(texts.begins, caption * texts.stride + end, side="left")
+    hashed = list(map(_hashed_window, new))
+    bounds = np.cumsum([0, *map(len, hashed)], dtype=np.int64)
+    words = np.fromiter(chain.from_iterable(hashed), dtype=np.uint64, count=bounds[-1])
+    return Edited(caption, first, np.maximum(first, last), words, bounds)
 
 
 def ragged(starts: Any, sizes: Any) -> tuple[Any, Any]:

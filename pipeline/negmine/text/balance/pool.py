@@ -10,8 +10,9 @@ from typing import IO, Any, Final, NamedTuple
 import numpy as np
 
 from negmine.hashing import hash64
+from negmine.records import Edit
 from negmine.text.balance.corpus import FOLDS, Corpus, association_gap, likelihood_gap
-from negmine.text.balance.ngrams import Edited, Texts, Windows, as_texts, before_and_after, runs, slot_of
+from negmine.text.balance.ngrams import Edited, Texts, as_texts, before_and_after, edited, runs, slot_of
 from negmine.text.select import MOST_PER_WORD, Candidate
 from negmine.text.stage import Row
 
@@ -100,25 +101,26 @@ def make_pool(
         rules: their order gives the rules' numbers.
     """
     flat = [candidate for several in found for candidate in several]
-    rule, _, _, focus, oddity, exchange = _columns(flat)
+    rule, negative, edits, focus, oddity, exchange = _columns(flat)
     caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
-    texts, edited = _windows(rows, found)
+    texts = as_texts([text for _, _, text in rows])
+    windows = _windows(texts, _integers(len(text) for _, _, text in rows)[caption], caption, negative, edits)
     folds = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)[caption]
-    gap = likelihood_gap(corpus, texts, edited, folds)
-    association, mean_association = association_gap(corpus, texts, edited, folds)
+    gap = likelihood_gap(corpus, texts, windows, folds)
+    association, mean_association = association_gap(corpus, texts, windows, folds)
     bits = feature_bits(corpus)
     signs = [
-        _mirrored(gap, GAPS, _lengths(rows, flat, caption), bits),
+        _mirrored(gap, GAPS, _lengths(rows, negative, caption), bits),
         _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
-    starts, slots, values = _reduced(len(flat), [*_ngrams(texts, edited, bits), *signs])
+    starts, slots, values = _reduced(len(flat), [*_ngrams(texts, windows, bits), *signs])
     number = {rule: index for index, rule in enumerate(rules)}
     hashes = _hashes([hash64(f"{seed}\0{key}") for key, _, _ in rows], caption)
     return Pool(
         caption.astype(np.int32),
         folds.astype(np.int8),
         np.array([number[name] for name in rule], dtype=np.int8),
-        np.array([(words[0], words[1] if len(words) > 1 else -1) for words in focus], np.int16).reshape(-1, 2),
+        np.array([[words[0] for words in focus], [words[1] if len(words) > 1 else -1 for words in focus]], np.int16).T,
         np.array([name.startswith("swap") and not odd for name, odd in zip(rule, oddity, strict=True)], np.bool_),
         -np.log(-np.log(_uniform(hashes))),
         _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
@@ -136,15 +138,18 @@ def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:
     return list(zip(*flat, strict=True)) or [()] * len(Candidate._fields)
 
 
-def _windows(rows: Sequence[Row], found: Sequence[Sequence[Candidate]]) -> tuple[Texts, Edited]:
-    captions = [caption for _, _, caption in rows]
-    texts = as_texts(captions)
-    windows = Windows(captions, texts)
-    for place, (caption, several) in enumerate(zip(captions, found, strict=True)):
-        for _, negative, edits, *_ in several:
-            start, end = edits[0].start, edits[-1].end
-            windows.add(place, start, end, negative[start : len(negative) + end - len(caption)])
-    return texts, windows.edited()
+def _windows(
+    texts: Texts, length: Any, caption: Any, negative: Sequence[str], edits: Sequence[Sequence[Edit]]
+) -> Edited:
+    """What each candidate rewrites of its caption, of `length` characters, from its first edit to its last."""
+    start, end = _integers(several[0].start for several in edits), _integers(several[-1].end for several in edits)
+    end_of_new = _integers(map(len, negative)) + end - length
+    spans = zip(negative, start.tolist(), end_of_new.tolist(), strict=True)
+    return edited(texts, caption, start, end, [text[first:last] for text, first, last in spans])
+
+
+def _integers(numbers: Iterable[int]) -> Any:
+    return np.fromiter(numbers, dtype=np.int64)
 
 
 def _hashes(of_rows: Sequence[int], caption: Any) -> Any:
@@ -190,11 +195,16 @@ def _ngrams(texts: Texts, edited: Edited, bits: int) -> list[Columns]:
     return found
 
 
-def _lengths(rows: Sequence[Row], flat: Sequence[Candidate], caption: Any) -> tuple[tuple[Any, float, int], ...]:
+def _spaces(text: str) -> int:
+    return text.count(" ")
+
+
+def _lengths(rows: Sequence[Row], negative: Sequence[str], caption: Any) -> tuple[tuple[Any, float, int], ...]:
     """How many characters, and how many words, each negative is shorter."""
-    of_rows = np.array([(len(text), text.count(" ")) for _, _, text in rows]).reshape(-1, 2)
-    of_negatives = np.array([(len(c.negative), c.negative.count(" ")) for c in flat]).reshape(-1, 2)
-    characters, words = (of_rows[caption] - of_negatives).T
+    characters, words = (
+        _integers(map(size, (text for _, _, text in rows)))[caption] - _integers(map(size, negative))
+        for size in (len, _spaces)
+    )
     return (characters, 2.5, 2), (words, 1.0, 1)
 
 
@@ -262,7 +272,7 @@ def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
     for limits in passes:
         left = by_score if limits.also_refused else by_score[~refused[by_score]]
         for _ in range(per_caption):
-            left = left[used.admits(left, per_caption, limits)]  # what is not admitted now never is again
+            left = used.admitted(left, per_caption, limits)  # what is not admitted now never is again
             best = _first_of_each(left, pool.caption)
             leads = left[pool.first_choice[left] & (used.number[pool.caption[left]] == 0)]
             if len(leads):
@@ -293,14 +303,14 @@ class _Used:
         self._kinds = np.zeros((captions, 1 + int(pool.kind.max(initial=0))), dtype=np.int8)
         self.number = np.zeros(captions, dtype=np.int64)
 
-    def admits(self, places: Any, per_caption: int, limits: Limits) -> Any:
-        """Which of these candidates their captions can still take, a bool for each."""
+    def admitted(self, places: Any, per_caption: int, limits: Limits) -> Any:
+        """Those of these candidates that their captions can still take."""
+        places = places[self._free[places] & (self.number[self._pool.caption[places]] < per_caption)]
         caption, words = self._pool.caption[places], self._words[places]
         fresh = (self._edited[caption, words[:, 0]] < limits.per_word) & (
             self._edited[caption, words[:, 1]] < limits.per_word
         )
-        open_ = (self.number[caption] < per_caption) & (self._kinds[caption, self._pool.kind[places]] < limits.per_kind)
-        return self._free[places] & fresh & open_
+        return places[fresh & (self._kinds[caption, self._pool.kind[places]] < limits.per_kind)]
 
     def take(self, places: Any) -> None:
         """Give each of these candidates, of different captions, to its caption."""

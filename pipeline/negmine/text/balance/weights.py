@@ -10,19 +10,20 @@ exchange of such words is refused as often as it would outnumber its reverse (Me
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from negmine.text.balance.corpus import FOLDS, Tally, tally, total
+from negmine.text.balance.corpus import FOLDS, Tally, tally
 from negmine.text.balance.pool import SLOTS, Pool
 
 ROUNDS: Final = 10
 """At most."""
 
-RATE: Final = 0.7
+RATE: Final = 1.3
 """Of the log ratio that a round adds to the weights; overlapping features move together, so it is well below 1."""
 
 PRIOR: Final = 2.0
@@ -58,12 +59,13 @@ class Exchanges:
 
 def count_exchanges(pools: Iterable[Pool]) -> Exchanges:
     """Each exchange is kept as often as its reverse is found, at most always."""
-    found: dict[tuple[int, int], int] = {}
+    found, reverse = Counter[int](), dict[int, int]()
     for pool in pools:
-        pairs, numbers = np.unique(pool.exchange[pool.exchange[:, 0] > 0], axis=0, return_counts=True)
-        for (forth, back), number in zip(pairs.tolist(), numbers.tolist(), strict=True):
-            found[forth, back] = found.get((forth, back), 0) + number
-    kept = {f: min(1.0, (found.get((b, f), 0) + 0.5) / (n + 0.5)) for (f, b), n in sorted(found.items())}
+        forth, first, numbers = np.unique(pool.exchange[:, 0], return_index=True, return_counts=True)
+        found.update(dict(zip(forth.tolist(), numbers.tolist(), strict=True)))
+        reverse.update(zip(forth.tolist(), pool.exchange[first, 1].tolist(), strict=True))
+    del found[0]  # of an open class
+    kept = {forth: min(1.0, (found[reverse[forth]] + 0.5) / (found[forth] + 0.5)) for forth in sorted(found)}
     return Exchanges(np.array(list(kept), dtype=np.uint64), np.array(list(kept.values())))
 
 
@@ -93,9 +95,11 @@ def flow(pool: Pool, chosen: Any) -> Tally:
 
 def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
     """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, slots] float32."""
-    own = total(flows, FOLDS * SLOTS, 2).reshape(FOLDS, SLOTS, 2)[:, :slots]
-    used = np.flatnonzero(own.sum(axis=0).any(axis=1))
-    own = own[:, used]
+    parts = list(flows)
+    used = np.unique(np.concatenate([part.place % SLOTS for part in parts])) if parts else np.zeros(0, np.int64)
+    own = np.zeros((FOLDS, len(used), 2), dtype=np.int64)
+    for part in parts:
+        own[part.place // SLOTS, np.searchsorted(used, part.place % SLOTS)] += part.counts
     others = own.sum(axis=0) - own
     ratio = np.zeros((FOLDS, slots), dtype=np.float32)
     ratio[:, used] = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))

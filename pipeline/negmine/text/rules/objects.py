@@ -40,13 +40,12 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         near = tuple(dict.fromkeys(other for place in known.places for other in place.others))
         far = words.peers(known.noun) if known.counted == "count" else ()
         drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)))
+        as_plural = phrase.plural and known.counted == "count"
+        has_sex = known.noun in words.vocabulary.sexes
         for other in drawn:
-            as_plural = phrase.plural and known.counted == "count"
-            changes = (
-                Change(phrase.unit, phrase.head, numbered(other, as_plural)),
-                *_pronouns(caption, known.noun, other, words),
-            )
-            yield Proposal(changes, old=phrase.name, new=other, signs=words.vocabulary.noun_signs[other])
+            change = Change(phrase.unit, phrase.head, numbered(other, as_plural))
+            repairs = _pronouns(caption, known.noun, other, words) if has_sex else ()
+            yield Proposal((change, *repairs), phrase.name, other, signs=words.vocabulary.noun_signs[other])
 
 
 def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -127,16 +126,12 @@ def _countings(caption: Caption, phrase: Phrase) -> tuple[str, ...]:
 def _pronouns(caption: Caption, old: str, new: str, words: Words) -> Iterator[Change]:
     """Pronouns that follow when the only person of a caption changes sex."""
     sexes = words.vocabulary.sexes
-    was = _sex(old, words)
-    if was is None or sexes.get(new) in (None, was):
+    was = sexes[old]
+    if sexes.get(new) in (None, was):
         return
-    if sum(_sex(token.lemma, words) is not None for token in caption.tokens if token.pos == "NOUN") > 1:
+    if sum(token.lemma in sexes for token in caption.tokens if token.pos == "NOUN") > 1:
         return
     for i, token in enumerate(caption.tokens):
         form = _PRONOUNS[was].get((token.text.lower(), token.tag))
         if form:
             yield Change(i, i, form)
-
-
-def _sex(noun: str, words: Words) -> str | None:
-    return words.vocabulary.sexes.get(noun)
