@@ -95,11 +95,13 @@ def flow(pool: Pool, chosen: Any) -> Tally:
 
 def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
     """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, slots] float32."""
-    parts = list(flows)
-    used = np.unique(np.concatenate([part.place % SLOTS for part in parts])) if parts else np.zeros(0, np.int64)
+    parts, is_used = list(flows), np.zeros(slots, dtype=bool)
+    for part in parts:
+        is_used[part.place % SLOTS] = True
+    column, used = np.cumsum(is_used) - 1, np.flatnonzero(is_used)
     own = np.zeros((FOLDS, len(used), 2), dtype=np.int64)
     for part in parts:
-        own[part.place // SLOTS, np.searchsorted(used, part.place % SLOTS)] += part.counts
+        own[part.place // SLOTS, column[part.place % SLOTS]] += part.counts
     others = own.sum(axis=0) - own
     ratio = np.zeros((FOLDS, slots), dtype=np.float32)
     ratio[:, used] = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
