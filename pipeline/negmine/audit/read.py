@@ -180,10 +180,13 @@ def _object(line: bytes) -> Mapping[str, Any] | None:
 
 def read_tsv(path: Path) -> Iterator[Mapping[str, Any] | None]:
     """NegCLIP's columns ``title``, ``filepath`` and ``neg_caption``, a list in Python's or JSON's notation."""
-    csv.field_size_limit(sys.maxsize)
-    with path.open(newline="", encoding="utf-8", errors="replace") as lines:
-        for row in csv.DictReader(lines, delimiter="\t"):
-            yield {**row, "neg_caption": _list(row.get("neg_caption") or "")}
+    usual = csv.field_size_limit(sys.maxsize)  # of the whole process; by the usual one an open quote is noticed
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as lines:
+            for row in csv.DictReader(lines, delimiter="\t"):
+                yield {**row, "neg_caption": _list(row.get("neg_caption") or "")}
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _list(text: str) -> list[Any]:
