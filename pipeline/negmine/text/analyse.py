@@ -58,7 +58,7 @@ def load_model(name: str | None) -> Any:
     import spacy
     from thinc.api import use_ops
 
-    from negmine.text.products import NumpyProducts
+    from negmine.text.faster_spacy import NumpyProducts, embed_words_once
 
     found = find_model(name)
     info = spacy.util.get_package_path(found)
@@ -71,6 +71,7 @@ def load_model(name: str | None) -> Any:
             f"the spaCy model {found} has no {' and no '.join(missing)}",
             fix=f"choose another model, such as {DEFAULT_MODELS[0]}",
         )
+    embed_words_once(nlp)
     return nlp
 
 

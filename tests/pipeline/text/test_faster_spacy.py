@@ -1,4 +1,4 @@
-"""spaCy with our matrix products parses as spaCy does."""
+"""spaCy made faster parses as spaCy does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import spacy
 from negmine.text.analyse import NEEDED, find_model
-from negmine.text.products import NumpyProducts
+from negmine.text.faster_spacy import NumpyProducts
 from thinc.api import NumpyOps
 
 TEXTS = [
@@ -29,6 +29,18 @@ def test_parses_are_those_of_spacy_alone(nlp: Any) -> None:
 
 def test_our_products_are_in_use(nlp: Any) -> None:
     assert any(isinstance(layer.ops, NumpyProducts) for layer in nlp.get_pipe("parser").model.walk())
+
+
+def test_each_distinct_word_of_a_batch_is_embedded_once(nlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word is told by its spelling and by whether a blank follows it."""
+    embed = next(layer for layer in nlp.get_pipe("tok2vec").model.walk() if layer.name == "distinct-words").layers[0]
+    rows: list[int] = []
+    predict = type(embed).predict
+    monkeypatch.setattr(
+        type(embed), "predict", lambda self, x: (self is embed and rows.append(len(x.dataXd))) or predict(self, x)
+    )
+    list(nlp.pipe(["a cat and a dog", "a dog and a cat", "a cat and a dog"]))
+    assert rows == [len({"a ", "cat ", "and ", "dog", "dog ", "cat"})]
 
 
 @pytest.mark.parametrize("trans1", [False, True])
