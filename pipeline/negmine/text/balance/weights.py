@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from negmine.text.balance.corpus import FOLDS, Tally, tally
+from negmine.text.balance.ngrams import ragged
 from negmine.text.balance.pool import SLOTS, Pool
 
 ROUNDS: Final = 10
@@ -84,12 +85,9 @@ def kept_share(pool: Pool, exchanges: Exchanges) -> Any:
 
 def flow(pool: Pool, chosen: Any) -> Tally:
     """How often the chosen take out and put in each feature, by fold x `SLOTS` + slot; flows of parts add up."""
-    taken = np.zeros(len(pool), dtype=bool)
-    taken[chosen] = True
-    rows = np.repeat(np.arange(len(pool)), np.diff(pool.starts))
-    of_taken = taken[rows]
-    place = pool.fold[rows[of_taken]].astype(np.int64) * SLOTS + pool.slots[of_taken]
-    values = pool.values[of_taken].astype(np.int64)
+    rows, features = ragged(pool.starts[chosen], np.diff(pool.starts)[chosen])
+    place = pool.fold[chosen][rows].astype(np.int64) * SLOTS + pool.slots[features]
+    values = pool.values[features].astype(np.int64)
     return tally(place, np.maximum(-values, 0), np.maximum(values, 0))
 
 
@@ -108,12 +106,19 @@ def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
     return ratio
 
 
-def scores(pool: Pool, table: Any) -> Any:
-    """Sum of a table's entries over each candidate's features, with its own fold's row of the table, [C] float64."""
-    sizes = np.diff(pool.starts)
-    places = np.repeat(pool.fold.astype(np.int64) * table.shape[1], sizes) + pool.slots
-    entries = np.asarray(table).reshape(-1)[places] * pool.values
-    return np.bincount(np.repeat(np.arange(len(pool)), sizes), entries, len(pool))
+def scores(pool: Pool, table: Any, chosen: Any = None) -> Any:
+    """Sum of a table's entries over the features of each candidate, or of the chosen ones, float64.
+
+    Args:
+        table: [FOLDS, slots]; of a candidate's own fold is the row that counts.
+    """
+    sizes, fold, slots, values = np.diff(pool.starts), pool.fold, pool.slots, pool.values
+    if chosen is not None:
+        _, features = ragged(pool.starts[chosen], sizes[chosen])
+        sizes, fold, slots, values = sizes[chosen], fold[chosen], slots[features], values[features]
+    places = np.repeat(fold.astype(np.int64) * table.shape[1], sizes) + slots
+    entries = np.asarray(table).reshape(-1)[places] * values
+    return np.bincount(np.repeat(np.arange(len(sizes)), sizes), entries, len(sizes))
 
 
 def log_weights(pool: Pool, table: Any) -> Any:
@@ -124,5 +129,5 @@ def log_weights(pool: Pool, table: Any) -> Any:
 
 def spotted(pool: Pool, chosen: Any, ratio: Any) -> float:
     """How many of the chosen a reader of these log odds would tell from their captions; ties count half."""
-    found = scores(pool, ratio)[chosen]
+    found = scores(pool, ratio, chosen)
     return float((found < 0).sum() + 0.5 * (found == 0).sum())
