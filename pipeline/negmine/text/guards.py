@@ -65,14 +65,12 @@ class Case(NamedTuple):
     Attributes:
         text: the caption's, normalised.
         siblings: what the other captions of the image say.
-        told: content words that these say or imply and the caption does not say.
         said: all words that the caption says, or that these say or imply.
     """
 
     caption: Caption
     text: str
     siblings: Evidence
-    told: frozenset[str]
     said: frozenset[str]
     words: Words
 
@@ -84,8 +82,7 @@ def normalised(text: str) -> str:
 
 def case_of(caption: Caption, siblings: Evidence, words: Words) -> Case:
     """The case of a caption, given what the other captions of its image say."""
-    told = siblings.implied - caption.words - words.vocabulary.function_words
-    return Case(caption, normalised(caption.text), siblings, told, siblings.implied | caption.words, words)
+    return Case(caption, normalised(caption.text), siblings, siblings.implied | caption.words, words)
 
 
 def evidence(caption: Caption, words: Words) -> Evidence:
@@ -290,11 +287,10 @@ def in_sibling(proposal: Proposal, case: Case) -> bool:
         return any(repair.text in siblings.words for repair in proposal.changes[2:])
     if not proposal.signs:
         return False
-    return (
-        not siblings.words.isdisjoint(proposal.signs)
-        or not case.told.isdisjoint(_words(proposal.changes[0].text))
-        or not case.told.isdisjoint(_words(proposal.new))
-    )
+    if not siblings.words.isdisjoint(proposal.signs):
+        return True
+    content = (_words(proposal.changes[0].text) | _words(proposal.new)) - case.words.vocabulary.function_words
+    return any(word in siblings.implied and word not in case.caption.words for word in content)
 
 
 # --- of texts --------------------------------------------------------------------------------------------------------
