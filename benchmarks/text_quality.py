@@ -88,7 +88,7 @@ def blind_rows(report: dict[str, Any]) -> Iterator[Row]:
 
 
 def without_swaps(kinds: dict[str, Any], attacker: str) -> float:
-    """Accuracy on the pairs of all other kinds: few swaps are likely sentences, and every caption that admits one has one."""
+    """Accuracy on all other kinds: few swaps are likely sentences, and a caption that admits one has one."""
     told = {kind: (one["sampled"], one["blind"][attacker]["accuracy"]) for kind, one in kinds.items() if one["blind"]}
     swaps = [told[kind] for kind in told if kind.startswith("swap_")]
     number, accuracy = told["all"]
