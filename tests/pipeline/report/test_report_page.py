@@ -324,7 +324,7 @@ def test_a_work_folder_and_runs_on_one_page(figures_work: Path, tmp_path: Path) 
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["figures"]["runs"] == 1
-    assert re.findall(r'<section id="(\w+)"', (tmp_path / "r.html").read_text()) == [
+    assert re.findall(r'<section data-view="(\w+)"', (tmp_path / "r.html").read_text()) == [
         "examples", "numbers", "audit", "training", "run"
     ]  # fmt: skip
 

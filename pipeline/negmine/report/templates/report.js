@@ -5,25 +5,25 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 // --- views: the part of the page that the address names ---
 const views = all("main > section");
 function showView() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const view = views.find((view) => target && view.contains(target)) || views[0];
+  const name = decodeURIComponent(location.hash.slice(1)), target = document.getElementById(name);
+  const view = views.find((view) => view.dataset.view === name || (target && view.contains(target))) || views[0];
   for (const other of views) other.hidden = other !== view;
   for (const link of all(".tabs a"))
-    link.hash === `#${view.id}` ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
-  if (target && target !== view) target.scrollIntoView();
+    link.hash === `#${view.dataset.view}` ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+  if (target) target.scrollIntoView();
   else scrollTo({ top: 0, behavior: "instant" });
 }
 addEventListener("hashchange", showView);
 
-// --- pictures: each is in the page once, and shown when it comes near ---
+// --- pictures: each is in the page once, and shown when its pair comes near ---
 const pictures = JSON.parse(one("#pictures").textContent);
 const watcher = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) {
-    target.src = `data:image/webp;base64,${pictures[target.dataset.picture]}`;
+    for (const image of all("img", target)) image.src = `data:image/webp;base64,${pictures[image.dataset.picture]}`;
     watcher.unobserve(target);
   }
 }, { rootMargin: "800px" });
-for (const image of all("img[data-picture]")) watcher.observe(image);
+for (const card of all(".card")) watcher.observe(card);
 
 // --- filter and search ---
 const cards = all(".card").map((card) => ({
@@ -69,6 +69,12 @@ function highlight(terms) {
   CSS.highlights.set("found", new Highlight(...ranges));
 }
 
+// A pair that is gone to must not lie under the tools.
+function keepClear() {
+  const sticky = getComputedStyle(one(".tools")).position === "sticky";
+  document.documentElement.style.scrollPaddingTop = sticky ? `${one(".tools").offsetHeight}px` : "";
+}
+
 function clear() {
   search.value = "";
   for (const chip of chips) chip.ariaPressed = "false";
@@ -82,6 +88,8 @@ if (search) {
     filter();
   });
   one("#clear").addEventListener("click", clear);
+  new ResizeObserver(keepClear).observe(one(".tools"));
+  keepClear();
   for (const name of ["old", "mined"])
     one(`#${name}`)?.addEventListener("change", (event) => document.body.classList.toggle(`no-${name}`, !event.target.checked));
   filter();
@@ -143,7 +151,7 @@ addEventListener("keydown", (event) => {
   if (event.key === "Escape" && search && !keys.open) { clear(); document.activeElement?.blur(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || keys.open || event.target.matches("input[type=search]")) return;
   const view = views[Number(event.key) - 1];
-  const command = commands[event.key] || (view && (() => { location.hash = view.id; }));
+  const command = commands[event.key] || (view && (() => { location.hash = view.dataset.view; }));
   if (command) { event.preventDefault(); command(); }
 });
 
