@@ -20,7 +20,7 @@ from negmine.text.stage import ParseSettings
 from tests.pipeline.conftest import SAMPLE, add_negatives
 
 ATTACK = '<script>alert(1)</script> & "a" horse'
-"""A caption."""
+"""A caption, and the id of its image."""
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``parsed``, ``mined`` and ``figures``: a work folder each."""
     root, engine = tmp_path_factory.mktemp("report"), LocalEngine(1)
     lines = [json.loads(line) for line in (SAMPLE / "captions.jsonl").read_text().splitlines()]
-    lines[0]["caption"] = ATTACK
+    lines[0] |= {"caption": ATTACK, "image_id": ATTACK}
     source = root / "captions.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for name, limit in (("parsed", None), ("mined", 150)):

@@ -233,7 +233,7 @@ def test_texts_of_strangers_do_no_harm(mined_work: Path) -> None:
     tags = parsed(text)
     assert tags.seen["script"] == 2  # the pictures, which do not run, and our own
     assert tags.seen["b"] and "<script>alert" not in text and ATTACK not in text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4  # the caption, its two negatives, the image
     assert not re.search(r"https?://", text)
 
 
@@ -314,6 +314,13 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     assert "recipe clip" in text and "recipe ahnpl" in text and "seed" in text
     assert text.index("negate</span></td><td>–</td>") < text.index("swap_object</span>")
     assert re.search(r'<td>90\.0</td><td class="bar"><i class="r1" style="width:90\.0%">', text)
+
+
+def test_names_and_settings_of_runs_do_no_harm(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "<script>run", "<script>recipe", 0.5, kinds={"<script>kind": 0.5})
+    write_report(ReportSettings(None, (folder, write_run(tmp_path / "b", "clip", 0.5))), tmp_path / "r.html")
+    tags = parsed((tmp_path / "r.html").read_text())
+    assert tags.seen["script"] == 2
 
 
 def test_a_work_folder_and_runs_on_one_page(figures_work: Path, tmp_path: Path) -> None:
