@@ -35,6 +35,8 @@ p { max-width: 46rem; } .soft { color: var(--soft); }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 500; color: var(--soft); } th:first-child, td:first-child { text-align: left; }
 tr.all td { font-weight: 600; }
+.wide tr > :first-child { position: sticky; left: 0; z-index: 1; background: var(--paper); }
+@media (max-width: 44rem) { .wide tr > :first-child { max-width: 42vw; white-space: normal; } }
 summary { cursor: pointer; } code { font-size: .85em; color: var(--soft); }
 del { color: var(--old); background: var(--oldback); }
 ins { color: var(--new); background: var(--newback); text-decoration: none; }
