@@ -2,6 +2,7 @@
 # make test    install if needed and run the tests (no network, no GPU, under 15 minutes on 2 cores)
 VENV := .venv
 BIN := $(VENV)/bin
+AXE := $(VENV)/node_modules/axe-core/axe.min.js
 STAMP := $(VENV)/.installed
 SOURCES := pipeline trainer tests scripts benchmarks
 
@@ -23,8 +24,11 @@ test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist worksteal
 
 # make test-all    also the tests that need minutes, a browser or network namespaces
-test-all: $(STAMP)
+test-all: $(STAMP) $(AXE)
 	$(BIN)/pytest --full
+
+$(AXE):
+	-npm install --silent --no-save --no-package-lock --prefix $(VENV) axe-core@4.14.1
 
 # make lint    ruff
 lint: $(STAMP)

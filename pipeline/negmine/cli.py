@@ -438,6 +438,42 @@ def audit(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path] | None, typer.Argument(help="folders of training runs, shown side by side")] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="the page; default: report.html, in --work if there is one", rich_help_panel=_DATA),
+    ] = None,
+    images: Images = None,
+    examples: Annotated[int, typer.Option(min=1, help="pairs shown, at most", rich_help_panel=_RUN)] = 200,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show pairs, negatives, neighbours and training runs on one HTML page that needs no network.
+
+    Examples:
+
+        negmine report
+
+        negmine report runs/*
+
+        negmine report runs/tiny-ahnpl --work work/ --examples 500
+    """
+    from negmine.report.run import PAGE, ReportSettings, write_report
+
+    started = time.monotonic()
+    shown = work or (None if runs else DEFAULT_WORK)
+    path = out or (shown or Path()) / PAGE
+    figures = write_report(ReportSettings(shown, tuple(runs or ()), images, examples, seed), path)
+    figures["seconds"] = round(time.monotonic() - started, 1)
+    next_steps = (f"xdg-open {path}",)
+    console.show(Summary("negmine report", "done", figures, {"written to": str(path)}, next_steps), as_json)
+
+
+@app.command()
 def export(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="jsonl, negclip, ce_clip, sugarcrepe or triplets")],
     out: Annotated[Path, typer.Option(help="file to write", rich_help_panel=_DATA)],

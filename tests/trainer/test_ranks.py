@@ -23,8 +23,8 @@ from ahnpl.model import ClipModel, ModelSpec, load_model
 from ahnpl.objective import Objective
 from ahnpl.ranks import Ranks
 from ahnpl.stream import Batch
-from ahnpl.track import read_metrics
 from negmine.errors import Exit, UsageError
+from negmine.runs import read_metrics
 from torch import nn
 
 from tests.trainer.conftest import make_batch, make_sample, texts_only, write_shards

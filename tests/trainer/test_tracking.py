@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from ahnpl.config import TrainConfig
-from ahnpl.curves import RunRecord, draw_comparison, read_runs
+from ahnpl.curves import draw_comparison, figures
 from ahnpl.loop import train
 from ahnpl.plan import make_plan
-from ahnpl.track import METRICS_NAME, open_trackers, read_metrics
+from ahnpl.track import open_trackers
 from negmine.errors import UsageError
+from negmine.runs import METRICS_NAME, TrainingRun, read_metrics, read_runs
 from PIL import Image
 
 ROWS = [(1, {"loss": 2.0, "loss/contrastive": 1.5}), (2, {"loss": 1.0}), (2, {"eval/accuracy": 0.75})]
@@ -97,7 +98,7 @@ class TestComparison:
         (record,) = read_runs([self.run(tmp_path / "a", "clip", 3.0, 2.0, score=0.75)])
         assert record.points("loss") == [(10, 3.0), (20, 2.0)]
         told = {"recipe": "clip", "model": "tiny", "seed": 0, "steps": 20, "loss": "2", "accuracy": "0.5, best 0.75"}
-        assert record.figures == {**told, "samples/s, median": "150"}
+        assert figures(record) == {**told, "samples/s, median": "150"}
 
     def test_names_are_as_short_as_they_can_be(self, tmp_path: Path) -> None:
         folders = [self.run(tmp_path / name, "clip", 1.0) for name in ("x/a", "y/a", "y/b")]
@@ -110,7 +111,7 @@ class TestComparison:
              (("a", "clip", 0.7), ("b", "ahnpl", 0.8), ("c", "ahnpl", None))]
         )  # fmt: skip
 
-        def colours(some: list[RunRecord]) -> set[tuple[int, ...]]:
+        def colours(some: list[TrainingRun]) -> set[tuple[int, ...]]:
             picture = np.asarray(Image.open(draw_comparison(some, tmp_path / "compare.png")).convert("RGB"))
             found = {tuple(row) for row in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
             return found & {(31, 119, 180), (255, 127, 14), (44, 160, 44)}

@@ -33,8 +33,8 @@ from ahnpl.optimise import learning_rate, make_optimiser
 from ahnpl.plan import make_plan
 from ahnpl.shards import open_shards
 from ahnpl.teacher import Teacher
-from ahnpl.track import read_metrics
 from negmine.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
+from negmine.runs import read_metrics
 
 
 @pytest.fixture

@@ -155,12 +155,14 @@ def train(
 
 
 def _compare(runs: list[str], out: Path) -> console.Summary:
-    from ahnpl.curves import draw_comparison, read_runs
+    from negmine.runs import read_runs
+
+    from ahnpl.curves import draw_comparison, figures
 
     found = read_runs([Path(run) for run in runs])
     path = draw_comparison(found, out)
-    figures = {run.name: dict(run.figures) for run in found}
-    return console.Summary("ahnpl-train", f"{len(found)} runs side by side", figures, outputs={"picture": str(path)})
+    told = {run.name: figures(run) for run in found}
+    return console.Summary("ahnpl-train", f"{len(found)} runs side by side", told, outputs={"picture": str(path)})
 
 
 def _plan_only(config: TrainConfig) -> console.Summary:

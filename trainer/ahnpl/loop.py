@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from negmine.errors import InputError, InterruptedRun, NegmineError
+from negmine.runs import BY_KIND
 from negmine.store import locked
 
 from ahnpl import checkpoint as ckpt
@@ -242,7 +243,8 @@ def _evaluate(run: Run) -> None:
     )
     pairs = sum(report.pairs.values(), Pairs())
     groups = {"eval/2x2 group score": pairs.group / pairs.total} if pairs.total else {}
-    _log(run, {**accuracy, **groups, **recalls})
+    kinds = {f"{BY_KIND}{kind}": found.share for kind, found in report.kinds.items()}
+    _log(run, {**accuracy, **groups, **recalls, **kinds})
     run.report = report
     score = report.micro.share if report.kinds else report.retrieval["text to image R@1"]
     best = ckpt.read_best(run.folder)

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from negmine.console import PLAIN_INTERVAL, messages, note
 from negmine.errors import UsageError
+from negmine.runs import BY_KIND, METRICS_NAME, read_metrics
 from rich.live import Live
 from rich.text import Text
 
 from ahnpl.names import pick
 
-METRICS_NAME = "metrics.jsonl"
 PROJECT = "negmine"
 """What runs are filed under in trackers that file them."""
 
@@ -163,19 +163,10 @@ def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any], re
     return trackers
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Rows of a run's ``metrics.jsonl``; a last row that a crash cut is left out."""
-    path = run / METRICS_NAME
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
-
-
 def _lines(values: Mapping[str, float]) -> list[str]:
-    """Totals and rates, then the parts of the loss, then what the terms report, such as margins."""
+    """Totals and rates, then the parts of the loss, then what the terms report, such as margins; no single kinds."""
     totals = {name: value for name, value in values.items() if "/" not in name}
     parts = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
-    others = {name: value for name, value in values.items() if "/" in name and not name.startswith("loss/")}
+    others = {name: value for name, value in values.items() if "/" in name and not name.startswith(("loss/", BY_KIND))}
     shown = ("  ".join(f"{name} {value:.3g}" for name, value in group.items()) for group in (totals, parts, others))
     return [line for line in shown if line]

@@ -239,3 +239,24 @@ def _rate_json(rate: Rate) -> dict[str, float]:
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def kinds_from_json(body: Mapping[str, Any]) -> dict[str, KindReport]:
+    """The kinds of a report as `to_json` wrote them.
+
+    Raises:
+        KeyError, TypeError, AttributeError: it wrote something else.
+    """
+    return {kind: _kind_from_json(one) for kind, one in body["kinds"].items()}
+
+
+def _kind_from_json(one: Mapping[str, Any]) -> KindReport:
+    covered = {name.removeprefix("at_least_"): share for name, share in one["covered"].items()}
+    return KindReport(
+        Coverage(one["captions"], one["negatives"], covered),
+        one["sampled"],
+        {name: Rate(rate["n"], rate["hits"]) for name, rate in one["defects"].items()},
+        Diversity(**one["diversity"]),
+        Lengths(**one["lengths"]),
+        {name: Accuracy(**found) for name, found in one["blind"].items()},
+    )

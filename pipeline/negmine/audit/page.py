@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
 
@@ -14,39 +12,26 @@ from negmine.audit.measure import KindReport, Rate, Report
 from negmine.audit.sample import ALL
 from negmine.audit.table import TITLES, figures, percent
 from negmine.audit.words import Judged
+from negmine.page import before_after, compared, document
 
 EXAMPLES: Final = 10
 """Of each kind and of each criterion."""
 LONGEST: Final = 400
 """Characters shown of a text."""
 
-_PIECE: Final = re.compile(r"\s+|\w+(?:[-'’]\w+)*|[^\w\s]")
-
 _STYLE: Final = """
-:root { --ink: #1c2024; --soft: #60666d; --line: #dfe3e7; --paper: #fff; --card: #f6f7f9; --old: #b3261e;
-  --new: #12703a; --oldback: #fde7e5; --newback: #dff3e6; --bar: #3e63dd; --hot: 214, 64, 50; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #9ba1a8; --line: #33383e; --paper: #141618;
-  --card: #1c1f22; --old: #ff9a91; --new: #74d99a; --oldback: #45201d; --newback: #16351f; --bar: #7d9bff; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
-h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
-p { max-width: 46rem; } .soft { color: var(--soft); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { font-weight: 500; color: var(--soft); } th:first-child, td:first-child { text-align: left; }
-tr.all td { font-weight: 600; }
+details { border-top: 1px solid var(--line); padding: .4rem 0; }
+summary span { color: var(--soft); margin-left: .5rem; }
+ol { margin: .5rem 0 1rem; padding-left: 1.6rem; } li { margin: .45rem 0; } li div { overflow-wrap: anywhere; }
+"""
+
+TABLES_STYLE: Final = """
 .scale { position: relative; display: inline-block; width: 9rem; height: .6rem; margin-left: .5rem;
   background: var(--card); border: 1px solid var(--line); }
 .scale i { position: absolute; top: 0; bottom: 0; background: var(--bar); opacity: .75; }
 .scale b { position: absolute; top: -3px; bottom: -3px; left: 50%; width: 1px; background: var(--soft); }
-details { border-top: 1px solid var(--line); padding: .4rem 0; } summary { cursor: pointer; }
-summary span { color: var(--soft); margin-left: .5rem; }
-ol { margin: .5rem 0 1rem; padding-left: 1.6rem; } li { margin: .45rem 0; }
-li div { overflow-wrap: anywhere; } del { color: var(--old); background: var(--oldback); }
-ins { color: var(--new); background: var(--newback); text-decoration: none; }
-code { font-size: .85em; color: var(--soft); }
 """
+"""What `blind_table` and `defect_table` look like."""
 
 
 def page(report: Report) -> str:
@@ -60,25 +45,20 @@ def page(report: Report) -> str:
     body = [
         f"<h1>{escape(title)}</h1><p class=soft>{escape(lead)}</p>",
         "<h2>Over all kinds</h2>" + _plain_table(figures(report)),
-        "<h2>Told from captions without a picture</h2>", _BLIND, _blind_table(report),
-        "<h2>Defects, percent of what was looked at</h2>", _DEFECTS, _defect_table(report),
+        "<h2>Told from captions without a picture</h2>", BLIND, blind_table(report.kinds),
+        "<h2>Defects, percent of what was looked at</h2>", DEFECTS, defect_table(report.kinds),
         "<h2>Examples by kind</h2>", *(_of_kind(report, kind) for kind in report.kinds if kind != ALL),
         "<h2>Examples by criterion</h2>", *(_of_criterion(report, name) for name in TITLES if name in report.verdicts),
         *(f"<p class=soft>Not measured: {escape(note)}.</p>" for note in report.notes),
     ]  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>" + "\n".join(body) + "</body></html>\n"
-    )
+    return document(title, "<main>" + "\n".join(body) + "</main>", style=_STYLE + TABLES_STYLE)
 
 
-_BLIND: Final = (
+BLIND: Final = (
     "<p>Accuracy of models that read both texts and see no picture, on images they were not trained on, with its 95 % "
     "interval. 50 is chance; the further from it, the more a model can learn without looking.</p>"
 )
-_DEFECTS: Final = (
+DEFECTS: Final = (
     "<p>Signs found by rule in the texts. Most are reliable for what they claim; agreement carries the parser's own "
     "mistakes (about 1.7 % on text people have checked), and words in sibling captions are a suspicion, no proof.</p>"
 )
@@ -89,26 +69,29 @@ _DEFECTS: Final = (
 
 def _plain_table(rows: Iterable[tuple[str, str]]) -> str:
     cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in rows)
-    return f"<div class=wide><table>{cells}</table></div>"
+    return f"<div class=wide tabindex=0><table>{cells}</table></div>"
 
 
-def _by_kind(report: Report, heads: Sequence[str], cells: Callable[[KindReport], Iterable[str]]) -> str:
+def _by_kind(
+    kinds: Mapping[str, KindReport], heads: Sequence[str], cells: Callable[[KindReport], Iterable[str]]
+) -> str:
     """A table with a row a kind; `heads` and `cells` are HTML."""
     rows = "".join(
         f"<tr{' class=all' if kind == ALL else ''}><td>{escape(kind)}</td><td>{one.sampled:,}</td>"
         + "".join(f"<td>{cell}</td>" for cell in cells(one)) + "</tr>"
-        for kind, one in report.kinds.items()
+        for kind, one in kinds.items()
     )  # fmt: skip
     head = "".join(f"<th>{name}</th>" for name in ("kind", "n", *heads))
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    return f"<div class=wide tabindex=0><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _blind_table(report: Report) -> str:
-    names = list(report.kinds[ALL].blind)
+def blind_table(kinds: Mapping[str, KindReport]) -> str:
+    """Accuracy without a picture, a row a kind."""
+    names = list(kinds[ALL].blind)
     if not names:
         return "<p class=soft>Not measured.</p>"
     heads = [escape(ATTACKERS[name].title.split(",")[0]) for name in names]
-    return _by_kind(report, heads, lambda one: [_scale(one.blind[n]) if n in one.blind else "-" for n in names])
+    return _by_kind(kinds, heads, lambda one: [_scale(one.blind[n]) if n in one.blind else "-" for n in names])
 
 
 def _scale(found: Accuracy) -> str:
@@ -118,19 +101,22 @@ def _scale(found: Accuracy) -> str:
     return f"{100 * found.accuracy:.1f}{bar}"
 
 
-def _defect_table(report: Report) -> str:
-    names = [name for name in TITLES if name in report.kinds[ALL].defects]
-    head = "".join(f"<th>{escape(kind)}</th>" for kind in report.kinds)
+def defect_table(kinds: Mapping[str, KindReport]) -> str:
+    """Share of negatives with each defect, a column a kind."""
+    names = [name for name in TITLES if name in kinds[ALL].defects]
+    head = "".join(f"<th>{escape(kind)}</th>" for kind in kinds)
     rows = "".join(
-        f"<tr><td>{escape(TITLES[name])}</td>{''.join(_heat(one.defects[name]) for one in report.kinds.values())}</tr>"
+        f"<tr><td>{escape(TITLES[name])}</td>{''.join(_heat(one.defects[name]) for one in kinds.values())}</tr>"
         for name in names
     )
-    return f"<div class=wide><table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    return (
+        f"<div class=wide tabindex=0><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _heat(rate: Rate) -> str:
     """A cell that is redder the higher the rate; full red at 20 %."""
-    return f'<td style="background:rgba(var(--hot),{min(rate.rate * 5, 1) * 0.55:.2f})">{percent(rate)}</td>'
+    return f'<td style="background:rgba(214,64,50,{min(rate.rate * 5, 1) * 0.55:.2f})">{percent(rate)}</td>'
 
 
 # --- examples --------------------------------------------------------------------------------------------------------
@@ -155,17 +141,5 @@ def _examples(title: str, count: str, items: Sequence[Judged]) -> str:
 
 
 def _example(item: Judged) -> str:
-    before, after = marked(item.caption, item.negative)
+    before, after = before_after(compared(item.caption[:LONGEST], item.negative[:LONGEST]))
     return f"<li><div>{before}</div><div>{after}</div><code>{escape(item.kind)} · {escape(item.key[:80])}</code></li>"
-
-
-def marked(caption: str, negative: str) -> tuple[str, str]:
-    """Both texts as HTML, what was taken out in ``<del>`` and what was put in in ``<ins>``."""
-    old, new = _PIECE.findall(caption[:LONGEST]), _PIECE.findall(negative[:LONGEST])
-    before, after = [], []
-    for what, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        out, put = escape("".join(old[i:j])), escape("".join(new[k:m]))
-        same = what == "equal"
-        before.append(out if same or not out else f"<del>{out}</del>")
-        after.append(put if same or not put else f"<ins>{put}</ins>")
-    return "".join(before), "".join(after)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -13,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from negmine.images import BadImageError, ImageRoot, open_image
+from negmine.lookup import rows_by_key
+from negmine.page import data_url, document, thumbnail
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.filters import ABOUT_SCORES, ALWAYS
 from negmine.store import read_part
@@ -136,15 +136,12 @@ def _queries(neighbours: Path, part: int) -> Iterator[_Queries]:
 
 EXAMPLES: Final = 12
 EXAMPLES_FILE: Final = "examples.html"
+_PICTURE: Final = ("key", "caption", "image", "image_offset", "image_bytes")
 _SHOWN, _REFUSED = 3, 2
-_SIDE: Final = 180
+_SIDE, _QUALITY = 180, 75
 
 _STYLE: Final = """
-:root { --ink: #1c2024; --soft: #60666d; --line: #dfe3e7; --paper: #fff; --good: #12703a; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #9ba1a8; --line: #33383e; --paper: #141618;
-  --good: #74d99a; --bad: #ff9a91; } }
-body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.45 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
+:root { --good: var(--new); --bad: var(--old); }
 section { display: flex; gap: 1rem; overflow-x: auto; border-top: 1px solid var(--line); padding: 1rem 0; }
 figure { margin: 0; flex: 0 0 11.5rem; } figure:first-child { margin-right: 1.5rem; }
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
@@ -159,17 +156,12 @@ def write_examples(stream: Any, corpus: Corpus, neighbours: Path) -> int:
     shown = [(rows[0], [row for row in rows if row["selected"]][:_SHOWN], _refused(rows)) for rows in chosen]
     keys = {first["key"] for first, _, _ in shown}
     keys |= {row["neighbour_key"] for _, selected, refused in shown for row in (*selected, *refused)}
-    pairs = _pairs(corpus, keys)
+    found = rows_by_key(corpus.folder, range(len(corpus.sizes)), keys, _PICTURE)
+    pairs = {key: rows[0] for key, rows in found.items()}
     sections = [_section(corpus, pairs, *rows) for rows in shown]
-    text = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-        "style-src 'unsafe-inline'\">"
-        f"<title>Mined neighbours</title><style>{_STYLE}</style></head><body><h1>Mined neighbours</h1>"
-        f"<p>{len(sections)} pairs, each with what was selected for it and what was refused.</p>"
-        + "".join(sections) + "</body></html>\n"
-    )  # fmt: skip
+    lead = f"<p>{len(sections)} pairs, each with what was selected for it and what was refused.</p>"
+    body = f"<main><h1>Mined neighbours</h1>{lead}{''.join(sections)}</main>"
+    text = document("Mined neighbours", body, style=_STYLE)
     stream.write(text.encode())
     return len(sections)
 
@@ -203,41 +195,24 @@ def _section(
         for row in rows:
             note = f"{row['score']:.3f}, " + (f"refused: {row['reason']}" if row["reason"] else f"rank {row['rank']}")
             figures.append(_figure(corpus, pairs[row["neighbour_key"]], note, kind))
-    return f"<section>{''.join(figures)}</section>"
+    return f"<section tabindex=0>{''.join(figures)}</section>"
 
 
 def _figure(corpus: Corpus, pair: dict[str, Any], note: str, kind: str) -> str:
     picture = _thumbnail(corpus, pair)
-    image = f'<img alt="" src="data:image/jpeg;base64,{picture}">' if picture else ""
+    image = f'<img alt="" src="{data_url(picture)}">' if picture else ""
     return (
         f"<figure>{image}<figcaption>{escape(pair['caption'])}"
         f'<small class="{kind}">{escape(note)}</small><small>{escape(pair["key"])}</small></figcaption></figure>'
     )
 
 
-def _pairs(corpus: Corpus, keys: set[str]) -> dict[str, dict[str, Any]]:
-    """Some pairs by key; the parts are looked through."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    columns, wanted, found = ["key", "caption", "image", "image_offset", "image_bytes"], pa.array(sorted(keys)), {}
-    for part in range(len(corpus.sizes) if keys else 0):
-        table = read_part(corpus.folder, part, columns)
-        for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
-            found[row["key"]] = row
-    return found
-
-
-def _thumbnail(corpus: Corpus, pair: dict[str, Any]) -> str | None:
-    """A small JPEG in base 64; None where there is no picture to be had."""
+def _thumbnail(corpus: Corpus, pair: dict[str, Any]) -> bytes | None:
+    """None where there is no picture to be had."""
     if corpus.images is None or pair["image"] is None:
         return None
     try:
         content = ImageRoot(corpus.images).read(pair["image"], pair["image_offset"], pair["image_bytes"])
-        picture = open_image(content).convert("RGB")
+        return thumbnail(open_image(content), _SIDE, _QUALITY)
     except (BadImageError, OSError):
         return None
-    picture.thumbnail((_SIDE, _SIDE))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    return base64.b64encode(out.getvalue()).decode()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from negmine.audit.measure import audit, diversity, lengths, to_json
-from negmine.audit.page import marked, page
+from negmine.audit.page import page
 from negmine.audit.read import Listed, open_source
 from negmine.audit.run import DATA, PAGE, AuditSettings, audit_negatives
 from negmine.audit.sample import ALL, draw
@@ -221,11 +221,6 @@ def test_texts_of_strangers_do_no_harm() -> None:
     assert parser.seen["script"] == parser.seen["img"] == parser.seen["b"] == 0
     assert "&lt;script&gt;" in text and "default-src 'none'" in text
     assert not re.search(r"https?://", text)
-
-
-def test_edits_are_marked() -> None:
-    assert marked("a <red> bus.", "a blue bus.") == ("a <del>&lt;red&gt;</del> bus.", "a <ins>blue</ins> bus.")
-    assert marked("a bus", "a big bus") == ("a bus", "a <ins>big </ins>bus")
 
 
 def test_the_page_stays_small() -> None:

@@ -60,13 +60,13 @@ def test_the_page_shows_pictures_captions_and_reasons(tmp_path: Path) -> None:
     chosen = RetrieveSettings(("t2t:bm25",), filters={"near_text": {"overlap": 0.2}}, neighbours=3)
     retrieve(chosen, work, LocalEngine(1))
     page = (work / "neighbours" / "examples.html").read_text()
-    assert page.count("<section>") == 12
-    assert page.count("data:image/jpeg;base64,") == page.count("<figure>") > 40
+    assert page.count("<section") == 12
+    assert page.count("data:image/webp;base64,") == page.count("<figure>") > 40
     assert "refused: near_text" in page
     assert "<script" not in page
     shown = re.findall(r"<small>([0-9a-f]{20})</small>", page)
     rows = {(row["key"], row["neighbour_key"]) for row in table(work / "neighbours")}
-    first = re.findall(r"<section>.*?</section>", page)[0]
+    first = re.findall(r"<section.*?</section>", page)[0]
     keys = re.findall(r"<small>([0-9a-f]{20})</small>", first)
     assert all((keys[0], other) in rows for other in keys[1:])
     assert len(shown) == page.count("<figure>")
