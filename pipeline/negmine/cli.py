@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import typer
 
 from negmine import __version__, console
 from negmine.console import Summary
+from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
 from negmine.images import MAX_PIXELS
 
@@ -29,6 +29,9 @@ CODE = 100
 
 SAMPLE = 256
 """Pairs that ``--dry-run`` works on."""
+
+SHARED = ("parse", "retrieve", "render", "shard")
+"""Commands whose parts may be made by several runs."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +60,6 @@ MaxBad = Annotated[
 ]
 MaxPixels = Annotated[int, typer.Option(min=1, help="larger pictures are rejected", rich_help_panel=_DATA)]
 Seed = Annotated[int, typer.Option(help="of every random choice", rich_help_panel=_RUN)]
-Workers = Annotated[int, typer.Option(min=0, help="worker processes; 0: one a core", rich_help_panel=_RUN)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="make it anew; else a run resumes", rich_help_panel=_RUN)]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help=f"show what {SAMPLE} pairs give; write nothing", rich_help_panel=_RUN)
@@ -85,6 +87,7 @@ def _options(
 
 
 @app.command()
+@takes_engine
 def parse(
     pairs: PairsArgument,
     work: Work = DEFAULT_WORK,
@@ -103,10 +106,11 @@ def parse(
     model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
     wordnet: Annotated[Path | None, typer.Option(help="NLTK data folder with WordNet, in place of ours")] = None,
     seed: Seed = 0,
-    workers: Workers = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    *,
+    where: EngineOptions,
 ) -> None:
     """Make false captions by rule: swapped, replaced and recounted.
 
@@ -125,7 +129,7 @@ def parse(
     settings = ParseSettings(
         chosen.rules, chosen.per_caption, chosen.balanced, weights, seed, model, str(wordnet) if wordnet else None
     )
-    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
+    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         manifest = parse_pairs(settings, run.work, run.engine, overwrite=overwrite)
         counts = manifest.counts
         covered = counts["pairs"] - sum(n for name, n in counts.items() if name.startswith("none:"))
@@ -142,6 +146,7 @@ def parse(
 
 
 @app.command()
+@takes_engine
 def retrieve(
     pairs: OptionalPairs = None,
     work: Work = DEFAULT_WORK,
@@ -228,10 +233,11 @@ def retrieve(
         typer.Option(help="most that the search takes, as 4G; default: half of what is free", rich_help_panel=_RUN),
     ] = None,
     seed: Seed = 0,
-    workers: Workers = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    *,
+    where: EngineOptions,
 ) -> None:
     """Mine hard negatives among the other pairs, and refuse those that are probably true.
 
@@ -264,7 +270,7 @@ def retrieve(
         candidates=candidates, skip=skip,
         neighbours=neighbours, refill=refill, index=index, seed=seed,
     )  # fmt: skip
-    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
+    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         settings = resolved(settings)
         figures = summary(mine(settings, run.work, run.engine, memory=memory, overwrite=overwrite), settings, run.work)
         if planner not in (None, "none"):
@@ -277,6 +283,7 @@ def retrieve(
 
 
 @app.command()
+@takes_engine
 def render(
     domain: Annotated[str, typer.Option(help="scenes, geometry, or geometry3k")] = "scenes",
     count: Annotated[
@@ -294,10 +301,11 @@ def render(
     ] = None,
     work: Work = DEFAULT_WORK,
     seed: Seed = 0,
-    workers: Workers = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    *,
+    where: EngineOptions,
 ) -> None:
     """Draw figures with captions, and perturb them so that every other picture and caption of a group is false.
 
@@ -307,14 +315,13 @@ def render(
 
         negmine render --domain geometry --count 20000 --difficulty 5 --size 224
     """
-    from negmine.engine.local import LocalEngine
     from negmine.figures.export import write_code
     from negmine.figures.geometry3k import read_records
     from negmine.figures.group import GroupSettings
     from negmine.figures.stage import RenderSettings, level_name
     from negmine.figures.stage import render as draw
 
-    started, engine = time.monotonic(), LocalEngine(workers or os.cpu_count() or 1)
+    started, engine = time.monotonic(), where.start()
     groups = GroupSettings(domain, difficulty, negatives, size, seed)
     settings = RenderSettings(groups, 1_000 if count is None else count, records=str(records) if records else None)
     if records:
@@ -344,6 +351,7 @@ def render(
 
 
 @app.command()
+@takes_engine
 def shard(
     work: Work = DEFAULT_WORK,
     out: Annotated[Path, typer.Option(help="folder of the shards", rich_help_panel=_DATA)] = Path("data"),
@@ -359,10 +367,11 @@ def shard(
     plan: Annotated[bool, typer.Option("--plan", help="training samples in the batches of `retrieve --plan`")] = False,
     image_size: Annotated[int | None, typer.Option(min=16, help="shrink to this short side, pixels")] = None,
     seed: Seed = 0,
-    workers: Workers = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    *,
+    where: EngineOptions,
 ) -> None:
     """Write WebDataset tars: training shards in --out, held-out ones in its folder `heldout`.
 
@@ -378,7 +387,7 @@ def shard(
         raise UsageError("a dry run's sample has no plan and no neighbours",
                          fix="leave out --plan and --image-negatives, or --dry-run")  # fmt: skip
     settings = ShardSettings(shard_size, train_fraction, negatives, image_negatives, plan, image_size, max_pixels, seed)
-    with _pairs(None, None, images, None, max_bad, max_pixels, workers, work, overwrite, dry_run) as run:
+    with _pairs(None, None, images, None, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         out = run.work / "out" if dry_run else out
         made = write_shards(settings, run.work, out, run.engine, images=images, max_bad=max_bad, overwrite=overwrite)
         figures: dict[str, Any] = {}
@@ -495,6 +504,29 @@ def export(
     console.show(Summary(f"negmine export {format_}", "done", figures, {"written to": str(out)}), as_json)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
+)
+def merge(
+    context: typer.Context,
+    command: Annotated[str, typer.Argument(help="parse, retrieve, render, shard or audit, with its arguments")],
+) -> None:
+    """Join what ranks made of a stage, and go on to where they are needed again, or to its end.
+
+    Name the command that the ranks ran, without --rank and --world-size. A stage of several phases needs its ranks
+    several times, with a merge after each: see docs/scaling.md.
+
+    Examples:
+
+        negmine merge parse captions.json --images photos/
+
+        negmine merge shard --out data/
+    """
+    if command not in SHARED:
+        raise UsageError(f"negmine {command} has no ranks", fix=f"merge one of {', '.join(SHARED)}")
+    app([command, *context.args, "--merge"], standalone_mode=False)
+
+
 @app.command()
 def verify(
     path: Annotated[Path, typer.Argument(help="a work folder, a stage's folder, or a folder of shards")],
@@ -561,14 +593,12 @@ class _Run:
 @contextmanager
 def _pairs(
     pairs: str | None, format_: str | None, images: str | None, limit: int | None, max_bad: float, max_pixels: int,
-    workers: int, work: Path, overwrite: bool, dry_run: bool,
+    where: EngineOptions, work: Path, overwrite: bool, dry_run: bool,
 ) -> Iterator[_Run]:  # fmt: skip
     """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
-    from negmine.engine.local import LocalEngine
     from negmine.ingest import IngestSettings, ingest, load_pairs, write_sample
 
-    started = time.monotonic()
-    engine = LocalEngine(workers or os.cpu_count() or 1)
+    started, engine = time.monotonic(), where.start()
     settings = IngestSettings(pairs or "", format_, images, max_pixels=max_pixels, limit=limit)
     if not dry_run:
         if pairs is None:

@@ -81,7 +81,7 @@ def ingest(
     chosen = {name: value for name, value in asdict(settings).items() if name not in ("path", "images")}
     chosen |= {"format": source.name, "images": images is not None}
     spec = Spec(STAGE, chosen, {"source": sources.digest(settings.path)}, context={"images": images})
-    with Store.open(work / STAGE, spec, overwrite=overwrite) as store:
+    with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             _make(store, settings, source, images, engine)
     manifest = load_manifest(work / STAGE)
@@ -91,7 +91,7 @@ def ingest(
 
 def _make(store: Store, settings: IngestSettings, source: sources.Source, images: str | None, engine: Engine) -> None:
     gathered = store.folder / GATHERED
-    with Store.open(gathered, store.spec) as gathering:
+    with Store.open(gathered, store.spec, waits=True) as gathering:
         if not gathering.finished:
             limits = gather.Limits(settings.max_caption, settings.part_size, settings.limit)
             gathering.enter(gather.gather(source.read(settings.path), gathered, limits))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from negmine.console import progress
-from negmine.store import PartRecord, Store
+from negmine.store import PartRecord, Share, Store
 
 PartFunction = Callable[[int, Path], PartRecord]
 """Makes part `index` in `folder`, its files written through `negmine.store.write_file`."""
@@ -25,21 +25,40 @@ class Phase(Protocol):
 
 
 class Engine(Protocol):
+    """Runs phases somewhere.
+
+    Attributes:
+        share: which parts this run makes.
+        at_once: parts that one machine makes at the same time, at most.
+    """
+
+    @property
+    def share(self) -> Share: ...
+
+    @property
+    def at_once(self) -> int: ...
+
     def run(self, phase: Phase, folder: Path, parts: Sequence[int]) -> Iterator[PartRecord]:
         """Make the parts, in any order, and yield each once its files are on the disk."""
         ...
 
 
 def run_phase(store: Store, phase: Phase, engine: Engine, parts: int, *, title: str, unit: str, total: int) -> None:
-    """Make what is missing of a store's parts.
+    """Make what is missing of a store's parts, as far as they are this run's to make.
 
     Args:
         parts: how many there are in all.
         unit: what is counted, e.g. ``pairs``: a key of each part's counts.
         total: of these, in all parts.
+
+    Raises:
+        ShareDone: other runs make the rest.
+        DamagedError: they were joined too early.
     """
+    total = total // store.share.count
     done = sum(part.counts.get(unit, 0) for part in store.parts.values())
     with progress(title, total, unit, done) as bar:
         for part in engine.run(phase, store.folder, store.missing(parts)):
             store.enter(part)
             bar.advance(part.counts.get(unit, 0))
+    store.check_joined(parts, title)

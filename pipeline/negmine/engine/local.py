@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_connections
 from pathlib import Path
-from types import FrameType
 
 from negmine.console import note
 from negmine.engine import PartFunction, Phase
-from negmine.errors import InterruptedRun, ResourceError
-from negmine.store import PartRecord
+from negmine.engine.stop import Stop, stop_request
+from negmine.errors import ResourceError
+from negmine.store import WHOLE, PartRecord, Share
 
 MAX_DEATHS = 3
 """Workers that may die of one part before the run gives up."""
@@ -37,17 +37,22 @@ class LocalEngine:
     """Run parts on `workers` processes; one worker means this process."""
 
     workers: int = 1
+    share: Share = WHOLE
+
+    @property
+    def at_once(self) -> int:
+        return self.workers
 
     def run(self, phase: Phase, folder: Path, parts: Sequence[int]) -> Iterator[PartRecord]:
         if not parts:
             return
-        with _stop_request() as stop:
+        with stop_request() as stop:
             inline = self.workers == 1 or len(parts) == 1
             run = _run_here(phase, folder, parts, stop) if inline else self._run_pool(phase, folder, parts, stop)
             yield from run
             stop.check()  # asked during the last part: the stages that follow must not begin
 
-    def _run_pool(self, phase: Phase, folder: Path, parts: Sequence[int], stop: _Stop) -> Iterator[PartRecord]:
+    def _run_pool(self, phase: Phase, folder: Path, parts: Sequence[int], stop: Stop) -> Iterator[PartRecord]:
         waiting, deaths = list(reversed(parts)), Counter[int]()
         while waiting:
             with _pool(phase, min(self.workers, len(waiting))) as pool:
@@ -66,7 +71,7 @@ class LocalEngine:
             waiting += sorted(lost, reverse=True)
 
 
-def _run_here(phase: Phase, folder: Path, parts: Sequence[int], stop: _Stop) -> Iterator[PartRecord]:
+def _run_here(phase: Phase, folder: Path, parts: Sequence[int], stop: Stop) -> Iterator[PartRecord]:
     make = phase.setup()
     for part in parts:
         stop.check()
@@ -74,7 +79,7 @@ def _run_here(phase: Phase, folder: Path, parts: Sequence[int], stop: _Stop) -> 
 
 
 def _drain(
-    pool: ProcessPoolExecutor, folder: Path, waiting: list[int], workers: int, stop: _Stop
+    pool: ProcessPoolExecutor, folder: Path, waiting: list[int], workers: int, stop: Stop
 ) -> Generator[PartRecord, None, list[int]]:
     """Yield finished parts until none is left, or the pool breaks: then return the parts that were under way."""
     running: dict[Future[PartRecord], int] = {}
@@ -151,34 +156,3 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Stop:
-    """Whether the user or the scheduler asked to stop."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        note("stopping after the parts under way; once more stops at once")
-
-    def check(self) -> None:
-        if self.requested:
-            raise InterruptedRun("stopped as asked; what was finished is saved", fix="the same command resumes")
-
-
-@contextmanager
-def _stop_request() -> Iterator[_Stop]:
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -98,7 +98,7 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
     chosen.pop("records")  # where the file lies does not matter
     inputs = {"records": file_sha256(Path(settings.records))} if settings.records else {}
     spec = Spec(STAGE, chosen, inputs, {"pillow": version("pillow")})
-    with Store.open(work / STAGE, spec, overwrite=overwrite) as store:
+    with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             phase = DrawPhase(settings)
             title = f"drawing {settings.groups.domain}"
@@ -115,7 +115,8 @@ def _derive(
 ) -> Manifest:
     """One of the tables that are read off the figures; `stage` is its folder."""
     context = {"images": str((work / STAGE).resolve())} if stage == PAIRS_STAGE else {}
-    with Store.open(work / stage, Spec(stage, {"from": STAGE}, inputs, {}, context), overwrite=overwrite) as store:
+    spec = Spec(stage, {"from": STAGE}, inputs, {}, context)
+    with Store.open(work / stage, spec, overwrite=overwrite, waits=True) as store:
         if not store.finished:
             phase = TablePhase(stage, work / STAGE)
             parts, total = len(figures.parts), figures.counts["groups"]

@@ -46,7 +46,7 @@ def embed(
     settings = {"encoder": encoder, "modality": modality}
     inputs = {"pairs": pairs.digest, "weights": weights}
     spec = Spec(STAGE, settings, inputs, {"torch": version("torch"), "numpy": version("numpy")})
-    with Store.open(folder, spec, overwrite=overwrite and is_other(folder, spec)) as store:
+    with Store.open(folder, spec, engine.share, overwrite=overwrite and is_other(folder, spec)) as store:
         if not store.finished:
             phase = EmbedPhase(encoder, modality, work / "pairs", images)
             title = f"embedding {modality}s with {encoder.partition(':')[0]}"

@@ -76,7 +76,7 @@ def make_plan(
     with reading(work / "neighbours") as neighbours:
         inputs = {"pairs": neighbours.spec.inputs["pairs"], "neighbours": neighbours.digest}
         spec = Spec(STAGE, asdict(settings), inputs, {"numpy": np.__version__})
-        with Store.open(work / STAGE, spec, overwrite=overwrite) as store:
+        with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
             if not store.finished:
                 phase = PlanPhase(settings, corpus, work / "neighbours", searcher)
                 title, total = f"planning batches of {settings.batch}", corpus.pairs

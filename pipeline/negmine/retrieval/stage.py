@@ -27,7 +27,7 @@ from negmine.retrieval.scorers import Cross, Dense, Lexical, Scorer
 from negmine.retrieval.search import BFLOAT16, FLOAT32, choose_product, faiss_build
 from negmine.retrieval.settings import CROSS, LEXICAL, RetrieveSettings, Source
 from negmine.retrieval.words import COLUMNS
-from negmine.store import Manifest, Spec, Store, reading, refuse_other_settings, write_file
+from negmine.store import Manifest, Spec, Store, each, reading, refuse_other_settings, write_file
 
 STAGE: Final = "neighbours"
 FACTS: Final = ".facts"
@@ -56,13 +56,13 @@ def retrieve(
         if settings.sources[0].name == LEXICAL:
             raise UsageError("bm25 has its own index", fix="leave --index out")
         check_index(settings.index)
-    budget = Budget.of(memory, getattr(engine, "workers", 1))
+    budget = Budget.of(memory, engine.at_once)
     if not overwrite:
         refuse_other_settings(work / STAGE, STAGE, chosen)  # before anything is embedded
     with reading(work / "pairs") as pairs, _scorers(settings, pairs, work, engine, overwrite) as scorers:
         inputs = {"pairs": pairs.digest} | scorers.inputs
         spec = Spec(STAGE, chosen, inputs, {"faiss": build, "numpy": version("numpy")})
-        with Store.open(work / STAGE, spec, overwrite=overwrite) as store:
+        with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
             if not store.finished:
                 _make(store, settings, scorers, engine, budget)
             assert store.manifest is not None
@@ -116,9 +116,10 @@ def _scorers(
     def dense(name: str, sources: tuple[Source, ...], stack: ExitStack) -> Dense:
         folders = []
         for source in sources:
-            both = [
-                embed(source.name, m, pairs, work, engine, overwrite=overwrite) for m in (source.query, source.target)
-            ]
+            both = each(
+                partial(embed, source.name, m, pairs, work, engine, overwrite=overwrite)
+                for m in (source.query, source.target)
+            )
             for side, folder in zip(("queries", "targets"), both, strict=True):
                 inputs[f"{name} {show_source(source)} {side}"] = stack.enter_context(reading(folder)).digest
             folders.append((both[0], both[1]))
@@ -148,7 +149,7 @@ def _make(store: Store, settings: RetrieveSettings, scorers: Scorers, engine: En
             product = FLOAT32
         tile_rows = budget.tile_rows(*need, half=product == BFLOAT16)
     folder, parts, total = store.folder / FACTS, len(corpus.sizes), corpus.pairs
-    with Store.open(folder, store.spec) as weighing:
+    with Store.open(folder, store.spec, engine.share) as weighing:
         if not weighing.finished:
             phase = FactsPhase(corpus, scorers.judge, settings.positive, _sets(settings, scorers.judge))
             run_phase(weighing, phase, engine, parts, title="comparing with the truth", unit="pairs", total=total)
@@ -173,7 +174,7 @@ def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Index
     """Index the corpus."""
     assert isinstance(mining.searcher, Dense)  # checked with the settings
     phase = IndexPhase(mining.searcher, mining.first_of, index, mining.settings.candidates)
-    with Store.open(store.folder / INDEX, store.spec) as building:
+    with Store.open(store.folder / INDEX, store.spec, engine.share) as building:
         if not building.finished:
             total = mining.corpus.pairs
             run_phase(building, phase, engine, phase.shards, title="indexing", unit="pairs", total=total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from negmine.store import (
     Spec,
     Store,
     add_counts,
+    each,
     load_manifest,
     part_name,
     read_part,
@@ -97,7 +98,7 @@ def write_shards(
         images = images or stages["pairs"].spec.context.get("images")
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
-        made = {}
+        steps: dict[str, Callable[[], Manifest]] = {}
         for name, folder in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
             planned = settings.plan and not split.heldout
@@ -111,10 +112,8 @@ def write_shards(
                 batches, parts = work / PLAN if planned else None, len(stages["pairs"].parts)
                 tables = Tables(work / "pairs", negatives, neighbours, figures, batches, parts)
                 phase = ShardPhase(tables, split, tuple(plan), settings, images)
-                made[name] = _write_split(phase, folder, stages, engine, overwrite)
-                if plan:
-                    check_share(made[name].counts, max_bad, folder / REJECTED_FILE)
-    return made
+                steps[name] = partial(_write_split, phase, folder, stages, engine, overwrite, max_bad)
+        return dict(zip(steps, each(steps.values()), strict=True))
 
 
 def _stages(work: Path, settings: ShardSettings) -> list[str]:
@@ -194,13 +193,13 @@ def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
 
 
 def _write_split(
-    phase: ShardPhase, folder: Path, stages: Mapping[str, Manifest], engine: Engine, overwrite: bool
+    phase: ShardPhase, folder: Path, stages: Mapping[str, Manifest], engine: Engine, overwrite: bool, max_bad: float
 ) -> Manifest:
     inputs = {name: manifest.digest for name, manifest in stages.items() if name != PLAN or not phase.split.heldout}
     packages = {"pillow": version("pillow")} if phase.settings.image_size else {}
     chosen = {**asdict(phase.settings), "split": HELDOUT if phase.split.heldout else "train"}
     spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
-    with Store.open(folder, spec, overwrite=overwrite) as store:
+    with Store.open(folder, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             total = sum(rows.count for rows in phase.plan)
             run_phase(store, phase, engine, len(phase.plan), title=f"writing {folder}", unit="samples", total=total)
@@ -209,6 +208,8 @@ def _write_split(
             index = write_text(folder, INDEX_NAME, make_index(store, phase, batch).to_json())
             store.finish([rejected, index])
         assert store.manifest is not None
+        if phase.plan:
+            check_share(store.manifest.counts, max_bad, folder / REJECTED_FILE)
         return store.manifest
 
 

@@ -17,6 +17,7 @@ from negmine.store.files import (
 )
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import FileRecord, Manifest, PartRecord, Spec, add_counts, differences
+from negmine.store.share import JOINING, WHOLE, Share, ShareDone, each
 from negmine.store.stage import (
     JOURNAL,
     MANIFEST,
@@ -31,8 +32,8 @@ from negmine.store.stage import (
 )
 
 __all__ = [
-    "JOURNAL", "LOCK", "MANIFEST", "REJECTED_FILE", "TEMPORARY", "FileRecord", "Manifest", "PartRecord", "Spec",
-    "Store", "add_counts", "differences", "file_sha256", "is_other", "load_manifest", "locked", "part_name",
-    "read_part", "reading", "refuse_other_settings", "sync_folder", "verify_files", "verify_store", "write_file",
-    "write_table", "write_text",
+    "JOINING", "JOURNAL", "LOCK", "MANIFEST", "REJECTED_FILE", "TEMPORARY", "WHOLE", "FileRecord", "Manifest",
+    "PartRecord", "Share", "ShareDone", "Spec", "Store", "add_counts", "differences", "each", "file_sha256",
+    "is_other", "load_manifest", "locked", "part_name", "read_part", "reading", "refuse_other_settings",
+    "sync_folder", "verify_files", "verify_store", "write_file", "write_table", "write_text",
 ]  # fmt: skip

@@ -16,13 +16,17 @@ LOCK: Final = ".lock"
 
 
 @contextmanager
-def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(folder: Path, name: str = LOCK, *, shared: bool = False, waits: bool = False) -> Iterator[None]:
     """Hold a store: one writer, or any number of readers. The kernel frees the lock when its holder dies.
+
+    Args:
+        name: of the lock's file.
+        waits: until it is free, instead of giving up.
 
     Raises:
         ResourceError: somebody else holds it; the message names host and process.
     """
-    path = folder / LOCK
+    path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         read_only = shared and path.exists() and not os.access(path, os.W_OK)
@@ -31,7 +35,7 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
         raise explain_os_error(error, str(folder)) from error
     try:
         try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB))
         except OSError as error:
             holder = os.pread(handle, 4096, 0).decode(errors="replace").strip() or "another reader"
             raise ResourceError(

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,29 +17,55 @@ from negmine.seal import canonical
 from negmine.store.files import TEMPORARY, broken_files, sync_folder, write_text
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, differences, spec_of
+from negmine.store.share import WHOLE, Share, ShareDone
 
 MANIFEST: Final = "manifest.json"
 JOURNAL: Final = ".journal.jsonl"
 REJECTED_FILE: Final = "rejected.parquet"
+_OF_RANK = re.compile(r"\.(journal|lock)-\d+-of-(\d+)(\.jsonl)?")
 _RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
 
 
 class Store:
     """A stage's folder while the stage runs. Use `Store.open`."""
 
-    def __init__(self, folder: Path, spec: Spec, parts: dict[int, PartRecord], manifest: Manifest | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spec: Spec,
+        parts: dict[int, PartRecord],
+        manifest: Manifest | None,
+        share: Share = WHOLE,
+        ranks: int | None = None,
+    ) -> None:
         self.folder, self.spec, self.parts, self.manifest = folder, spec, parts, manifest
+        self.share, self._ranks = share, ranks
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path, spec: Spec, *, overwrite: bool = False) -> Iterator[Store]:
-        """Lock a folder for this spec and find out what is already there.
+    def open(
+        cls, folder: Path, spec: Spec, share: Share = WHOLE, *, overwrite: bool = False, waits: bool = False
+    ) -> Iterator[Store]:
+        """Lock a folder for this spec and find out what is already there, also of what ranks made.
+
+        Args:
+            share: which parts this run makes; several ranks may have the folder open, each with a journal of its own.
+            waits: for another run that holds the folder.
 
         Raises:
             ResourceError: another run holds the folder.
             DamagedError: it holds results of other settings or other input, and `overwrite` is off.
         """
-        with locked(folder):
+        if share.is_rank:
+            with locked(folder, shared=True):
+                if (folder / MANIFEST).exists():
+                    yield cls._for_reading(folder, spec, share)
+                    return
+                with locked(folder, f".lock-{share}"):
+                    yield cls._of_rank(folder, spec, share)
+            return
+        with locked(folder, waits=waits):
+            ranks = _ranks(folder)
             _remove_temporaries(folder)
             if overwrite:
                 _remove_results(folder)
@@ -48,37 +74,83 @@ class Store:
                 _refuse_other(folder, before.spec, spec, finished=True)
                 whole = {part.index: part for part in before.parts if not broken_files(folder, part.files, fast=True)}
                 if len(whole) == len(before.parts) and not broken_files(folder, before.extra, fast=True):
-                    yield cls(folder, spec, whole, before)
+                    yield cls(folder, spec, whole, before, share)
                     return
-                yield cls._continued(folder, spec, {i: part for i, part in whole.items() if not _shared(before, part)})
-                return
-            yield cls._continued(folder, spec, _resume(folder, spec))
+                parts = {i: part for i, part in whole.items() if not _shared(before, part)}
+            else:
+                parts = _resume(folder, spec, _journals(folder))
+            _write_journal(folder, JOURNAL, spec, parts.values())
+            (folder / MANIFEST).unlink(missing_ok=True)
+            for path in folder.iterdir():  # of ranks, and no rank is running
+                if _OF_RANK.fullmatch(path.name):
+                    path.unlink()
+            yield cls(folder, spec, parts, None, share, ranks)
 
     @classmethod
-    def _continued(cls, folder: Path, spec: Spec, parts: dict[int, PartRecord]) -> Store:
-        """A store with a fresh journal that lists `parts`."""
-        lines = [asdict(spec), *(asdict(part) for part in parts.values())]
-        write_text(folder, JOURNAL, "".join(canonical(line).decode() + "\n" for line in lines))
-        (folder / MANIFEST).unlink(missing_ok=True)
-        return cls(folder, spec, parts, None)
+    def _for_reading(cls, folder: Path, spec: Spec, share: Share) -> Store:
+        """A finished store, for a rank."""
+        before = load_manifest(folder)
+        _refuse_other(folder, before.spec, spec, finished=True)
+        problems = broken_files(folder, before.files, fast=True)
+        if problems:
+            raise DamagedError(
+                "this stage is damaged", where=str(folder), why="; ".join(problems[:8]),
+                fix="run the command once without --rank: it makes what is missing",
+            )  # fmt: skip
+        return cls(folder, spec, {part.index: part for part in before.parts}, before, share)
+
+    @classmethod
+    def _of_rank(cls, folder: Path, spec: Spec, share: Share) -> Store:
+        """A store for one of several ranks: it knows what was joined and its own parts, and removes nothing."""
+        journal = f".journal-{share}.jsonl"
+        parts = _resume(folder, spec, [folder / JOURNAL, folder / journal])
+        _write_journal(folder, journal, spec, (part for i, part in parts.items() if share.holds(i)))
+        return cls(folder, spec, parts, None, share, share.count)
 
     @property
     def finished(self) -> bool:
         return self.manifest is not None
 
     def missing(self, parts: int) -> list[int]:
-        """Which of so many parts are still to be made."""
+        """Which of so many parts this run has still to make."""
+        return [index for index in self._lacking(parts) if self.share.holds(index)]
+
+    def _lacking(self, parts: int) -> list[int]:
         return [index for index in range(parts) if index not in self.parts]
+
+    def check_joined(self, parts: int, title: str) -> None:
+        """Let a run go on that has all of so many parts.
+
+        Raises:
+            ShareDone: this run is a rank, or it joins and the ranks did not begin.
+            DamagedError: some ranks did not make their parts.
+        """
+        lacking = self._lacking(parts)
+        if self.share.is_rank:
+            raise ShareDone(f"{title}: all parts of this rank are made, of {parts:,} in all")
+        if not lacking:
+            return
+        if len(lacking) == parts:
+            raise ShareDone(f"{title}: {parts:,} parts for the ranks to make")
+        ranks = sorted({index % self._ranks for index in lacking}) if self._ranks else []
+        raise DamagedError(
+            f"{title}: {len(lacking):,} of {parts:,} parts are missing",
+            where=str(self.folder),
+            why=f"not made: {', '.join(map(str, lacking[:8]))}{', ...' if len(lacking) > 8 else ''}"
+            + (f"; by rank {', '.join(map(str, ranks[:8]))} of {self._ranks}" if ranks else ""),
+            fix="run those ranks again, then merge; or run the command without --rank, which makes them itself",
+        )
 
     def enter(self, part: PartRecord) -> None:
         """Enter a part whose files are already on the disk."""
+        journal_file = self.folder / (f".journal-{self.share}.jsonl" if self.share.is_rank else JOURNAL)
         try:
-            with (self.folder / JOURNAL).open("ab") as journal:
+            with journal_file.open("ab") as journal:
                 journal.write(canonical(asdict(part)) + b"\n")
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
-            raise explain_os_error(error, str(self.folder / JOURNAL)) from error
+            raise explain_os_error(error, str(journal_file)) from error
         self.parts[part.index] = part
 
     def finish(self, extra: Sequence[FileRecord] = (), extra_counts: Mapping[str, int] | None = None) -> Manifest:
@@ -92,20 +164,38 @@ class Store:
         return manifest
 
 
-def _resume(folder: Path, spec: Spec) -> dict[int, PartRecord]:
-    """Parts of an unfinished run that are whole. A torn last line of the journal is a part that was not entered."""
-    path = folder / JOURNAL
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    if not lines:
-        return {}
-    try:
-        before = spec_of(json.loads(lines[0]))
-        parts = [PartRecord.from_json(json.loads(line)) for line in lines[1:]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError("the journal is damaged", where=str(path), why=repr(error), fix=REDO) from None
-    if parts:  # else nothing is there that could be mixed
-        _refuse_other(folder, before, spec, finished=False)
-    return {part.index: part for part in parts if not broken_files(folder, part.files, fast=False)}
+def _write_journal(folder: Path, name: str, spec: Spec, parts: Iterable[PartRecord]) -> None:
+    lines = [asdict(spec), *(asdict(part) for part in parts)]
+    write_text(folder, name, "".join(canonical(line).decode() + "\n" for line in lines))
+
+
+def _journals(folder: Path) -> list[Path]:
+    """The journal of an unfinished stage, and those of ranks that nobody has joined."""
+    return [path for path in (folder / JOURNAL, *sorted(folder.glob(".journal-*-of-*.jsonl"))) if path.exists()]
+
+
+def _ranks(folder: Path) -> int | None:
+    """How many ranks share a stage, if its journals agree on it."""
+    counts = {int(found[2]) for path in _journals(folder) if (found := _OF_RANK.fullmatch(path.name))}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _resume(folder: Path, spec: Spec, journals: Iterable[Path]) -> dict[int, PartRecord]:
+    """Parts of an unfinished run that are whole. A torn last line of a journal is a part that was not entered."""
+    found: dict[int, PartRecord] = {}
+    for path in journals:
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        if not lines:
+            continue
+        try:
+            before = spec_of(json.loads(lines[0]))
+            parts = [PartRecord.from_json(json.loads(line)) for line in lines[1:]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedError("the journal is damaged", where=str(path), why=repr(error), fix=REDO) from None
+        if parts:  # else nothing is there that could be mixed
+            _refuse_other(folder, before, spec, finished=False)
+        found |= {part.index: part for part in parts}
+    return {index: part for index, part in found.items() if not broken_files(folder, part.files, fast=False)}
 
 
 def _shared(manifest: Manifest, part: PartRecord) -> bool:
@@ -141,7 +231,7 @@ def is_other(folder: Path, spec: Spec) -> bool:
     try:
         if (folder / MANIFEST).exists():
             return load_manifest(folder).spec.fingerprint != spec.fingerprint
-        _resume(folder, spec)
+        _resume(folder, spec, _journals(folder))
     except DamagedError:
         return True
     return False
@@ -153,13 +243,13 @@ def refuse_other_settings(folder: Path, stage: str, settings: Mapping[str, objec
     Raises:
         DamagedError: as `Store.open` would.
     """
-    before = None
+    begun = []
     if (folder / MANIFEST).exists():
-        before = load_manifest(folder).spec
-    elif (folder / JOURNAL).exists():
-        lines = (folder / JOURNAL).read_bytes().split(b"\n")[:-1]
-        before = spec_of(json.loads(lines[0])) if len(lines) > 1 else None
-    if before is not None:
+        begun.append(load_manifest(folder).spec)
+    else:
+        journals = (path.read_bytes().split(b"\n")[:-1] for path in _journals(folder))
+        begun += [spec_of(json.loads(lines[0])) for lines in journals if len(lines) > 1]
+    for before in begun:
         _refuse_other(folder, before, Spec(stage, settings, before.inputs, before.packages), finished=False)
 
 
@@ -171,7 +261,7 @@ def _remove_temporaries(folder: Path) -> None:
 def _remove_results(folder: Path) -> None:
     """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours."""
     for path in folder.iterdir():
-        if path.name in (MANIFEST, JOURNAL) or _RESULT.fullmatch(path.name):
+        if path.name in (MANIFEST, JOURNAL) or any(kind.fullmatch(path.name) for kind in (_RESULT, _OF_RANK)):
             path.unlink()
         elif path.name.startswith(".") and (path / LOCK).exists():
             shutil.rmtree(path)
@@ -188,7 +278,7 @@ def load_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.exists():
-        unfinished = (folder / JOURNAL).exists()
+        unfinished = bool(_journals(folder))
         raise DamagedError(
             "this stage is not finished" if unfinished else "there is no finished stage here",
             where=str(folder),
@@ -221,7 +311,7 @@ def verify_files(folder: Path, files: Sequence[FileRecord], *, pattern: str, fas
 
 
 def _own(path: Path) -> bool:
-    return path.name in (MANIFEST, JOURNAL, LOCK) or path.is_dir()
+    return path.name in (MANIFEST, JOURNAL, LOCK) or bool(_OF_RANK.fullmatch(path.name)) or path.is_dir()
 
 
 def verify_store(folder: Path, *, fast: bool) -> list[str]:

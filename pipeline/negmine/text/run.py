@@ -79,7 +79,8 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
         chosen = {name: value for name, value in asdict(settings).items() if name != "wordnet"}
         if settings.wordnet is not None:
             inputs["wordnet"] = digest(settings.wordnet)
-        with Store.open(work / STAGE, Spec(STAGE, chosen, inputs, packages), overwrite=overwrite) as store:
+        spec = Spec(STAGE, chosen, inputs, packages)
+        with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
             if not store.finished:
                 job = Job(store, settings, work / "pairs", tuple(part.files[0].rows for part in pairs.parts), engine)
                 if settings.balanced:
@@ -112,11 +113,11 @@ class Job:
         sample = self._sample()
         bits = table_bits(sum(self.sizes[:sample]))
         counts, candidates = self.store.folder / COUNTS, self.store.folder / CANDIDATES
-        with Store.open(counts, self.store.spec) as counting:
+        with Store.open(counts, self.store.spec, waits=True) as counting:
             if not counting.finished:
                 self._run(counting, CountPhase(self.settings, self.pairs, bits), "counting words", sample)
                 counting.finish(_write_corpus(counts, sample, bits))
-        with Store.open(candidates, self.store.spec) as proposing:
+        with Store.open(candidates, self.store.spec, self.engine.share) as proposing:
             if not proposing.finished:
                 self._run(proposing, ProposePhase(self.settings, self.pairs, counts), "parsing", len(self.sizes))
                 proposing.finish(_write_exchanges(candidates, sample, 1 << min(bits, MOST_BITS)))
@@ -135,7 +136,7 @@ class Job:
         weights = candidates / FIRST_WEIGHTS
         for number in range(ROUNDS):
             folder = self.store.folder / ROUND.format(number)
-            with Store.open(folder, self.store.spec) as balancing:
+            with Store.open(folder, self.store.spec, waits=True) as balancing:
                 if not balancing.finished:
                     phase = RoundPhase(self.settings, candidates, weights, self.sizes)
                     self._run(balancing, phase, f"balancing, round {number + 1}", sample)

@@ -1,0 +1,172 @@
+"""Runs that share a folder by rank, and one that joins them, make what a single run makes, byte for byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from negmine.engine import Engine
+from negmine.engine.local import LocalEngine
+from negmine.errors import DamagedError, ResourceError
+from negmine.figures.group import GroupSettings
+from negmine.figures.stage import RenderSettings, render
+from negmine.ingest import IngestSettings, ingest
+from negmine.retrieval.plan import PlanSettings
+from negmine.retrieval.settings import RetrieveSettings
+from negmine.retrieval.stage import plan_batches, retrieve
+from negmine.shards.stage import ShardSettings, write_shards
+from negmine.store import JOINING, JOURNAL, PartRecord, Share, ShareDone, Spec, Store, verify_store, write_text
+from negmine.text.run import parse_pairs
+from negmine.text.stage import ParseSettings
+
+from tests.e2e.harness import SAMPLE, copy, hashes, write_embeddings
+
+WORLD = 4
+Stage = Callable[[Path, Engine], Any]
+
+
+def read(source: Path, root: Path, engine: Engine) -> Any:
+    return ingest(IngestSettings(str(source), images=str(SAMPLE), part_size=25), root / "work", engine, max_bad=0.5)
+
+
+def parse(root: Path, engine: Engine) -> Any:
+    return parse_pairs(ParseSettings(), root / "work", engine)
+
+
+def mine(encoder: str, root: Path, engine: Engine) -> Any:
+    settings = RetrieveSettings(("t2i",), encoder, candidates=9, neighbours=3)
+    retrieve(settings, root / "work", engine, memory="500M")
+    return plan_batches(settings, PlanSettings("mutual", 4, window=2), root / "work", engine)
+
+
+def draw(root: Path, engine: Engine) -> Any:
+    return render(RenderSettings(GroupSettings("scenes", 2, 2, 48, 5), 22, 4), root / "drawn", engine)
+
+
+def shard(root: Path, engine: Engine) -> Any:
+    return write_shards(ShardSettings(20, 0.7), root / "work", root / "out", engine)
+
+
+def whole(stage: Stage, root: Path) -> None:
+    stage(root, LocalEngine(1))
+
+
+def by_ranks(stage: Stage, root: Path) -> int:
+    """Ranks in turn, then a merge, until that finishes; returns how often."""
+    for times in range(1, 9):
+        for rank in (2, 0, 3, 1):
+            with pytest.raises(ShareDone):
+                stage(root, LocalEngine(1, Share(rank, WORLD)))
+        try:
+            stage(root, LocalEngine(1, JOINING))
+        except ShareDone:
+            continue
+        return times
+    raise AssertionError("the merges come to no end")
+
+
+def test_every_stage_by_ranks_is_the_one_run(tmp_path: Path) -> None:
+    source, root = tmp_path / "captions.jsonl", tmp_path / "root"
+    lines = (SAMPLE / "captions.jsonl").read_text().splitlines()[:150]
+    bad = [json.dumps({"image": f"images/none-{n}.jpg", "caption": "a cat on a mat"}) for n in range(3)]
+    source.write_text("\n".join(lines + bad) + "\n")
+    whole(partial(read, source), root)
+    encoder = write_embeddings(root / "work" / "pairs", tmp_path / "rows.npy")
+    stages = (partial(read, source), parse, partial(mine, encoder), draw, shard)
+    for stage in stages:
+        whole(stage, root)
+    one = hashes(root)
+    root.rename(tmp_path / "one")
+    times = [by_ranks(stage, root) for stage in stages]
+    assert hashes(root) == one
+    assert times == [1, 2, 4, 1, 1]  # as docs/scaling.md says
+    assert not [path for path in root.rglob(".*") if path.name != ".lock"]
+    assert all(verify_store(root / "work" / name, fast=False) == [] for name in ("pairs", "negatives"))
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+SPEC = Spec("test", {"seed": 0}, {"pairs": "abc"})
+
+
+def make(folder: Path, share: Share, parts: int = 6, spec: Spec = SPEC) -> list[int]:
+    """One run of a stage of so many parts; returns what it made."""
+    made = []
+    with Store.open(folder, spec, share) as opened:
+        if opened.finished:
+            return made
+        for index in opened.missing(parts):
+            opened.enter(PartRecord(index, (write_text(folder, f"part-{index:05d}.txt", f"{index}"),), {"pairs": 1}))
+            made.append(index)
+        opened.check_joined(parts, "testing")
+        opened.finish()
+    return made
+
+
+def of_rank(folder: Path, rank: int, spec: Spec = SPEC) -> None:
+    with pytest.raises(ShareDone):
+        make(folder, Share(rank, 3), spec=spec)
+
+
+def test_a_rank_that_did_not_run_is_named_and_then_made_up_for(tmp_path: Path) -> None:
+    of_rank(tmp_path, 0)
+    of_rank(tmp_path, 2)
+    for why in ("not made: 1, 4; by rank 1 of 3", "not made: 1, 4"):  # the second merge has seen the journals joined
+        with pytest.raises(DamagedError, match="2 of 6 parts are missing") as caught:
+            make(tmp_path, JOINING)
+        assert caught.value.why == why
+    of_rank(tmp_path, 1)
+    assert make(tmp_path, JOINING) == []
+    assert verify_store(tmp_path, fast=False) == []
+
+
+def test_a_run_without_ranks_takes_up_what_they_made(tmp_path: Path) -> None:
+    of_rank(tmp_path, 1)
+    assert make(tmp_path, Share()) == [0, 2, 3, 5]
+
+
+def test_another_number_of_ranks_goes_on(tmp_path: Path) -> None:
+    of_rank(tmp_path, 0)
+    for rank in range(2):
+        with pytest.raises(ShareDone):
+            make(tmp_path, Share(rank, 2))
+    assert make(tmp_path, JOINING) == []
+
+
+def test_a_rank_resumes_and_makes_a_damaged_part_again(tmp_path: Path) -> None:
+    of_rank(tmp_path, 0)
+    (tmp_path / "part-00003.txt").write_text("x")
+    with Store.open(tmp_path, SPEC, Share(0, 3)) as opened:
+        assert opened.missing(6) == [3]
+
+
+def test_ranks_with_other_settings_are_refused(tmp_path: Path) -> None:
+    of_rank(tmp_path, 0)
+    of_rank(tmp_path, 1, Spec("test", {"seed": 1}, {"pairs": "abc"}))
+    with pytest.raises(DamagedError, match="other settings") as caught:
+        make(tmp_path, JOINING)
+    assert "settings.seed" in str(caught.value.why)
+
+
+def test_ranks_run_at_once_and_keep_each_others_files(tmp_path: Path) -> None:
+    with Store.open(tmp_path, SPEC, Share(0, 2)):
+        (tmp_path / ".tmp-7-part-00000.txt").write_text("rank 0 is writing this")
+        with Store.open(tmp_path, SPEC, Share(1, 2)):
+            assert (tmp_path / ".tmp-7-part-00000.txt").exists()
+        with pytest.raises(ResourceError, match="another run"), Store.open(tmp_path, SPEC, Share(0, 2)):
+            pass
+        with pytest.raises(ResourceError, match="another run"), Store.open(tmp_path, SPEC, JOINING):
+            pass
+    make(tmp_path, Share())
+    assert not list(tmp_path.glob(".tmp-*")) and not (tmp_path / JOURNAL).exists()
+
+
+def test_ranks_of_a_finished_stage_make_nothing(tmp_path: Path) -> None:
+    make(tmp_path, Share())
+    before = hashes(copy(tmp_path, tmp_path.with_name("copy")))
+    assert make(tmp_path, Share(1, 3)) == []
+    assert list(hashes(tmp_path).values()) == list(before.values())
