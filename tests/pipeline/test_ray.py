@@ -11,14 +11,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from negmine.engine import PartFunction, run_phase
 from negmine.engine.local import LocalEngine
 from negmine.engine.options import EngineOptions
 from negmine.errors import Exit, InputError, NegmineError, ResourceError, UsageError
+from negmine.retrieval.held import hold
+from negmine.retrieval.search import FLOAT32, search
+from negmine.retrieval.settings import RetrieveSettings
+from negmine.retrieval.stage import retrieve
 from negmine.store import PartRecord, Spec, Store, write_text
 
 from tests.e2e.harness import CAPTIONS, NEGMINE, Outcome, hashes, negmine, refused, succeed, write_embeddings
@@ -54,6 +60,20 @@ def _echo(phase: Echo, index: int, folder: Path) -> PartRecord:
 
 def tries(scratch: Path, part: int) -> int:
     return len(list(scratch.glob(f"{part}-*")))
+
+
+def _some(path: Path, start: int, stop: int) -> tuple[Any, Any]:
+    return np.arange(start, stop), np.load(path, mmap_mode="r")[start:stop]
+
+
+def _nothing() -> tuple[Any, Any]:
+    return np.empty(0, dtype=np.int64), np.empty((0, 4), dtype=np.float32)
+
+
+def ray_kill(actor: Any) -> None:
+    import ray
+
+    ray.kill(actor)
 
 
 # --- no cluster ------------------------------------------------------------------------------------------------------
@@ -190,6 +210,43 @@ class TestCluster:
         assert caught.value.status == status
         assert make(tmp_path / "store", Echo(scratch), connect(cluster)) == [1]
         assert [tries(scratch, part) for part in range(5)] == [1, 2, 1, 1, 1]
+
+    def test_search_over_actors_is_the_local_search(self, cluster: Any, tmp_path: Path) -> None:
+        more = cluster.add_node(num_cpus=3, object_store_memory=100 * 2**20)
+        cluster.wait_for_nodes()
+        connect(cluster)
+        rng = np.random.default_rng(0)
+        rows = rng.normal(size=(100_000, 512)).astype(np.float32)
+        rows[70_000:70_050] = rows[:50]  # equal scores, which ids must order, in different actors
+        np.save(tmp_path / "rows.npy", rows)
+        queries = np.concatenate([rows[:100], rng.normal(size=(156, 512)).astype(np.float32)])
+        scores, ids = search(queries, [(np.arange(len(rows)), rows)], 50)
+        assert (ids[:50, 1] == np.arange(70_000, 70_050)).all()
+        for count in (1, 2, 3):
+            bounds = np.linspace(0, len(rows), count + 1).astype(int)
+            loads = [partial(_some, tmp_path / "rows.npy", a, b) for a, b in pairwise(bounds.tolist())]
+            with hold(loads, FLOAT32) as held:
+                found, names = held.search(queries, 50)
+                assert (names == ids).all() and (found == scores).all(), count
+                if count == 3:
+                    ray_kill(held.actors[1])
+                    with pytest.raises(ResourceError, match="actor 1 of 3"):
+                        held.search(queries[:2], 5)
+        with pytest.raises(ResourceError, match="do not fit"), hold([_nothing] * 9, FLOAT32):
+            pass
+        cluster.remove_node(more)
+
+    def test_retrieve_with_database_actors_is_the_local_one(self, cluster: Any, tmp_path: Path) -> None:
+        source, root = tmp_path / "captions.jsonl", tmp_path / "root"
+        source.write_text("\n".join(CAPTIONS.read_text().splitlines()[:150]) + "\n")
+        read(source, root, LocalEngine(1))
+        settings = RetrieveSettings(encoder=write_embeddings(root / "work" / "pairs", tmp_path / "rows.npy"))
+        retrieve(settings, root / "work", LocalEngine(1))
+        local = hashes(root / "work" / "neighbours")
+        retrieve(settings, root / "work", connect(cluster), actors=1, overwrite=True)
+        assert hashes(root / "work" / "neighbours") == local
+        with pytest.raises(UsageError, match="--database-actors"):
+            retrieve(settings, root / "work", LocalEngine(1), actors=1)
 
     def test_a_removed_node(self, cluster: Any, tmp_path: Path) -> None:
         (scratch := tmp_path / "scratch").mkdir()
