@@ -232,6 +232,9 @@ def retrieve(
         str | None,
         typer.Option(help="most that the search takes, as 4G; default: half of what is free", rich_help_panel=_RUN),
     ] = None,
+    database_actors: Annotated[
+        int, typer.Option(min=0, help="of Ray, that hold the corpus in memory; 0: read in tiles", rich_help_panel=_RUN)
+    ] = 0,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -272,7 +275,8 @@ def retrieve(
     )  # fmt: skip
     with _pairs(pairs, format_, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         settings = resolved(settings)
-        figures = summary(mine(settings, run.work, run.engine, memory=memory, overwrite=overwrite), settings, run.work)
+        made = mine(settings, run.work, run.engine, memory=memory, actors=database_actors, overwrite=overwrite)
+        figures = summary(made, settings, run.work)
         if planner not in (None, "none"):
             batches = PlanSettings(planner, batch_size, clusters, train_fraction=train_fraction, seed=seed)
             made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)

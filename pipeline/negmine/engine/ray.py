@@ -40,6 +40,10 @@ MOST_SHARED: Final = 2 * 2**30
 THREADS: Final = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """One thread a part, so that results do not depend on the number of parts at once."""
 
+_SETTINGS: Final = b"\x04"
+_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0" + _SETTINGS + bytes(5)
+"""How an HTTP/2 connection begins, RFC 9113 section 3.4; a server answers with settings too."""
+
 LOOK: Final = 1.0
 """Seconds after which the driver looks whether it was asked to stop."""
 
@@ -103,9 +107,9 @@ class _Run:
         import ray
 
         self._engine, self._folder, self._stop = engine, folder, stop
-        self._task = ray.remote(
-            num_cpus=engine.cpus, num_gpus=engine.gpus, max_retries=MAX_DEATHS - 1, max_calls=0
-        )(_make)
+        self._task = ray.remote(num_cpus=engine.cpus, num_gpus=engine.gpus, max_retries=MAX_DEATHS - 1, max_calls=0)(
+            _make
+        )
         self._name, self._phase = uuid.uuid4().hex, ray.put(phase)
         self._running: dict[Any, int] = {}
         self._failed: list[tuple[int, NegmineError]] = []
@@ -234,7 +238,7 @@ def connect(address: str | None, workers: int = 0) -> None:
 
 
 def _check_address(address: str) -> None:
-    """Ask a port whether anybody is there: Ray itself would try for half a minute."""
+    """Ask a port whether a gRPC server is there, as Ray's is: Ray itself would try for minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -244,7 +248,10 @@ def _check_address(address: str) -> None:
             fix="give HOST:PORT, as `ray start --head` printed it; the command runs on a machine of the cluster",
         )
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(_HELLO)
+            if connection.recv(9)[3:4] != _SETTINGS:
+                raise OSError("what answers there is not Ray")
     except (OSError, OverflowError) as error:
         raise ResourceError(
             "the Ray cluster cannot be reached", where=address, why=str(error),

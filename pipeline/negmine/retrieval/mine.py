@@ -19,6 +19,7 @@ from negmine.retrieval.approximate import Indexes
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.facts import Facts
 from negmine.retrieval.filters import Candidates, reasons, refuse
+from negmine.retrieval.held import Held
 from negmine.retrieval.sampling import mix, select
 from negmine.retrieval.scorers import Dense, Lexical, Scorer
 from negmine.retrieval.search import FLOAT32, NO_ID, Product, make_product, search
@@ -42,6 +43,7 @@ class MinePhase:
         tile_rows: of the corpus at once; the result does not depend on it.
         product: how exact search multiplies, by name; the result does not depend on it.
         indexes: in place of exact search.
+        held: the corpus in the memory of a cluster; None to read it in tiles.
     """
 
     corpus: Corpus
@@ -53,6 +55,7 @@ class MinePhase:
     tile_rows: int
     product: str = FLOAT32
     indexes: Indexes | None = None
+    held: Held | None = None
 
     @property
     def pictures(self) -> bool:
@@ -117,6 +120,8 @@ def _search(phase: MinePhase, product: Product, part: int) -> tuple[Any, Any, Co
         scores, ids = phase.indexes.search(part, rows, queries, k)
         hits, exact = phase.indexes.recall(part, rows, queries, ids, phase.tile_rows)
         counts.update(recall_found=hits, recall_exact=exact)
+    elif phase.held is not None:
+        scores, ids = phase.held.search(queries, k)
     else:
         scores, ids = search(queries, searcher.tiles(phase.first_of, phase.tile_rows), k, product)
     back = np.cumsum(first) - 1 if by_picture else rows

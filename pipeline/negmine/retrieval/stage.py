@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from negmine.engine import Engine, run_phase
+from negmine.engine.ray import RayEngine
 from negmine.errors import UsageError
 from negmine.retrieval.approximate import PARTS, Indexes, IndexPhase, check_index
 from negmine.retrieval.corpus import Corpus
@@ -19,6 +20,7 @@ from negmine.retrieval.embed import embed
 from negmine.retrieval.encoders import pinned
 from negmine.retrieval.facts import Facts, FactsPhase
 from negmine.retrieval.filters import NEEDS
+from negmine.retrieval.held import hold, shares_of
 from negmine.retrieval.memory import Budget
 from negmine.retrieval.mine import MinePhase
 from negmine.retrieval.plan import PlanSettings, make_plan
@@ -37,11 +39,18 @@ __all__ = ["STAGE", "RetrieveSettings", "retrieve"]
 
 
 def retrieve(
-    settings: RetrieveSettings, work: Path, engine: Engine, *, memory: str | None = None, overwrite: bool = False
+    settings: RetrieveSettings,
+    work: Path,
+    engine: Engine,
+    *,
+    memory: str | None = None,
+    actors: int = 0,
+    overwrite: bool = False,
 ) -> Manifest:
     """Make ``work/neighbours`` unless it is there.
 
     Args:
+        actors: of a Ray cluster, which hold the corpus in memory between them; 0: every part reads it in tiles.
         memory: how much the search may take, all workers together, as ``4G``; None for half of what is free.
 
     Raises:
@@ -56,6 +65,10 @@ def retrieve(
         if settings.sources[0].name == LEXICAL:
             raise UsageError("bm25 has its own index", fix="leave --index out")
         check_index(settings.index)
+    if actors and (not isinstance(engine, RayEngine) or settings.index or settings.sources[0].name == LEXICAL):
+        raise UsageError(
+            "--database-actors are for exact search with vectors on Ray", fix="add --engine ray, or leave them out"
+        )
     budget = Budget.of(memory, engine.at_once)
     if not overwrite:
         refuse_other_settings(work / STAGE, STAGE, chosen)  # before anything is embedded
@@ -64,7 +77,7 @@ def retrieve(
         spec = Spec(STAGE, chosen, inputs, {"faiss": build, "numpy": version("numpy")})
         with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
             if not store.finished:
-                _make(store, settings, scorers, engine, budget)
+                _make(store, settings, scorers, engine, budget, actors)
             assert store.manifest is not None
             return store.manifest
 
@@ -140,7 +153,9 @@ def _scorers(
         yield Scorers(corpus, searcher, judge, inputs)
 
 
-def _make(store: Store, settings: RetrieveSettings, scorers: Scorers, engine: Engine, budget: Budget) -> None:
+def _make(
+    store: Store, settings: RetrieveSettings, scorers: Scorers, engine: Engine, budget: Budget, actors: int
+) -> None:
     corpus = scorers.corpus
     product, tile_rows = choose_product(corpus.pairs**2), 0
     if isinstance(scorers.searcher, Dense) and corpus.pairs:
@@ -162,7 +177,11 @@ def _make(store: Store, settings: RetrieveSettings, scorers: Scorers, engine: En
             rows = sum(sorted(corpus.sizes)[-PARTS:])
             budget.check_index(rows, mining.searcher.dimensions if isinstance(mining.searcher, Dense) else 0)
             mining = replace(mining, indexes=_index(store, settings.index, mining, engine))
-        run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
+        with ExitStack() as stack:
+            if actors and isinstance(mining.searcher, Dense):
+                loads = shares_of(mining.searcher, mining.first_of, actors)
+                mining = replace(mining, held=stack.enter_context(hold(loads, product)))
+            run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
         store.finish(
             [write_file(store.folder, EXAMPLES_FILE, partial(write_examples, corpus=corpus, neighbours=store.folder))]
         )
