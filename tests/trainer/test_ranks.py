@@ -196,3 +196,82 @@ class TestTeam:
         team = Team(tmp_path, 2, *arguments(tmp_path / "run", folder))
         assert team.wait() == [Exit.BAD_INPUT] * 2, team.said
         assert all("00000.tar, key 00000" in said for said in team.said), team.said
+
+
+class Nodes:
+    """Two machines, as network namespaces joined by a cable, each with a ``torchrun`` of one process."""
+
+    names = ("negmine-node0", "negmine-node1")
+    cards = ("negmine-c0", "negmine-c1")
+    hosts = ("10.213.7.1", "10.213.7.2")
+
+    def __enter__(self) -> Nodes:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._ip("link", "add", self.cards[0], "type", "veth", "peer", "name", self.cards[1])
+        for name, card, host in zip(self.names, self.cards, self.hosts, strict=True):
+            self._ip("netns", "add", name)
+            self._ip("link", "set", card, "netns", name)
+            self._ip("-n", name, "addr", "add", f"{host}/24", "dev", card)
+            for one in ("lo", card):
+                self._ip("-n", name, "link", "set", one, "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in range(len(self.processes)):
+            self.kill(number)
+        for name in self.names:
+            self._ip("netns", "del", name)
+
+    def _ip(self, *words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    def train(self, folder: Path, *arguments: Any) -> None:
+        """Start the command on both nodes."""
+        self.files, self.processes = [folder / f"node{number}.txt" for number in range(2)], []
+        for name, card, host, file in zip(self.names, self.cards, self.hosts, self.files, strict=True):
+            command = [
+                "ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
+                "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{self.hosts[0]}:29500",
+                "--rdzv-id", "negmine", "--rdzv-conf", f"is_host={int(host == self.hosts[0])},timeout=60",
+                "--local-addr", host, "--no-python",
+                str(Path(sys.executable).with_name("ahnpl-train")), *map(str, arguments),
+            ]  # fmt: skip
+            with file.open("wb") as output:
+                env = {**os.environ, "GLOO_SOCKET_IFNAME": card, "OMP_NUM_THREADS": "1"}
+                self.processes.append(
+                    subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
+                )
+
+    def kill(self, number: int) -> None:
+        """All processes of a node, at once."""
+        found = subprocess.run(["ip", "netns", "pids", self.names[number]], capture_output=True, text=True)
+        for pid in map(int, found.stdout.split()):
+            os.kill(pid, signal.SIGKILL)
+        self.processes[number].wait(30)
+
+    @property
+    def said(self) -> list[str]:
+        return [" ".join(file.read_text().split()) for file in self.files]
+
+
+@pytest.mark.full
+def test_two_nodes_are_one_run_and_a_killed_one_ends_it(arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
+    if os.geteuid() or subprocess.run(["ip", "netns", "add", "negmine-try"], capture_output=True).returncode:
+        pytest.skip("needs the right to make network namespaces")
+    subprocess.run(["ip", "netns", "del", "negmine-try"], check=True)
+    alone, whole, parts = (tmp_path / name for name in ("alone", "whole", "parts"))
+    assert Team(tmp_path, 2, *arguments(alone)).wait() == [0, 0]
+    with Nodes() as nodes:
+        nodes.train(tmp_path, *arguments(whole))
+        assert [process.wait(120) for process in nodes.processes] == [0, 0], nodes.said
+        assert losses(whole) == losses(alone)  # of two ranks on one machine
+        nodes.train(tmp_path, *arguments(parts))
+        while not list_checkpoints(parts) and nodes.processes[0].poll() is None:
+            time.sleep(0.02)
+        nodes.kill(1)
+        assert nodes.processes[0].wait(60) != 0
+        assert "rank 0 of 2 lost another rank" in nodes.said[0], nodes.said
+        assert max(losses(parts), default=0) < 8
+        nodes.train(tmp_path, *arguments(parts))
+        assert [process.wait(120) for process in nodes.processes] == [0, 0], nodes.said
+        assert losses(parts) == losses(whole)
