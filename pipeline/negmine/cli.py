@@ -141,7 +141,8 @@ def parse(
             "refused by guard": _guards(counts),
             "no negative because": _group(counts, "none:"),
         }
-        next_step = f"negmine retrieve{_option('--work', work)}", f"negmine shard{_option('--work', work)}"
+        where = _option("--work", work)
+        next_step = f"negmine report{where}", f"negmine retrieve{where}", f"negmine shard{where}"
         run.show("negmine parse", figures, work / "negatives", next_step, as_json)
 
 
@@ -349,7 +350,8 @@ def render(
         if code is not None and not dry_run:
             figures["members as code"] = write_code(place / "figures", code, CODE)
         options = f"{_option('--work', work)} --negatives {negatives}"
-        next_steps = (f"negmine shard{options}", f"negmine audit{_option('--work', work)}")
+        where = _option("--work", work)
+        next_steps = (f"negmine shard{options}", f"negmine audit{where}", f"negmine report{where}")
         run = _Run(place, engine, dry_run, manifest, started)
         run.show("negmine render", figures, work / "figures", next_steps, as_json)
 

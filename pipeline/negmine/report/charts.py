@@ -1,4 +1,4 @@
-"""Histograms and curves as SVG: coloured by the page's styles, read out by a screen reader, tooltips without script."""
+"""Histograms and curves as SVG: coloured by the page's styles, told in words to a screen reader."""
 
 from __future__ import annotations
 

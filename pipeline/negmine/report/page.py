@@ -22,8 +22,12 @@ from negmine.runs import TrainingRun
 
 BYTES_AN_EXAMPLE: Final = 25_000
 """Of the page: 5 MB for 200."""
+BYTES_AT_LEAST: Final = 1_000_000
+"""What a page may have however few its examples."""
 LONGEST: Final = 600
 """Characters shown of a stretch of text without an edit."""
+BESIDE: Final = 240
+"""Characters shown of a neighbour's caption."""
 
 _BLANK: Final = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 _URL: Final = "data:image/webp;base64,"
@@ -42,15 +46,12 @@ class Page:
 
 
 def make_page(view: WorkView | None, runs: Sequence[TrainingRun], title: str) -> Page:
-    """One HTML file of a work folder, of training runs, or of both.
-
-    Raises:
-        ResourceError: the thumbnails do not fit.
-    """
+    """One HTML file of a work folder, of training runs, or of both."""
     context = {
         "title": title, "lead": "", "tiles": (), "notes": [], "work": None, "examples": (), "kinds": (), "rules": (),
-        "refused": {}, "charts": (), "audit": None, "stages": (), "runs": (), "keys": _KEYS, "version": __version__,
-        "blank": _BLANK, **(work_context(view) if view else {}), **(runs_context(runs) if runs else {}),
+        "refused": {}, "charts": (), "audit": None, "stages": (), "runs": (), "keys": _KEYS, "blank": _BLANK,
+        "beside": BESIDE, "version": __version__,
+        **(work_context(view) if view else {}), **(runs_context(runs) if runs else {}),
     }  # fmt: skip
     context["views"] = [
         *([("examples", "Examples"), ("numbers", "Numbers"), ("audit", "Audit")] if view else ()),
@@ -61,7 +62,7 @@ def make_page(view: WorkView | None, runs: Sequence[TrainingRun], title: str) ->
         return Page(_render(context, Album()), Album())
     numbers = {picture: number for number, picture in enumerate(_pictures(view.examples))}
     empty = _render(context, Album(dict.fromkeys(numbers, _URL), dict.fromkeys(numbers, (LADDER[0][0],) * 2)))
-    room = BYTES_AN_EXAMPLE * len(view.examples) - len(empty.encode())
+    room = max(BYTES_AN_EXAMPLE * len(view.examples), BYTES_AT_LEAST) - len(empty.encode())
     album = make_album(numbers, view.roots, room)
     context["notes"] += _missing(album)
     return Page(_render(context, album), album)
@@ -90,9 +91,9 @@ def _environment() -> Environment:
     return made
 
 
-def elided(text: str) -> Markup:
+def elided(text: str, most: int = LONGEST) -> Markup:
     """A text as HTML, its middle left out if it is long."""
-    return Markup(inline([(text, text)], LONGEST))
+    return Markup(inline([(text, text)], most))
 
 
 def _marked(negative: Shown, example: Example) -> Markup:

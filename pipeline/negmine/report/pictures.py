@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 from negmine.console import progress
-from negmine.errors import ResourceError
 from negmine.images import BadImageError, ImageRoot, open_image
 from negmine.page import data_url, thumbnail
 from negmine.report.read import Picture
@@ -35,14 +35,11 @@ class Album:
 
 
 def make_album(pictures: Iterable[Picture], roots: Mapping[str, str | None], budget: int) -> Album:
-    """Thumbnails as large as the budget allows, all by the same measure.
+    """Thumbnails as large as the budget allows, all by the same measure; the first ones if not even small ones fit.
 
     Args:
         roots: folder or URL of the pictures of each stage; None where it is not known.
         budget: characters that all data URLs together may have.
-
-    Raises:
-        ResourceError: the budget does not suffice for the smallest ones.
     """
     wanted = list(dict.fromkeys(pictures))
     readers = {stage: ImageRoot(root) for stage, root in roots.items() if root is not None}
@@ -57,12 +54,12 @@ def make_album(pictures: Iterable[Picture], roots: Mapping[str, str | None], bud
     for side, quality in LADDER:
         urls = {picture: data_url(thumbnail(small, side, quality)) for picture, small in held.items()}
         if sum(map(len, urls.values())) <= budget:
-            return Album(urls, {picture: small.size for picture, small in held.items()}, dict(missing), side)
-    raise ResourceError(
-        f"{len(held):,} pictures do not fit into the page",
-        why=f"they need more than {budget / 1e6:.1f} MB at {LADDER[-1][0]} pixels",
-        fix="show fewer pairs: --examples",
-    )
+            break
+    ends = accumulate(map(len, urls.values()))
+    shown = {picture: url for (picture, url), end in zip(urls.items(), ends, strict=True) if end <= budget}
+    if len(shown) < len(urls):
+        missing["no_room"] += len(urls) - len(shown)
+    return Album(shown, {picture: small.size for picture, small in held.items()}, dict(missing), side)
 
 
 def _read(picture: Picture, readers: Mapping[str, ImageRoot], missing: Counter[str]) -> Any:

@@ -46,7 +46,7 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
     Raises:
         UsageError: a folder that is no run.
         DamagedError: the work folder has no pairs, or something in it is damaged.
-        ResourceError: the page cannot be written, or its thumbnails do not fit.
+        ResourceError: the page cannot be written.
     """
     runs = read_runs(settings.runs)
     view = None if settings.work is None else _view(settings.work, settings)

@@ -212,8 +212,11 @@ def test_thumbnails_keep_the_budget_and_are_as_large_as_it_allows() -> None:
     smaller = make_album(pictures, roots, total - 1)
     assert smaller.side == LADDER[1][0]
     assert sum(map(len, smaller.urls.values())) < total
-    with pytest.raises(ResourceError, match="do not fit"):
-        make_album(pictures, roots, 1_000)
+    few = make_album(pictures, roots, 10_000)
+    assert few.side == LADDER[-1][0] and 0 < len(few.urls) < 20
+    assert list(few.urls) == pictures[: len(few.urls)]
+    assert few.missing == {"no_room": 20 - len(few.urls)}
+    assert sum(map(len, few.urls.values())) <= 10_000
 
 
 def test_a_picture_is_there_once_and_missing_ones_are_counted(tmp_path: Path) -> None:
@@ -284,6 +287,19 @@ def test_two_hundred_pairs_fit_into_five_megabytes(figures_work: Path, mined_wor
 def test_the_same_page_twice_has_the_same_bytes(mined_work: Path) -> None:
     assert write(mined_work, examples=30) == write(mined_work, examples=30)
     assert write(mined_work, examples=30) != write(mined_work, examples=30, seed=1)
+
+
+def test_long_captions_are_cut_where_nothing_changed(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (SAMPLE / "captions.jsonl").read_text().splitlines()[:60]]
+    for number, row in enumerate(rows):
+        row["caption"] = f"{number} " + "a dog & a cat < " * 120
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    work = tmp_path / "work"
+    ingest(IngestSettings(str(tmp_path / "c.jsonl"), images=str(SAMPLE)), work, LocalEngine(1))
+    add_negatives(work, 4)
+    text = write(work)
+    assert text.count("<ins>no </ins>") == 60 * 4
+    assert len(text) - sum(map(len, pictures_in(text))) < 60 * 6_000 + 50_000
 
 
 def test_pairs_alone_make_a_page(tmp_path: Path) -> None:
@@ -381,5 +397,7 @@ def test_a_stage_that_is_not_finished_is_named(small_work: Path) -> None:
 
 def test_a_place_that_cannot_be_written(small_work: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError):
+    with pytest.raises(ResourceError, match="could not read or write"):
         write_report(ReportSettings(small_work, examples=3), tmp_path / "file" / "r.html")
+    shown = write_report(ReportSettings(small_work, examples=3), tmp_path / "folder" / "r.html")
+    assert shown["pictures"] == 3 and shown["pictures left out"] == {}
