@@ -141,8 +141,8 @@ def parse(
             "refused by guard": _guards(counts),
             "no negative because": _group(counts, "none:"),
         }
-        where = _option("--work", work)
-        next_step = f"negmine report{where}", f"negmine retrieve{where}", f"negmine shard{where}"
+        folder_option = _option("--work", work)
+        next_step = tuple(f"negmine {command}{folder_option}" for command in ("report", "retrieve", "shard"))
         run.show("negmine parse", figures, work / "negatives", next_step, as_json)
 
 
@@ -350,8 +350,8 @@ def render(
         if code is not None and not dry_run:
             figures["members as code"] = write_code(place / "figures", code, CODE)
         options = f"{_option('--work', work)} --negatives {negatives}"
-        where = _option("--work", work)
-        next_steps = (f"negmine shard{options}", f"negmine audit{where}", f"negmine report{where}")
+        folder_option = _option("--work", work)
+        next_steps = (f"negmine shard{options}", f"negmine audit{folder_option}", f"negmine report{folder_option}")
         run = _Run(place, engine, dry_run, manifest, started)
         run.show("negmine render", figures, work / "figures", next_steps, as_json)
 
