@@ -103,9 +103,9 @@ class _Run:
         import ray
 
         self._engine, self._folder, self._stop = engine, folder, stop
-        self._task = ray.remote(
-            num_cpus=engine.cpus, num_gpus=engine.gpus, max_retries=MAX_DEATHS - 1, max_calls=0
-        )(_make)
+        self._task = ray.remote(num_cpus=engine.cpus, num_gpus=engine.gpus, max_retries=MAX_DEATHS - 1, max_calls=0)(
+            _make
+        )
         self._name, self._phase = uuid.uuid4().hex, ray.put(phase)
         self._running: dict[Any, int] = {}
         self._failed: list[tuple[int, NegmineError]] = []
