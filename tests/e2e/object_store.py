@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import logging
 import random
@@ -10,7 +11,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -43,6 +44,21 @@ class Proxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def direct(self) -> S3FileSystem:
+        """The server itself, which does not fail."""
+        url = f"http://127.0.0.1:{self.server}"
+        return S3FileSystem(
+            endpoint_url=url, key=KEY, secret=SECRET, skip_instance_cache=True, use_listings_cache=False
+        )
+
+    def hashes(self) -> dict[str, str]:
+        """sha256 of each object of the bucket."""
+        return {
+            str(key).removeprefix("bkt/"): hashlib.sha256(self.direct.cat_file(key)).hexdigest()
+            for key in self.direct.find("bkt")
+        }
 
     def draw(self) -> str | None:
         with self._lock:
@@ -82,12 +98,15 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "half an upload":
             self.rfile.read(length // 2)
         if fault in ("reset", "half an upload"):
-            return self._reset()
+            self._reset()
+            return
         body = self.rfile.read(length) if length else self._chunks()
         if fault == "500":
-            return self._answer(500, {}, _error("InternalError", "injected"))
+            self._answer(500, {}, _error("InternalError", "injected"))
+            return
         if self.proxy.refusal:
-            return self._answer(403, {}, _error(*self.proxy.refusal))
+            self._answer(403, {}, _error(*self.proxy.refusal))
+            return
         onward = http.client.HTTPConnection("127.0.0.1", self.proxy.server, timeout=30)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "transfer-encoding")}
         onward.request(self.command, self.path, body, headers)
@@ -99,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(answer.status, kept, content, half=fault == "half an answer")
         onward.close()
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _any
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _any  # noqa: N815 - names that http.server asks for
 
     def _chunks(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -136,10 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def finish(self) -> None:
-        try:
+        with suppress(OSError, ValueError):
             super().finish()
-        except (OSError, ValueError):
-            pass
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -152,10 +169,10 @@ def object_store() -> Iterator[Proxy]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     proxy = Proxy(server.get_host_and_port()[1])
-    files = S3FileSystem(
-        endpoint_url=f"http://127.0.0.1:{proxy.server}", key=KEY, secret=SECRET, skip_instance_cache=True
-    )
-    files.mkdir("bkt")
+    forget = http.client.HTTPConnection("127.0.0.1", proxy.server)
+    forget.request("POST", "/moto-api/reset")  # servers of one process share what they hold
+    assert forget.getresponse().status == 200
+    proxy.direct.mkdir("bkt")
     try:
         yield proxy
     finally:
