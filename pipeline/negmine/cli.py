@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from negmine import __version__, console
-from negmine.addresses import place
+from negmine.addresses import place, readable
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
@@ -451,14 +451,17 @@ def audit(
         sys.stdout.write(json.dumps(to_json(report), ensure_ascii=False) + "\n")
         return
     show(report)
-    console.results.print(f"[dim]written to[/dim] {folder}")
+    console.results.print(f"[dim]written to[/dim] {readable(str(folder))}")
 
 
 @app.command()
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="folders of training runs, shown side by side")] = None,
     work: Annotated[
-        Path | None, typer.Option(help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(
+            parser=place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -106,6 +106,12 @@ def run(app: Callable[[], object]) -> NoReturn:
         sys.exit(Exit.RESOURCE)
     except KeyboardInterrupt:
         _stopped()
+    except Exception as error:  # an object store's driver has errors of its own; all others are bugs
+        from negmine.store.remote import explain, is_storage_error
+
+        if not is_storage_error(error):
+            raise
+        _report(explain(error, ""))
     except SystemExit as end:
         if end.code == Exit.INTERRUPTED:  # typer has turned a KeyboardInterrupt into this, without a word
             _stopped()
