@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from negmine import __version__, console
+from negmine.addresses import place, readable
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
@@ -51,7 +52,12 @@ _PLAN = "Which pairs meet in a batch"
 
 PairsArgument = Annotated[str, typer.Argument(help="captions file, folder, tars or URL; the format is recognised")]
 OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left out: the pairs already in --work")]
-Work = Annotated[Path, typer.Option(help="folder of the intermediate results", rich_help_panel=_DATA)]
+Work = Annotated[
+    Path,
+    typer.Option(
+        parser=place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
+    ),
+]
 Images = Annotated[str | None, typer.Option(help="root of the picture paths; folder or URL", rich_help_panel=_DATA)]
 Format = Annotated[str | None, typer.Option("--format", help="name of the input's format", rich_help_panel=_DATA)]
 Limit = Annotated[int | None, typer.Option(min=1, help="rows to read", rich_help_panel=_DATA)]
@@ -360,7 +366,9 @@ def render(
 @takes_engine
 def shard(
     work: Work = DEFAULT_WORK,
-    out: Annotated[Path, typer.Option(help="folder of the shards", rich_help_panel=_DATA)] = Path("data"),
+    out: Annotated[
+        Path, typer.Option(parser=place, help="folder of the shards, or its address", rich_help_panel=_DATA)
+    ] = Path("data"),
     images: Images = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -449,14 +457,17 @@ def audit(
         sys.stdout.write(json.dumps(to_json(report), ensure_ascii=False) + "\n")
         return
     show(report)
-    console.results.print(f"[dim]written to[/dim] {folder}")
+    console.results.print(f"[dim]written to[/dim] {readable(str(folder))}")
 
 
 @app.command()
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="folders of training runs, shown side by side")] = None,
     work: Annotated[
-        Path | None, typer.Option(help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(
+            parser=place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -535,7 +546,7 @@ def merge(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="a work folder, a stage's folder, or a folder of shards")],
+    path: Annotated[Path, typer.Argument(parser=place, help="a work folder, a stage's folder, or a folder of shards")],
     fast: Annotated[bool, typer.Option("--fast", help="sizes and names only, no sha256")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -643,7 +654,9 @@ def _examples(folder: Path) -> dict[str, str]:
         return {}
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(folder / "part-00000.parquet", columns=["caption", "negative", "kind"]).slice(0, 200)
+    from negmine.store import here
+
+    rows = pq.read_table(here(folder / "part-00000.parquet"), columns=["caption", "negative", "kind"]).slice(0, 200)
     shown = {row["kind"]: row for row in reversed(rows.to_pylist())}
     return {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from negmine.addresses import readable
 from negmine.errors import Exit, NegmineError, explain_os_error
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -47,28 +48,32 @@ class Summary:
 def show(summary: Summary, as_json: bool) -> None:
     """Print a summary to stdout: one JSON document, or a headline and a table."""
     if as_json:
-        sys.stdout.write(json.dumps(asdict(summary), ensure_ascii=False) + "\n")
+        sys.stdout.write(readable(json.dumps(asdict(summary), ensure_ascii=False)) + "\n")
         return
-    results.print(f"[bold]{escape(summary.command)}[/bold]  {escape(summary.headline)}")
+    results.print(f"[bold]{_text(summary.command)}[/bold]  {_text(summary.headline)}")
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(justify="left", style="dim")
     table.add_column(justify="right")
     for name, value in summary.figures.items():
         if isinstance(value, Mapping):
             if value:
-                table.add_row(escape(name), "")
+                table.add_row(_text(name), "")
             for inner, number in value.items():
-                table.add_row("  " + escape(str(inner)), _cell(number))
+                table.add_row("  " + _text(str(inner)), _cell(number))
         else:
-            table.add_row(escape(name), _cell(value))
+            table.add_row(_text(name), _cell(value))
     if table.row_count:
         results.print(table)
     for name, text in summary.examples.items():
-        results.print(f"[dim]{escape(name)}[/dim]  {escape(text)}")
+        results.print(f"[dim]{_text(name)}[/dim]  {_text(text)}")
     for name, path in summary.outputs.items():
-        results.print(f"[dim]{escape(name)}[/dim] {escape(path)}")
+        results.print(f"[dim]{_text(name)}[/dim] {_text(path)}")
     for step in summary.next_steps:
-        results.print(f"[dim]next[/dim] {escape(step)}")
+        results.print(f"[dim]next[/dim] {_text(step)}")
+
+
+def _text(text: str) -> str:
+    return escape(readable(text))
 
 
 def _cell(value: Any) -> str:
@@ -78,12 +83,12 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return escape(str(value))
+    return _text(str(value))
 
 
 def note(text: str) -> None:
     """A line for the person at the terminal."""
-    messages.print(escape(text))
+    messages.print(_text(text))
 
 
 def run(app: Callable[[], object]) -> NoReturn:
@@ -101,6 +106,12 @@ def run(app: Callable[[], object]) -> NoReturn:
         sys.exit(Exit.RESOURCE)
     except KeyboardInterrupt:
         _stopped()
+    except Exception as error:  # an object store's driver has errors of its own; all others are bugs
+        from negmine.store.remote import explain, is_storage_error
+
+        if not is_storage_error(error):
+            raise
+        _report(explain(error, ""))
     except SystemExit as end:
         if end.code == Exit.INTERRUPTED:  # typer has turned a KeyboardInterrupt into this, without a word
             _stopped()
@@ -114,7 +125,7 @@ def _stopped() -> NoReturn:
 
 
 def _report(error: NegmineError) -> NoReturn:
-    messages.print(f"[bold red]error[/bold red] {escape(str(error))}")
+    messages.print(f"[bold red]error[/bold red] {_text(str(error))}")
     sys.exit(error.status)
 
 
@@ -158,7 +169,7 @@ def _bar(title: str, total: int | None, unit: str, done: int) -> Iterator[Progre
         rp.TimeRemainingColumn(),
     )
     with rp.Progress(*columns, console=messages, transient=True) as live:
-        task = live.add_task(title, total=total, completed=done)
+        task = live.add_task(readable(title), total=total, completed=done)
 
         class Bar:
             def advance(self, units: int) -> None:

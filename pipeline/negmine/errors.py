@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 from enum import IntEnum
 
+from negmine.addresses import readable
+
 
 class Exit(IntEnum):
     """Exit statuses of every command."""
@@ -43,7 +45,7 @@ class NegmineError(Exception):
         lines += [
             f"  {label}: {text}" for label, text in (("where", self.where), ("why", self.why), ("do", self.fix)) if text
         ]
-        return "\n".join(lines)
+        return readable("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.where, self.why, self.fix)

@@ -8,8 +8,11 @@ import tarfile
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any, Final
+
+from negmine.addresses import is_address
 
 MAX_PIXELS: Final = 25_000_000
 """Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
@@ -103,6 +106,7 @@ class ImageRoot:
         from fsspec.core import url_to_fs
 
         self._files, self._root = url_to_fs(root)
+        self._remote = is_address(root)
         self._archives: OrderedDict[str, IO[bytes]] = OrderedDict()
 
     def read(self, image: str, offset: int | None = None, size: int | None = None) -> bytes:
@@ -114,7 +118,15 @@ class ImageRoot:
 
         Raises:
             BadImageError: ``missing_image`` or ``path_outside``.
+            ResourceError: a store does not answer: that says nothing of the picture.
         """
+        if not self._remote:
+            return self._read(image, offset, size)
+        from negmine.store.remote import request
+
+        return request(partial(self._read, image, offset, size), f"{self._root}/{image}")
+
+    def _read(self, image: str, offset: int | None, size: int | None) -> bytes:
         archive, _, member = image.partition("::")
         try:
             if not member:
@@ -125,6 +137,9 @@ class ImageRoot:
             stream.seek(offset)
             return stream.read(size)
         except OSError as error:
+            if self._remote and not isinstance(error, FileNotFoundError):
+                self._archives.pop(archive, None)
+                raise
             raise BadImageError("missing_image", f"{image}: {error.strerror or error}") from None
         except ValueError as error:  # a zero byte in the name
             raise BadImageError("missing_image", f"{image!r}: {error}") from None

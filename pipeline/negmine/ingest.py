@@ -9,7 +9,6 @@ order of the parts is therefore the order of hashes: a shuffle that does not dep
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,6 +28,7 @@ from negmine.store import (
     PartRecord,
     Spec,
     Store,
+    delete_folder,
     load_manifest,
     part_name,
     read_part,
@@ -103,7 +103,7 @@ def _make(store: Store, settings: IngestSettings, source: sources.Source, images
         run_phase(store, phase, engine, parts, title="reading pairs", unit="pairs", total=counts.pop("pairs"))
         rejected = merge_rejected(store, gathered / REJECTED_FILE)
         store.finish([rejected], counts)
-    shutil.rmtree(gathered)
+    delete_folder(gathered)
 
 
 def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> None:

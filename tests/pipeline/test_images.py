@@ -7,6 +7,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import stamina
+from fsspec.implementations.memory import MemoryFileSystem
+from negmine.errors import ResourceError
 from negmine.images import BadImageError, ImageRoot, inspect_image
 from PIL import Image, ImageDraw
 
@@ -105,3 +108,29 @@ def test_urls() -> None:
 
     fsspec.filesystem("memory").pipe("/photos/a.jpg", picture())
     assert ImageRoot("memory://photos").read("a.jpg") == picture()
+
+
+class TestStore:
+    """A store that fails says nothing of a picture: it is asked again, and a run ends before it drops one."""
+
+    @pytest.mark.parametrize("failures", [3, 1000])
+    def test_connections_that_break(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+        left = [failures]
+
+        def cat_file(_: object, path: str, **__: object) -> bytes:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise ConnectionResetError("gone")
+            return b"picture"
+
+        monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+        with stamina.set_testing(True, attempts=5):
+            if failures < 5:
+                assert ImageRoot("memory://photos").read("a.jpg") == b"picture"
+            else:
+                with pytest.raises(ResourceError, match=r"photos/a\.jpg(.|\n)*gone"):
+                    ImageRoot("memory://photos").read("a.jpg")
+
+    def test_a_missing_picture_is_missing(self) -> None:
+        with pytest.raises(BadImageError, match="missing_image"):
+            ImageRoot("memory://photos").read("nothing.jpg")

@@ -8,22 +8,23 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-import fsspec
 import stamina
 from braceexpand import braceexpand
 from fsspec.core import url_to_fs
+from negmine.addresses import readable
 from negmine.errors import DamagedError, ResourceError, UsageError
 from negmine.records import Sample
 from negmine.shards.format import INDEX_NAME, Index, read_samples
-
-ATTEMPTS: Final = 5
-"""Tries at one place of a remote shard, with growing pauses."""
+from negmine.store.remote import ATTEMPTS, file_system, is_storage_error, request, retrying
 
 _READ_AHEAD: Final = 1 << 16
+_BLOCK: Final = 8 << 20
+"""Bytes of one request to a store."""
 _AGAIN = "run `negmine verify` on its folder, then `negmine shard` again"
 
 
@@ -249,8 +250,12 @@ def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
     """The samples of one shard; the last is given out only when the tar has ended where it should."""
     try:
         stream = stack.enter_context(io.BufferedReader(Resuming(shard.url), _READ_AHEAD))
-    except OSError as error:
-        raise DamagedError("this shard cannot be opened", where=shard.url, why=str(error), fix=_AGAIN) from None
+    except Exception as error:
+        if not is_storage_error(error):
+            raise
+        raise DamagedError(
+            "this shard cannot be opened", where=shard.url, why=readable(str(error)), fix=_AGAIN
+        ) from None
     samples = read_samples(stream, shard.url)
     pending = next(samples, None)
     for count in range(1, shard.samples + 1):
@@ -293,11 +298,13 @@ class Resuming(io.RawIOBase):
                     if self._stream.closed:
                         self._stream = self._opened()
                     content = self._read(len(buffer))
-        except OSError as error:
+        except Exception as error:
+            if not is_storage_error(error):
+                raise
             raise ResourceError(
                 "this shard cannot be read on",
                 where=f"{self.url}, byte {self.position:,}",
-                why=str(error) or type(error).__name__,
+                why=readable(str(error)) or type(error).__name__,
                 fix="look at the storage; the same command resumes from the last checkpoint",
             ) from None
         buffer[: len(content)] = content
@@ -310,25 +317,24 @@ class Resuming(io.RawIOBase):
         super().close()
 
     def _attempts(self) -> Iterable[stamina.Attempt]:
-        return stamina.retry_context(on=_passing, attempts=ATTEMPTS if "://" in self.url else 1, timeout=None)
+        return retrying(ATTEMPTS if "://" in self.url else 1)
 
     def _read(self, length: int) -> bytes:
         try:
             return bytes(self._stream.read(length))
-        except OSError:
-            with suppress(OSError):
+        except Exception:
+            with suppress(Exception):
                 self._stream.close()
             raise
 
     def _opened(self) -> IO[bytes]:
-        stream: IO[bytes] = fsspec.open(self.url, "rb").open()
+        if "://" in self.url:
+            files, path = file_system(self.url)
+            stream: IO[bytes] = files.open(path, "rb", block_size=_BLOCK)
+        else:
+            stream = Path(self.url).open("rb")  # noqa: SIM115 - closed with this object
         stream.seek(self.position)
         return stream
-
-
-def _passing(error: Exception) -> bool:
-    """Whether an error may pass: not that a file is missing or forbidden."""
-    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
 
 
 def _expand(pattern: str) -> list[str]:
@@ -342,9 +348,9 @@ def _expand(pattern: str) -> list[str]:
 
 def _glob(pattern: str) -> list[str]:
     try:
-        files, path = url_to_fs(pattern)
-        found = [path] if files.exists(path) else sorted(files.glob(path))
-    except (ImportError, ValueError) as error:
+        files, path = file_system(pattern) if "://" in pattern else url_to_fs(pattern)
+        found = request(lambda: [path] if files.exists(path) else sorted(files.glob(path)), pattern)
+    except ValueError as error:
         raise UsageError("this kind of address cannot be read", where=pattern, why=str(error)) from None
     if not found:
         raise UsageError(
@@ -361,8 +367,7 @@ def _split(url: str) -> tuple[str, str]:
 def _read_index(folder: str) -> Index:
     where = f"{folder}/{INDEX_NAME}"
     try:
-        with fsspec.open(where, "r", encoding="utf-8") as handle:
-            text = handle.read()
+        text = request(partial(_text_of, where), where) if "://" in where else Path(where).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DamagedError(
             "these shards have no readable index",
@@ -373,12 +378,17 @@ def _read_index(folder: str) -> Index:
     return Index.from_json(text, where)
 
 
+def _text_of(address: str) -> str:
+    files, path = file_system(address)
+    return bytes(files.cat_file(path)).decode()
+
+
 def _check(url: str, name: str, index: Index) -> Shard:
     entry = next((entry for entry in index.shards if PurePosixPath(entry.file).name == name), None)
     if entry is None:
         raise DamagedError("this shard is not in the index beside it", where=url, fix=_AGAIN)
-    files, path = url_to_fs(url)
-    size = files.size(path)
+    files, path = file_system(url) if "://" in url else url_to_fs(url)
+    size = request(lambda: files.size(path), url)
     if size != entry.bytes:
         raise DamagedError(
             "this shard is damaged", where=url, why=f"it has {size:,} bytes, the index says {entry.bytes:,}", fix=_AGAIN

@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 
+from negmine.addresses import address_of
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
 from negmine.figures import group as groups
@@ -36,6 +37,7 @@ from negmine.store import (
     Spec,
     Store,
     file_sha256,
+    here,
     load_manifest,
     part_name,
     read_part,
@@ -114,7 +116,7 @@ def _derive(
     stage: str, inputs: dict[str, str], figures: Manifest, work: Path, engine: Engine, overwrite: bool
 ) -> Manifest:
     """One of the tables that are read off the figures; `stage` is its folder."""
-    context = {"images": str((work / STAGE).resolve())} if stage == PAIRS_STAGE else {}
+    context = {"images": address_of(work / STAGE) or str((work / STAGE).resolve())} if stage == PAIRS_STAGE else {}
     spec = Spec(stage, {"from": STAGE}, inputs, {}, context)
     with Store.open(work / stage, spec, overwrite=overwrite, waits=True) as store:
         if not store.finished:
@@ -258,7 +260,7 @@ def _pairs_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
 
 def _pairs(figures: Path, index: int) -> Iterator[dict[str, Any]]:
     archive = part_name(index, "tar")
-    pictures = (figures / archive).read_bytes()
+    pictures = here(figures / archive).read_bytes()
     for record in read_part(figures, index).to_pylist():
         base = record["members"][0]
         facts = inspect_image(pictures[base["offset"] : base["offset"] + base["bytes"]])

@@ -19,7 +19,7 @@ from negmine.engine import PartFunction
 from negmine.errors import UsageError
 from negmine.retrieval.scorers import Dense
 from negmine.retrieval.search import NO_ID, merge, search
-from negmine.store import PartRecord, part_name, write_file
+from negmine.store import PartRecord, here, part_name, write_file
 
 PARTS: Final = 64
 """Parts of the pairs in one index; fixed, so that no result depends on memory or workers."""
@@ -172,7 +172,7 @@ class Indexes:
         ids = np.full((len(rows), k), NO_ID, dtype=np.int64)
         for shard in range(self.phase.shards):
             names = self.phase.ids(shard)
-            content = np.fromfile(self.folder / part_name(shard, "faiss"), dtype=np.uint8)
+            content = np.fromfile(here(self.folder / part_name(shard, "faiss")), dtype=np.uint8)
             index = faiss.deserialize_index(content)
             parameters = self.phase.text(len(names)).partition(":")[2]
             if parameters:  # those of a search are not in the file

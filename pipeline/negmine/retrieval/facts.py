@@ -15,7 +15,7 @@ from negmine.hashing import hash64
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.scorers import Scorer
 from negmine.retrieval.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
-from negmine.store import PartRecord, part_name, read_part, write_file, write_table
+from negmine.store import PartRecord, here, part_name, read_part, write_file, write_table
 
 FACT: Final = np.dtype(
     [
@@ -87,7 +87,7 @@ class Facts:
 
     def of_part(self, part: int) -> Any:
         """[n] `FACT` of a part."""
-        return np.load(self.folder / part_name(part, "npy"), mmap_mode="r", allow_pickle=False)
+        return np.load(here(self.folder / part_name(part, "npy")), mmap_mode="r", allow_pickle=False)
 
     def first_of(self, part: int) -> Any:
         """[n] True where the rows of a picture begin."""
@@ -115,7 +115,7 @@ class Facts:
         def read(part: int, name: str) -> Sets:
             import pyarrow.parquet as pq
 
-            return Sets.of(pq.read_table(self.folder / part_name(part, stem=_SETS), columns=[name])[name])
+            return Sets.of(pq.read_table(here(self.folder / part_name(part, stem=_SETS)), columns=[name])[name])
 
         return lru_cache(_AT_HAND)(read)
 

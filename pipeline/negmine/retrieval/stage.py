@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -29,7 +28,7 @@ from negmine.retrieval.scorers import Cross, Dense, Lexical, Scorer
 from negmine.retrieval.search import BFLOAT16, FLOAT32, choose_product, faiss_build
 from negmine.retrieval.settings import CROSS, LEXICAL, RetrieveSettings, Source
 from negmine.retrieval.words import COLUMNS
-from negmine.store import Manifest, Spec, Store, each, reading, refuse_other_settings, write_file
+from negmine.store import Manifest, Spec, Store, delete_folder, each, reading, refuse_other_settings, write_file
 
 STAGE: Final = "neighbours"
 FACTS: Final = ".facts"
@@ -185,8 +184,8 @@ def _make(
         store.finish(
             [write_file(store.folder, EXAMPLES_FILE, partial(write_examples, corpus=corpus, neighbours=store.folder))]
         )
-    shutil.rmtree(folder)
-    shutil.rmtree(store.folder / INDEX, ignore_errors=True)
+    delete_folder(folder)
+    delete_folder(store.folder / INDEX)
 
 
 def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Indexes:

@@ -30,6 +30,7 @@ from negmine.store import (
     part_name,
     read_part,
     reading,
+    release,
     write_file,
     write_text,
 )
@@ -259,5 +260,6 @@ def _write_shard(phase: ShardPhase, pictures: Pictures, index: int, folder: Path
         return write_samples(stream, source.samples(phase.plan[index]))
 
     files = [write_file(folder, part_name(index, "tar", "shard"), write)]
+    release(folder / files[0].file)
     files += write_rejected(folder, index, source.rejected)
     return PartRecord(index, tuple(files), dict(source.counts))

@@ -6,7 +6,6 @@ that was killed goes on with what is missing.
 """
 
 from negmine.store.files import (
-    TEMPORARY,
     file_sha256,
     part_name,
     read_part,
@@ -17,6 +16,7 @@ from negmine.store.files import (
 )
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import FileRecord, Manifest, PartRecord, Spec, add_counts, differences
+from negmine.store.remote import TEMPORARY, delete_folder, here, release
 from negmine.store.share import JOINING, WHOLE, Share, ShareDone, each
 from negmine.store.stage import (
     JOURNAL,
@@ -33,7 +33,8 @@ from negmine.store.stage import (
 
 __all__ = [
     "JOINING", "JOURNAL", "LOCK", "MANIFEST", "REJECTED_FILE", "TEMPORARY", "WHOLE", "FileRecord", "Manifest",
-    "PartRecord", "Share", "ShareDone", "Spec", "Store", "add_counts", "differences", "each", "file_sha256",
-    "is_other", "load_manifest", "locked", "part_name", "read_part", "reading", "refuse_other_settings",
-    "sync_folder", "verify_files", "verify_store", "write_file", "write_table", "write_text",
+    "PartRecord", "Share", "ShareDone", "Spec", "Store", "add_counts", "delete_folder", "differences", "each",
+    "file_sha256", "here", "is_other", "load_manifest", "locked", "part_name", "read_part", "reading",
+    "refuse_other_settings", "release", "sync_folder", "verify_files", "verify_store", "write_file", "write_table",
+    "write_text",
 ]  # fmt: skip

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
 from negmine.errors import DamagedError, explain_os_error
+from negmine.store import remote
 from negmine.store.manifest import REDO, FileRecord
-
-TEMPORARY: Final = ".tmp-"
-"""Names of what is being written begin so; a run removes what an earlier one left."""
+from negmine.store.remote import TEMPORARY, here
 
 
 def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
@@ -75,6 +74,7 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
         raise explain_os_error(error, str(folder / name)) from error
     finally:
         temporary.unlink(missing_ok=True)
+    remote.send(folder / name)
     return FileRecord(name, rows, stream.bytes, stream.sha256.hexdigest())
 
 
@@ -110,7 +110,7 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
 
     path = folder / part_name(index)
     try:
-        return pq.read_table(path, columns=columns)
+        return pq.read_table(here(path), columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise DamagedError("this part cannot be read", where=str(path), why=str(error).strip(), fix=REDO) from None
 
@@ -125,19 +125,25 @@ def sync_folder(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with here(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def broken_files(folder: Path, files: Sequence[FileRecord], *, fast: bool) -> list[str]:
-    """What is wrong with these files: missing, another size, and unless `fast`, another content."""
-    problems = []
+def broken_files(
+    folder: Path, files: Sequence[FileRecord], *, fast: bool, sizes: Mapping[str, int] | None = None
+) -> list[str]:
+    """What is wrong with these files: missing, another size, and unless `fast`, another content.
+
+    Args:
+        sizes: of all files in the folder, where the caller knows them.
+    """
+    problems, sizes = [], remote.sizes(folder) if sizes is None else sizes
     for file in files:
-        path = folder / file.file
-        if not path.is_file():
+        size = sizes.get(file.file)
+        if size is None:
             problems.append(f"{file.file} is missing")
-        elif (size := path.stat().st_size) != file.bytes:
+        elif size != file.bytes:
             problems.append(f"{file.file} has {size:,} bytes, should have {file.bytes:,}")
-        elif not fast and file_sha256(path) != file.sha256:
+        elif not fast and file_sha256(folder / file.file) != file.sha256:
             problems.append(f"{file.file} has another content (sha256 differs)")
     return problems

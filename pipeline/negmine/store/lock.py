@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from negmine.addresses import address_of
 from negmine.errors import ResourceError, explain_os_error
 
 LOCK: Final = ".lock"
@@ -27,6 +28,13 @@ def locked(folder: Path, name: str = LOCK, *, shared: bool = False, waits: bool 
         ResourceError: somebody else holds it; the message names host and process.
     """
     path = folder / name
+    if address_of(folder) is not None:
+        from negmine.store.lease import leased
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with leased(path, shared=shared, waits=waits):
+            yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         read_only = shared and path.exists() and not os.access(path, os.W_OK)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from negmine.records import REJECTED, Rejected, to_table
 from negmine.store.files import write_file, write_table
 from negmine.store.manifest import FileRecord, PartRecord
+from negmine.store.remote import delete, here
 from negmine.store.stage import REJECTED_FILE, Store
 
 _STEM: Final = "rejected-"
@@ -39,14 +40,14 @@ def merge_rejected(store: Store, gathered: Path | None = None) -> FileRecord:
         rows = 0
         with pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
             for path in [*([gathered] if gathered else []), *sidecars]:
-                for batch in pq.ParquetFile(path).iter_batches():
+                for batch in pq.ParquetFile(here(path)).iter_batches():
                     writer.write_batch(batch)
                     rows += batch.num_rows
         return rows
 
     record = write_file(store.folder, REJECTED_FILE, write)
     for path in sidecars:
-        path.unlink()
+        delete(path)
     for index, part in store.parts.items():
         files = tuple(file for file in part.files if not file.file.startswith(_STEM))
         store.parts[index] = PartRecord(part.index, files, part.counts)

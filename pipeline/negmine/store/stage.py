@@ -6,20 +6,28 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from negmine.addresses import address_of
 from negmine.errors import DamagedError, explain_os_error
 from negmine.seal import canonical
-from negmine.store.files import TEMPORARY, broken_files, sync_folder, write_text
+from negmine.store import remote
+from negmine.store.files import broken_files, sync_folder, write_text
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, differences, spec_of
+from negmine.store.remote import TEMPORARY
 from negmine.store.share import WHOLE, Share, ShareDone
 
 MANIFEST: Final = "manifest.json"
+SEND_EVERY: Final = 5.0
+"""Seconds between two copies of a journal to an object store."""
+
 JOURNAL: Final = ".journal.jsonl"
 REJECTED_FILE: Final = "rejected.parquet"
 _OF_RANK = re.compile(r"\.(journal|lock)-\d+-of-(\d+)(\.jsonl)?")
@@ -40,6 +48,7 @@ class Store:
     ) -> None:
         self.folder, self.spec, self.parts, self.manifest = folder, spec, parts, manifest
         self.share, self._ranks = share, ranks
+        self._unsent, self._sent_at = 0, time.monotonic()
 
     @classmethod
     @contextmanager
@@ -58,13 +67,19 @@ class Store:
         """
         if share.is_rank:
             with locked(folder, shared=True):
+                remote.refresh(folder)
                 if (folder / MANIFEST).exists():
                     yield cls._for_reading(folder, spec, share)
                     return
                 with locked(folder, f".lock-{share}"):
-                    yield cls._of_rank(folder, spec, share)
+                    store = cls._of_rank(folder, spec, share)
+                    try:
+                        yield store
+                    finally:
+                        store.send_journal()
             return
         with locked(folder, waits=waits):
+            remote.refresh(folder)
             ranks = _ranks(folder)
             _remove_temporaries(folder)
             if overwrite:
@@ -72,19 +87,24 @@ class Store:
             before = load_manifest(folder) if (folder / MANIFEST).exists() else None
             if before is not None:
                 _refuse_other(folder, before.spec, spec, finished=True)
-                whole = {part.index: part for part in before.parts if not broken_files(folder, part.files, fast=True)}
-                if len(whole) == len(before.parts) and not broken_files(folder, before.extra, fast=True):
+                is_broken = partial(broken_files, folder, fast=True, sizes=remote.sizes(folder))
+                whole = {part.index: part for part in before.parts if not is_broken(part.files)}
+                if len(whole) == len(before.parts) and not is_broken(before.extra):
                     yield cls(folder, spec, whole, before, share)
                     return
                 parts = {i: part for i, part in whole.items() if not _shared(before, part)}
             else:
                 parts = _resume(folder, spec, _journals(folder))
             _write_journal(folder, JOURNAL, spec, parts.values())
-            (folder / MANIFEST).unlink(missing_ok=True)
-            for path in folder.iterdir():  # of ranks, and no rank is running
-                if _OF_RANK.fullmatch(path.name):
-                    path.unlink()
-            yield cls(folder, spec, parts, None, share, ranks)
+            remote.delete(folder / MANIFEST)
+            for name in remote.sizes(folder):  # of ranks, and no rank is running
+                if _OF_RANK.fullmatch(name):
+                    remote.delete(folder / name)
+            store = cls(folder, spec, parts, None, share, ranks)
+            try:
+                yield store
+            finally:
+                store.send_journal()
 
     @classmethod
     def _for_reading(cls, folder: Path, spec: Spec, share: Share) -> Store:
@@ -143,7 +163,7 @@ class Store:
 
     def enter(self, part: PartRecord) -> None:
         """Enter a part whose files are already on the disk."""
-        journal_file = self.folder / (f".journal-{self.share}.jsonl" if self.share.is_rank else JOURNAL)
+        journal_file = self._journal
         try:
             with journal_file.open("ab") as journal:
                 journal.write(canonical(asdict(part)) + b"\n")
@@ -152,13 +172,26 @@ class Store:
         except OSError as error:
             raise explain_os_error(error, str(journal_file)) from error
         self.parts[part.index] = part
+        self._unsent += 1
+        if time.monotonic() - self._sent_at > SEND_EVERY:
+            self.send_journal()
+
+    @property
+    def _journal(self) -> Path:
+        return self.folder / (f".journal-{self.share}.jsonl" if self.share.is_rank else JOURNAL)
+
+    def send_journal(self) -> None:
+        """Let an object store know of the parts entered since the last time; objects cannot be appended to."""
+        if self._unsent and self.manifest is None:
+            remote.send(self._journal)
+        self._unsent, self._sent_at = 0, time.monotonic()
 
     def finish(self, extra: Sequence[FileRecord] = (), extra_counts: Mapping[str, int] | None = None) -> Manifest:
         """Seal the stage: all parts are there."""
         parts = tuple(self.parts[index] for index in sorted(self.parts))
         manifest = Manifest(self.spec, parts, tuple(extra), extra_counts or {})
         write_text(self.folder, MANIFEST, manifest.to_text())
-        (self.folder / JOURNAL).unlink(missing_ok=True)
+        remote.delete(self.folder / JOURNAL)
         sync_folder(self.folder)
         self.manifest = manifest
         return manifest
@@ -195,7 +228,9 @@ def _resume(folder: Path, spec: Spec, journals: Iterable[Path]) -> dict[int, Par
         if parts:  # else nothing is there that could be mixed
             _refuse_other(folder, before, spec, finished=False)
         found |= {part.index: part for part in parts}
-    return {index: part for index, part in found.items() if not broken_files(folder, part.files, fast=False)}
+    whole = address_of(folder) is not None  # an object is whole under its key: sent, measured, then moved there
+    sizes = remote.sizes(folder) if found else {}
+    return {i: part for i, part in found.items() if not broken_files(folder, part.files, fast=whole, sizes=sizes)}
 
 
 def _shared(manifest: Manifest, part: PartRecord) -> bool:
@@ -256,15 +291,19 @@ def refuse_other_settings(folder: Path, stage: str, settings: Mapping[str, objec
 def _remove_temporaries(folder: Path) -> None:
     for path in folder.glob(f"{TEMPORARY}*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in remote.sizes(folder):
+        if name.startswith(TEMPORARY):
+            remote.delete(folder / name)
 
 
 def _remove_results(folder: Path) -> None:
     """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours."""
+    for name in remote.sizes(folder):
+        if name in (MANIFEST, JOURNAL) or any(kind.fullmatch(name) for kind in (_RESULT, _OF_RANK)):
+            remote.delete(folder / name)
     for path in folder.iterdir():
-        if path.name in (MANIFEST, JOURNAL) or any(kind.fullmatch(path.name) for kind in (_RESULT, _OF_RANK)):
-            path.unlink()
-        elif path.name.startswith(".") and (path / LOCK).exists():
-            shutil.rmtree(path)
+        if path.is_dir() and path.name.startswith(".") and (address_of(path) or (path / LOCK).exists()):
+            remote.delete_folder(path)
 
 
 # --- reading and verifying -------------------------------------------------------------------------------------------
@@ -294,8 +333,10 @@ def reading(folder: Path) -> Iterator[Manifest]:
     Raises:
         DamagedError: it is not finished, or a file is missing or has another size.
     """
+    remote.refresh(folder)
     load_manifest(folder)  # before the lock, which would create the folder
     with locked(folder, shared=True):
+        remote.refresh(folder)
         manifest = load_manifest(folder)
         problems = broken_files(folder, manifest.files, fast=True)
         if problems:
@@ -306,7 +347,8 @@ def reading(folder: Path) -> Iterator[Manifest]:
 def verify_files(folder: Path, files: Sequence[FileRecord], *, pattern: str, fast: bool) -> list[str]:
     """Problems of a folder that should hold exactly `files` among the names that match the glob `pattern`."""
     listed = {file.file for file in files}
-    extra = sorted(path.name for path in folder.glob(pattern) if path.name not in listed and not _own(path))
+    there = [folder / name for name in remote.sizes(folder)]
+    extra = sorted(path.name for path in there if path.match(pattern) and path.name not in listed and not _own(path))
     return [*broken_files(folder, files, fast=fast), *(f"{name} is not listed" for name in extra)]
 
 

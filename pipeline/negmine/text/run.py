@@ -8,7 +8,6 @@ part to part, so nothing depends on their order or on the workers.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -30,6 +29,8 @@ from negmine.store import (
     PartRecord,
     Spec,
     Store,
+    delete_folder,
+    here,
     part_name,
     read_part,
     reading,
@@ -129,7 +130,7 @@ class Job:
         del counts_of_candidates["pairs"]
         self.store.finish(extra_counts=counts_of_candidates)
         for name in (COUNTS, CANDIDATES, *map(ROUND.format, range(ROUNDS))):
-            shutil.rmtree(self.store.folder / name, ignore_errors=True)
+            delete_folder(self.store.folder / name)
 
     def _weights(self, sample: int, candidates: Path) -> Path:
         """Where the weights lie that the choice is made with, after as many rounds as it takes."""
@@ -221,8 +222,8 @@ def _count_part(pairs: Path, known: frozenset[str], bits: int, index: int, folde
 def _write_corpus(folder: Path, parts: int, bits: int) -> list[FileRecord]:
     words, sizes = Counter[str](), np.zeros((2, FOLDS), dtype=np.int64)
     for index in range(parts):
-        words.update(json.loads((folder / part_name(index, "json", "words")).read_text()))
-        sizes += np.load(folder / part_name(index, "npy", "sizes"))
+        words.update(json.loads(here(folder / part_name(index, "json", "words")).read_text()))
+        sizes += np.load(here(folder / part_name(index, "npy", "sizes")))
     corpus = corpus_of(_load_all(Tally.load, folder, parts), sizes[0], sizes[1], bits)
     return [
         write_file(folder, TALLIED, partial(_save, corpus.counts)),
@@ -232,7 +233,7 @@ def _write_corpus(folder: Path, parts: int, bits: int) -> list[FileRecord]:
 
 
 def _read_corpus(folder: Path) -> Corpus:
-    return Corpus(np.load(folder / TALLIED, mmap_mode="r"), *np.load(folder / SIZES))
+    return Corpus(np.load(here(folder / TALLIED), mmap_mode="r"), *np.load(here(folder / SIZES)))
 
 
 def _save(array: Any, stream: IO[bytes]) -> int:
@@ -243,7 +244,7 @@ def _save(array: Any, stream: IO[bytes]) -> int:
 def _load_all(load: Callable[[IO[bytes]], Any], folder: Path, parts: int) -> Iterator[Any]:
     """What `load` reads of the arrays of each part, one at a time."""
     for index in range(parts):
-        with (folder / part_name(index, "npy")).open("rb") as stream:
+        with here(folder / part_name(index, "npy")).open("rb") as stream:
             yield load(stream)
 
 
@@ -262,7 +263,7 @@ class ProposePhase:
     counts: Path
 
     def setup(self) -> PartFunction:
-        words = json.loads((self.counts / WORDS).read_text())
+        words = json.loads(here(self.counts / WORDS).read_text())
         worker = ParseWorker(self.settings, counts=words)
         worker.setup()
         return partial(_propose_part, self.pairs, worker, _read_corpus(self.counts))
@@ -299,7 +300,7 @@ def _write_exchanges(folder: Path, parts: int, slots: int) -> list[FileRecord]:
 
 
 def _read_exchanges(folder: Path) -> Exchanges:
-    with (folder / EXCHANGES).open("rb") as stream:
+    with here(folder / EXCHANGES).open("rb") as stream:
         return Exchanges(np.load(stream), np.load(stream))
 
 
@@ -321,7 +322,7 @@ class Chooser:
 
     @classmethod
     def read(cls, settings: ParseSettings, candidates: Path, weights: Path) -> Chooser:
-        return cls(settings, _read_exchanges(candidates), np.load(weights, mmap_mode="r"))
+        return cls(settings, _read_exchanges(candidates), np.load(here(weights), mmap_mode="r"))
 
     def choose(self, pool: Pool) -> tuple[Any, Any]:
         """Places of the chosen candidates, and the scores of all."""
@@ -359,11 +360,11 @@ def _round_part(chooser: Chooser, candidates: Path, sizes: tuple[int, ...], inde
 
 def _write_weights(folder: Path, before: Path, candidates: Path, parts: int) -> list[FileRecord]:
     """The weights after a round, and how many of the round's choices its flows tell from their captions."""
-    weights = np.load(before)
+    weights = np.load(here(before))
     ratio = log_ratio(_load_all(Tally.load, folder, parts), weights.shape[1])
     told, chosen = 0.0, 0
     for index, pool in enumerate(_load_all(Pool.load, candidates, min(parts, JUDGED_PARTS))):
-        taken = np.load(folder / part_name(index, "npy", "chosen"))
+        taken = np.load(here(folder / part_name(index, "npy", "chosen")))
         told, chosen = told + spotted(pool, taken, ratio), chosen + len(taken)
     return [
         write_file(folder, WEIGHTS, partial(_save, weights + np.float32(RATE) * ratio)),
@@ -372,11 +373,11 @@ def _write_weights(folder: Path, before: Path, candidates: Path, parts: int) -> 
 
 
 def _told(folder: Path) -> float:
-    return float(json.loads((folder / TOLD).read_text()))
+    return float(json.loads(here(folder / TOLD).read_text()))
 
 
 def _pool(candidates: Path, index: int) -> Pool:
-    with (candidates / part_name(index, "npy")).open("rb") as stream:
+    with here(candidates / part_name(index, "npy")).open("rb") as stream:
         return Pool.load(stream)
 
 

@@ -1,0 +1,270 @@
+"""Folders of an object store (``s3://``, ``gs://``, ...): their home on this disk, and what goes to and fro.
+
+A file is written at home first, sent under a temporary key, moved to its own key, and only then entered in the journal.
+A file that is read is fetched when it is needed. Maps and spills so have a real disk, and code that reads a path stays
+as it is, once `here` has seen the path. For ordinary paths everything in this module does nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import fsspec
+import stamina
+
+from negmine.addresses import MIRROR, address_of, readable
+from negmine.errors import NegmineError, ResourceError, UsageError, explain_os_error
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 10
+"""Tries of one request, with growing pauses: half a minute in all, which a server needs to start again."""
+
+TEMPORARY: Final = ".tmp-"
+"""Names of what is being written begin so; a run removes what an earlier one left."""
+
+_FINAL: Final = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")
+_DRIVERS: Final = ("botocore", "aiobotocore", "aiohttp")
+_CONTROL: Final = ("manifest.json", "index.json")
+_AGAIN: Final = "look at the storage and the network, then run the same command: it resumes"
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def retrying(attempts: int = ATTEMPTS) -> Iterable[stamina.Attempt]:
+    """Tries of a request, as long as its error may pass."""
+    return stamina.retry_context(on=may_pass, attempts=attempts, timeout=None, wait_max=5.0)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a request is worth another try: not when a file is missing or forbidden."""
+    final = isinstance(error, FileNotFoundError | PermissionError | FileExistsError) or type(error).__name__ in _FINAL
+    return is_storage_error(error) and not final
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Drivers let errors of the libraries below them through."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in (
+        "botocore",
+        "aiobotocore",
+        "aiohttp",
+    )
+
+
+def explain(error: BaseException, where: str) -> NegmineError:
+    """What a storage's error means for the user; nothing of the credentials."""
+    text = readable(" ".join(str(error).split())) or type(error).__name__
+    lower = text.lower()
+    if "skew" in lower or "difference between the request time" in lower:
+        return ResourceError("the storage refuses this machine's clock", where=where, why=text,
+                             fix="set the clock (NTP), then run the same command")  # fmt: skip
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        return ResourceError("no credentials for this storage", where=where, why=text,
+                             fix="set them in the environment, e.g. AWS_PROFILE or AWS_ACCESS_KEY_ID")  # fmt: skip
+    if isinstance(error, PermissionError):
+        return ResourceError("the storage does not permit this", where=where, why=text,
+                             fix="check the credentials in the environment and what they may do there")  # fmt: skip
+    if isinstance(error, FileNotFoundError):
+        return ResourceError("this is not in the storage", where=where, why=text,
+                             fix="check the address; a bucket has to exist before it is used")  # fmt: skip
+    return ResourceError("the storage does not answer as it should", where=where, why=text, fix=_AGAIN)
+
+
+def request(what: Callable[[], T], where: str) -> T:
+    """The result of a request, tried again while its error may pass.
+
+    Raises:
+        ResourceError: it does not pass.
+    """
+    try:
+        for attempt in retrying():
+            with attempt:
+                return what()
+    except FileExistsError:
+        raise
+    except Exception as error:
+        if not is_storage_error(error):
+            raise
+        raise explain(error, where) from None
+    raise AssertionError("a request ends in a result or an error")
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """The fsspec file system of an address, which keeps no listings, and the key in it.
+
+    Raises:
+        UsageError: no such protocol, its driver is not installed, or credentials in the address.
+    """
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise UsageError("an address holds no credentials", where=readable(address),
+                         fix="leave them out, and set them in the environment")  # fmt: skip
+    try:
+        system, key = fsspec.core.url_to_fs(address, use_listings_cache=False)
+    except ImportError as error:
+        fix = "pip install 'negmine[s3]'" if address.startswith(("s3://", "s3a://")) else "install what it asks for"
+        raise UsageError(
+            "the driver for such addresses is not installed", where=address, why=str(error), fix=fix
+        ) from None
+    except ValueError as error:
+        raise UsageError("this kind of address is not known", where=address, why=str(error)) from None
+    return system, str(key)
+
+
+# --- homes -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _mirror() -> Path:
+    """The folder of all homes of this process's addresses, gone with the process."""
+    folder = Path(tempfile.mkdtemp(prefix=MIRROR)).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def open_home(address: str) -> Path:
+    """The home of a folder's address, with the folders and control files that lie there now."""
+    system, _ = file_system(address)
+    protocol, _, rest = address.rstrip("/").partition("://")
+    home = _mirror() / protocol.replace("s3a", "s3") / rest
+    home.mkdir(parents=True, exist_ok=True)
+    key = _key(home)
+    for found in request(lambda: system.find(key), address):
+        path = home / str(found).removeprefix(key).lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_control(path.name):
+            _fetch(path)
+    return home
+
+
+def refresh(folder: Path) -> None:
+    """Bring the manifest and the journals of a folder up to date: others may have written them."""
+    if address_of(folder) is None:
+        return
+    there = sizes(folder)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_file() and _is_control(path.name) and path.name not in there:
+            path.unlink()
+    for name in there:
+        if _is_control(name):
+            _fetch(folder / name)
+
+
+def _is_control(name: str) -> bool:
+    return name in _CONTROL or name.startswith(".journal")
+
+
+def _key(path: Path) -> str:
+    return file_system(str(address_of(path)))[1].rstrip("/")
+
+
+def _at(path: Path) -> tuple[Any, str, str]:
+    """File system, key and address of a path at home."""
+    address = address_of(path)
+    assert address is not None
+    return *file_system(address), address
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def send(path: Path) -> None:
+    """Put a file from home into the store: whole under its key, or not there."""
+    if address_of(path) is None:
+        return
+    system, key, address = _at(path)
+    folder, _, name = key.rpartition("/")
+    temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:12]}-{name}"
+    size = path.stat().st_size
+
+    def put() -> None:
+        system.put_file(str(path), temporary)
+        if (arrived := system.size(temporary)) != size:
+            raise OSError(f"{arrived:,} of {size:,} bytes arrived")
+
+    request(put, address)
+    request(lambda: system.copy(temporary, key), address)  # again gives the same
+    request(lambda: _remove(system, [temporary]), address)
+
+
+def here(path: Path) -> Path:
+    """The same path, once its file is on this disk."""
+    if address_of(path) is not None and not path.exists():
+        _fetch(path)
+    return path
+
+
+def _fetch(path: Path) -> None:
+    system, key, address = _at(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
+
+    def get() -> None:
+        size = system.size(key)
+        system.get_file(key, str(temporary))
+        if (arrived := temporary.stat().st_size) != size:
+            raise OSError(f"{arrived:,} of {size:,} bytes arrived")
+
+    try:
+        request(get, address)
+        temporary.replace(path)
+    except OSError as error:
+        raise explain_os_error(error, address) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def release(path: Path) -> None:
+    """Free the disk of a file that was sent and is not read soon."""
+    if address_of(path) is not None:
+        path.unlink(missing_ok=True)
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file in a folder, by name; nothing where there is no folder."""
+    if address_of(folder) is None:
+        return (
+            {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()} if folder.is_dir() else {}
+        )
+    system, key, address = _at(folder)
+    found = request(lambda: _listed(system, key), address)
+    return {str(one["name"]).rpartition("/")[2]: int(one["size"]) for one in found if one["type"] == "file"}
+
+
+def _listed(system: Any, key: str) -> list[dict[str, Any]]:
+    try:
+        return list(system.ls(key, detail=True))
+    except FileNotFoundError:  # a folder without files
+        return []
+
+
+def delete(path: Path) -> None:
+    """Remove a file, here and in the store, if it is there."""
+    path.unlink(missing_ok=True)
+    if address_of(path) is not None:
+        system, key, address = _at(path)
+        request(lambda: _remove(system, [key]), address)
+
+
+def delete_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, here and in the store."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if address_of(folder) is not None:
+        system, key, address = _at(folder)
+        request(lambda: _remove(system, system.find(key)), address)
+
+
+def _remove(system: Any, keys: Sequence[str]) -> None:
+    for key in keys:
+        try:
+            system.rm_file(key)
+        except FileNotFoundError:
+            continue
