@@ -77,7 +77,7 @@ def _rows(base: Cell, recipes: dict[str, Recipe], count: int) -> list[Cell]:
     return [one for number in range(count) for cell in cells for one in seeds(cell, [number])]
 
 
-def _sweep(base: Cell, recipes: tuple[str, ...], what: str, setting: str, numbers: tuple[int, ...]) -> list[Cell]:
+def _sweep(base: Cell, recipes: tuple[str, ...], what: str, setting: str, numbers: tuple[float, ...]) -> list[Cell]:
     """One seed of each row with each value of a setting; `what` tells the value in the row's name."""
     few = {name: ESSENTIAL[name] for name in recipes}
     values: list[dict[str, Any]] = [{setting: number} for number in numbers]
@@ -98,6 +98,7 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),
     "ablations": lambda: _rows(TWO, ABLATIONS, 3),
     "negatives": lambda: _sweep(replace(TWO, rendered=10), SWEPT, "negatives", "negatives", (1, 2, 5, 10)),
+    "rates": lambda: _sweep(THREE, tuple(LARGER), "rate", "lr", (1e-3, 2e-3)),
     "scenes": lambda: _sweep(TWO, SWEPT, "scenes", "groups", (1500, 3000, 6000)),
 }
 """Name to cells. `objects` is for its picture: a row of panels for each number of objects."""
