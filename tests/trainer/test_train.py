@@ -97,7 +97,7 @@ class TestLearning:
         config = configure(epochs=1)
         fit(config)
         row = read_metrics(Path(config.out))[-1]
-        parts = {"i2t": 0.5, "t2i": 0.5, "text_negatives": 0.3, "image_negatives": 0.3, "margin": 0.2}
+        parts = {"i2t": 0.5, "t2i": 0.5, "text_negatives": 1.0, "image_negatives": 1.0, "margin": 0.2}
         assert row["loss"] == pytest.approx(sum(w * row[f"loss/{name}"] for name, w in parts.items()), rel=1e-5)
         assert {"lr", "logit_scale", "margin/0", "margin/2", "samples_per_s", "data_wait_percent"} <= row.keys()
         assert 0 <= row["data_wait_percent"] <= 100

@@ -15,13 +15,13 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-import fsspec
-import stamina
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from negmine.addresses import MIRROR, address_of, readable
 from negmine.errors import NegmineError, ResourceError, UsageError, explain_os_error
+
+if TYPE_CHECKING:
+    import stamina
 
 T = TypeVar("T")
 
@@ -42,6 +42,8 @@ _AGAIN: Final = "look at the storage and the network, then run the same command:
 
 def retrying(attempts: int = ATTEMPTS) -> Iterable[stamina.Attempt]:
     """Tries of a request, as long as its error may pass."""
+    import stamina
+
     return stamina.retry_context(on=may_pass, attempts=attempts, timeout=None, wait_max=5.0)
 
 
@@ -107,8 +109,10 @@ def file_system(address: str) -> tuple[Any, str]:
     if "@" in address.partition("://")[2].partition("/")[0]:
         raise UsageError("an address holds no credentials", where=readable(address),
                          fix="leave them out, and set them in the environment")  # fmt: skip
+    from fsspec.core import url_to_fs
+
     try:
-        system, key = fsspec.core.url_to_fs(address, use_listings_cache=False)
+        system, key = url_to_fs(address, use_listings_cache=False)
     except ImportError as error:
         fix = "pip install 'negmine[s3]'" if address.startswith(("s3://", "s3a://")) else "install what it asks for"
         raise UsageError(
