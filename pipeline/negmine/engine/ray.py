@@ -282,7 +282,7 @@ def _slots(engine: RayEngine) -> int:
     """Parts that the cluster as it is now can make at once, one at least."""
     import ray
 
-    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    have: dict[str, float] = ray.cluster_resources()
     wanted = {"CPU": engine.cpus, "GPU": engine.gpus}
     return max(1, min(int(have.get(name, 0) / number) for name, number in (*wanted.items(), ("", 0)) if number))
 
@@ -291,7 +291,7 @@ def _most(resource: str) -> float:
     """What the machine that has most of it has."""
     import ray
 
-    nodes: list[Any] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes: list[Any] = ray.nodes()
     return max((float(node["Resources"].get(resource, 0)) for node in nodes if node["Alive"]), default=0.0)
 
 

@@ -84,7 +84,7 @@ def hold(loads: Sequence[Load], product: str, cpus: float = 1) -> Iterator[Held]
     """
     import ray
 
-    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    have: dict[str, float] = ray.cluster_resources()
     if len(loads) * cpus >= have.get("CPU", 0):
         raise ResourceError(
             f"{len(loads)} actors and a part beside them do not fit",
