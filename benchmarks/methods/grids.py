@@ -64,6 +64,9 @@ TWO: Final = Cell(row="", recipe="clip", difficulty=1, steps=600)
 THREE: Final = replace(TWO, difficulty=2, groups=20000, steps=1800, lr=1e-3)
 """Two or three objects with sizes, one or two claims. At the rate of `TWO` all recipes but one learn less."""
 
+LONG: Final = replace(THREE, steps=7200, points=12)
+"""Four times as long: beyond what a cell of the table may cost."""
+
 FOUR: Final = replace(THREE, difficulty=3)
 """Three or four objects with sizes and patterns, counts, two claims."""
 
@@ -93,6 +96,7 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "essential": lambda: _rows(TWO, ESSENTIAL, 3),
     "others": lambda: _rows(TWO, OTHERS, 1),
     "three": lambda: _rows(THREE, LARGER, 3),
+    "long": lambda: _rows(LONG, QUICK, 1),
     "four": lambda: _rows(FOUR, LARGER, 1),
     "objects": lambda: [cell for base in (TWO, THREE, FOUR) for cell in _rows(base, LARGER, 3)],
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),

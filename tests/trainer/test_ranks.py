@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -178,6 +179,25 @@ class TestTeam:
         assert Team(tmp_path, 2, *arguments(parts)).wait() == [0, 0]
         assert losses(parts) == losses(whole)
 
+    def test_processes_that_divide_the_shares_are_the_same_run(
+        self, arguments: Callable[..., list[Any]], tmp_path: Path
+    ) -> None:
+        alone, two, other = (tmp_path / name for name in ("alone", "two", "other"))
+        assert Team(tmp_path, 1, *arguments(alone, shares=4)).wait() == [0]
+        assert Team(tmp_path, 2, *arguments(two, shares=4, keep=9)).wait() == [0, 0]
+        assert losses(two) == pytest.approx(losses(alone), rel=1e-4)
+
+        for checkpoint in list_checkpoints(two)[1:]:  # as if it had been stopped after the first
+            shutil.rmtree(checkpoint)
+        assert Team(tmp_path, 1, *arguments(two, shares=4, keep=9)).wait() == [0]
+        assert losses(two) == pytest.approx(losses(alone), rel=1e-4)
+
+        assert Team(tmp_path, 1, *arguments(other)).wait() == [0]
+        assert losses(other) != pytest.approx(losses(alone), rel=1e-2)
+        team = Team(tmp_path, 2, *arguments(two))
+        assert team.wait() == [Exit.BAD_INPUT] * 2 or team.said
+        assert "shares" in team.said[0]
+
     def test_one_signal_stops_all_with_a_checkpoint(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
         team = Team(tmp_path, 2, *arguments(tmp_path / "run", epochs=200))
         while not list_checkpoints(tmp_path / "run") and team.processes[0].poll() is None:
@@ -259,12 +279,14 @@ def test_two_nodes_are_one_run_and_a_killed_one_ends_it(arguments: Callable[...,
     if os.geteuid() or subprocess.run(["ip", "netns", "add", "negmine-try"], capture_output=True).returncode:
         pytest.skip("needs the right to make network namespaces")
     subprocess.run(["ip", "netns", "del", "negmine-try"], check=True)
-    alone, whole, parts = (tmp_path / name for name in ("alone", "whole", "parts"))
+    one, alone, whole, parts = (tmp_path / name for name in ("one", "alone", "whole", "parts"))
+    assert Team(tmp_path, 1, *arguments(one, shares=2)).wait() == [0]
     assert Team(tmp_path, 2, *arguments(alone)).wait() == [0, 0]
     with Nodes() as nodes:
         nodes.train(tmp_path, *arguments(whole))
         assert [process.wait(120) for process in nodes.processes] == [0, 0], nodes.said
         assert losses(whole) == losses(alone)  # of two ranks on one machine
+        assert losses(whole) == pytest.approx(losses(one), rel=1e-4)  # of one process
         nodes.train(tmp_path, *arguments(parts))
         while not list_checkpoints(parts) and nodes.processes[0].poll() is None:
             time.sleep(0.02)

@@ -117,18 +117,48 @@ class TestRanks:
 
     @pytest.mark.parametrize(("ranks", "workers"), [(2, 0), (4, 0), (2, 2)])
     def test_each_id_once_an_epoch_in_equal_steps(self, shards: Path, ranks: int, workers: int) -> None:
-        streams = [make_stream(shards, share=Share(rank, ranks), workers=workers) for rank in range(ranks)]
+        streams = [make_stream(shards, shares=[Share(rank, ranks)], workers=workers) for rank in range(ranks)]
         batches = [list(stream.batches(1)) for stream in streams]
         assert [len(steps) for steps in batches] == [8] * ranks
         assert all(len(batch.keys) == 8 // ranks for steps in batches for batch in steps)
         keys = [key for steps in batches for batch in steps for key in batch.keys]
         assert sorted(keys) == [f"{n:06d}" for n in range(64)]
-        late = list(make_stream(shards, share=Share(1, ranks)).batches(1, skip=3))
+        late = list(make_stream(shards, shares=[Share(1, ranks)]).batches(1, skip=3))
         assert [batch.keys for batch in late] == [batch.keys for batch in batches[1][3:]]
+
+    @pytest.mark.parametrize("planned", [None, 8])
+    def test_who_reads_a_share_changes_nothing(self, tmp_path: Path, planned: int | None) -> None:
+        samples = [make_sample(n) for n in range(64)]
+        samples[::20] = [replace(sample, image=b"no picture") for sample in samples[::20]]  # others stand in for these
+        folder = write_shards(tmp_path, [samples[:16], samples[16:48], samples[48:]])
+        index = Index.from_json((folder / INDEX_NAME).read_text(), "index")
+        (folder / INDEX_NAME).write_text(replace(index, settings={"planned_batch": planned}).to_json())
+        shares = [Share(number, 4) for number in range(4)]
+
+        def joined(processes: int, skip: int = 0) -> list[tuple[list[str], list[str], bytes]]:
+            each = 4 // processes
+            streams = [
+                make_stream(folder, batch_size=8, shares=shares[first : first + each], max_bad=1.0)
+                for first in range(0, 4, each)
+            ]
+            steps = zip(*(stream.batches(1, skip) for stream in streams), strict=True)
+            return [
+                (
+                    [key for batch in step for key in batch.keys],
+                    sorted(bad.key for batch in step for bad in batch.bad),
+                    torch.cat([batch.images for batch in step]).numpy().tobytes(),
+                )
+                for step in steps
+            ]
+
+        alone = joined(1)
+        assert joined(2) == joined(4) == alone
+        assert joined(2, skip=3) == alone[3:]
+        assert sorted(key for _, bad, _ in alone for key in bad) == [f"{n:06d}" for n in range(0, 64, 20)]
 
     def test_more_ranks_than_shards(self, few_shards: Callable[..., Path]) -> None:
         folder = few_shards(samples=8, tars=1)
-        streams = [make_stream(folder, share=Share(rank, 4)) for rank in range(4)]
+        streams = [make_stream(folder, shares=[Share(rank, 4)]) for rank in range(4)]
         assert sorted(key for stream in streams for batch in stream.batches(0) for key in batch.keys) == [
             f"{n:06d}" for n in range(8)
         ]
@@ -157,8 +187,8 @@ class TestRanks:
         assert count == 30 and peak < 16 * size
 
     def test_a_batch_that_cannot_be_shared(self, shards: Path) -> None:
-        with pytest.raises(UsageError, match="3 processes cannot share a batch of 8 equally"):
-            make_stream(shards, share=Share(0, 3))
+        with pytest.raises(UsageError, match="a batch of 8 cannot be cut into 3 equal shares"):
+            make_stream(shards, shares=[Share(0, 3)])
 
 
 class TestPlannedBatches:

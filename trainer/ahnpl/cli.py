@@ -92,6 +92,10 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the shards.")] = 10,
     steps: Annotated[int | None, typer.Option(help="Steps in all, instead of epochs.")] = None,
     batch_size: Annotated[int, typer.Option(help="Captions per step, over all processes.")] = 64,
+    shares: Annotated[
+        int | None,
+        typer.Option(help="Stretches of an epoch; N processes that divide it read the same batches.", show_default="N"),
+    ] = None,
     accum: Annotated[int, typer.Option(help="Parts to encode a batch in; the gradient is the whole batch's.")] = 1,
     lr: Annotated[float | None, typer.Option(help="Peak rate.", show_default="5e-4, or 2e-5 with --pretrained")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps.", show_default="50, at most a tenth of the run")] = None,
@@ -142,8 +146,8 @@ def train(
     config = TrainConfig(
         shards=tuple(shards), recipe=recipe, model=model, pretrained=pretrained,
         out=str(out or Path("runs") / f"{Path(model).name}-{Path(recipe).stem}"), epochs=epochs, steps=steps,
-        batch_size=batch_size, accum=accum, lock=lock, grad_checkpointing=grad_checkpointing, compile=compile, ema=ema,
-        lora=lora, kind_weights=kind_weights, difficulty=difficulty,
+        batch_size=batch_size, shares=shares, accum=accum, lock=lock, grad_checkpointing=grad_checkpointing,
+        compile=compile, ema=ema, lora=lora, kind_weights=kind_weights, difficulty=difficulty,
         lr=lr, warmup=warmup, weight_decay=weight_decay, clip_grad=clip_grad,
         negatives=negatives, precision=precision, seed=seed, workers=workers, max_bad=max_bad,
         eval_shards=tuple(eval_shards), save_every=save_every, keep=keep, log_every=log_every, resume=resume,

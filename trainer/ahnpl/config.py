@@ -12,7 +12,7 @@ TOWERS: Final = ("image", "text")
 
 
 _LEAST: Final = {
-    **dict.fromkeys(("epochs", "steps", "batch_size", "save_every", "keep", "log_every", "accum"), 1),
+    **dict.fromkeys(("epochs", "steps", "batch_size", "shares", "save_every", "keep", "log_every", "accum"), 1),
     **dict.fromkeys(
         ("warmup", "negatives", "workers", "lr", "weight_decay", "clip_grad", "max_bad", "seed", "ema", "lora"), 0
     ),
@@ -32,6 +32,8 @@ class TrainConfig:
         epochs: passes over the shards; `steps` replaces it.
         steps: optimiser steps in all.
         batch_size: captions per step, over all processes.
+        shares: stretches that each epoch is cut into; None is one a process. Any number of processes that divides
+            it reads the same batches.
         accum: parts in which a process encodes its share of a batch; the gradient is the whole batch's.
         lr: peak learning rate; None is 2e-5 for pretrained weights (AHNPL) and 5e-4 from scratch (open_clip).
         warmup: steps; None is 50 or a tenth of the run, whichever is less.
@@ -65,6 +67,7 @@ class TrainConfig:
     epochs: int = 10
     steps: int | None = None
     batch_size: int = 64
+    shares: int | None = None
     accum: int = 1
     lr: float | None = None
     warmup: int | None = None

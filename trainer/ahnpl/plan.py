@@ -28,6 +28,7 @@ class Plan:
         negatives: K, slots per caption.
         image_negatives: J, pictures beside the caption's own.
         steps: optimiser steps of the whole run.
+        shares: of each epoch, those that this process reads.
         settings: what a checkpoint must agree with.
         ranks: this process among those of the run.
     """
@@ -39,6 +40,7 @@ class Plan:
     negatives: int
     image_negatives: int
     steps: int
+    shares: tuple[Share, ...]
     device: torch.device
     precision: str
     settings: dict[str, Any]
@@ -57,22 +59,34 @@ def make_plan(config: TrainConfig) -> Plan:
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
     ranks = Ranks.of_environment()
+    shares = _shares(config, ranks)
     device = torch.device("cuda", ranks.local) if torch.cuda.is_available() else torch.device("cpu")
     precision = ("bf16" if device.type == "cuda" else "fp32") if config.precision == "auto" else config.precision
     per_epoch = shards.samples // config.batch_size
     facts = {
         "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
-        "negatives": negatives, "precision": precision,
+        "negatives": negatives, "precision": precision, "shares": shares[0].count,
     }  # fmt: skip
-    if ranks.count > 1:
-        facts["processes"] = ranks.count
     if image_negatives:
         facts["image_negatives"] = image_negatives
     steps = config.steps or config.epochs * per_epoch
     return Plan(
-        config, shards, eval_shards, loss, negatives, image_negatives, steps, device, precision,
+        config, shards, eval_shards, loss, negatives, image_negatives, steps, shares, device, precision,
         settings(config, **facts), ranks,
     )  # fmt: skip
+
+
+def _shares(config: TrainConfig, ranks: Ranks) -> tuple[Share, ...]:
+    """The shares of this process: neighbours, so that the processes' parts of a batch are in the order of shares."""
+    count = config.shares or ranks.count
+    if count % ranks.count:
+        raise UsageError(
+            f"{ranks.count} processes cannot divide {count} shares equally",
+            where=f"--shares {count}",
+            fix="use a multiple of the number of processes, and for a resumed run the number it was begun with",
+        )
+    each = count // ranks.count
+    return tuple(Share(number, count) for number in range(ranks.rank * each, (ranks.rank + 1) * each))
 
 
 def _slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
@@ -155,7 +169,7 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
         seed=config.seed,
         workers=default_workers() if config.workers is None else config.workers,
         max_bad=config.max_bad,
-        share=Share(plan.ranks.rank, plan.ranks.count),
+        shares=plan.shares,
         pin=plan.device.type == "cuda",
     )
 

@@ -119,22 +119,22 @@ def _planned(indexes: Mapping[str, Index]) -> int | None:
 
 @dataclass(frozen=True)
 class Share:
-    """What one rank reads of each epoch: together the ranks read every sample once.
+    """One of the equal stretches that each epoch is cut into: together they hold every sample once.
 
     Attributes:
-        rank: from 0 to ``ranks - 1``.
+        number: from 0 to ``count - 1``.
     """
 
-    rank: int = 0
-    ranks: int = 1
+    number: int = 0
+    count: int = 1
 
     def size(self, total: int) -> int:
-        """How many of `total` items are this rank's."""
-        return self._bound(total, self.rank + 1) - self._bound(total, self.rank)
+        """How many of `total` items are in this share."""
+        return self._bound(total, self.number + 1) - self._bound(total, self.number)
 
     def ranges(self, counts: Sequence[int], shards: Sequence[int]) -> dict[int, range]:
-        """Positions of this rank by shard, where the shards are laid end to end and cut into equal shares."""
-        first, last = (self._bound(sum(counts), rank) for rank in (self.rank, self.rank + 1))
+        """Positions of this share by shard, where the shards are laid end to end and cut."""
+        first, last = (self._bound(sum(counts), number) for number in (self.number, self.number + 1))
         found, start = {}, 0
         for shard in shards:
             own = range(max(first - start, 0), min(last - start, counts[shard]))
@@ -143,8 +143,8 @@ class Share:
             start += counts[shard]
         return found
 
-    def _bound(self, total: int, rank: int) -> int:
-        return total * rank // self.ranks
+    def _bound(self, total: int, number: int) -> int:
+        return total * number // self.count
 
 
 WHOLE = Share()
@@ -156,8 +156,8 @@ def planned_order(
     """`epoch_order` of whole batches: each run of `batch` samples of a shard stays together, in its order.
 
     Args:
-        share: a rank takes its slice of every `size` samples (default: `batch`), so that the ranks together hold a
-            planned batch.
+        share: has its slice of every `size` samples (default: `batch`), so that the shares together hold a planned
+            batch.
     """
     runs = [count // batch for count in counts]
     wanted = wanted_of_planned(size or batch, share)
@@ -169,7 +169,7 @@ def planned_order(
 
 def wanted_of_planned(size: int, share: Share) -> Callable[[int, int], bool]:
     """Whether a (shard, position) is in the `planned_order` of a share; `size` divides the planned batch."""
-    own = range(size * share.rank // share.ranks, size * (share.rank + 1) // share.ranks)
+    own = range(size * share.number // share.count, size * (share.number + 1) // share.count)
     return lambda shard, position: position % size in own
 
 
@@ -178,8 +178,8 @@ def epoch_order(
 ) -> Iterator[tuple[int, int]]:
     """(shard, position) of every sample, each once: shards shuffled, then a shuffle buffer of `window` samples.
 
-    A pure function of its arguments: workers, and where a run was stopped, change nothing. Each rank draws from its
-    own stretch of the shuffled shards, so that a shard is read by one rank, or by two where a stretch ends in it.
+    A pure function of its arguments: workers, and where a run was stopped, change nothing. Each share is a stretch
+    of the shuffled shards, so that a shard is read for one share, or for two where a stretch ends in it.
     """
     chance = random.Random(f"{seed}/{epoch}")
     buffer: list[tuple[int, int]] = []

@@ -111,10 +111,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker turns into a batch.
+    """What a worker turns into a share's part of a batch.
 
     Attributes:
-        spares: the first of the next batch, for samples that turn out to be bad.
+        spares: the first of the share's next part, for samples that turn out to be bad.
     """
 
     samples: list[Located]
@@ -202,25 +202,22 @@ class Decoder(Dataset[Batch]):
         self.image_negatives, self.draw = image_negatives, draw
 
     def __getitems__(self, work: list[Work]) -> Batch:
-        """The hook that `DataLoader` calls with what the batch sampler gave."""
-        return self.decode(work[0])
-
-    def decode(self, work: Work) -> Batch:
-        """Decode the samples; for one that cannot be decoded, the next spare or else one of the batch stands in.
-
-        The batch is full unless not one sample can be decoded; it is then empty.
-        """
-        good: list[Decoded | None] = []
+        """The hook that `DataLoader` calls with what the batch sampler gave: the parts of one batch."""
         bad: list[BadSample] = []
+        parts = [self._decode(part, bad) for part in work]
+        anywhere = [one for part in parts for one in part if one is not None]
+        return self._collate(anywhere and [one for part in parts for one in _full(part, anywhere)], bad)
+
+    def _decode(self, work: Work, bad: list[BadSample]) -> list[Decoded | None]:
+        """Decode the samples; for one that cannot be decoded the next spare stands in, None where there is none."""
+        good: list[Decoded | None] = []
         spares = iter(work.spares)
         for located in work.samples:
             decoded = self._try(located, work.epoch, bad)
             while decoded is None and (spare := next(spares, None)) is not None:
                 decoded = self._try(spare, work.epoch, [])  # is counted in its own batch
             good.append(decoded)
-        found = [one for one in good if one is not None]
-        again = cycle(found)
-        return self._collate([one or next(again) for one in good] if found else [], bad)
+        return good
 
     def _try(self, located: Located, epoch: int, bad: list[BadSample]) -> Decoded | None:
         """The sample; None if it is bad, which is then noted in `bad`."""
@@ -312,13 +309,14 @@ class Stream:
         decoder: what turns samples into batches.
         batch_size: B, over all ranks; the last, partial batch of an epoch is left out.
         workers: processes; 0 decodes here.
-        max_bad: share of the samples that this rank reads in an epoch that may be bad.
-        share: which rank reads here; its batches hold ``B / ranks`` samples.
+        max_bad: of the samples that are read here in an epoch, the share that may be bad.
+        shares: what is read here of every epoch. A batch is made of equal parts from all shares there are, in their
+            order, each through a shuffle window of its own: who reads a share changes nothing.
         pin: page-locked batches, for copies to a GPU.
 
     Raises:
-        UsageError: fewer samples than one batch, ranks that do not divide it, or shards planned for batches of
-            another size.
+        UsageError: fewer samples than one batch, a batch that the shares do not divide, or shards planned for batches
+            of another size.
     """
 
     def __init__(
@@ -331,13 +329,14 @@ class Stream:
         workers: int = 0,
         max_bad: float = 0.01,
         window: int = SHUFFLE_WINDOW,
-        share: Share = WHOLE,
+        shares: Sequence[Share] = (WHOLE,),
         pin: bool = False,
     ) -> None:
-        if batch_size % share.ranks:
+        count = shares[0].count
+        if batch_size % count:
             raise UsageError(
-                f"{share.ranks} processes cannot share a batch of {batch_size} equally",
-                fix=f"use --batch-size {max(batch_size // share.ranks, 1) * share.ranks}; it counts all processes",
+                f"a batch of {batch_size} cannot be cut into {count} equal shares",
+                fix=f"use --batch-size {max(batch_size // count, 1) * count}; it counts all processes",
             )
         if shards.samples < batch_size:
             raise UsageError(
@@ -350,7 +349,7 @@ class Stream:
                 fix=f"use --batch-size {shards.planned}, or write the shards again without --plan",
             )
         self.shards, self.decoder, self.batch_size, self.seed = shards, decoder, batch_size, seed
-        self.max_bad, self.window, self.share = max_bad, window, share
+        self.max_bad, self.window, self.shares = max_bad, window, shares
         self._feed = _Feed()
         self._loader = _make_loader(decoder, self._feed, workers, pin)
 
@@ -366,7 +365,8 @@ class Stream:
             InputError: more than `max_bad` of the samples are bad.
         """
         bad = 0
-        with _Prefetch(self._work(epoch, skip), depth=4) as work:
+        parts = zip(*(self._work(share, epoch, skip) for share in self.shares), strict=True)
+        with _Prefetch(parts, depth=4) as work:
             self._feed.work = work
             for batch in self._decoded():
                 bad += len(batch.bad)
@@ -385,15 +385,16 @@ class Stream:
                 fix="use fewer --workers; the same command resumes from the last checkpoint",
             ) from None
 
-    def _work(self, epoch: int, skip: int) -> Iterator[Work]:
+    def _work(self, share: Share, epoch: int, skip: int) -> Iterator[Work]:
+        """A share's part of each batch."""
         counts = [shard.samples for shard in self.shards.shards]
-        planned, size = self.shards.planned, self.batch_size // self.share.ranks
+        planned, size = self.shards.planned, self.batch_size // share.count
         if planned is None:
-            order = epoch_order(counts, self.seed, epoch, self.window, self.share)
-            wanted = wanted_of(counts, self.seed, epoch, self.share)
+            order = epoch_order(counts, self.seed, epoch, self.window, share)
+            wanted = wanted_of(counts, self.seed, epoch, share)
         else:
-            order = planned_order(counts, planned, self.seed, epoch, self.window, self.share, self.batch_size)
-            wanted = wanted_of_planned(self.batch_size, self.share)
+            order = planned_order(counts, planned, self.seed, epoch, self.window, share, self.batch_size)
+            wanted = wanted_of_planned(self.batch_size, share)
         located = read_in_order(self.shards.shards, order, skip * size, wanted)
         ahead: list[Located] = []
         for _ in range(self.steps_per_epoch - skip):
@@ -402,7 +403,7 @@ class Stream:
             ahead = ahead[size:]
 
     def _check_bad(self, bad: int, batch: Batch) -> None:
-        total = self.share.size(self.shards.samples)
+        total = sum(share.size(self.shards.samples) for share in self.shares)
         if batch.bad and (bad > self.max_bad * total or not batch.keys):
             last = batch.bad[-1]
             raise InputError(
@@ -417,11 +418,11 @@ class _Feed:
     """A batch sampler that passes on whatever work it was given last."""
 
     def __init__(self) -> None:
-        self.work: Iterable[Work] = ()
+        self.work: Iterable[Sequence[Work]] = ()
 
     def __iter__(self) -> Iterator[list[Work]]:
-        for work in self.work:
-            yield [work]
+        for parts in self.work:
+            yield list(parts)
 
 
 def _make_loader(decoder: Decoder, feed: _Feed, workers: int, pin: bool) -> Iterable[Batch]:
@@ -438,6 +439,12 @@ def _make_loader(decoder: Decoder, feed: _Feed, workers: int, pin: bool) -> Iter
         worker_init_fn=_ignore_interrupts,
         **parallel,
     )
+
+
+def _full(part: list[Decoded | None], anywhere: list[Decoded]) -> Iterator[Decoded]:
+    """The part with its own samples, or else those of the batch, again in the empty places."""
+    again = cycle([one for one in part if one is not None] or anywhere)
+    return (one or next(again) for one in part)
 
 
 def _filled(items: list[Any], length: int, blank: Any) -> list[Any]:
