@@ -28,20 +28,6 @@ def is_address(text: str) -> bool:
     return "://" in text and not text.startswith(("file://", "local://"))
 
 
-def place(text: str | Path) -> Path:
-    """A folder that a command reads and writes: a path as it is, the home of an address.
-
-    Raises:
-        UsageError: no driver for such addresses, or credentials in it.
-        ResourceError: the store refuses, or does not answer.
-    """
-    if not is_address(str(text)):
-        return Path(text)
-    from negmine.store.remote import open_home
-
-    return open_home(str(text))
-
-
 def address_of(path: Path) -> str | None:
     """The address whose home a path is; None for an ordinary path."""
     if MIRROR not in str(path):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from negmine import __version__, console
-from negmine.addresses import place, readable
+from negmine.addresses import is_address, readable
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
@@ -47,6 +47,16 @@ app = typer.Typer(
     """,
 )
 
+
+def _place(text: str | Path) -> Path:
+    """A folder that a command reads and writes: a path as it is, the home of an address on this machine."""
+    if not is_address(str(text)):
+        return Path(text)
+    from negmine.store.remote import open_home
+
+    return open_home(str(text))
+
+
 _DATA, _MINE, _RUN = "What is read and written", "What is mined", "How the run goes"
 _PLAN = "Which pairs meet in a batch"
 
@@ -55,7 +65,7 @@ OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left 
 Work = Annotated[
     Path,
     typer.Option(
-        parser=place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
+        parser=_place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
     ),
 ]
 Images = Annotated[str | None, typer.Option(help="root of the picture paths; folder or URL", rich_help_panel=_DATA)]
@@ -367,7 +377,7 @@ def render(
 def shard(
     work: Work = DEFAULT_WORK,
     out: Annotated[
-        Path, typer.Option(parser=place, help="folder of the shards, or its address", rich_help_panel=_DATA)
+        Path, typer.Option(parser=_place, help="folder of the shards, or its address", rich_help_panel=_DATA)
     ] = Path("data"),
     images: Images = None,
     max_bad: MaxBad = 0.01,
@@ -466,7 +476,7 @@ def report(
     work: Annotated[
         Path | None,
         typer.Option(
-            parser=place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA
+            parser=_place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA
         ),
     ] = None,
     out: Annotated[
@@ -546,7 +556,7 @@ def merge(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(parser=place, help="a work folder, a stage's folder, or a folder of shards")],
+    path: Annotated[Path, typer.Argument(parser=_place, help="a work folder, a stage's folder, or a folder of shards")],
     fast: Annotated[bool, typer.Option("--fast", help="sizes and names only, no sha256")] = False,
     as_json: AsJson = False,
 ) -> None:
