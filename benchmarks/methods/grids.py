@@ -96,7 +96,7 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "essential": lambda: _rows(TWO, ESSENTIAL, 3),
     "others": lambda: _rows(TWO, OTHERS, 1),
     "three": lambda: _rows(THREE, LARGER, 3),
-    "long": lambda: _rows(LONG, QUICK, 1),
+    "long": lambda: _sweep(LONG, tuple(QUICK), "scenes", "groups", (20_000, 60_000)),
     "four": lambda: _rows(FOUR, LARGER, 1),
     "objects": lambda: [cell for base in (TWO, THREE, FOUR) for cell in _rows(base, LARGER, 3)],
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),

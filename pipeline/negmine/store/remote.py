@@ -119,7 +119,12 @@ def file_system(address: str) -> tuple[Any, str]:
             "the driver for such addresses is not installed", where=address, why=str(error), fix=fix
         ) from None
     except ValueError as error:
-        raise UsageError("this kind of address is not known", where=address, why=str(error)) from None
+        raise UsageError(
+            "this kind of address is not known",
+            where=address,
+            why=str(error),
+            fix="name a folder, or s3://, gs://, hf://",
+        ) from None
     return system, str(key)
 
 
