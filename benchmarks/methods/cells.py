@@ -1,4 +1,8 @@
-"""A cell: one model trained from scratch with one recipe on drawn scenes, and scored on scenes that it never saw."""
+"""A cell: one model trained from scratch with one recipe on drawn scenes, and scored on scenes that it never saw.
+
+With `others`, the data folder, its last checkpoint is also scored on data of other people: a cell of geometry on the
+diagrams of Geometry3K, drawn again, one of scenes on NLVR's statements. No setting of a cell depends on it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from threading import Thread
 from typing import Any
 
 import yaml
-from negmine.errors import NegmineError
+from negmine.errors import InputError, NegmineError
 from negmine.store import write_text
 
 Recipe = str | Mapping[str, Any]
@@ -71,11 +75,32 @@ def seeds(cell: Cell, numbers: Iterable[int]) -> list[Cell]:
 def shards(cell: Cell, data: Path) -> Path:
     """The cell's shards, drawn by the real commands if they are not there yet."""
     folder = data / f"{cell.domain}-{cell.difficulty}-{cell.groups}-{cell.rendered}"
+    drawn = ("--domain", cell.domain, "--difficulty", cell.difficulty, "--count", cell.groups)
+    return _drawn(folder, drawn, cell.rendered, train_fraction=0.85)
+
+
+def geometry3k(data: Path, others: Path) -> Path:
+    """Shards of Geometry3K, drawn again; all of it is held out.
+
+    Raises:
+        InputError: the data folder has none.
+    """
+    records = others / "geometry3k" / "diagram_logic_forms_annot.json"
+    if not records.is_file():
+        raise InputError(
+            "Geometry3K is not there",
+            where=str(records),
+            fix="name the data folder that holds geometry3k with --others",
+        )
+    drawn = ("--domain", "geometry3k", "--records", records)
+    return _drawn(data / "geometry3k-3", drawn, 3, train_fraction=0)
+
+
+def _drawn(folder: Path, drawn: tuple[object, ...], rendered: int, train_fraction: float) -> Path:
     if not (folder / "shards" / "heldout" / "index.json").is_file():
-        drawn = ("--domain", cell.domain, "--difficulty", cell.difficulty, "--count", cell.groups, "--size", 64)
-        _negmine("render", *drawn, "--negatives", cell.rendered, "--work", folder / "work")
-        out = ("--out", folder / "shards", "--train-fraction", 0.85)
-        _negmine("shard", "--work", folder / "work", "--negatives", cell.rendered, *out)
+        _negmine("render", *drawn, "--size", 64, "--negatives", rendered, "--work", folder / "work")
+        out = ("--out", folder / "shards", "--train-fraction", train_fraction)
+        _negmine("shard", "--work", folder / "work", "--negatives", rendered, *out)
     return folder / "shards"
 
 
@@ -93,21 +118,28 @@ def result(cell: Cell, out: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def run_all(cells: Iterable[Cell], data: Path, out: Path, jobs: int, told: Callable[[str], None]) -> None:
+def run_all(
+    cells: Iterable[Cell], data: Path, out: Path, jobs: int, told: Callable[[str], None], others: Path | None = None
+) -> None:
     """Run the cells that have no result yet, `jobs` at a time, each on one core.
 
     A result is written whole or not at all: what was stopped is run again, what was finished is not. A cell that
     cannot be run (a recipe that wants what these shards lack) is told and leaves the others alone.
     """
     wanted = _distinct(cells)
-    missing = [cell for cell in wanted if result(cell, out) is None]
+    there = {cell.key: found for cell in wanted if (found := result(cell, out)) is not None}
+    missing = [cell for cell in wanted if cell.key not in there]
     for cell in missing:
+        if others is not None:
+            _prepare_others(cell, data, others)
         shards(cell, data)
     told(f"{len(wanted)} cells, {len(wanted) - len(missing)} of them there already")
+    if others is not None and (bare := sum("others" not in found for found in there.values())):
+        told(f"{bare} of these were never scored on other data: remove their results to have them run again")
     if not missing:
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
-        running = {pool.submit(run, cell, data, out): cell for cell in missing}
+        running = {pool.submit(run, cell, data, out, others): cell for cell in missing}
         for count, done in enumerate(as_completed(running), 1):
             told(f"{count}/{len(missing)} {running[done].key}: {_outcome(done)}")
 
@@ -141,7 +173,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def run(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
+def run(cell: Cell, data: Path, out: Path, others: Path | None = None) -> dict[str, Any]:
     """Train and score; the result is kept."""
     from ahnpl.checkpoint import list_checkpoints
     from ahnpl.config import TrainConfig
@@ -179,11 +211,33 @@ def run(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
         ],
         "items": scores[-1].items,
     }
+    if others is not None:
+        found["others"] = _score_others(saved[steps[-1]], cell, data, others)
     path = _path(cell, out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path.parent, path.name, json.dumps(found))
     shutil.rmtree(folder)
     return found
+
+
+def _prepare_others(cell: Cell, data: Path, others: Path) -> None:
+    """Before anything is trained: draw what is to be drawn, and refuse data that cannot be read."""
+    if cell.domain == "geometry":
+        geometry3k(data, others)
+    else:
+        from nlvr import read_statements
+
+        read_statements(others / "pairs" / "nlvr")
+
+
+def _score_others(checkpoint: Path, cell: Cell, data: Path, others: Path) -> dict[str, Any]:
+    """Test to score, of the tests that suit the cell."""
+    import nlvr
+    from score import held_out, score
+
+    if cell.domain == "geometry":
+        return {"Geometry3K": asdict(score(checkpoint, held_out(geometry3k(data, others), cell.model)))}
+    return {"NLVR": asdict(nlvr.score(checkpoint, nlvr.tests(others / "pairs" / "nlvr", cell.model)))}
 
 
 def _write_recipe(path: Path, recipe: Mapping[str, Any]) -> str:

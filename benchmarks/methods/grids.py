@@ -70,8 +70,14 @@ LONG: Final = replace(THREE, steps=7200, points=12)
 FOUR: Final = replace(THREE, difficulty=3)
 """Three or four objects with sizes and patterns, counts, two claims."""
 
+BOXES: Final = replace(THREE, difficulty=4)
+"""Four or five objects, boxes, stacks, quantifiers, three claims: what NLVR's sentences are about."""
+
 FIGURES: Final = replace(TWO, domain="geometry", difficulty=2)
 """Geometry without letters: one or two claims, and marks."""
+
+LETTERS: Final = replace(FIGURES, difficulty=4, groups=20000, steps=1800, lr=1e-3)
+"""Geometry with letters and numbers, which is all that Geometry3K's negatives differ in."""
 
 
 def _rows(base: Cell, recipes: dict[str, Recipe], count: int) -> list[Cell]:
@@ -98,8 +104,10 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "three": lambda: _rows(THREE, LARGER, 3),
     "long": lambda: _sweep(LONG, tuple(QUICK), "scenes", "groups", (20_000, 60_000)),
     "four": lambda: _rows(FOUR, LARGER, 1),
+    "boxes": lambda: _rows(BOXES, QUICK, 1),
     "objects": lambda: [cell for base in (TWO, THREE, FOUR) for cell in _rows(base, LARGER, 3)],
     "geometry": lambda: _rows(FIGURES, ESSENTIAL, 3),
+    "letters": lambda: _rows(LETTERS, QUICK, 1),
     "ablations": lambda: _rows(TWO, ABLATIONS, 3),
     "negatives": lambda: _sweep(replace(TWO, rendered=10), SWEPT, "negatives", "negatives", (1, 2, 5, 10)),
     "rates": lambda: _sweep(THREE, tuple(LARGER), "rate", "lr", (1e-3, 2e-3)),

@@ -14,6 +14,16 @@ from numpy.typing import NDArray
 RESAMPLES = 2000
 GOAL = 0.9
 
+OTHERS = {
+    ("Geometry3K", "group"): "Geometry3K 2x2 group",
+    ("Geometry3K", "i2t"): "i2t",
+    ("Geometry3K", "t2i"): "t2i",
+    ("Geometry3K", "recall"): "R@1 of 500",
+    ("NLVR", "accuracy"): "NLVR accuracy",
+    ("NLVR", "auc"): "NLVR AUC",
+}
+"""Test of other people's data and its score, to the head of a column."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -36,6 +46,8 @@ class Line:
         spread: standard deviation of the group score over seeds; nan with one seed.
         goal, reached: see `crossing`, of the mean over seeds.
         at_equal_cpu: group score when the cheapest row's CPU time was spent, from the curve.
+        others: head of a column (see `OTHERS`) to its value, of the seeds that were scored on other data.
+        others_seeds: these seeds.
         curve: steps, CPU seconds and group score, means over seeds; `least` and `most` are the seeds' range.
     """
 
@@ -53,6 +65,8 @@ class Line:
     reached: float | None
     at_equal_cpu: float
     kinds: Mapping[str, float]
+    others: Mapping[str, Estimate | float]
+    others_seeds: Sequence[int]
     curve: Sequence[tuple[int, float, float]]
     least: Sequence[float]
     most: Sequence[float]
@@ -94,9 +108,22 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
         goal=goal, reached=crossing(steps, heights, goal),
         at_equal_cpu=float(np.interp(budget, seconds, heights)),
         kinds={kind: float(np.mean([one["kinds"][kind][0] for one in final])) for kind in final[0]["kinds"]},
+        others=_others(found), others_seeds=[one["cell"]["seed"] for one in found if "others" in one],
         curve=curve, least=[min(at) for at in zip(*by_seed, strict=True)],
         most=[max(at) for at in zip(*by_seed, strict=True)],
     )  # fmt: skip
+
+
+def _others(found: Sequence[Mapping[str, Any]]) -> dict[str, Estimate | float]:
+    """With an interval where the items are there."""
+    made: dict[str, Estimate | float] = {}
+    for (test, what), head in OTHERS.items():
+        scored = [one["others"][test] for one in found if test in one.get("others", {})]
+        if scored and what in scored[0]["items"]:
+            made[head] = bootstrap(_items(scored, what))
+        elif scored:
+            made[head] = float(np.mean([one["summary"][what] for one in scored]))
+    return made
 
 
 def crossing(steps: Sequence[int], heights: Sequence[float], goal: float) -> float | None:
@@ -155,6 +182,25 @@ def kinds(made: Sequence[Line]) -> str:
         for line in made
     ]
     return _table(("difficulty", "recipe", *names), body)
+
+
+def others(made: Sequence[Line]) -> str:
+    """Scores on other people's data; nothing if no line has any."""
+    heads = [head for head in OTHERS.values() if any(head in line.others for line in made)]
+    if not heads:
+        return ""
+    body = [
+        (
+            str(line.difficulty), f"`{line.name}`", ", ".join(map(str, line.others_seeds)),
+            *(_short(line.others[head]) if head in line.others else "" for head in heads),
+        )
+        for line in made
+    ]  # fmt: skip
+    return _table(("difficulty", "recipe", "seeds", *heads), body)
+
+
+def _short(value: Estimate | float) -> str:
+    return str(value) if isinstance(value, Estimate) else f"{value:.3f}"
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

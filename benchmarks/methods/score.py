@@ -87,15 +87,15 @@ def _pixels(content: bytes | None, transform: Callable[[Image], Any]) -> Tensor:
 def score(checkpoint: Path, tests: HeldOut) -> Score:
     """Score a checkpoint."""
     with torch.inference_mode():
-        return judge(*_features(load_checkpoint(checkpoint).eval(), tests), tests.kinds, tests.pool)
+        model = load_checkpoint(checkpoint).eval()
+        return judge(*features(model, tests.images, tests.tokens), tests.kinds, tests.pool)
 
 
-def _features(model: ClipModel, tests: HeldOut) -> tuple[Tensor, Tensor]:
-    """``[G, M, D]`` of pictures and of captions."""
-    shape = tests.images.shape[:2]
-    images = [model.encode_image(part) for part in torch.split(tests.images.flatten(0, 1), 256)]
-    texts = [model.encode_text(part) for part in torch.split(tests.tokens.flatten(0, 1), 256)]
-    return torch.cat(images).view(*shape, -1), torch.cat(texts).view(*shape, -1)
+def features(model: ClipModel, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit ``[..., D]`` of pictures ``[..., 3, S, S]`` and of captions ``[..., L]``."""
+    seen = [model.encode_image(part) for part in torch.split(images.view(-1, *images.shape[-3:]), 256)]
+    read = [model.encode_text(part) for part in torch.split(tokens.view(-1, tokens.shape[-1]), 256)]
+    return torch.cat(seen).view(*images.shape[:-3], -1), torch.cat(read).view(*tokens.shape[:-1], -1)
 
 
 def judge(images: Tensor, texts: Tensor, kinds: list[list[str]], pool: Tensor) -> Score:

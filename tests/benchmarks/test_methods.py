@@ -1,8 +1,10 @@
-"""The harness of `benchmarks/methods`: scores against the trainer's own rules, intervals, what a cell's key heeds."""
+"""The harness of `benchmarks/methods`: scores against the trainer's own rules, intervals, what a cell's key heeds,
+and other people's data."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from concurrent.futures import Future
 from dataclasses import replace
@@ -15,7 +17,8 @@ import pytest
 import torch
 from ahnpl.evaluate.metrics import Pairs, match
 from ahnpl.losses import build_loss
-from negmine.errors import UsageError
+from negmine.errors import InputError, UsageError
+from PIL import Image
 from torch.nn.functional import normalize
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "methods"
@@ -24,7 +27,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks" / "methods"
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(FOLDER))
-    names = ("cells", "grids", "report", "score")
+    names = ("cells", "grids", "report", "score", "nlvr")
 
     def load(name: str) -> ModuleType:
         return importlib.import_module(name)
@@ -125,3 +128,77 @@ def test_a_cell_that_cannot_be_run_is_told_and_leaves_the_others_alone(module: A
     broken.set_exception(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):  # a fault of ours is no outcome
         module("cells")._outcome(broken)
+
+
+def _nlvr(folder: Path, true: list[tuple[str, str]], false: list[tuple[str, str]]) -> Path:
+    """Sentences and names of pictures, which are drawn."""
+    for name, rows in (("captions.jsonl", true), ("false_statements.jsonl", false)):
+        lines = [json.dumps({"image": f"{picture}.png", "caption": sentence}) + "\n" for sentence, picture in rows]
+        (folder / name).write_text("".join(lines), encoding="utf-8")
+        for _, picture in rows:
+            Image.new("RGB", (400, 100)).save(folder / f"{picture}.png")
+    return folder
+
+
+def test_a_sentence_is_judged_by_its_pairs_of_pictures(module: Any, tmp_path: Path) -> None:
+    """The mean is over sentences, a tie is wrong, and a sentence without a counterpart does not count."""
+    nlvr = module("nlvr")
+    true = [("one", "a"), ("one", "b"), ("two", "c"), ("only true", "d")]
+    false = [("one", "e"), ("two", "f"), ("two", "g"), ("only false", "h")]
+    statements = nlvr.read_statements(_nlvr(tmp_path, true, false))
+    assert [(one.sentence, one.picture.stem) for one in statements] == true + false
+    found = nlvr.judge([0.5, 0.3, 0.9, 0.8, 0.3, 0.9, 0.1, 0.0], statements)
+    assert found.items["accuracy"] == [0.5, 0.5]  # .5 > .3 and a tie; a tie and .9 > .1
+    assert found.summary["accuracy"] == 0.5
+    wins = [(0.5, (0.3, 0.1, 0.0)), (0.3, (0.1, 0.0)), (0.9, (0.3, 0.1, 0.0)), (0.8, (0.3, 0.1, 0.0))]
+    ties = 2  # .3 and .9
+    assert found.summary["auc"] == pytest.approx((sum(len(less) for _, less in wins) + ties / 2) / 16)
+
+
+def test_all_three_boxes_are_seen(module: Any) -> None:
+    """Where a model's own crop would keep the middle one only."""
+    in_square = module("nlvr").in_square
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    wide = Image.new("RGB", (400, 100), (128, 128, 128))
+    for place, colour in enumerate(colours):
+        wide.paste(colour, (150 * place, 0, 150 * place + 100, 100))
+    square = in_square(wide)
+    assert square.width == square.height
+    counts = {colour: count for count, colour in square.getcolors()}
+    assert [counts[colour] for colour in colours] == [100 * 100] * 3
+    assert set(counts) == {*colours, (128, 128, 128)}
+
+
+def test_damaged_nlvr_is_refused_by_its_row(module: Any, tmp_path: Path) -> None:
+    nlvr = module("nlvr")
+    _nlvr(tmp_path, [("one", "a"), ("one", "b")], [("one", "c")])
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(InputError, match=r"captions\.jsonl, row 2\n.*there is no .*b\.png\n.*--others"):
+        nlvr.read_statements(tmp_path)
+    with pytest.raises(InputError, match="FileNotFoundError"):
+        nlvr.read_statements(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no sentence"):
+        nlvr.read_statements(_nlvr(tmp_path, [("one", "a")], [("two", "c")]))
+
+
+def test_scores_on_other_data_stand_beside_results_without_them(module: Any) -> None:
+    report = module("report")
+
+    def result(row: str, seed: int, accuracy: list[float] | None) -> dict[str, Any]:
+        point = {"step": 1, "cpu_seconds": 1.0, "group": 0.5, "i2t": 0.5, "t2i": 0.5, "text": 0.5, "kinds": {}}
+        found: dict[str, Any] = {
+            "cell": {"row": row, "seed": seed, "difficulty": 4}, "cpu_seconds": 1.0, "curve": [point],
+            "items": {"group": [0.5], "recall": [0.5]},
+        }  # fmt: skip
+        if accuracy is not None:
+            items = {"accuracy": accuracy}
+            found["others"] = {"NLVR": {"summary": {"accuracy": float(np.mean(accuracy)), "auc": 0.25}, "items": items}}
+        return found
+
+    bare = [result("x", 0, None), result("y", 0, None)]
+    assert report.others(report.lines(bare)) == ""
+    made = report.lines([*bare, result("x", 1, [0.0, 1.0, 1.0, 1.0])])
+    head, _, first, second = report.others(made).splitlines()
+    assert head == "| recipe | seeds | NLVR accuracy | NLVR AUC |"
+    assert first.startswith("| `x` | 1 | 0.750 [") and first.endswith("| 0.250 |")
+    assert second == "| `y` |  |  |  |"
