@@ -2,7 +2,7 @@
 
     python benchmarks/methods quick
     python benchmarks/methods essential [--out runs/methods] [--jobs 2] [--seeds 3]
-    python benchmarks/methods boxes --others ../shared/data
+    python benchmarks/methods boxes --others FOLDER
     python benchmarks/methods --list
 
 A grid is a set of cells; each is trained and scored on one core, on scenes whose make-up no training scene had, and is
