@@ -31,7 +31,7 @@ from report import GOAL, draw, kinds, lines, markdown, others
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("grid", choices=[*GRIDS], nargs="?", default="quick")
-    parser.add_argument("--rows", help="only these, with commas between them")
+    parser.add_argument("--rows", nargs="+", help="only these")
     parser.add_argument("--seeds", type=int, help="only the first so many")
     parser.add_argument("--data", type=Path, default=Path("runs/methods/data"), help="where the scenes are drawn")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
@@ -43,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     cells = GRIDS[options.grid]()
     if options.rows:
-        cells = [cell for cell in cells if cell.row in options.rows.split(",")]
+        cells = [cell for cell in cells if cell.row in options.rows]
     if options.seeds is not None:
         cells = [cell for cell in cells if cell.seed < options.seeds]
     if options.list:

@@ -86,14 +86,16 @@ def _rows(base: Cell, recipes: dict[str, Recipe], count: int) -> list[Cell]:
     return [one for number in range(count) for cell in cells for one in seeds(cell, [number])]
 
 
-def _sweep(base: Cell, recipes: tuple[str, ...], what: str, setting: str, numbers: tuple[float, ...]) -> list[Cell]:
-    """One seed of each row with each value of a setting; `what` tells the value in the row's name."""
+def _sweep(
+    base: Cell, recipes: tuple[str, ...], what: str, setting: str, numbers: tuple[float, ...], count: int = 1
+) -> list[Cell]:
+    """`count` seeds of each row with each value of a setting; `what` tells the value in the row's name."""
     few = {name: ESSENTIAL[name] for name in recipes}
     values: list[dict[str, Any]] = [{setting: number} for number in numbers]
     return [
         replace(cell, row=f"{cell.row}, {value[setting]:,} {what}", **value)
         for value in values
-        for cell in _rows(base, few, 1)
+        for cell in _rows(base, few, count)
     ]
 
 
@@ -102,7 +104,7 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "essential": lambda: _rows(TWO, ESSENTIAL, 3),
     "others": lambda: _rows(TWO, OTHERS, 1),
     "three": lambda: _rows(THREE, LARGER, 3),
-    "long": lambda: _sweep(LONG, tuple(QUICK), "scenes", "groups", (20_000, 60_000)),
+    "long": lambda: _sweep(LONG, tuple(QUICK), "scenes", "groups", (20_000, 60_000), count=3),
     "four": lambda: _rows(FOUR, LARGER, 1),
     "boxes": lambda: _rows(BOXES, QUICK, 1),
     "objects": lambda: [cell for base in (TWO, THREE, FOUR) for cell in _rows(base, LARGER, 3)],
