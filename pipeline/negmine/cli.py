@@ -31,7 +31,7 @@ CODE = 100
 SAMPLE = 256
 """Pairs that ``--dry-run`` works on."""
 
-SHARED = ("parse", "retrieve", "render", "shard")
+SHARED = ("parse", "retrieve", "render", "shard", "audit")
 """Commands whose parts may be made by several runs."""
 
 app = typer.Typer(
@@ -424,6 +424,7 @@ def shard(
 
 
 @app.command()
+@takes_engine
 def audit(
     work: Work = DEFAULT_WORK,
     negatives: Annotated[
@@ -437,7 +438,10 @@ def audit(
         str, typer.Option(help="`all`, or of word, char, lm, boosting, minilm", rich_help_panel=_RUN)
     ] = "word,char,lm,boosting",
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
+    *,
+    where: EngineOptions,
 ) -> None:
     """Measure negatives, ours or anybody's: defects, coverage, diversity, and what can be told without looking.
 
@@ -452,7 +456,8 @@ def audit(
     from negmine.audit.table import show
 
     folder = out or work / "audit"
-    report = audit_negatives(AuditSettings(work, negatives, sample, seed, attackers), folder)
+    settings = AuditSettings(work, negatives, sample, seed, attackers)
+    report = audit_negatives(settings, folder, where.start(), overwrite=overwrite)
     if as_json:
         sys.stdout.write(json.dumps(to_json(report), ensure_ascii=False) + "\n")
         return

@@ -28,7 +28,7 @@ from negmine.retrieval.stage import retrieve
 from negmine.store import PartRecord, Spec, Store, write_text
 
 from tests.e2e.harness import CAPTIONS, NEGMINE, Outcome, hashes, negmine, refused, succeed, write_embeddings
-from tests.pipeline.test_shares import draw, mine, parse, read, shard
+from tests.pipeline.test_shares import draw, look, mine, parse, read, shard, write_negatives
 
 ROOT = Path(__file__).parents[2]
 
@@ -161,7 +161,8 @@ class TestCluster:
         source.write_text("\n".join(CAPTIONS.read_text().splitlines()[:150]) + "\n")
         read(source, root, LocalEngine(1))
         encoder = write_embeddings(root / "work" / "pairs", tmp_path / "rows.npy")
-        stages = (partial(read, source), parse, partial(mine, encoder), draw, shard)
+        look_at = partial(look, write_negatives(tmp_path / "negatives.jsonl"))
+        stages = (partial(read, source), parse, partial(mine, encoder), draw, shard, look_at)
         for stage in stages:
             stage(root, LocalEngine(1))
         local = hashes(root)

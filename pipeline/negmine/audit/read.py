@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from negmine.errors import InputError, UsageError
+from negmine.seal import digest
 
 UNNAMED: Final = "unnamed"
 """Kind of negatives whose file names none."""
@@ -47,6 +48,10 @@ class Source(Protocol):
     name: str
     skipped: Counter[str]
     """Rows that could not be used in the last pass, by reason."""
+
+    def inputs(self) -> dict[str, str]:
+        """Digests of what is read."""
+        ...
 
     def rows(self) -> Iterator[Listed]: ...
 
@@ -93,6 +98,10 @@ class WorkSource:
             raise DamagedError(
                 "these negatives were made from other pairs", where=str(work), fix="run negmine parse --overwrite"
             )
+        self._inputs = {"pairs": pairs.digest, "negatives": self._made.digest}
+
+    def inputs(self) -> dict[str, str]:
+        return self._inputs
 
     def rows(self) -> Iterator[Listed]:
         from negmine.store import read_part, reading
@@ -114,6 +123,11 @@ class FileSource:
 
     def __init__(self, name: str, files: Iterable[Path]) -> None:
         self.name, self._files, self.skipped = name, tuple(files), Counter[str]()
+
+    def inputs(self) -> dict[str, str]:
+        from negmine.store import file_sha256
+
+        return {"negatives": digest([[file.name, file_sha256(file)] for file in self._files])}
 
     def rows(self) -> Iterator[Listed]:
         self.skipped = Counter()

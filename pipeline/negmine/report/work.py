@@ -84,7 +84,11 @@ def _stale(view: WorkView) -> list[str]:
     if view.audit is None or "negatives" not in view.work.stages:
         return []
     now, then = view.work.stages["negatives"].counts["negatives"], view.audit.kinds[ALL].coverage.negatives
-    return [] if now == then else [f"The audit is of {then:,} negatives, there are {now:,} now: audit them again."]
+    return (
+        []
+        if now == then
+        else [f"The audit is of {then:,} negatives, there are {now:,} now: audit them again, with --overwrite."]
+    )
 
 
 def _tiles(view: WorkView) -> Iterator[dict[str, str]]:
