@@ -42,6 +42,27 @@ def place(text: str | Path) -> Path:
     return open_home(str(text))
 
 
+def file_place(text: str | Path) -> Path:
+    """A file that a command writes: as `place` for its folder."""
+    folder, slash, name = str(text).rpartition("/")
+    return place(folder) / name if slash and is_address(str(text)) else Path(text)
+
+
+def on_disk(text: str | Path) -> Path:
+    """A path that cannot lie in an object store.
+
+    Raises:
+        UsageError: it is an address.
+    """
+    if is_address(str(text)):
+        from negmine.errors import UsageError
+
+        raise UsageError(
+            "this must be on a disk, and is an address", where=str(text), fix="name a local path, and copy"
+        )
+    return Path(text)
+
+
 def address_of(path: Path) -> str | None:
     """The address whose home a path is; None for an ordinary path."""
     if MIRROR not in str(path):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from negmine import __version__, console
-from negmine.addresses import place, readable
+from negmine.addresses import address_of, file_place, on_disk, place, readable
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
@@ -289,8 +289,8 @@ def retrieve(
             made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)
             figures[f"plan: {planner}"] = plan_summary(made)
         shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
-        look = f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}"
-        run.show("negmine retrieve", figures, work / "neighbours", (shard, look), as_json)
+        look = () if address_of(work) else (f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}",)
+        run.show("negmine retrieve", figures, work / "neighbours", (shard, *look), as_json)
 
 
 @app.command()
@@ -304,11 +304,14 @@ def render(
     size: Annotated[int, typer.Option(help="side of the pictures, pixels")] = 128,
     difficulty: Annotated[int, typer.Option(help="1 (two things, one claim) to 5 (many things, many claims)")] = 3,
     records: Annotated[
-        Path | None, typer.Option(help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(parser=on_disk, help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA),
     ] = None,
     code: Annotated[
         Path | None,
-        typer.Option(help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=_DATA),
+        typer.Option(
+            parser=on_disk, help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=_DATA
+        ),
     ] = None,
     work: Work = DEFAULT_WORK,
     seed: Seed = 0,
@@ -428,10 +431,16 @@ def shard(
 def audit(
     work: Work = DEFAULT_WORK,
     negatives: Annotated[
-        Path | None, typer.Option(help="somebody else's JSONL, TSV or JSON, in place of ours", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(
+            parser=on_disk, help="somebody else's JSONL, TSV or JSON, in place of ours", rich_help_panel=_DATA
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="folder of the page; default: audit/ in --work", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(
+            parser=place, help="folder of the page, or its address; default: audit/ in --work", rich_help_panel=_DATA
+        ),
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="negatives looked at, at most", rich_help_panel=_RUN)] = 20_000,
     attackers: Annotated[
@@ -467,7 +476,9 @@ def audit(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path] | None, typer.Argument(help="folders of training runs, shown side by side")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(parser=on_disk, help="folders of training runs, shown side by side")
+    ] = None,
     work: Annotated[
         Path | None,
         typer.Option(
@@ -476,7 +487,11 @@ def report(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="the page; default: report.html, in --work if there is one", rich_help_panel=_DATA),
+        typer.Option(
+            parser=file_place,
+            help="the page, or its address; default: report.html, in --work if there is one",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     images: Images = None,
     examples: Annotated[int, typer.Option(min=1, help="pairs shown, at most", rich_help_panel=_RUN)] = 200,
@@ -500,14 +515,14 @@ def report(
     path = out or (shown or Path()) / PAGE
     figures = write_report(ReportSettings(shown, tuple(runs or ()), images, examples, seed), path)
     figures["seconds"] = round(time.monotonic() - started, 1)
-    next_steps = (f"xdg-open {path}",)
+    next_steps = () if address_of(path) else (f"xdg-open {path}",)
     console.show(Summary("negmine report", "done", figures, {"written to": str(path)}, next_steps), as_json)
 
 
 @app.command()
 def export(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="jsonl, negclip, ce_clip, sugarcrepe or triplets")],
-    out: Annotated[Path, typer.Option(help="file to write", rich_help_panel=_DATA)],
+    out: Annotated[Path, typer.Option(parser=on_disk, help="file to write", rich_help_panel=_DATA)],
     work: Work = DEFAULT_WORK,
     as_json: AsJson = False,
 ) -> None:

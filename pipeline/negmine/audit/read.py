@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from negmine.addresses import readable
 from negmine.errors import InputError, UsageError
 from negmine.seal import digest
 
@@ -89,7 +90,7 @@ class WorkSource:
     def __init__(self, work: Path) -> None:
         from negmine.store import load_manifest
 
-        self.name, self.skipped = str(work), Counter[str]()
+        self.name, self.skipped = readable(str(work)), Counter[str]()
         self._pairs, self._negatives = work / "pairs", work / "negatives"
         pairs, self._made = load_manifest(self._pairs), load_manifest(self._negatives)
         if self._made.spec.inputs.get("pairs") not in (None, pairs.digest):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.audit.blind import ATTACKERS
+from negmine.audit.defects import DETECTORS
 from negmine.audit.judges import UNIT, JudgePhase, read_answers, seated
 from negmine.audit.measure import VERSION, Report, make_report, to_json
 from negmine.audit.page import page
@@ -57,7 +58,14 @@ def audit_negatives(settings: AuditSettings, out: Path, engine: Engine, *, overw
     source = open_source(settings.work, settings.negatives)
     inputs, sample = source.inputs(), draw(source, settings.sample, settings.seed)
     judges, notes = seated(sample.items, attackers)
-    chosen = {"sample": settings.sample, "seed": settings.seed, "judges": judges, "version": VERSION}
+    absent = [name for name in (*DETECTORS, *attackers) if name not in judges]
+    chosen = {
+        "sample": settings.sample,
+        "seed": settings.seed,
+        "attackers": attackers,
+        "absent": absent,
+        "version": VERSION,
+    }
     packages = {name: version(name) for name in (*_PACKAGES, find_model(None))}
     with Store.open(out, Spec(STAGE, chosen, inputs, packages), engine.share, overwrite=overwrite) as store:
         if not store.finished:
