@@ -63,6 +63,7 @@ class TestStages:
         assert "written to s3://bkt/data" in told[1].out
         assert store.done.keys() >= {"500", "reset", "half an upload", "half an answer", "restart"}
         store.rate = 0
+        assert not [one.err for one in told if "stamina" in one.err]  # what tries again speaks in our words
         _whole(store, local / "work", local / "data")
         succeed("verify", "s3://bkt/data")
         assert not list(Path(os.environ["TMPDIR"]).glob("negmine-*"))
@@ -216,11 +217,16 @@ class TestRefusals:
              ("clock", "NTP")),
         ],
     )  # fmt: skip
-    def test_by_the_store(self, store: Proxy, refusal: tuple[str, str], words: tuple[str, ...]) -> None:
+    def test_by_the_store(self, store: Proxy, tmp_path: Path, refusal: tuple[str, str], words: tuple[str, ...]) -> None:
         store.refusal = refusal
-        outcome = negmine(*PARSE, "--work", "s3://bkt/work")
-        refused(outcome, 5, "s3://bkt/work", *words)
-        assert KEY not in outcome.err
+        for command, where in (
+            ((*PARSE, "--work", "s3://bkt/work"), "s3://bkt/work"),
+            (("audit", "--work", "s3://bkt/work"), "s3://bkt/work"),
+            (("parse", "s3://bkt/captions.jsonl", "--work", tmp_path / "work"), "s3://bkt/captions.jsonl"),
+        ):
+            outcome = negmine(*command)
+            refused(outcome, 5, where, *words)
+            assert KEY not in outcome.err
 
     def test_no_bucket(self, store: Proxy) -> None:
         refused(negmine(*PARSE, "--work", "s3://nowhere/work"), 5, "s3://nowhere/work", "bucket")
