@@ -43,7 +43,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         work = options.scratch or Path(folder)
         seconds = run("parse", options.captions, "--work", work, *parse_options)[1]
-        report, _ = run("audit", "--work", work, "--sample", options.sample, "--attackers", options.attackers)
+        closely = ("--sample", options.sample, "--attackers", options.attackers)
+        report, _ = run("audit", "--work", work, *closely, "--overwrite")
     show(list(rows(report, seconds)), f"{options.captions.name} {' '.join(parse_options)}")
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from negmine import __version__, console
-from negmine.addresses import is_address, readable
+from negmine.addresses import address_of, readable
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
 from negmine.images import MAX_PIXELS
+from negmine.places import file_place, on_disk, place
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -31,7 +32,7 @@ CODE = 100
 SAMPLE = 256
 """Pairs that ``--dry-run`` works on."""
 
-SHARED = ("parse", "retrieve", "render", "shard")
+SHARED = ("parse", "retrieve", "render", "shard", "audit")
 """Commands whose parts may be made by several runs."""
 
 app = typer.Typer(
@@ -47,16 +48,6 @@ app = typer.Typer(
     """,
 )
 
-
-def _place(text: str | Path) -> Path:
-    """A folder that a command reads and writes: a path as it is, the home of an address on this machine."""
-    if not is_address(str(text)):
-        return Path(text)
-    from negmine.store.remote import open_home
-
-    return open_home(str(text))
-
-
 _DATA, _MINE, _RUN = "What is read and written", "What is mined", "How the run goes"
 _PLAN = "Which pairs meet in a batch"
 
@@ -65,7 +56,7 @@ OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left 
 Work = Annotated[
     Path,
     typer.Option(
-        parser=_place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
+        parser=place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
     ),
 ]
 Images = Annotated[str | None, typer.Option(help="root of the picture paths; folder or URL", rich_help_panel=_DATA)]
@@ -299,8 +290,8 @@ def retrieve(
             made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)
             figures[f"plan: {planner}"] = plan_summary(made)
         shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
-        look = f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}"
-        run.show("negmine retrieve", figures, work / "neighbours", (shard, look), as_json)
+        look = () if address_of(work) else (f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}",)
+        run.show("negmine retrieve", figures, work / "neighbours", (shard, *look), as_json)
 
 
 @app.command()
@@ -314,11 +305,14 @@ def render(
     size: Annotated[int, typer.Option(help="side of the pictures, pixels")] = 128,
     difficulty: Annotated[int, typer.Option(help="1 (two things, one claim) to 5 (many things, many claims)")] = 3,
     records: Annotated[
-        Path | None, typer.Option(help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(parser=on_disk, help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA),
     ] = None,
     code: Annotated[
         Path | None,
-        typer.Option(help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=_DATA),
+        typer.Option(
+            parser=on_disk, help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=_DATA
+        ),
     ] = None,
     work: Work = DEFAULT_WORK,
     seed: Seed = 0,
@@ -377,7 +371,7 @@ def render(
 def shard(
     work: Work = DEFAULT_WORK,
     out: Annotated[
-        Path, typer.Option(parser=_place, help="folder of the shards, or its address", rich_help_panel=_DATA)
+        Path, typer.Option(parser=place, help="folder of the shards, or its address", rich_help_panel=_DATA)
     ] = Path("data"),
     images: Images = None,
     max_bad: MaxBad = 0.01,
@@ -434,20 +428,30 @@ def shard(
 
 
 @app.command()
+@takes_engine
 def audit(
     work: Work = DEFAULT_WORK,
     negatives: Annotated[
-        Path | None, typer.Option(help="somebody else's JSONL, TSV or JSON, in place of ours", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(
+            parser=on_disk, help="somebody else's JSONL, TSV or JSON, in place of ours", rich_help_panel=_DATA
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="folder of the page; default: audit/ in --work", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(
+            parser=place, help="folder of the page, or its address; default: audit/ in --work", rich_help_panel=_DATA
+        ),
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="negatives looked at, at most", rich_help_panel=_RUN)] = 20_000,
     attackers: Annotated[
         str, typer.Option(help="`all`, or of word, char, lm, boosting, minilm", rich_help_panel=_RUN)
     ] = "word,char,lm,boosting",
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
+    *,
+    where: EngineOptions,
 ) -> None:
     """Measure negatives, ours or anybody's: defects, coverage, diversity, and what can be told without looking.
 
@@ -462,7 +466,8 @@ def audit(
     from negmine.audit.table import show
 
     folder = out or work / "audit"
-    report = audit_negatives(AuditSettings(work, negatives, sample, seed, attackers), folder)
+    settings = AuditSettings(work, negatives, sample, seed, attackers)
+    report = audit_negatives(settings, folder, where.start(), overwrite=overwrite)
     if as_json:
         sys.stdout.write(json.dumps(to_json(report), ensure_ascii=False) + "\n")
         return
@@ -472,16 +477,22 @@ def audit(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path] | None, typer.Argument(help="folders of training runs, shown side by side")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(parser=on_disk, help="folders of training runs, shown side by side")
+    ] = None,
     work: Annotated[
         Path | None,
         typer.Option(
-            parser=_place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA
+            parser=place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="the page; default: report.html, in --work if there is one", rich_help_panel=_DATA),
+        typer.Option(
+            parser=file_place,
+            help="the page, or its address; default: report.html, in --work if there is one",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     images: Images = None,
     examples: Annotated[int, typer.Option(min=1, help="pairs shown, at most", rich_help_panel=_RUN)] = 200,
@@ -505,14 +516,14 @@ def report(
     path = out or (shown or Path()) / PAGE
     figures = write_report(ReportSettings(shown, tuple(runs or ()), images, examples, seed), path)
     figures["seconds"] = round(time.monotonic() - started, 1)
-    next_steps = (f"xdg-open {path}",)
+    next_steps = () if address_of(path) else (f"xdg-open {path}",)
     console.show(Summary("negmine report", "done", figures, {"written to": str(path)}, next_steps), as_json)
 
 
 @app.command()
 def export(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="jsonl, negclip, ce_clip, sugarcrepe or triplets")],
-    out: Annotated[Path, typer.Option(help="file to write", rich_help_panel=_DATA)],
+    out: Annotated[Path, typer.Option(parser=on_disk, help="file to write", rich_help_panel=_DATA)],
     work: Work = DEFAULT_WORK,
     as_json: AsJson = False,
 ) -> None:
@@ -556,7 +567,7 @@ def merge(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(parser=_place, help="a work folder, a stage's folder, or a folder of shards")],
+    path: Annotated[Path, typer.Argument(parser=place, help="a work folder, a stage's folder, or a folder of shards")],
     fast: Annotated[bool, typer.Option("--fast", help="sizes and names only, no sha256")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ order of the parts is therefore the order of hashes: a shuffle that does not dep
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import InputError, UsageError
 from negmine.images import MAX_PIXELS, BadImageError, ImageFacts, ImageRoot, inspect_image
 from negmine.records import PAIRS, Rejected
+from negmine.sources import Row
 from negmine.store import (
     REJECTED_FILE,
     Manifest,
@@ -35,6 +36,7 @@ from negmine.store import (
     write_table,
 )
 from negmine.store.rejected import merge_rejected, write_rejected
+from negmine.store.remote import explained
 
 STAGE: Final = "pairs"
 GATHERED: Final = ".gathered"
@@ -76,11 +78,13 @@ def ingest(
         InputError: the input is cut or empty, or more than `max_bad` of its rows were rejected.
         DamagedError: ``work/pairs`` was made from other input or with other settings.
     """
-    source = sources.open_source(settings.path, settings.format)
-    images = settings.images or sources.image_root(source, settings.path)
+    with explained(settings.path):
+        source = sources.open_source(settings.path, settings.format)
+        images = settings.images or sources.image_root(source, settings.path)
+        inputs = {"source": sources.digest(settings.path)}
     chosen = {name: value for name, value in asdict(settings).items() if name not in ("path", "images")}
     chosen |= {"format": source.name, "images": images is not None}
-    spec = Spec(STAGE, chosen, {"source": sources.digest(settings.path)}, context={"images": images})
+    spec = Spec(STAGE, chosen, inputs, context={"images": images})
     with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             _make(store, settings, source, images, engine)
@@ -94,7 +98,7 @@ def _make(store: Store, settings: IngestSettings, source: sources.Source, images
     with Store.open(gathered, store.spec, waits=True) as gathering:
         if not gathering.finished:
             limits = gather.Limits(settings.max_caption, settings.part_size, settings.limit)
-            gathering.enter(gather.gather(source.read(settings.path), gathered, limits))
+            gathering.enter(gather.gather(_rows(source, settings.path), gathered, limits))
             gathering.finish()
         assert gathering.manifest is not None
         counts = dict(gathering.manifest.counts)
@@ -104,6 +108,11 @@ def _make(store: Store, settings: IngestSettings, source: sources.Source, images
         rejected = merge_rejected(store, gathered / REJECTED_FILE)
         store.finish([rejected], counts)
     delete_folder(gathered)
+
+
+def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected]:
+    with explained(path):
+        yield from source.read(path)
 
 
 def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> None:

@@ -63,6 +63,7 @@ class TestStages:
         assert "written to s3://bkt/data" in told[1].out
         assert store.done.keys() >= {"500", "reset", "half an upload", "half an answer", "restart"}
         store.rate = 0
+        assert not [one.err for one in told if "stamina" in one.err]  # what tries again speaks in our words
         _whole(store, local / "work", local / "data")
         succeed("verify", "s3://bkt/data")
         assert not list(Path(os.environ["TMPDIR"]).glob("negmine-*"))
@@ -140,6 +141,26 @@ class TestStages:
         assert "s3://bkt/work/figures" in json.dumps(pairs)
 
     @pytest.mark.full
+    def test_audit_and_report(self, store: Proxy, local: Path, tmp_path: Path) -> None:
+        audit, there = ("audit", "--workers", 1, "--work"), store.direct
+        succeed(*audit, local / "work", "--out", tmp_path / "audit")
+        store.rate = FAULTS
+        succeed(*PARSE, "--work", "s3://bkt/work", "--workers", 1)
+        assert "written to s3://bkt/work/audit" in succeed(*audit, "s3://bkt/work").out
+        told = succeed("report", "--work", "s3://bkt/work", "--out", "s3://bkt/pages/one.html", "--json")
+        assert told.summary["outputs"] == {"written to": "s3://bkt/pages/one.html"}
+        store.rate = 0
+        near, far = hashes(tmp_path / "audit"), store.hashes()
+        differing = {name for name, content in near.items() if far[f"work/{name}"] != content}
+        assert differing == {f"audit/{name}" for name in ("audit.html", "audit.json", "manifest.json")}  # it is named
+        report = there.cat_file("bkt/pages/one.html").decode()
+        assert report.count("<img") > 20 and "were not audited" not in report
+        for page in (report, there.cat_file("bkt/work/audit/audit.html").decode()):
+            assert "negmine-mirror" not in page
+        assert "Audit of s3://bkt/work" in page
+        assert succeed("verify", "s3://bkt/work").status == 0
+
+    @pytest.mark.full
     def test_ranks(self, store: Proxy, local: Path) -> None:
         succeed(*PARSE, "--work", "s3://bkt/work", "--workers", 1)
         command = (*SHARD, "--work", "s3://bkt/work", "--out", "s3://bkt/data", "--workers", 1)
@@ -196,11 +217,16 @@ class TestRefusals:
              ("clock", "NTP")),
         ],
     )  # fmt: skip
-    def test_by_the_store(self, store: Proxy, refusal: tuple[str, str], words: tuple[str, ...]) -> None:
+    def test_by_the_store(self, store: Proxy, tmp_path: Path, refusal: tuple[str, str], words: tuple[str, ...]) -> None:
         store.refusal = refusal
-        outcome = negmine(*PARSE, "--work", "s3://bkt/work")
-        refused(outcome, 5, "s3://bkt/work", *words)
-        assert KEY not in outcome.err
+        for command, where in (
+            ((*PARSE, "--work", "s3://bkt/work"), "s3://bkt/work"),
+            (("audit", "--work", "s3://bkt/work"), "s3://bkt/work"),
+            (("parse", "s3://bkt/captions.jsonl", "--work", tmp_path / "work"), "s3://bkt/captions.jsonl"),
+        ):
+            outcome = negmine(*command)
+            refused(outcome, 5, where, *words)
+            assert KEY not in outcome.err
 
     def test_no_bucket(self, store: Proxy) -> None:
         refused(negmine(*PARSE, "--work", "s3://nowhere/work"), 5, "s3://nowhere/work", "bucket")
@@ -209,6 +235,17 @@ class TestRefusals:
         (tmp_path / "s3fs.py").write_text("raise ImportError('no s3fs')")
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
         refused(negmine(*PARSE, "--work", "s3://bkt/work"), 2, "pip install 'negmine[s3]'")
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("audit", "--negatives", "s3://bkt/one.jsonl"),
+            ("export", "negclip", "--out", "s3://bkt/one.jsonl"),
+            ("report", "s3://bkt/one.jsonl"),
+        ],
+    )
+    def test_what_must_be_on_a_disk(self, tmp_path: Path, command: tuple[str, ...]) -> None:
+        refused(negmine(*command, "--work", tmp_path), 2, "this must be on a disk", "s3://bkt/one.jsonl")
 
     def test_credentials_in_an_address(self, store: Proxy) -> None:
         outcome = negmine(*PARSE, "--work", f"s3://{KEY}:{SECRET}@bkt/work")

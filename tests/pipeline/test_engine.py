@@ -37,8 +37,10 @@ def _echo(phase: Echo, index: int, folder: Path) -> PartRecord:
         if marks < phase.deaths:
             (phase.scratch / f"death-{marks}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    if index == 0 and phase.fail:
+        time.sleep(1)  # so that it is under way when the other fails
     if index == 1 and phase.fail:
-        raise InputError("bad row", where="part 1", fix="mend it")
+        raise InputError("bad row", where="row 7", fix="mend it")
     if index == phase.interrupt_at:
         os.kill(os.getpid(), signal.SIGINT)
     return PartRecord(index, (write_text(folder, f"part-{index}", f"{index}"),), {"pairs": 1})
@@ -63,9 +65,12 @@ def test_a_part_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_errors_for_the_user_cross_the_process_border(tmp_path: Path, workers: int) -> None:
-    with pytest.raises(InputError, match="bad row") as caught:
-        list(LocalEngine(workers).run(Echo(tmp_path, fail=True), tmp_path, [0, 1, 2, 3]))
-    assert caught.value.where == "part 1"
+    made = []
+    with pytest.raises(InputError, match="part 1: bad row") as caught:
+        for record in LocalEngine(workers).run(Echo(tmp_path, fail=True), tmp_path, [0, 1, 2, 3]):
+            made.append(record.index)
+    assert 0 in made and 1 not in made and 3 not in made  # what was under way is kept, and nothing more begun
+    assert caught.value.where == "row 7"
     assert caught.value.fix == "mend it"
 
 

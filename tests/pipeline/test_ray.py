@@ -25,10 +25,23 @@ from negmine.retrieval.held import hold
 from negmine.retrieval.search import FLOAT32, search
 from negmine.retrieval.settings import RetrieveSettings
 from negmine.retrieval.stage import retrieve
-from negmine.store import PartRecord, Spec, Store, write_text
+from negmine.store import MANIFEST, PartRecord, Spec, Store, write_text
 
-from tests.e2e.harness import CAPTIONS, NEGMINE, Outcome, hashes, negmine, refused, succeed, write_embeddings
-from tests.pipeline.test_shares import draw, mine, parse, read, shard
+from tests.e2e.harness import (
+    CAPTIONS,
+    NEGMINE,
+    Outcome,
+    copy,
+    hashes,
+    leftovers,
+    negmine,
+    refused,
+    succeed,
+    times,
+    write_embeddings,
+    write_lines,
+)
+from tests.pipeline.test_shares import draw, look, mine, parse, read, shard, write_negatives
 
 ROOT = Path(__file__).parents[2]
 
@@ -161,7 +174,8 @@ class TestCluster:
         source.write_text("\n".join(CAPTIONS.read_text().splitlines()[:150]) + "\n")
         read(source, root, LocalEngine(1))
         encoder = write_embeddings(root / "work" / "pairs", tmp_path / "rows.npy")
-        stages = (partial(read, source), parse, partial(mine, encoder), draw, shard)
+        look_at = partial(look, write_negatives(tmp_path / "negatives.jsonl"))
+        stages = (partial(read, source), parse, partial(mine, encoder), draw, shard, look_at)
         for stage in stages:
             stage(root, LocalEngine(1))
         local = hashes(root)
@@ -210,6 +224,32 @@ class TestCluster:
         assert caught.value.status == status
         assert make(tmp_path / "store", Echo(scratch), connect(cluster)) == [1]
         assert [tries(scratch, part) for part in range(5)] == [1, 2, 1, 1, 1]
+
+    @pytest.mark.parametrize("engine", ["local", "ray"])
+    def test_the_command_with_a_part_that_always_fails(self, cluster: Any, tmp_path: Path, engine: str) -> None:
+        """The second of three parts of the pairs is damaged, in a way that only reading it shows."""
+        rows = [{"image_id": "i7", "caption": f"{n} dogs"} for n in range(4096)]
+        rows += [{"image_id": image, "caption": "a red dog near a blue cat"} for image in ("i2", "i3")]
+        source = write_lines(tmp_path / "captions.jsonl", rows)
+        command = ("parse", source, "--preset", "swaps", "--workers", 2, "--work")
+        succeed(*command, tmp_path / "whole" / "work")
+        work = tmp_path / engine / "work"
+        pairs, made = copy(tmp_path / "whole" / "work" / "pairs", work / "pairs"), work / "negatives"
+        damaged = pairs / "part-00001.parquet"
+        content = damaged.read_bytes()
+        damaged.write_bytes(bytes(len(content)))
+        where = () if engine == "local" else ("--engine", "ray", "--ray-address", cluster.address)
+        for _ in range(2):
+            refused(negmine(*command, work, *where), 4, "part 1: this part cannot be read", damaged)
+            kept = times(made)
+            assert "part-00000.parquet" in kept and "part-00001.parquet" not in kept and MANIFEST not in kept
+            assert leftovers(made) == []
+        if engine == "ray":
+            assert "part-00002.parquet" in kept
+        damaged.write_bytes(content)
+        succeed(*command, work, *where)
+        assert hashes(work) == hashes(tmp_path / "whole" / "work")
+        assert all(times(made)[name] == written for name, written in kept.items() if name.startswith("part-"))
 
     def test_search_over_actors_is_the_local_search(self, cluster: Any, tmp_path: Path) -> None:
         more = cluster.add_node(num_cpus=3, object_store_memory=100 * 2**20)

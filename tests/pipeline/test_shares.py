@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from negmine.audit.run import AuditSettings, audit_negatives
 from negmine.engine import Engine
 from negmine.engine.local import LocalEngine
 from negmine.errors import DamagedError, ResourceError
@@ -23,7 +24,7 @@ from negmine.store import JOINING, JOURNAL, PartRecord, Share, ShareDone, Spec, 
 from negmine.text.run import parse_pairs
 from negmine.text.stage import ParseSettings
 
-from tests.e2e.harness import SAMPLE, copy, hashes, write_embeddings
+from tests.e2e.harness import SAMPLE, copy, hashes, write_embeddings, write_lines
 
 WORLD = 4
 Stage = Callable[[Path, Engine], Any]
@@ -51,6 +52,16 @@ def shard(root: Path, engine: Engine) -> Any:
     return write_shards(ShardSettings(20, 0.7), root / "work", root / "out", engine)
 
 
+def write_negatives(path: Path) -> Path:
+    """Negatives of 60 photos, which are enough for the attackers."""
+    rows = [json.loads(line) for line in (SAMPLE / "captions.jsonl").read_text().splitlines()[:300]]
+    return write_lines(path, [{**row, "negative": f"{row['caption']} and a apple"} for row in rows])
+
+
+def look(negatives: Path, root: Path, engine: Engine) -> Any:
+    return audit_negatives(AuditSettings(root / "work", negatives), root / "audit", engine)
+
+
 def whole(stage: Stage, root: Path) -> None:
     stage(root, LocalEngine(1))
 
@@ -76,16 +87,18 @@ def test_every_stage_by_ranks_is_the_one_run(tmp_path: Path) -> None:
     source.write_text("\n".join(lines + bad) + "\n")
     whole(partial(read, source), root)
     encoder = write_embeddings(root / "work" / "pairs", tmp_path / "rows.npy")
-    stages = (partial(read, source), parse, partial(mine, encoder), draw, shard)
+    look_at = partial(look, write_negatives(tmp_path / "negatives.jsonl"))
+    stages = (partial(read, source), parse, partial(mine, encoder), draw, shard, look_at)
     for stage in stages:
         whole(stage, root)
     one = hashes(root)
     root.rename(tmp_path / "one")
     times = [by_ranks(stage, root) for stage in stages]
     assert hashes(root) == one
-    assert times == [1, 2, 4, 1, 1]  # as docs/scaling.md says
+    assert times == [1, 2, 4, 1, 1, 1]  # as docs/scaling.md says
     assert not [path for path in root.rglob(".*") if path.name != ".lock"]
-    assert all(verify_store(root / "work" / name, fast=False) == [] for name in ("pairs", "negatives"))
+    for folder in ("work/pairs", "work/negatives", "audit"):
+        assert verify_store(root / folder, fast=False) == []
 
 
 # --- the store -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from negmine import store
 from negmine.errors import DamagedError, ResourceError
 from negmine.store import JOURNAL, MANIFEST, PartRecord, Spec, Store, load_manifest, verify_store, write_text
+from negmine.store.files import temporary_name
 
 SPEC = Spec("test", {"per_caption": 4, "seed": 0}, {"pairs": "abc"}, {"spacy": "3.8"})
 
@@ -158,9 +160,36 @@ def test_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_really_full_device(tmp_path: Path) -> None:
-    (tmp_path / f"{store.TEMPORARY}{os.getpid()}-part").symlink_to("/dev/full")
+    (tmp_path / temporary_name("part")).symlink_to("/dev/full")
     with pytest.raises(ResourceError, match="no space left"):
         write_text(tmp_path, "part", "x" * 100)
+
+
+def test_two_hosts_write_one_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system they share, from processes of the same number: as a part that Ray started again elsewhere."""
+
+    def write(stream: IO[bytes]) -> int:
+        stream.write(b"one ")
+        monkeypatch.setattr(socket, "gethostname", lambda: "two/../host")
+        write_text(tmp_path, "part-00000.txt", "two")
+        stream.write(b"one")
+        monkeypatch.setattr(socket, "gethostname", lambda: "one")
+        return 0
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "one")
+    record = store.write_file(tmp_path, "part-00000.txt", write)
+    assert (tmp_path / "part-00000.txt").read_bytes() == b"one one"
+    assert record.sha256 == store.file_sha256(tmp_path / "part-00000.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["part-00000.txt"]
+
+
+def test_what_another_host_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, stop_after=1)
+    with monkeypatch.context() as there:
+        there.setattr(socket, "gethostname", lambda: "elsewhere")
+        (tmp_path / temporary_name("part-00001.txt")).write_text("cut")
+    fill(tmp_path)
+    assert not list(tmp_path.glob(f"{store.TEMPORARY}*"))
 
 
 def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(tmp_path: Path) -> None:

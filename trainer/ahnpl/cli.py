@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from negmine import console
+from negmine.places import on_disk
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def train(
     ] = "ahnpl",
     model: Annotated[str, typer.Option(help="`tiny`, `tiny-conv`, or any open_clip model.")] = "tiny",
     pretrained: Pretrained = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-RECIPE")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=on_disk, help="Run folder.", show_default="runs/MODEL-RECIPE")
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the shards.")] = 10,
     steps: Annotated[int | None, typer.Option(help="Steps in all, instead of epochs.")] = None,
     batch_size: Annotated[int, typer.Option(help="Captions per step, over all processes.")] = 64,
@@ -366,9 +369,9 @@ def load_other(name: str, checkpoint: str) -> ClipModel:
 @export_app.command()
 def export(
     checkpoint: Annotated[str, typer.Option(help="A run or checkpoint folder.")] = "runs/tiny-ahnpl",
-    out: Annotated[Path, typer.Option(help="A .safetensors or .pt file, or a folder for local-dir:.")] = Path(
-        "open_clip_model.safetensors"
-    ),
+    out: Annotated[
+        Path, typer.Option(parser=on_disk, help="A .safetensors or .pt file, or a folder for local-dir:.")
+    ] = Path("open_clip_model.safetensors"),
     alpha: Annotated[float, typer.Option(help="Share of the trained weights; the rest: the start's (WiSE-FT).")] = 1.0,
     start: Annotated[str, typer.Option(help="What to merge with; `start`: what the run began with.")] = START,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")] = False,

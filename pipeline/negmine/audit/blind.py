@@ -117,10 +117,12 @@ def _logistic(rows: Any, train: NDArray[np.bool_]) -> Any:
     """Weights [D] of a logistic regression on differences; every other pair is turned round, so it has no intercept."""
     from scipy.sparse import diags_array
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     sign = np.where(np.arange(int(train.sum())) % 2, -1.0, 1.0)
     model = LogisticRegression(C=1.0, fit_intercept=False, solver="lbfgs", tol=1e-3, max_iter=200)
-    return model.fit(diags_array(sign) @ rows[train], sign).coef_[0]
+    with threadpool_limits(1):  # sums must not depend on the number of threads
+        return model.fit(diags_array(sign) @ rows[train], sign).coef_[0]
 
 
 def linear_attacker(grams: Callable[[str], Iterable[str]], pairs: Pairs) -> Margins:
@@ -249,6 +251,7 @@ def minilm_attacker(pairs: Pairs) -> Margins:
 def _perceive(true: Any, false: Any, held: NDArray[np.bool_], seed: int) -> Margins:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
 
     def rows(first: Any, second: Any) -> Any:
         return np.hstack([(first - second) * 5, first + second])
@@ -256,7 +259,7 @@ def _perceive(true: Any, false: Any, held: NDArray[np.bool_], seed: int) -> Marg
     train = np.vstack([rows(true[~held], false[~held]), rows(false[~held], true[~held])])
     labels = np.repeat([1, 0], int((~held).sum()))
     model = MLPClassifier((128,), alpha=1e-3, batch_size=512, max_iter=EPOCHS, random_state=seed)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs keep it from learning pairs by heart
         model.fit(train, labels)
     there, back = rows(true[held], false[held]), rows(false[held], true[held])

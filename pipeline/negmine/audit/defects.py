@@ -49,11 +49,6 @@ def each(test: Callable[[Judged], bool]) -> Callable[[Sequence[Judged]], Verdict
     return lambda items: [test(item) for item in items]
 
 
-def inspect(items: Sequence[Judged]) -> dict[str, Verdicts]:
-    """Verdicts of every detector that can run here, by name."""
-    return {name: one.find(items) for name, one in DETECTORS.items() if one.available()}
-
-
 def any_visible(verdicts: Mapping[str, Verdicts]) -> Verdicts:
     """Whether an item has at least one defect that CLIP can see."""
     seen = [verdict for name, verdict in verdicts.items() if DETECTORS[name].visible]

@@ -103,9 +103,12 @@ def agreement_errors(texts: Iterable[str], load: Callable[[], Any]) -> dict[str,
     Args:
         load: gives a spaCy pipeline with a tagger and a parser.
     """
+    from threadpoolctl import threadpool_limits
+
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
     nlp = load()
-    return {doc.text: _disagreements(doc) for doc in nlp.pipe(distinct, batch_size=_BATCH)}
+    with threadpool_limits(1):  # sums must not depend on the number of threads
+        return {doc.text: _disagreements(doc) for doc in nlp.pipe(distinct, batch_size=_BATCH)}
 
 
 def _disagreements(doc: Any) -> int:

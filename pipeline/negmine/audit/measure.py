@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from negmine.audit.blind import ATTACKERS, FEWEST, Accuracy, Margins, accuracy, pairs_of
-from negmine.audit.defects import DETECTORS, Verdicts, any_visible, inspect, suspected_true
-from negmine.audit.read import Source
-from negmine.audit.sample import ALL, Coverage, Sample, draw
+from negmine.audit.blind import Accuracy, Margins, accuracy
+from negmine.audit.defects import DETECTORS, Verdicts, any_visible, suspected_true
+from negmine.audit.judges import Answer
+from negmine.audit.sample import ALL, Coverage, Sample
 from negmine.audit.words import Judged, tokens
-from negmine.console import progress
 
 VERSION: Final = 1
 ANY_VISIBLE: Final = "any_visible"
@@ -87,7 +86,7 @@ class Paraphrases:
 
 @dataclass(frozen=True)
 class Report:
-    """What `audit` found.
+    """What an audit found.
 
     Attributes:
         kinds: report by kind; ``all`` is last.
@@ -106,43 +105,22 @@ class Report:
     verdicts: Mapping[str, Verdicts]
 
 
-def audit(source: Source, size: int, seed: int, attackers: Sequence[str]) -> Report:
-    """Measure the negatives of a source.
+def make_report(
+    source: str, sample: Sample, seed: int, answers: Mapping[str, Answer], notes: Sequence[str] = ()
+) -> Report:
+    """Put together what the judges said of a sample.
 
     Args:
-        size: negatives looked at, at most.
-        attackers: names in `ATTACKERS`.
-
-    Raises:
-        InputError: the source has no negatives.
+        source: its name.
+        answers: by the judges' names.
+        notes: what was not measured, and why.
     """
-    sample = draw(source, size, seed)
-    items = sample.items
-    verdicts = inspect(items)
+    verdicts: dict[str, Verdicts] = {name: said["verdicts"] for name, said in answers.items() if "verdicts" in said}
     verdicts |= {ANY_VISIBLE: any_visible(verdicts), SUSPECTED_TRUE: suspected_true(verdicts)}
-    notes = [f"{one.title}: not installed" for name, one in DETECTORS.items() if name not in verdicts]
-    margins, unmeasured = _attack(items, seed, attackers)
+    margins = {name: np.array(said["margins"], float) for name, said in answers.items() if "margins" in said}
     kinds = {kind: _report(kind, sample, verdicts, margins) for kind in sample.coverage}
-    paraphrases = _paraphrases(items, verdicts)
-    return Report(
-        source.name, seed, sample.rows, sample.skipped, kinds, paraphrases, (*notes, *unmeasured), items, verdicts
-    )
-
-
-def _attack(items: Sequence[Judged], seed: int, names: Sequence[str]) -> tuple[dict[str, Margins], list[str]]:
-    """Margins by attacker, and why some are missing."""
-    images = len({item.image_id for item in items})
-    if images < FEWEST:
-        return {}, [f"blind accuracy: only {images} images, {FEWEST} are needed"]
-    ready = [name for name in names if ATTACKERS[name].available()]
-    notes = [f"{ATTACKERS[name].title}: not installed" for name in names if name not in ready]
-    pairs = pairs_of(items, seed)
-    margins = {}
-    with progress("attacking", len(ready), "attackers") as bar:
-        for name in ready:
-            margins[name] = ATTACKERS[name].attack(pairs)
-            bar.advance(1)
-    return margins, notes
+    paraphrases = _paraphrases(sample.items, verdicts, answers)
+    return Report(source, seed, sample.rows, sample.skipped, kinds, paraphrases, tuple(notes), sample.items, verdicts)
 
 
 def _report(kind: str, sample: Sample, verdicts: Mapping[str, Verdicts], margins: Mapping[str, Margins]) -> KindReport:
@@ -184,21 +162,16 @@ def lengths(items: Sequence[Judged]) -> Lengths:
     return Lengths(len(items), float(gaps.mean()), float((gaps != 0).mean())) if items else Lengths(0, 0.0, 0.0)
 
 
-def _paraphrases(items: Sequence[Judged], verdicts: Mapping[str, Verdicts]) -> Paraphrases | None:
+def _paraphrases(
+    items: Sequence[Judged], verdicts: Mapping[str, Verdicts], answers: Mapping[str, Answer]
+) -> Paraphrases | None:
     """How many paraphrases the signs of truth catch, where the source has them."""
     rows = [i for i, item in enumerate(items) if item.paraphrase]
     if not rows:
         return None
-    turned = [
-        Judged(
-            i.key, i.image_id, i.caption, i.paraphrase or "", i.kind, tuple(t for t in i.siblings if t != i.paraphrase)
-        )
-        for i in (items[row] for row in rows)
-    ]
-    names = [name for name, one in DETECTORS.items() if one.true]
-    found = {name: DETECTORS[name].find(turned) for name in names}
-    mine = {name: [verdicts[name][row] for row in rows] for name in names}
-    return Paraphrases(_rate(suspected_true(found)), _rate(suspected_true(mine)))
+    found = {name: answers[name]["paraphrases"] for name in verdicts if name in DETECTORS and DETECTORS[name].true}
+    suspected = verdicts[SUSPECTED_TRUE]
+    return Paraphrases(_rate(suspected_true(found)), _rate(suspected[row] for row in rows))
 
 
 # --- as data ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from negmine.addresses import readable
 from negmine.errors import InputError, UsageError
+from negmine.seal import digest
 
 UNNAMED: Final = "unnamed"
 """Kind of negatives whose file names none."""
@@ -47,6 +49,10 @@ class Source(Protocol):
     name: str
     skipped: Counter[str]
     """Rows that could not be used in the last pass, by reason."""
+
+    def inputs(self) -> dict[str, str]:
+        """Digests of what is read."""
+        ...
 
     def rows(self) -> Iterator[Listed]: ...
 
@@ -84,7 +90,7 @@ class WorkSource:
     def __init__(self, work: Path) -> None:
         from negmine.store import load_manifest
 
-        self.name, self.skipped = str(work), Counter[str]()
+        self.name, self.skipped = readable(str(work)), Counter[str]()
         self._pairs, self._negatives = work / "pairs", work / "negatives"
         pairs, self._made = load_manifest(self._pairs), load_manifest(self._negatives)
         if self._made.spec.inputs.get("pairs") not in (None, pairs.digest):
@@ -93,6 +99,10 @@ class WorkSource:
             raise DamagedError(
                 "these negatives were made from other pairs", where=str(work), fix="run negmine parse --overwrite"
             )
+        self._inputs = {"pairs": pairs.digest, "negatives": self._made.digest}
+
+    def inputs(self) -> dict[str, str]:
+        return self._inputs
 
     def rows(self) -> Iterator[Listed]:
         from negmine.store import read_part, reading
@@ -114,6 +124,11 @@ class FileSource:
 
     def __init__(self, name: str, files: Iterable[Path]) -> None:
         self.name, self._files, self.skipped = name, tuple(files), Counter[str]()
+
+    def inputs(self) -> dict[str, str]:
+        from negmine.store import file_sha256
+
+        return {"negatives": digest([[file.name, file_sha256(file)] for file in self._files])}
 
     def rows(self) -> Iterator[Listed]:
         self.skipped = Counter()

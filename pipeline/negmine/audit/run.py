@@ -1,22 +1,31 @@
-"""``negmine audit``: read, measure, write the page and the data."""
+"""``negmine audit``: draw a sample, let the judges look at it, write the page and the data."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from negmine.audit.blind import ATTACKERS
-from negmine.audit.measure import Report, audit, to_json
+from negmine.audit.defects import DETECTORS
+from negmine.audit.judges import UNIT, JudgePhase, read_answers, seated
+from negmine.audit.measure import VERSION, Report, make_report, to_json
 from negmine.audit.page import page
 from negmine.audit.read import open_source
-from negmine.errors import UsageError, explain_os_error
-from negmine.store import write_text
+from negmine.audit.sample import draw
+from negmine.engine import Engine, run_phase
+from negmine.errors import UsageError
+from negmine.store import Spec, Store, write_text
+from negmine.text.analyse import find_model
 
+STAGE: Final = "audit"
 PAGE: Final = "audit.html"
 DATA: Final = "audit.json"
+
+_PACKAGES: Final = ("lemminflect", "numpy", "open_clip_torch", "scikit-learn", "scipy", "spacy")
 
 
 @dataclass(frozen=True)
@@ -37,23 +46,36 @@ class AuditSettings:
     attackers: str = "word,char,lm,boosting"
 
 
-def audit_negatives(settings: AuditSettings, out: Path) -> Report:
-    """Measure, and write `PAGE` and `DATA` to the folder `out`.
+def audit_negatives(settings: AuditSettings, out: Path, engine: Engine, *, overwrite: bool = False) -> Report:
+    """Measure, and write `PAGE` and `DATA` to the folder `out`, unless they are there.
 
     Raises:
         UsageError: no such file, or an unknown attacker.
         InputError: nothing in it can be used.
-        DamagedError: the work folder is unfinished or damaged.
+        DamagedError: the work folder is unfinished or damaged, or `out` holds an audit of something else.
     """
     attackers = _chosen(settings.attackers)
-    report = audit(open_source(settings.work, settings.negatives), settings.sample, settings.seed, attackers)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain_os_error(error, str(out)) from error
-    write_text(out, DATA, json.dumps(to_json(report), ensure_ascii=False, indent=1) + "\n")
-    write_text(out, PAGE, page(report))
-    return report
+    source = open_source(settings.work, settings.negatives)
+    inputs, sample = source.inputs(), draw(source, settings.sample, settings.seed)
+    judges, notes = seated(sample.items, attackers)
+    absent = [name for name in (*DETECTORS, *attackers) if name not in judges]
+    chosen = {
+        "sample": settings.sample,
+        "seed": settings.seed,
+        "attackers": attackers,
+        "absent": absent,
+        "version": VERSION,
+    }
+    packages = {name: version(name) for name in (*_PACKAGES, find_model(None))}
+    with Store.open(out, Spec(STAGE, chosen, inputs, packages), engine.share, overwrite=overwrite) as store:
+        if not store.finished:
+            phase = JudgePhase(tuple(judges), sample.items, settings.seed)
+            run_phase(store, phase, engine, len(judges), title="judging", unit=UNIT, total=len(judges))
+        report = make_report(source.name, sample, settings.seed, read_answers(out, judges), notes)
+        if not store.finished:
+            data = json.dumps(to_json(report), ensure_ascii=False, indent=1) + "\n"
+            store.finish([write_text(out, DATA, data), write_text(out, PAGE, page(report))])
+        return report
 
 
 def _chosen(names: str) -> Sequence[str]:
@@ -61,4 +83,4 @@ def _chosen(names: str) -> Sequence[str]:
     unknown = [name for name in chosen if name not in ATTACKERS]
     if unknown:
         raise UsageError(f"no attacker named {', '.join(unknown)}", fix=f"choose from all, {', '.join(ATTACKERS)}")
-    return chosen
+    return list(dict.fromkeys(chosen))

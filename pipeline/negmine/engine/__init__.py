@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from negmine.console import progress
+from negmine.errors import NegmineError
 from negmine.store import PartRecord, Share, Store
 
 PartFunction = Callable[[int, Path], PartRecord]
@@ -41,6 +42,24 @@ class Engine(Protocol):
     def run(self, phase: Phase, folder: Path, parts: Sequence[int]) -> Iterator[PartRecord]:
         """Make the parts, in any order, and yield each once its files are on the disk."""
         ...
+
+
+SAVED: Final = "what was finished is saved; the same command makes only what is missing"
+
+
+def of_part(error: BaseException, part: int, folder: Path, others: int = 0) -> BaseException:
+    """The error of a part, with the part's name; a bug of ours stays one.
+
+    Args:
+        others: parts that failed too.
+    """
+    if not isinstance(error, NegmineError):
+        error.add_note(f"part {part} of {folder}")
+        return error
+    more = f" (and {others} more part{'s' if others > 1 else ''} failed)" if others else ""
+    return type(error)(
+        f"part {part}: {error.what}{more}", where=error.where or str(folder), why=error.why, fix=error.fix or SAVED
+    )
 
 
 def run_phase(store: Store, phase: Phase, engine: Engine, parts: int, *, title: str, unit: str, total: int) -> None:

@@ -2,7 +2,7 @@
 
 Each worker computes with one thread, so that results do not depend on the number of workers. The first Ctrl-C (or
 SIGTERM) finishes the parts under way, the second stops at once. A worker that dies is replaced and its part is made
-again; a part that kills three workers stops the run.
+again; a part that kills three workers stops the run. So does a part that fails, once the parts under way are made.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from multiprocessing.connection import wait as wait_connections
 from pathlib import Path
 
 from negmine.console import note
-from negmine.engine import PartFunction, Phase
+from negmine.engine import PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
-from negmine.errors import ResourceError
+from negmine.errors import NegmineError, ResourceError
 from negmine.store import WHOLE, PartRecord, Share
 
 MAX_DEATHS = 3
@@ -75,7 +75,11 @@ def _run_here(phase: Phase, folder: Path, parts: Sequence[int], stop: Stop) -> I
     make = phase.setup()
     for part in parts:
         stop.check()
-        yield make(part, folder)
+        try:
+            record = make(part, folder)
+        except NegmineError as error:
+            raise of_part(error, part, folder) from None
+        yield record
 
 
 def _drain(
@@ -83,9 +87,10 @@ def _drain(
 ) -> Generator[PartRecord, None, list[int]]:
     """Yield finished parts until none is left, or the pool breaks: then return the parts that were under way."""
     running: dict[Future[PartRecord], int] = {}
+    failed: dict[int, BaseException] = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < workers and not stop.requested:
+        while running or (waiting and not failed):
+            while waiting and len(running) < workers and not stop.requested and not failed:
                 with _signals_held():  # a worker starts here, and inherits that
                     running[pool.submit(_make, waiting[-1], folder)] = waiting[-1]
                 waiting.pop()
@@ -93,11 +98,20 @@ def _drain(
                 stop.check()
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                record = future.result()
-                del running[future]
-                yield record
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise error
+                part = running.pop(future)
+                if error is None:
+                    yield future.result()
+                else:
+                    failed[part] = error
     except BrokenProcessPool:
-        return list(running.values())
+        if not failed:
+            return list(running.values())
+    if failed:
+        part = min(failed)
+        raise of_part(failed[part], part, folder, len(failed) - 1)
     return []
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from negmine.console import note
-from negmine.engine import PartFunction, Phase
+from negmine.engine import PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
 from negmine.errors import DamagedError, NegmineError, ResourceError, UsageError
 from negmine.store import WHOLE, PartRecord, Share
@@ -135,11 +135,7 @@ class _Run:
             self._cancel()
         if self._failed:
             part, error = min(self._failed, key=lambda one: one[0])
-            others = f" (and {len(self._failed) - 1} more parts failed)" if len(self._failed) > 1 else ""
-            raise type(error)(
-                f"part {part}: {error.what}{others}", where=error.where or str(self._folder), why=error.why,
-                fix=error.fix or "what was finished is saved; the same command makes only what is missing",
-            )  # fmt: skip
+            raise of_part(error, part, self._folder, len(self._failed) - 1)
         self._stop.check()
 
     def _submit(self, waiting: list[int]) -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from negmine.audit.measure import kinds_from_json
-from negmine.audit.run import DATA
+from negmine.audit.run import DATA, STAGE
 from negmine.errors import DamagedError, explain_os_error
 from negmine.report.measure import measure
 from negmine.report.page import make_page
 from negmine.report.read import draw_examples, open_work
 from negmine.report.work import Audited, WorkView
 from negmine.runs import read_runs
-from negmine.store import write_text
+from negmine.store import here, write_text
+from negmine.store.remote import sizes
 
 EXAMPLES: Final = 200
 PAGE: Final = "report.html"
@@ -73,14 +74,15 @@ def _view(path: Path, settings: ReportSettings) -> WorkView:
     examples = draw_examples(work, settings.examples, settings.seed)
     known = work.stages["pairs"].spec.context.get("images")
     roots = {"pairs": settings.images or known, "figures": str(path / "figures")}
-    return WorkView(work, examples, measure(work), _audited(path / "audit" / DATA), roots, settings.seed)
+    return WorkView(work, examples, measure(work), _audited(path / STAGE), roots, settings.seed)
 
 
-def _audited(path: Path) -> Audited | None:
-    if not path.is_file():
+def _audited(folder: Path) -> Audited | None:
+    path = folder / DATA
+    if DATA not in sizes(folder):
         return None
     try:
-        body: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        body: Mapping[str, Any] = json.loads(here(path).read_text(encoding="utf-8"))
         return Audited(kinds_from_json(body), tuple(map(str, body["notes"])))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedError("the audit cannot be read", where=str(path), why=repr(error),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from negmine.addresses import readable
 from negmine.audit.measure import KindReport
 from negmine.audit.page import BLIND, DEFECTS, blind_table, defect_table
 from negmine.audit.sample import ALL
@@ -75,7 +76,7 @@ def work_context(view: WorkView) -> dict[str, Any]:
         f"Lengths and scores are those of the first {work.pairs_looked_at:,} pairs, which are a random sample; "
         f"at least {LOOKED_AT:,} are looked at.",
         "audit": _audit(view.audit) if view.audit else None,
-        "work_option": "" if str(work.path) == "work" else f" --work {work.path}",
+        "work_option": "" if str(work.path) == "work" else f" --work {readable(str(work.path))}",
         "stages": [_stage(name, manifest) for name, manifest in work.stages.items()],
     }  # fmt: skip
 
@@ -84,7 +85,11 @@ def _stale(view: WorkView) -> list[str]:
     if view.audit is None or "negatives" not in view.work.stages:
         return []
     now, then = view.work.stages["negatives"].counts["negatives"], view.audit.kinds[ALL].coverage.negatives
-    return [] if now == then else [f"The audit is of {then:,} negatives, there are {now:,} now: audit them again."]
+    return (
+        []
+        if now == then
+        else [f"The audit is of {then:,} negatives, there are {now:,} now: audit them again, with --overwrite."]
+    )
 
 
 def _tiles(view: WorkView) -> Iterator[dict[str, str]]:

@@ -56,7 +56,7 @@ class File:
             raise UsageError(
                 "this file may not be read",
                 where=self.path,
-                why=str(error.strerror),
+                why=str(error.strerror or error),
                 fix="change its permissions, or copy it to where you may read it",
             ) from None
         if not stream.seekable():

@@ -15,7 +15,7 @@ from negmine.store.files import (
     write_text,
 )
 from negmine.store.lock import LOCK, locked
-from negmine.store.manifest import FileRecord, Manifest, PartRecord, Spec, add_counts, differences
+from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, add_counts, differences
 from negmine.store.remote import TEMPORARY, delete_folder, here, release
 from negmine.store.share import JOINING, WHOLE, Share, ShareDone, each
 from negmine.store.stage import (
@@ -32,7 +32,7 @@ from negmine.store.stage import (
 )
 
 __all__ = [
-    "JOINING", "JOURNAL", "LOCK", "MANIFEST", "REJECTED_FILE", "TEMPORARY", "WHOLE", "FileRecord", "Manifest",
+    "JOINING", "JOURNAL", "LOCK", "MANIFEST", "REDO", "REJECTED_FILE", "TEMPORARY", "WHOLE", "FileRecord", "Manifest",
     "PartRecord", "Share", "ShareDone", "Spec", "Store", "add_counts", "delete_folder", "differences", "each",
     "file_sha256", "here", "is_other", "load_manifest", "locked", "part_name", "read_part", "reading",
     "refuse_other_settings", "release", "sync_folder", "verify_files", "verify_store", "write_file", "write_table",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +18,16 @@ from negmine.store.remote import TEMPORARY, here
 
 def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
     return f"{stem}-{index:05d}.{extension}"
+
+
+def temporary_name(name: str) -> str:
+    """What a file is called while this process writes it; processes of two hosts may have one number."""
+    host = re.sub(r"[^0-9A-Za-z.-]", "_", socket.gethostname())[:_LONGEST_HOST]
+    return f"{TEMPORARY}{host}-{os.getpid()}-{name}"
+
+
+_LONGEST_HOST = 64
+"""Characters; a name of a file has 255 at most."""
 
 
 class _Hashing:
@@ -61,7 +73,7 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
     Raises:
         ResourceError: no space or no permission; nothing is left behind.
     """
-    temporary = folder / f"{TEMPORARY}{os.getpid()}-{name}"
+    temporary = folder / temporary_name(name)
     try:
         with temporary.open("wb") as file:
             stream = _Hashing(file)

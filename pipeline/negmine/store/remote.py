@@ -12,16 +12,19 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from negmine.addresses import MIRROR, address_of, readable
+from negmine.addresses import MIRROR, address_of, is_address, readable
+from negmine.console import note
 from negmine.errors import NegmineError, ResourceError, UsageError, explain_os_error
 
 if TYPE_CHECKING:
     import stamina
+    from stamina.instrumentation import RetryDetails
 
 T = TypeVar("T")
 
@@ -43,8 +46,20 @@ _AGAIN: Final = "look at the storage and the network, then run the same command:
 def retrying(attempts: int = ATTEMPTS) -> Iterable[stamina.Attempt]:
     """Tries of a request, as long as its error may pass."""
     import stamina
+    from stamina.instrumentation import set_on_retry_hooks
 
+    set_on_retry_hooks([_tell])
     return stamina.retry_context(on=may_pass, attempts=attempts, timeout=None, wait_max=5.0)
+
+
+def _tell(details: RetryDetails) -> None:
+    """One slip is nothing to speak of."""
+    if details.retry_num > 1:
+        why = " ".join(str(details.caused_by).split()) or type(details.caused_by).__name__
+        note(f"the storage does not answer as it should; again in {details.wait_for:.1f} s: {why[:_SHOWN]}")
+
+
+_SHOWN: Final = 200
 
 
 def may_pass(error: Exception) -> bool:
@@ -98,6 +113,21 @@ def request(what: Callable[[], T], where: str) -> T:
             raise
         raise explain(error, where) from None
     raise AssertionError("a request ends in a result or an error")
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """What the storage of an address refuses to other code of ours, which reads it through its driver.
+
+    Raises:
+        ResourceError: in place of the driver's error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_address(where) or not is_storage_error(error):
+            raise
+        raise explain(error, where) from None
 
 
 def file_system(address: str) -> tuple[Any, str]:

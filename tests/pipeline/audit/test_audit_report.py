@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from negmine.audit.measure import audit, diversity, lengths, to_json
+from negmine.audit.judges import judge, seated
+from negmine.audit.measure import Report, diversity, lengths, make_report, to_json
 from negmine.audit.page import page
-from negmine.audit.read import Listed, open_source
+from negmine.audit.read import Listed, Source, open_source
 from negmine.audit.run import DATA, PAGE, AuditSettings, audit_negatives
 from negmine.audit.sample import ALL, draw
 from negmine.audit.words import Judged
 from negmine.cli import app
+from negmine.engine.local import LocalEngine
 from negmine.errors import DamagedError, InputError, UsageError
 from typer.testing import CliRunner
 
+from tests.e2e.harness import hashes, times
 from tests.pipeline.conftest import add_negatives
+from tests.pipeline.test_shares import write_negatives
 
 
 class Memory:
@@ -30,6 +36,12 @@ class Memory:
 
     def rows(self):  # type: ignore[no-untyped-def]
         return iter(self._rows)
+
+
+def audit(source: Source, size: int, *attackers: str) -> Report:
+    sample = draw(source, size, 0)
+    judges, notes = seated(sample.items, attackers)
+    return make_report(source.name, sample, 0, {name: judge(name, sample.items, 0) for name in judges}, notes)
 
 
 def listed(number: int, negatives: int, kind: str = "k") -> Listed:
@@ -105,7 +117,7 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
         '{"text": "a", "foil": [1]}',
     ]
     path.write_text("\n".join(lines))
-    report = audit(open_source(Path(), path), 10, 0, ())
+    report = audit(open_source(Path(), path), 10)
     assert report.skipped == {"no object": 2, "no caption": 1, "negative is no text": 1}
     assert report.rows == 1
 
@@ -173,7 +185,7 @@ def test_paraphrases_are_judged_as_if_they_were_negatives() -> None:
         Listed("1", "1", "a cat and a dog", (("a cat and a cow", "k"),), "a dog and a cat"),
         Listed("2", "2", "a boy runs", (("a girl runs", "k"),), "someone quick in the park"),
     ]
-    found = audit(Memory(rows), 10, 0, ()).paraphrases
+    found = audit(Memory(rows), 10).paraphrases
     assert found is not None
     assert (found.paraphrases.hits, found.paraphrases.n, found.negatives.hits) == (1, 2, 0)
 
@@ -183,7 +195,7 @@ def test_every_figure_rests_on_its_kind_only() -> None:
         Listed("1", "1", "an apple", (("a apple", "bad"), ("a pear", "good"))),
         Listed("2", "2", "a cat", (("an cat", "bad"), ("a bus", "good"))),
     ]
-    report = to_json(audit(Memory(rows), 10, 0, ("word",)))
+    report = to_json(audit(Memory(rows), 10, "word"))
     rates = {kind: one["defects"]["a_an"] for kind, one in report["kinds"].items()}
     assert rates["bad"] == {"n": 2, "hits": 2, "rate": 1.0}
     assert rates["good"] == {"n": 2, "hits": 0, "rate": 0.0}
@@ -214,7 +226,7 @@ class Tags(HTMLParser):
 def test_texts_of_strangers_do_no_harm() -> None:
     attack = '<script>alert("x")</script> & <img src=x onerror=y>'
     rows = [Listed("<b>k</b>", "i", f"a cat {attack}", ((f"a dog {attack}", "<script>kind</script>"),))]
-    text = page(audit(Memory(rows), 10, 0, ()))
+    text = page(audit(Memory(rows), 10))
     parser = Tags()
     parser.feed(text)
     assert parser.open == []
@@ -226,10 +238,12 @@ def test_texts_of_strangers_do_no_harm() -> None:
 def test_the_page_stays_small() -> None:
     words = " ".join(f"word{n}" for n in range(150))
     rows = [Listed(f"k{n}", str(n), words, ((f"an {n} orange {words[::-1]}", f"kind{n % 40}"),)) for n in range(80)]
-    assert len(page(audit(Memory(rows), 80, 0, ())).encode()) < 800_000
+    assert len(page(audit(Memory(rows), 80)).encode()) < 800_000
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
+
+SETTINGS = partial(AuditSettings, sample=30, attackers="")
 
 
 def test_the_command_writes_page_and_data(small_work: Path) -> None:
@@ -248,14 +262,51 @@ def test_the_command_writes_page_and_data(small_work: Path) -> None:
     assert (small_work / "audit" / PAGE).read_text().startswith("<!doctype html>")
 
 
-def test_the_same_audit_twice_gives_the_same_bytes(small_work: Path, tmp_path: Path) -> None:
+def test_one_worker_and_two_give_the_same_bytes(tmp_path: Path) -> None:
+    negatives = write_negatives(tmp_path / "negatives.jsonl")
+    for name, workers in (("one", 1), ("two", 2)):
+        report = audit_negatives(AuditSettings(tmp_path, negatives), tmp_path / name / "audit", LocalEngine(workers))
+        assert report.kinds[ALL].blind["word"].accuracy > 0.9
+        assert report.kinds[ALL].defects["a_an"].rate == 1
+    assert hashes(tmp_path / "one" / "audit") == hashes(tmp_path / "two" / "audit")
+
+
+def test_an_audit_resumes_with_what_is_missing(small_work: Path, tmp_path: Path) -> None:
     add_negatives(small_work)
-    for name in ("one", "two"):
-        audit_negatives(AuditSettings(small_work, sample=60, attackers="word"), tmp_path / name)
-    for name in (DATA, PAGE):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
+    before, written = hashes(tmp_path / "a"), times(tmp_path / "a")
+    for name in ("part-00001.json", PAGE):
+        (tmp_path / "a" / name).unlink()
+    shown = audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
+    assert hashes(tmp_path / "a") == before
+    assert {n for n, t in times(tmp_path / "a").items() if t != written[n]} == {
+        "part-00001.json", DATA, PAGE, "manifest.json"
+    }  # fmt: skip
+    again = audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
+    assert to_json(again) == to_json(shown) == json.loads((tmp_path / "a" / DATA).read_text())
+
+
+def test_another_audit_in_its_place_must_be_asked_for(small_work: Path, tmp_path: Path) -> None:
+    add_negatives(small_work)
+    audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
+    other = replace(SETTINGS(small_work), sample=20)
+    with pytest.raises(DamagedError, match="other settings") as caught:
+        audit_negatives(other, tmp_path / "a", LocalEngine(1))
+    assert "settings.sample: 30 -> 20" in str(caught.value.why)
+    audit_negatives(other, tmp_path / "a", LocalEngine(1), overwrite=True)
+    assert json.loads((tmp_path / "a" / DATA).read_text())["kinds"][ALL]["sampled"] == 20
+
+
+def test_a_damaged_part_is_named(small_work: Path, tmp_path: Path) -> None:
+    add_negatives(small_work)
+    audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
+    part = tmp_path / "a" / "part-00000.json"
+    part.write_text("x" * part.stat().st_size)
+    with pytest.raises(DamagedError, match="cannot be read") as caught:
+        audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
+    assert caught.value.where == str(part)
 
 
 def test_an_unknown_attacker_is_refused(small_work: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no attacker named psychic"):
-        audit_negatives(AuditSettings(small_work, attackers="word,psychic"), tmp_path)
+        audit_negatives(AuditSettings(small_work, attackers="word,psychic"), tmp_path, LocalEngine(1))
