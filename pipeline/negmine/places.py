@@ -1,4 +1,4 @@
-"""What the command lines take for a path: a place on this machine, or in an object store where a command can use that."""
+"""What the command lines take for a path: a place on this machine, or one in an object store where that will do."""
 
 from __future__ import annotations
 
