@@ -41,6 +41,7 @@ from negmine.store import (
     load_manifest,
     part_name,
     read_part,
+    refuse_other_settings,
     write_file,
     write_table,
 )
@@ -49,6 +50,8 @@ from negmine.store.rejected import merge_rejected, write_rejected
 STAGE: Final = "figures"
 GEOMETRY3K: Final = "geometry3k"
 PAIRS_STAGE: Final = "pairs"
+DERIVED: Final = {"from": STAGE}
+"""Settings of the pairs and negatives that are read off figures."""
 NEGATIVES_STAGE: Final = "negatives"
 
 
@@ -100,6 +103,9 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
     chosen.pop("records")  # where the file lies does not matter
     inputs = {"records": file_sha256(Path(settings.records))} if settings.records else {}
     spec = Spec(STAGE, chosen, inputs, {"pillow": version("pillow")})
+    if not overwrite:
+        for stage in (PAIRS_STAGE, NEGATIVES_STAGE):
+            refuse_other_settings(work / stage, stage, DERIVED)  # those of captions, before anything is drawn
     with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             phase = DrawPhase(settings)
@@ -117,7 +123,7 @@ def _derive(
 ) -> Manifest:
     """One of the tables that are read off the figures; `stage` is its folder."""
     context = {"images": address_of(work / STAGE) or str((work / STAGE).resolve())} if stage == PAIRS_STAGE else {}
-    spec = Spec(stage, {"from": STAGE}, inputs, {}, context)
+    spec = Spec(stage, DERIVED, inputs, {}, context)
     with Store.open(work / stage, spec, overwrite=overwrite, waits=True) as store:
         if not store.finished:
             phase = TablePhase(stage, work / STAGE)

@@ -23,7 +23,7 @@ from negmine.retrieval.stage import retrieve
 from negmine.shards.format import Index, read_samples
 from negmine.shards.stage import ShardSettings, write_shards
 from negmine.split import Split
-from negmine.store import load_manifest
+from negmine.store import Spec, Store, load_manifest
 from negmine.verify import verify
 from PIL import Image
 
@@ -81,6 +81,14 @@ def test_other_settings_are_refused(work: Path) -> None:
     with pytest.raises(DamagedError, match="other settings") as refused:
         render(RenderSettings(GroupSettings("scenes", 4, 3, 64, 5), 50, 16), work, LocalEngine(1))
     assert "level: 3 -> 4" in str(refused.value)
+
+
+def test_a_folder_of_captions_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "pairs", Spec("pairs", {"format": "coco"}, {})) as store:
+        store.finish()
+    with pytest.raises(DamagedError, match="other settings"):
+        render(SETTINGS, tmp_path, LocalEngine(1))
+    assert not (tmp_path / "figures").exists()
 
 
 def test_counts_reconcile(work: Path) -> None:
