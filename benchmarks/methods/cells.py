@@ -237,7 +237,7 @@ def _score_others(checkpoint: Path, cell: Cell, data: Path, others: Path) -> dic
 
     if cell.domain == "geometry":
         return {"Geometry3K": asdict(score(checkpoint, held_out(geometry3k(data, others), cell.model)))}
-    return {"NLVR": asdict(nlvr.score(checkpoint, nlvr.tests(others / "pairs" / "nlvr", cell.model)))}
+    return {"NLVR": asdict(nlvr.score(checkpoint, nlvr.prepare(others / "pairs" / "nlvr", cell.model)))}
 
 
 def _write_recipe(path: Path, recipe: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Tests:
+class Prepared:
     """Statements with what a model reads of each.
 
     Attributes:
@@ -92,7 +92,7 @@ def _read(path: Path, true: bool) -> Iterator[Statement]:
 
 
 @lru_cache(maxsize=1)
-def tests(folder: Path, model: str) -> Tests:
+def prepare(folder: Path, model: str) -> Prepared:
     """All statements, their pictures decoded and laid out in squares.
 
     Raises:
@@ -101,7 +101,7 @@ def tests(folder: Path, model: str) -> Tests:
     transform, tokenizer = load_transform(load_model(ModelSpec(model))), load_tokenizer(model)
     statements = read_statements(folder)
     images = torch.stack([_pixels(one.picture, transform) for one in statements])
-    return Tests(statements, images, tokenizer([one.sentence for one in statements]))
+    return Prepared(statements, images, tokenizer([one.sentence for one in statements]))
 
 
 def _pixels(path: Path, transform: Callable[[Image.Image], Any]) -> Tensor:
@@ -131,7 +131,7 @@ def in_square(picture: Image.Image) -> Image.Image:
     return square
 
 
-def score(checkpoint: Path, given: Tests) -> Score:
+def score(checkpoint: Path, given: Prepared) -> Score:
     """Score a checkpoint."""
     with torch.inference_mode():
         images, texts = features(load_checkpoint(checkpoint).eval(), given.images, given.tokens)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from negmine.addresses import readable
 from negmine.errors import Exit, NegmineError, explain_os_error
+from negmine.storage_errors import explain, is_storage_error
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
@@ -107,8 +108,6 @@ def run(app: Callable[[], object]) -> NoReturn:
     except KeyboardInterrupt:
         _stopped()
     except Exception as error:  # an object store's driver has errors of its own; all others are bugs
-        from negmine.store.remote import explain, is_storage_error
-
         if not is_storage_error(error):
             raise
         _report(explain(error, ""))

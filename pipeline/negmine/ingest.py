@@ -23,6 +23,7 @@ from negmine.errors import InputError, UsageError
 from negmine.images import MAX_PIXELS, BadImageError, ImageFacts, ImageRoot, inspect_image
 from negmine.records import PAIRS, Rejected
 from negmine.sources import Row
+from negmine.storage_errors import explained
 from negmine.store import (
     REJECTED_FILE,
     Manifest,
@@ -36,7 +37,6 @@ from negmine.store import (
     write_table,
 )
 from negmine.store.rejected import merge_rejected, write_rejected
-from negmine.store.remote import explained
 
 STAGE: Final = "pairs"
 GATHERED: Final = ".gathered"

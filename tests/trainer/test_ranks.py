@@ -19,9 +19,11 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from ahnpl.checkpoint import list_checkpoints
+from ahnpl.config import TrainConfig
 from ahnpl.losses import build_loss
 from ahnpl.model import ClipModel, ModelSpec, load_model
 from ahnpl.objective import Objective
+from ahnpl.plan import make_plan
 from ahnpl.ranks import Ranks
 from ahnpl.stream import Batch
 from negmine.errors import Exit, UsageError
@@ -195,8 +197,13 @@ class TestTeam:
         assert Team(tmp_path, 1, *arguments(other)).wait() == [0]
         assert losses(other) != pytest.approx(losses(alone), rel=1e-2)
         team = Team(tmp_path, 2, *arguments(two))
-        assert team.wait() == [Exit.BAD_INPUT] * 2 or team.said
-        assert "shares" in team.said[0]
+        assert team.wait() == [Exit.DAMAGED] * 2, team.said
+        assert "settings.shares: 4 -> 2" in team.said[0]
+
+    def test_shares_that_the_processes_do_not_divide(self, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(UsageError, match="2 processes cannot divide 3 shares equally"):
+            make_plan(TrainConfig(shards=(f"{shards}/*.tar",), shares=3))
 
     def test_one_signal_stops_all_with_a_checkpoint(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
         team = Team(tmp_path, 2, *arguments(tmp_path / "run", epochs=200))

@@ -20,7 +20,8 @@ from negmine.addresses import readable
 from negmine.errors import DamagedError, ResourceError, UsageError
 from negmine.records import Sample
 from negmine.shards.format import INDEX_NAME, Index, read_samples
-from negmine.store.remote import ATTEMPTS, file_system, is_storage_error, request, retrying
+from negmine.storage_errors import is_storage_error
+from negmine.store.remote import ATTEMPTS, file_system, request, retrying
 
 _READ_AHEAD: Final = 1 << 16
 _BLOCK: Final = 8 << 20

@@ -12,15 +12,15 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from negmine.addresses import MIRROR, address_of, is_address, readable
+from negmine.addresses import MIRROR, address_of, readable
 from negmine.console import note
-from negmine.errors import NegmineError, ResourceError, UsageError, explain_os_error
+from negmine.errors import UsageError, explain_os_error
+from negmine.storage_errors import explain, is_storage_error, may_pass
 
 if TYPE_CHECKING:
     import stamina
@@ -34,10 +34,7 @@ ATTEMPTS: Final = 10
 TEMPORARY: Final = ".tmp-"
 """Names of what is being written begin so; a run removes what an earlier one left."""
 
-_FINAL: Final = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")
-_DRIVERS: Final = ("botocore", "aiobotocore", "aiohttp")
 _CONTROL: Final = ("manifest.json", "index.json")
-_AGAIN: Final = "look at the storage and the network, then run the same command: it resumes"
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -46,10 +43,17 @@ _AGAIN: Final = "look at the storage and the network, then run the same command:
 def retrying(attempts: int = ATTEMPTS) -> Iterable[stamina.Attempt]:
     """Tries of a request, as long as its error may pass."""
     import stamina
+
+    _tell_of_retries()
+    return stamina.retry_context(on=may_pass, attempts=attempts, timeout=None, wait_max=5.0)
+
+
+@cache
+def _tell_of_retries() -> None:
+    """Once a process: in our words in place of stamina's log lines."""
     from stamina.instrumentation import set_on_retry_hooks
 
     set_on_retry_hooks([_tell])
-    return stamina.retry_context(on=may_pass, attempts=attempts, timeout=None, wait_max=5.0)
 
 
 def _tell(details: RetryDetails) -> None:
@@ -60,40 +64,6 @@ def _tell(details: RetryDetails) -> None:
 
 
 _SHOWN: Final = 200
-
-
-def may_pass(error: Exception) -> bool:
-    """Whether a request is worth another try: not when a file is missing or forbidden."""
-    final = isinstance(error, FileNotFoundError | PermissionError | FileExistsError) or type(error).__name__ in _FINAL
-    return is_storage_error(error) and not final
-
-
-def is_storage_error(error: BaseException) -> bool:
-    """Drivers let errors of the libraries below them through."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in (
-        "botocore",
-        "aiobotocore",
-        "aiohttp",
-    )
-
-
-def explain(error: BaseException, where: str) -> NegmineError:
-    """What a storage's error means for the user; nothing of the credentials."""
-    text = readable(" ".join(str(error).split())) or type(error).__name__
-    lower = text.lower()
-    if "skew" in lower or "difference between the request time" in lower:
-        return ResourceError("the storage refuses this machine's clock", where=where, why=text,
-                             fix="set the clock (NTP), then run the same command")  # fmt: skip
-    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-        return ResourceError("no credentials for this storage", where=where, why=text,
-                             fix="set them in the environment, e.g. AWS_PROFILE or AWS_ACCESS_KEY_ID")  # fmt: skip
-    if isinstance(error, PermissionError):
-        return ResourceError("the storage does not permit this", where=where, why=text,
-                             fix="check the credentials in the environment and what they may do there")  # fmt: skip
-    if isinstance(error, FileNotFoundError):
-        return ResourceError("this is not in the storage", where=where, why=text,
-                             fix="check the address; a bucket has to exist before it is used")  # fmt: skip
-    return ResourceError("the storage does not answer as it should", where=where, why=text, fix=_AGAIN)
 
 
 def request(what: Callable[[], T], where: str) -> T:
@@ -113,21 +83,6 @@ def request(what: Callable[[], T], where: str) -> T:
             raise
         raise explain(error, where) from None
     raise AssertionError("a request ends in a result or an error")
-
-
-@contextmanager
-def explained(where: str) -> Iterator[None]:
-    """What the storage of an address refuses to other code of ours, which reads it through its driver.
-
-    Raises:
-        ResourceError: in place of the driver's error.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not is_address(where) or not is_storage_error(error):
-            raise
-        raise explain(error, where) from None
 
 
 def file_system(address: str) -> tuple[Any, str]:
