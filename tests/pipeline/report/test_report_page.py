@@ -261,7 +261,9 @@ def test_what_is_on_the_page_of_figures(figures_work: Path) -> None:
 
 
 def test_the_audit_is_shown_if_there_is_one(parsed_work: Path) -> None:
-    audited = CliRunner().invoke(app, ["audit", "--work", str(parsed_work), "--attackers", "word", "--sample", "300"])
+    audited = CliRunner().invoke(
+        app, ["audit", "--work", str(parsed_work), "--attackers", "word", "--sample", "300", "--overwrite"]
+    )
     assert audited.exit_code == 0, audited.output
     text = write(parsed_work, examples=5)
     parsed(text)
