@@ -22,8 +22,9 @@ from textwrap import wrap
 from typing import Final
 
 from negmine.gather import Limits, gather
-from negmine.images import MAX_PIXELS, inspect_image
-from negmine.shards.write import shrink
+from negmine.images import inspect_image
+from negmine.pixels import MAX_PIXELS
+from negmine.shards.write import encoded
 from negmine.sources.jsonl import Jsonl
 from negmine.store import FileRecord, PartRecord, Spec, Store, load_manifest
 
@@ -107,17 +108,17 @@ def placed(page: str, text: str) -> str:
 def measured(turns: int = 3) -> dict[str, float]:
     """By one core and second: rows gathered, photos looked at and shrunk, parts entered; and bytes of a photo."""
     photos = [path.read_bytes() for path in sorted((SAMPLE / "images").glob("*.jpg"))]
-    small = [shrink(photo, SIDE, MAX_PIXELS) for photo in photos]
+    small = [encoded(photo, SIDE, MAX_PIXELS)[1] for photo in photos]
     with TemporaryDirectory() as scratch:
         places = (Path(scratch) / str(number) for number in range(3 * turns))
         parts, manifest_bytes, load = _store(next(places))
         return {
             "rows": median(_rows(next(places)) for _ in range(turns)),
             "inspected": _rate(photos, lambda photo: inspect_image(photo), turns),
-            "shrunk": _rate(photos, lambda photo: shrink(photo, SIDE, MAX_PIXELS), turns),
+            "shrunk": _rate(photos, lambda photo: encoded(photo, SIDE, MAX_PIXELS), turns),
             "photo_bytes": sum(map(len, photos)) / len(photos),
             "small_bytes": sum(map(len, small)) / len(small),
-            "tiny_bytes": sum(len(shrink(photo, TINY, MAX_PIXELS)) for photo in photos) / len(photos),
+            "tiny_bytes": sum(len(encoded(photo, TINY, MAX_PIXELS)[1]) for photo in photos) / len(photos),
             "parts": parts,
             "manifest_bytes": manifest_bytes,
             "load_us": load,

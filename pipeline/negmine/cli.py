@@ -19,7 +19,7 @@ from negmine.addresses import address_of, readable
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
-from negmine.images import MAX_PIXELS
+from negmine.pixels import MAX_PIXELS
 from negmine.places import file_place, on_disk, place
 
 if TYPE_CHECKING:
@@ -619,6 +619,7 @@ class _Run:
             "rows read": counts["rows"],
             "rows rejected": _group(counts, "rejected:"),
             "captions changed": _group(counts, "changed:"),
+            "image ids changed": _group(counts, "image_id:"),
         }
         figures = {**read, **figures, "seconds": round(time.monotonic() - self.started, 1)}
         if self.dry_run:

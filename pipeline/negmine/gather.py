@@ -1,4 +1,4 @@
-"""Read rows once, clean their text, give them keys, group them by image: memory does not grow with the input."""
+"""Read rows once, clean their text, give them keys, bring those of one path together: memory does not grow."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from negmine.console import progress
 from negmine.errors import explain_os_error
 from negmine.hashing import hash64
+from negmine.identity import normal_path
 from negmine.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
 from negmine.sources import Row
 from negmine.spill import Spill
@@ -124,18 +125,19 @@ def _pair(row: Row, ordinal: int, max_caption: int, counts: Counter[str]) -> dic
         return Rejected(
             row.row, row.source, row.key[:MAX_KEY], "key_characters", f"a key is 1 to {MAX_KEY} of 0-9 A-Z a-z _ -"
         )
-    image_id = row.image_id or row.image
-    key = row.key or _key(image_id or "", caption)
+    image = normal_path(row.image) if row.image else None
+    key = row.key or _key(image or row.image_id or "", caption)
+    image_id = row.image_id or image or key
     return {
         "key": key,
-        "image_id": image_id or key,
-        "image": row.image,
+        "image_id": image_id,
+        "image": image,
         "image_offset": row.image_offset,
         "image_bytes": row.image_bytes,
         "caption": caption,
         "source": row.source,
         "row": row.row,
-        "hash": hash64(image_id or key),
+        "hash": hash64(image or image_id),
         "ordinal": ordinal,
         "given": row.key is not None,
     }

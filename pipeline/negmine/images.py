@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
+import stat
 import tarfile
-import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from negmine.addresses import is_address
+from negmine.pixels import MAX_PIXELS, BadImageError, decode
+from negmine.records import MAX_MEMBER_BYTES
 
-MAX_PIXELS: Final = 25_000_000
-"""Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
+PLACE: Final = ("image", "image_offset", "image_bytes", "content")
+"""Columns of the pairs that say where a picture lies and which it is: the arguments of `ImageRoot.read`."""
 
-_EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 _OPEN_ARCHIVES: Final = 32
 
-
-class BadImageError(Exception):
-    """A picture that cannot be used; `reason` is one word for the count, `detail` is for a person."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+_CLEARLY: Final = 3
+"""Shades by which a neighbour must be brighter: less is the noise of compression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +31,21 @@ class ImageFacts:
 
     Attributes:
         extension: ``jpg``, ``png`` or ``webp``, from the content and not from the name.
-        width: pixels.
-        height: pixels.
-        signature: 64-bit difference hash: equal or nearly equal bits mean nearly the same picture.
+        width: pixels, upright.
+        height: pixels, upright.
+        signature: 64-bit difference hash: of one picture, scaled or compressed again, nearly the same bits.
+        thumbnail: 6 x 6 pixels in RGB, rows first: whether it is that picture.
+        content: `content_hash`.
+        plain: whether every reader sees these pixels (see `negmine.pixels.Decoded`).
     """
 
     extension: str
     width: int
     height: int
     signature: int
+    thumbnail: bytes
+    content: int
+    plain: bool
 
 
 def inspect_image(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageFacts:
@@ -54,45 +56,25 @@ def inspect_image(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """
     from PIL import Image
 
-    picture = open_image(content, max_pixels)
-    width, height = picture.size
-    try:
-        picture.draft("L", (64, 64))  # JPEG: decode all of the stream, but only an eighth of the pixels
-        small = picture.convert("L").resize((9, 8), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise BadImageError("damaged_image", str(error)) from None
-    return ImageFacts(_EXTENSIONS[picture.format], width, height, _difference_hash(small.tobytes()))
+    seen = decode(content, max_pixels, least=64)  # of a JPEG all of the stream, but only an eighth of the pixels
+    grey = seen.rgb.convert("L").resize((9, 8), Image.Resampling.BOX)
+    thumbnail = seen.rgb.resize((6, 6), Image.Resampling.BOX).tobytes()
+    signature = _difference_hash(grey.tobytes())
+    return ImageFacts(seen.extension, seen.width, seen.height, signature, thumbnail, content_hash(content), seen.plain)
 
 
-def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> Any:
-    """A Pillow image whose header was read and found acceptable; no pixel is decoded yet.
-
-    Raises:
-        BadImageError: ``image_format`` or ``too_many_pixels``.
-    """
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP"))
-    except Image.DecompressionBombError as error:
-        raise BadImageError("too_many_pixels", str(error)) from None
-    except (OSError, ValueError, SyntaxError, EOFError):
-        raise BadImageError("image_format", "not a JPEG, PNG or WebP picture") from None
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise BadImageError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,} pixels")
-    return picture
+def content_hash(content: bytes) -> int:
+    """64 bits that stand for the bytes of a picture."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
 def _difference_hash(pixels: bytes) -> int:
-    """One bit for each of 8 x 8 neighbours in 9 x 8 grey pixels: is the right one brighter?"""
+    """One bit for each of 8 x 8 neighbours in 9 x 8 grey pixels: is the right one clearly brighter?"""
     bits = 0
     for row in range(8):
         for column in range(8):
             at = row * 9 + column
-            bits = bits << 1 | (pixels[at] < pixels[at + 1])
+            bits = bits << 1 | (pixels[at] + _CLEARLY < pixels[at + 1])
     return bits
 
 
@@ -109,31 +91,36 @@ class ImageRoot:
         self._remote = is_address(root)
         self._archives: OrderedDict[str, IO[bytes]] = OrderedDict()
 
-    def read(self, image: str, offset: int | None = None, size: int | None = None) -> bytes:
+    def read(self, image: str, offset: int | None = None, size: int | None = None, content: int | None = None) -> bytes:
         """The encoded picture.
 
         Args:
             image: path below the root, or ``archive.tar::member``.
             offset: byte position of the member's content, if it is known; `size` its length.
+            content: `content_hash` of the picture that is meant, if it was seen before.
 
         Raises:
-            BadImageError: ``missing_image`` or ``path_outside``.
+            BadImageError: ``missing_image``, ``path_outside``, ``member_too_large`` or ``changed_image``.
             ResourceError: a store does not answer: that says nothing of the picture.
         """
-        if not self._remote:
-            return self._read(image, offset, size)
-        from negmine.store.remote import request
+        if self._remote:
+            from negmine.store.remote import request
 
-        return request(partial(self._read, image, offset, size), f"{self._root}/{image}")
+            found = request(partial(self._read, image, offset, size), f"{self._root}/{image}")
+        else:
+            found = self._read(image, offset, size)
+        check_same(image, found, content)
+        return found
 
     def _read(self, image: str, offset: int | None, size: int | None) -> bytes:
         archive, _, member = image.partition("::")
         try:
             if not member:
-                return bytes(self._files.cat_file(self._below(image)))
+                return bytes(self._files.cat_file(self._regular(image)))
             stream = self._archive(archive)
             if offset is None or size is None:
                 offset, size = _find(stream, member)
+            _check_size(image, size)
             stream.seek(offset)
             return stream.read(size)
         except OSError as error:
@@ -145,17 +132,43 @@ class ImageRoot:
             raise BadImageError("missing_image", f"{image!r}: {error}") from None
 
     def _archive(self, name: str) -> IO[bytes]:
-        stream = self._archives.pop(name, None) or self._files.open(self._below(name), "rb")
+        stream = self._archives.pop(name, None) or self._files.open(self._regular(name, archive=True), "rb")
         self._archives[name] = stream
         if len(self._archives) > _OPEN_ARCHIVES:
             self._archives.popitem(last=False)[1].close()
         return stream
+
+    def _regular(self, name: str, *, archive: bool = False) -> str:
+        """Where a file lies. What is no regular file is never opened: a pipe would wait, a device would not end."""
+        path = self._below(name)
+        if not self._remote:
+            found = os.stat(path)  # noqa: PTH116
+            if not stat.S_ISREG(found.st_mode):
+                raise BadImageError("missing_image", f"{name} is no regular file")
+            if not archive:
+                _check_size(name, found.st_size)
+        return path
 
     def _below(self, image: str) -> str:
         path = os.path.normpath(os.path.join(self._root, image))  # noqa: PTH118  fsspec paths are strings
         if path != self._root and not PurePosixPath(path).is_relative_to(self._root):
             raise BadImageError("path_outside", f"{image} is not below {self._root}")
         return path
+
+
+def check_same(image: str, found: bytes, content: int | None) -> None:
+    """Refuse other bytes than those whose `content_hash` the pairs hold; None: none were seen.
+
+    Raises:
+        BadImageError: ``changed_image``.
+    """
+    if content is not None and content_hash(found) != content:
+        raise BadImageError("changed_image", f"{image} is another picture than when the pairs were read")
+
+
+def _check_size(image: str, size: int) -> None:
+    if size > MAX_MEMBER_BYTES:
+        raise BadImageError("member_too_large", f"{image} has {size:,} bytes, more than {MAX_MEMBER_BYTES:,}")
 
 
 def _find(stream: IO[bytes], member: str) -> tuple[int, int]:

@@ -1,14 +1,16 @@
 """PAIRS in, ``work/pairs/`` out: read, clean, check, and bring the captions of one image together.
 
-Two phases. *Gather* reads the source once, from front to back, and deals its rows into buckets on the disk by the
-hash of their image, so that memory does not grow with the input; each bucket is then sorted and cut into parts. The
-order of the parts is therefore the order of hashes: a shuffle that does not depend on the order of the rows.
-*Inspect* looks at the pictures, part by part, on all workers.
+Three phases. *Gather* reads the source once, from front to back, and deals its rows into buckets on the disk by the
+hash of their picture's path, so that memory does not grow with the input; each bucket is sorted and cut into parts.
+*Inspect* looks at the pictures, part by part, on all workers. *Settle* says which rows are of one image, and brings
+them together, in the order of the hashes of the images' ids: a shuffle that does not depend on the order of the rows.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,16 +18,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from negmine import gather, sources
+from negmine.console import progress
 from negmine.engine import Engine, PartFunction, run_phase
-from negmine.errors import InputError, UsageError
-from negmine.images import MAX_PIXELS, BadImageError, ImageFacts, ImageRoot, inspect_image
+from negmine.errors import DamagedError, InputError, UsageError
+from negmine.identity import settle
+from negmine.images import ImageFacts, ImageRoot, inspect_image
+from negmine.pixels import MAX_PIXELS, BadImageError
 from negmine.records import PAIRS, Rejected
 from negmine.sources import Row
 from negmine.storage_errors import explained
 from negmine.store import (
     REJECTED_FILE,
+    TEMPORARY,
     Manifest,
     PartRecord,
     Spec,
@@ -39,7 +46,9 @@ from negmine.store import (
 from negmine.store.rejected import merge_rejected, write_rejected
 
 STAGE: Final = "pairs"
+_SEEN: Final = ("width", "height", "signature", "thumbnail", "content")
 GATHERED: Final = ".gathered"
+INSPECTED: Final = ".inspected"
 
 
 @dataclass(frozen=True)
@@ -88,13 +97,13 @@ def ingest(
     with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             _make(store, settings, source, images, engine)
-    manifest = load_manifest(work / STAGE)
+    manifest = load_pairs(work)
     check_share(manifest.counts, max_bad, work / STAGE / REJECTED_FILE)
     return manifest
 
 
 def _make(store: Store, settings: IngestSettings, source: sources.Source, images: str | None, engine: Engine) -> None:
-    gathered = store.folder / GATHERED
+    gathered, inspected = store.folder / GATHERED, store.folder / INSPECTED
     with Store.open(gathered, store.spec, waits=True) as gathering:
         if not gathering.finished:
             limits = gather.Limits(settings.max_caption, settings.part_size, settings.limit)
@@ -102,12 +111,32 @@ def _make(store: Store, settings: IngestSettings, source: sources.Source, images
             gathering.finish()
         assert gathering.manifest is not None
         counts = dict(gathering.manifest.counts)
-        parts = counts.pop("parts")
-        phase = InspectPhase(gathered, images, settings.max_pixels)
-        run_phase(store, phase, engine, parts, title="reading pairs", unit="pairs", total=counts.pop("pairs"))
-        rejected = merge_rejected(store, gathered / REJECTED_FILE)
-        store.finish([rejected], counts)
-    delete_folder(gathered)
+        parts, pairs = counts.pop("parts"), counts.pop("pairs")
+    with Store.open(inspected, store.spec, engine.share) as inspecting:
+        if not inspecting.finished:
+            phase = InspectPhase(gathered, images, settings.max_pixels)
+            run_phase(inspecting, phase, engine, parts, title="reading pairs", unit="pairs", total=pairs)
+            inspecting.finish([merge_rejected(inspecting, gathered / REJECTED_FILE)], counts)
+        assert inspecting.manifest is not None
+        _settle(store, inspecting.manifest, inspected, settings.part_size)
+    for folder in (gathered, inspected):
+        delete_folder(folder)
+
+
+def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> None:
+    """Make the parts of the pairs out of what was inspected."""
+    scratch = store.folder / f"{TEMPORARY}settle"
+    counts = Counter({**before.counts, "pairs": 0, "images": 0})
+    read = (read_part(inspected, part.index) for part in before.parts)
+    with progress("bringing images together", before.counts.get("pairs", 0), "pairs") as bar:
+        for index, table in enumerate(gather.cut_at_images(settle(read, scratch, counts), part_size)):
+            if index not in store.parts:
+                file = write_table(store.folder, part_name(index), table)
+                images = len(pc.unique(table["image_id"]))
+                store.enter(PartRecord(index, (file,), {"pairs": table.num_rows, "images": images}))
+            bar.advance(table.num_rows)
+    shutil.rmtree(scratch)
+    store.finish([merge_rejected(store, inspected / REJECTED_FILE)], counts)
 
 
 def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected]:
@@ -142,12 +171,20 @@ def load_pairs(work: Path) -> Manifest:
 
     Raises:
         UsageError: there are none.
+        DamagedError: an earlier version of negmine made them.
     """
     if not (work / STAGE).is_dir():
         raise UsageError(
             "there are no pairs yet", where=str(work), fix="name captioned images, e.g. negmine parse PAIRS"
         )
-    return load_manifest(work / STAGE)
+    manifest = load_manifest(work / STAGE)
+    if manifest.parts and set(PAIRS.names) - set(read_part(work / STAGE, 0).column_names):
+        raise DamagedError(
+            "these pairs were made by an earlier negmine, which looked at pictures in another way",
+            where=str(work / STAGE),
+            fix="read them again: negmine parse PAIRS --overwrite",
+        )
+    return manifest
 
 
 def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None]:
@@ -190,7 +227,7 @@ def _inspect_part(
     kept, rejected = (rows, []) if look is None else _inspect_rows(rows, look)
     table = pa.Table.from_pylist([{name: row.get(name) for name in PAIRS.names} for row in kept], schema=PAIRS)
     files = [write_table(folder, part_name(index), table)]
-    counts = {"pairs": len(kept), "images": len({row["image_id"] for row in kept})}
+    counts = {"pairs": len(kept)}
     for row in rejected:
         counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
     files += write_rejected(folder, index, rejected)
@@ -213,5 +250,5 @@ def _inspect_rows(
         if isinstance(facts, BadImageError):
             rejected.append(Rejected(row["row"], row["source"], row["key"], facts.reason, facts.detail))
         else:
-            kept.append(row | {"width": facts.width, "height": facts.height, "signature": facts.signature})
+            kept.append(row | {name: getattr(facts, name) for name in _SEEN})
     return kept, rejected

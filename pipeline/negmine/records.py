@@ -24,6 +24,9 @@ IMAGE_EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp")
 MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
 """Larger members of a tar are not read."""
 
+THUMBNAIL_BYTES: Final = 6 * 6 * 3
+"""Of the thumbnail of a picture: 6 x 6 pixels in RGB."""
+
 KINDS: Final = (
     "swap_object", "swap_attribute", "swap_relation", "swap_phrase",
     "replace_object", "replace_attribute", "replace_relation", "replace_action", "replace_count",
@@ -52,6 +55,8 @@ PAIRS: Final = _schema(
     ("width", pa.int32(), True),
     ("height", pa.int32(), True),
     ("signature", pa.uint64(), True),
+    ("thumbnail", pa.binary(THUMBNAIL_BYTES), True),
+    ("content", pa.uint64(), True),
     ("source", pa.string()),
 )
 
@@ -146,6 +151,8 @@ class Pair:
         width: pixels; None where images were not read.
         height: pixels; None where images were not read.
         signature: 64-bit perceptual hash; None where images were not read.
+        thumbnail: `THUMBNAIL_BYTES` that confirm what the signature says; None where images were not read.
+        content: 64-bit hash of the encoded picture; None where images were not read.
         source: the file the row came from, relative to the input.
     """
 
@@ -159,6 +166,8 @@ class Pair:
     width: int | None = None
     height: int | None = None
     signature: int | None = None
+    thumbnail: bytes | None = None
+    content: int | None = None
 
 
 class Edit(NamedTuple):

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import random
-import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import simplejpeg
 import torch
+from negmine.pixels import MAX_PIXELS, BadImageError, decode, orientation, upright
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
-
-MAX_PIXELS: Final = 25_000_000
-"""A picture that claims more is refused before it is decoded (a decompression bomb)."""
 
 CROP_AREA: Final = (0.9, 1.0)
 """Share of the picture that a training crop keeps, as in CLIP's fine-tuning; small crops would remove what the
@@ -31,19 +27,12 @@ class BadImage(Exception):
 
 
 def open_image(content: bytes) -> Image.Image:
-    """A picture at full size in RGB.
+    """A picture at full size as it is seen: see `negmine.pixels.decode`.
 
     Raises:
         BadImage: not a picture, cut, or larger than `MAX_PIXELS`.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
-            picture = Image.open(io.BytesIO(content))
-        _check_size(*picture.size)
-        return picture.convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise BadImage(str(error) or type(error).__name__) from None
+    return _decoded(content, None)
 
 
 def training_pixels(content: bytes, size: int, chance: random.Random) -> Tensor:
@@ -79,7 +68,7 @@ def evaluation_pixels(
     """The picture as the model's own evaluation transform sees it, always from a full decode.
 
     Args:
-        box: left, top, right, bottom of the part to look at; None is all of it.
+        box: left, top, right, bottom of the part to look at, in pixels of the upright picture; None is all of it.
 
     Raises:
         BadImage: see `open_image`; or the box is empty or lies outside.
@@ -94,20 +83,21 @@ def evaluation_pixels(
 
 
 def _draft(content: bytes, least: int) -> Pixels:
-    """``[H, W, 3]``; a JPEG with both sides at least `least`, where it has them."""
-    if not content.startswith(b"\xff\xd8"):
-        return np.array(open_image(content))
+    """``[H, W, 3]``, upright; a JPEG with both sides at least `least`, where it has them."""
+    if content.startswith(b"\xff\xd8"):
+        try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(content)
+            if 0 < width * height <= MAX_PIXELS:
+                pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least)
+                turn = orientation(content)
+                return pixels if turn == 1 else np.array(upright(Image.fromarray(pixels), turn))
+        except (ValueError, BadImageError):
+            pass  # CMYK, or something that Pillow forgives, or has a reason for
+    return np.array(_decoded(content, least))
+
+
+def _decoded(content: bytes, least: int | None) -> Image.Image:
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(content)
-        _check_size(width, height)
-        pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least)
-        return pixels
-    except ValueError:
-        return np.array(open_image(content))  # CMYK, or something that Pillow forgives
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise BadImage(f"{width} x {height} pixels, the limit is {MAX_PIXELS:,}")
-    if min(width, height) < 1:
-        raise BadImage("the picture is empty")
+        return decode(content, MAX_PIXELS, least).rgb
+    except BadImageError as error:
+        raise BadImage(error.detail) from None

@@ -280,6 +280,8 @@ def _pairs(figures: Path, index: int) -> Iterator[dict[str, Any]]:
             "width": facts.width,
             "height": facts.height,
             "signature": facts.signature,
+            "thumbnail": facts.thumbnail,
+            "content": facts.content,
             "source": f"{record['domain']} {record['origin']}",
         }
 

@@ -9,8 +9,9 @@ from itertools import accumulate
 from typing import Any, Final
 
 from negmine.console import progress
-from negmine.images import BadImageError, ImageRoot, open_image
+from negmine.images import ImageRoot
 from negmine.page import data_url, thumbnail
+from negmine.pixels import MAX_PIXELS, BadImageError, decode
 from negmine.report.read import Picture
 
 LADDER: Final = ((224, 70), (192, 62), (160, 58), (128, 52), (112, 48), (96, 42), (80, 36), (64, 30))
@@ -70,14 +71,10 @@ def _read(picture: Picture, readers: Mapping[str, ImageRoot], missing: Counter[s
         return None
     side = LADDER[0][0]
     try:
-        decoded = open_image(reader.read(picture.image, picture.offset, picture.size))
-        decoded.draft("RGB", (side, side))
-        small = decoded.convert("RGB")
+        content = reader.read(picture.image, picture.offset, picture.size, picture.content)
+        small = decode(content, 8 * MAX_PIXELS, least=side).rgb
     except BadImageError as error:
         missing[error.reason] += 1
-    except (OSError, ValueError, SyntaxError, EOFError):
-        missing["damaged_image"] += 1
-    else:
-        small.thumbnail((side, side))
-        return small
-    return None
+        return None
+    small.thumbnail((side, side))
+    return small

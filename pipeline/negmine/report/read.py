@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from negmine.errors import DamagedError
+from negmine.images import PLACE
 from negmine.lookup import rows_by_key
 from negmine.page import Segment, edited
 from negmine.records import Edit
@@ -28,7 +29,7 @@ REFUSED: Final = 3
 OBVIOUS: Final = frozenset({"itself", "same_image", "skipped"})
 """Reasons that nobody needs to see an example of."""
 
-_PICTURE: Final = ("key", "caption", "image", "image_offset", "image_bytes")
+_PICTURE: Final = ("key", "caption", *PLACE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Picture:
     image: str
     offset: int | None
     size: int | None
+    content: int | None = None
 
 
 @dataclass(frozen=True)
@@ -233,8 +235,8 @@ def _figures(work: WorkFolder, keys: Sequence[str]) -> dict[str, list[Picture]]:
 
 
 def _picture(pair: Mapping[str, Any]) -> Picture | None:
-    image, offset, size = (pair[name] for name in _PICTURE[2:])
-    return None if image is None else Picture("pairs", image, offset, size)
+    place = [pair[name] for name in PLACE]
+    return None if pair["image"] is None else Picture("pairs", *place)
 
 
 def _negative(row: Mapping[str, Any], figures: Mapping[str, Sequence[Picture]]) -> Shown:

@@ -14,7 +14,8 @@ import numpy as np
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import DamagedError, InputError, UsageError
-from negmine.images import BadImageError, ImageRoot
+from negmine.images import PLACE, ImageRoot
+from negmine.pixels import BadImageError
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import CHUNK, Encoder, Modality, Vectors
 from negmine.store import Manifest, PartRecord, Spec, Store, is_other, part_name, read_part, write_file
@@ -71,7 +72,7 @@ class EmbedPhase:
         fetch: Callable[..., list[Any]] = _captions
         if self.modality == "image" and not encoder.by_key:
             fetch = partial(_pictures, ImageRoot(self.images or "."))
-        columns = ["key", "caption"] if self.modality == "text" else ["key", "image", "image_offset", "image_bytes"]
+        columns = ["key", "caption"] if self.modality == "text" else ["key", *PLACE]
         return partial(_embed_part, self.pairs, encoder, columns, fetch)
 
 

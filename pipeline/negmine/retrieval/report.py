@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from negmine.images import BadImageError, ImageRoot, open_image
+from negmine.images import PLACE, ImageRoot
 from negmine.lookup import rows_by_key
 from negmine.page import data_url, document, thumbnail
+from negmine.pixels import MAX_PIXELS, BadImageError, decode
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.filters import ABOUT_SCORES, ALWAYS
 from negmine.store import read_part
@@ -136,7 +137,7 @@ def _queries(neighbours: Path, part: int) -> Iterator[_Queries]:
 
 EXAMPLES: Final = 12
 EXAMPLES_FILE: Final = "examples.html"
-_PICTURE: Final = ("key", "caption", "image", "image_offset", "image_bytes")
+_PICTURE: Final = ("key", "caption", *PLACE)
 _SHOWN, _REFUSED = 3, 2
 _SIDE, _QUALITY = 180, 75
 
@@ -212,7 +213,8 @@ def _thumbnail(corpus: Corpus, pair: dict[str, Any]) -> bytes | None:
     if corpus.images is None or pair["image"] is None:
         return None
     try:
-        content = ImageRoot(corpus.images).read(pair["image"], pair["image_offset"], pair["image_bytes"])
-        return thumbnail(open_image(content), _SIDE, _QUALITY)
+        content = ImageRoot(corpus.images).read(*(pair[name] for name in PLACE))
+        seen = decode(content, 8 * MAX_PIXELS, least=2 * _SIDE)
+        return thumbnail(seen.rgb, _SIDE, _QUALITY)
     except (BadImageError, OSError):
         return None

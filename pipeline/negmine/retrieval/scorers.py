@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from negmine.errors import InputError, UsageError
-from negmine.images import ImageRoot
+from negmine.images import PLACE, ImageRoot
 from negmine.retrieval.corpus import Corpus, read_vectors
 from negmine.retrieval.search import NO_ID, pair_scores
 from negmine.retrieval.settings import Source
@@ -334,6 +334,6 @@ class Cross:
         return Item(key, None, self._images.read(*place))
 
     def _read_part(self, part: int) -> Sequence[tuple[Any, ...]]:
-        columns = ["key", "caption", "image", "image_offset", "image_bytes"]
+        columns = ["key", "caption", *PLACE]
         table = read_part(self.corpus.folder, part, columns)
         return list(zip(*(table[name].to_pylist() for name in columns), strict=True))

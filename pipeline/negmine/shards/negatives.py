@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from negmine.images import PLACE
 from negmine.records import TextNegative
 from negmine.store import part_name, read_part
 
@@ -19,7 +20,7 @@ class OtherPicture(NamedTuple):
     """A picture that a sample's caption is false of: where it lies, its own caption, and false captions of it.
 
     Attributes:
-        image, offset, bytes: as in the pairs.
+        image, offset, bytes, content: as in the pairs.
         rule: of the edit of a figure; the direction in which a neighbour was found.
         score: of a neighbour.
     """
@@ -27,6 +28,7 @@ class OtherPicture(NamedTuple):
     image: str | None
     offset: int | None
     bytes: int | None
+    content: int | None
     caption: str
     kind: str
     rule: str
@@ -50,12 +52,11 @@ class FoundPair(NamedTuple):
 
     def as_negative(self, neighbour: Neighbour) -> OtherPicture:
         """Its picture, for the pair that it was selected for."""
-        image, offset, size, caption = (
-            self.row[name] for name in ("image", "image_offset", "image_bytes", "caption")
-        )  # fmt: skip
+        image, offset, size, content = (self.row[name] for name in PLACE)
         return OtherPicture(
-            image, offset, size, caption, RETRIEVED, neighbour.direction, neighbour.score, self.negatives
-        )
+            image, offset, size, content, self.row["caption"], RETRIEVED, neighbour.direction, neighbour.score,
+            self.negatives,
+        )  # fmt: skip
 
 
 def text_negatives(folder: Path | None, part: int, slots: int) -> dict[str, tuple[TextNegative, ...]]:
@@ -78,8 +79,8 @@ def figure_negatives(folder: Path | None, part: int) -> dict[str, list[OtherPict
     return {
         row["key"]: [
             OtherPicture(
-                f"{archive}::{member['image']}", member["offset"], member["bytes"], member["caption"], edit["kind"],
-                edit["type"],
+                f"{archive}::{member['image']}", member["offset"], member["bytes"], None, member["caption"],
+                edit["kind"], edit["type"],
             )
             for edit, member in zip(row["edits"], row["members"][1:], strict=True)
         ]

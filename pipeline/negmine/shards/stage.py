@@ -12,8 +12,8 @@ from typing import IO, Final
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
-from negmine.images import MAX_PIXELS
 from negmine.ingest import check_share
+from negmine.pixels import MAX_PIXELS
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.shards.write import Pictures, ShardSource, Slice, Tables, read_batches
 from negmine.split import Split

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.compute as pc
 
 from negmine.hashing import hash64
-from negmine.images import BadImageError, ImageRoot, inspect_image, open_image
+from negmine.images import PLACE, ImageRoot, check_same
+from negmine.pixels import MAX_PIXELS, BadImageError, Decoded, decode
 from negmine.records import ImageNegative, Rejected, Sample, TextNegative
 from negmine.shards.negatives import (
     FoundPair,
@@ -29,7 +29,11 @@ from negmine.shards.negatives import (
 from negmine.split import Split
 from negmine.store import read_part
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 JPEG_QUALITY: Final = 95
+_JPEG_SIDE: Final = 65_500  # libjpeg's limit, in pixels
 _PICTURES: Final = 512  # encoded pictures kept at hand, because the captions of one image lie scattered in a shard
 
 Encoded = tuple[str, bytes]
@@ -46,52 +50,62 @@ class Slice:
 
 
 class Pictures:
-    """Encoded pictures ready for a shard, each checked, and resized if asked.
+    """Encoded pictures ready for a shard, each checked, and written anew where its bytes would not do.
 
     Args:
         root: where the picture paths begin.
-        image_size: length of the short side in pixels; None keeps the bytes as they came.
+        image_size: length of the short side in pixels; None keeps the size.
     """
 
     def __init__(self, root: str, image_size: int | None, max_pixels: int) -> None:
         self._root, self._size, self._max_pixels = ImageRoot(root), image_size, max_pixels
         self.get = lru_cache(_PICTURES)(self._get)
 
-    def _get(self, image: str, offset: int | None, size: int | None) -> Encoded | BadImageError:
+    def _get(self, image: str, offset: int | None, size: int | None, content: int | None) -> Encoded | BadImageError:
         """Errors are values here, so that they are cached too."""
         try:
-            content = self._root.read(image, offset, size)
-            facts = inspect_image(content, self._max_pixels)
-            if self._size is not None and min(facts.width, facts.height) > self._size:
-                return "jpg", shrink(content, self._size, self._max_pixels)
-            return facts.extension, content
+            found = self._root.read(image, offset, size)
+            made = encoded(found, self._size, self._max_pixels)  # first: of a file that was cut, damage says more
+            check_same(image, found, content)
+            return made
         except BadImageError as error:
             return error
 
 
-def shrink(content: bytes, short_side: int, max_pixels: int) -> bytes:
-    """The picture upright, in RGB, its short side `short_side` pixels, as JPEG.
+def encoded(content: bytes, short_side: int | None, max_pixels: int = MAX_PIXELS) -> Encoded:
+    """The picture for a shard: its own bytes, or shrunk, or written anew so that every reader sees it upright and on
+    white, also one that knows nothing of EXIF and transparency.
+
+    Args:
+        short_side: pixels to which a larger picture is shrunk; None keeps the size.
 
     Raises:
         BadImageError: it cannot be decoded.
     """
-    from PIL import Image, ImageOps
+    seen = decode(content, max_pixels, least=2 * short_side if short_side else 64)
+    if short_side is not None and min(seen.width, seen.height) > short_side:
+        return _written(_shrunk(seen, short_side), "jpg")
+    if seen.plain:
+        return seen.extension, content
+    return _written(decode(content, max_pixels).rgb, seen.extension)
 
-    picture = open_image(content, max_pixels)
-    width, height = picture.size
-    scale = short_side / min(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    try:
-        picture.draft("RGB", (2 * size[0], 2 * size[1]))
-        upright = ImageOps.exif_transpose(picture)
-        if (upright.width > upright.height) != (size[0] > size[1]):
-            size = size[::-1]
-        small = upright.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # the last one: EXIF out of range
-        raise BadImageError("damaged_image", str(error)) from None
+
+def _shrunk(seen: Decoded, short_side: int) -> Image:
+    from PIL import Image
+
+    scale = short_side / min(seen.width, seen.height)
+    size = (max(1, round(seen.width * scale)), max(1, round(seen.height * scale)))
+    return seen.rgb.resize(size, Image.Resampling.BICUBIC)
+
+
+def _written(picture: Image, extension: str) -> Encoded:
+    """As JPEG what was one; else, or where JPEG has no room for a side, without loss."""
     out = io.BytesIO()
-    small.save(out, "JPEG", quality=JPEG_QUALITY)
-    return out.getvalue()
+    if extension == "jpg" and max(picture.size) <= _JPEG_SIDE:
+        picture.save(out, "JPEG", quality=JPEG_QUALITY)
+        return "jpg", out.getvalue()
+    picture.save(out, "PNG")
+    return "png", out.getvalue()
 
 
 @dataclass(frozen=True)
@@ -162,7 +176,7 @@ class ShardSource:
         chosen = self._planned(rows) if self._tables.plan else self._scattered(rows)
         others = self._others(chosen) if self._image_slots else {}
         for members in chosen.together():
-            pictures = [self._encoded(pair["image"], pair["image_offset"], pair["image_bytes"]) for pair in members]
+            pictures = [self._encoded(*(pair[name] for name in PLACE)) for pair in members]
             broken = any(isinstance(picture, BadImageError) for picture in pictures)
             for pair, picture in zip(members, pictures, strict=True):
                 if isinstance(picture, BadImageError):
@@ -260,7 +274,7 @@ class ShardSource:
 
     def _usable(self, other: OtherPicture) -> tuple[OtherPicture, Encoded] | None:
         """The picture with its bytes; None, and counted, if there is something wrong with it."""
-        picture = self._encoded(other.image, other.offset, other.bytes)
+        picture = self._encoded(other.image, other.offset, other.bytes, other.content)
         if isinstance(picture, BadImageError):
             self.counts[f"image_refused:{picture.reason}"] += 1
             return None
@@ -268,10 +282,12 @@ class ShardSource:
 
     # --- pictures, counts ---
 
-    def _encoded(self, image: str | None, offset: int | None, size: int | None) -> Encoded | BadImageError:
+    def _encoded(
+        self, image: str | None, offset: int | None, size: int | None, content: int | None
+    ) -> Encoded | BadImageError:
         if image is None:
             return BadImageError("no_image", "the row names no picture")
-        return self._pictures.get(image, offset, size)
+        return self._pictures.get(image, offset, size, content)
 
     def _reject(self, pair: Mapping[str, Any], error: BadImageError) -> None:
         self.rejected.append(Rejected(None, pair["source"], pair["key"], error.reason, error.detail))

@@ -1,0 +1,175 @@
+"""From an encoded picture to its pixels: the one way, for every place that looks at a picture.
+
+What a person sees on a white page: upright as EXIF says, transparent parts white, 16 bits scaled to 8, CMYK and
+palettes in RGB, of an animation the first picture.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS: Final = 25_000_000
+"""Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
+
+_EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
+_ORIENTATION: Final = 0x0112
+_TURNS: Final = {
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+    8: "ROTATE_90",
+}  # fmt: skip
+"""EXIF's orientation to the `PIL.Image.Transpose` that undoes it."""
+
+
+class BadImageError(Exception):
+    """A picture that cannot be used; `reason` is one word for the count, `detail` is for a person."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture as it is seen.
+
+    Attributes:
+        rgb: upright, on white; smaller than the picture where that was asked for.
+        extension: ``jpg``, ``png`` or ``webp``, from the content and not from the name.
+        width: pixels of the upright picture at full size.
+        height: likewise.
+        plain: whether readers that only call ``convert("RGB")`` see the same.
+    """
+
+    rgb: Image
+    extension: str
+    width: int
+    height: int
+    plain: bool
+
+
+def decode(content: bytes, max_pixels: int = MAX_PIXELS, least: int | None = None) -> Decoded:
+    """Check the header, then decode everything.
+
+    Args:
+        least: a JPEG may be decoded at the smallest scale (1/2, 1/4, 1/8) at which both sides have so many pixels.
+
+    Raises:
+        BadImageError: ``image_format``, ``too_many_pixels`` or ``damaged_image``.
+    """
+    picture = _open(content, max_pixels)
+    extension, (width, height) = _EXTENSIONS[picture.format or ""], picture.size
+    with _bad("damaged_image"):
+        if least is not None:
+            picture.draft(picture.mode, (least, least))
+        picture.load()
+        turn = _orientation(picture)
+        plain = turn == 1 and picture.mode in ("1", "L", "P", "RGB") and not picture.has_transparency_data
+        rgb = upright(_on_white(picture, content), turn)
+    if turn >= 5:
+        width, height = height, width
+    return Decoded(rgb, extension, width, height, plain)
+
+
+def orientation(jpeg: bytes) -> int:
+    """How a JPEG lies, 1 to 8 as EXIF counts; 1 is upright. No pixel is decoded.
+
+    Raises:
+        BadImageError: ``image_format``.
+    """
+    if b"\xff\xe1" not in jpeg:  # no EXIF, no XMP: in compressed pixels a zero follows each 0xff
+        return 1
+    return _orientation(_open(jpeg, None))
+
+
+def upright(picture: Image, turn: int) -> Image:
+    """The picture turned, and mirrored, as its EXIF orientation (1 to 8) asks."""
+    from PIL import Image
+
+    return picture if turn == 1 else picture.transpose(Image.Transpose[_TURNS[turn]])
+
+
+def _open(content: bytes, max_pixels: int | None) -> Image:
+    """A Pillow image whose header was read and found acceptable. Other formats' decoders are never reached, whatever a
+    file is called: of some of them, programs outside are part."""
+    from PIL import Image
+
+    with _bad("image_format", "not a JPEG, PNG or WebP picture"):
+        try:
+            picture = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP"))
+        except Image.DecompressionBombError as error:
+            raise BadImageError("too_many_pixels", str(error)) from None
+    width, height = picture.size
+    if max_pixels is not None and width * height > max_pixels:
+        raise BadImageError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,} pixels")
+    return picture
+
+
+@contextmanager
+def _bad(reason: str, detail: str | None = None) -> Iterator[None]:
+    """Whatever Pillow raises is the picture's fault: its decoders raise what they happen to meet. Only memory that runs
+    out says nothing of a picture whose size was checked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures and odd EXIF, for which there are rules here
+            yield
+    except (BadImageError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise BadImageError(reason, detail or str(error) or type(error).__name__) from None
+
+
+def _orientation(picture: Image) -> int:
+    try:
+        turn = picture.getexif().get(_ORIENTATION, 1)
+        return turn if turn in _TURNS else 1
+    except Exception:  # noqa: BLE001  metadata that cannot be read say nothing, and take no picture away
+        return 1
+
+
+def _on_white(picture: Image, content: bytes) -> Image:
+    """The picture in RGB, laid on white."""
+    from PIL import Image
+
+    if picture.mode == "I;16":
+        picture = _eight_bits(picture)
+    elif "transparency" in picture.info:
+        picture.info["transparency"] = _scaled(picture, content)
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    page = Image.new("RGBA", picture.size, "white")
+    page.alpha_composite(picture.convert("RGBA"))
+    return page.convert("RGB")
+
+
+def _eight_bits(picture: Image) -> Image:
+    """16-bit grey in 8 bits, as Pillow itself scales 16-bit colours, with the one transparent shade as alpha."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(picture)
+    grey = Image.fromarray((values >> 8).astype(np.uint8))
+    shade = picture.info.get("transparency")
+    if shade is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(values == shade, 0, 255).astype(np.uint8))))
+
+
+def _scaled(picture: Image, png: bytes) -> object:
+    """The transparent colour of a PNG on the scale of the pixels; Pillow leaves it as the file has it."""
+    colour, bits = picture.info["transparency"], png[24]
+    if picture.mode == "L" and bits < 8:
+        return colour * (255 // (2**bits - 1))
+    if picture.mode == "RGB" and bits == 16:
+        return tuple(value >> 8 for value in colour)
+    return colour
