@@ -46,9 +46,9 @@ def settle(parts: Iterable[pa.Table], scratch: Path, counts: Counter[str]) -> It
     Args:
         parts: the rows, their pictures looked at or not.
         scratch: a folder for what does not fit into memory; the caller deletes it.
-        counts: gets the number of images by what was done to ids: ``image_id:shared`` (its id is another picture's too),
-            ``image_id:several`` (it has several, of which the first by alphabet stays), ``image_id:same_bytes`` (files
-            of equal content).
+        counts: gets the number of images by what was done to ids: ``image_id:shared`` (other pictures have it too),
+            ``image_id:several`` (of which the first by alphabet stays), ``image_id:same_bytes`` (files of equal
+            content).
     """
     rows, called = Spill(scratch / "pictures", _BY_PICTURE, BUCKET_BITS), Spill(scratch / "ids", _CALLED, BUCKET_BITS)
     for part in parts:

@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from negmine.addresses import is_address
 from negmine.pixels import MAX_PIXELS, BadImageError, decode
-from negmine.records import MAX_MEMBER_BYTES
+from negmine.records import MAX_MEMBER_BYTES, THUMBNAIL
 
 PLACE: Final = ("image", "image_offset", "image_bytes", "content")
 """Columns of the pairs that say where a picture lies and which it is: the arguments of `ImageRoot.read`."""
@@ -34,7 +34,7 @@ class ImageFacts:
         width: pixels, upright.
         height: pixels, upright.
         signature: 64-bit difference hash: of one picture, scaled or compressed again, nearly the same bits.
-        thumbnail: 6 x 6 pixels in RGB, rows first: whether it is that picture.
+        thumbnail: see `negmine.records.THUMBNAIL`: whether it is that picture.
         content: `content_hash`.
         plain: whether every reader sees these pixels (see `negmine.pixels.Decoded`).
     """
@@ -57,9 +57,13 @@ def inspect_image(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     from PIL import Image
 
     seen = decode(content, max_pixels, least=64)  # of a JPEG all of the stream, but only an eighth of the pixels
-    grey = seen.rgb.convert("L").resize((9, 8), Image.Resampling.BOX)
-    thumbnail = seen.rgb.resize((6, 6), Image.Resampling.BOX).tobytes()
-    signature = _difference_hash(grey.tobytes())
+    grey = seen.rgb.convert("L")
+    signature = _difference_hash(grey.resize((9, 8), Image.Resampling.BOX).tobytes())
+    shades, colours = (
+        picture.resize((side, side), Image.Resampling.BOX).tobytes()
+        for picture, side in zip((grey, seen.rgb), THUMBNAIL, strict=True)
+    )
+    thumbnail = shades + colours
     return ImageFacts(seen.extension, seen.width, seen.height, signature, thumbnail, content_hash(content), seen.plain)
 
 

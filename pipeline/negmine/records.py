@@ -24,8 +24,10 @@ IMAGE_EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp")
 MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
 """Larger members of a tar are not read."""
 
-THUMBNAIL_BYTES: Final = 6 * 6 * 3
-"""Of the thumbnail of a picture: 6 x 6 pixels in RGB."""
+THUMBNAIL: Final = (12, 4)
+"""Pixels a side of a picture's thumbnail, which is two in one: in grey, and after it in RGB; rows first."""
+
+THUMBNAIL_BYTES: Final = THUMBNAIL[0] ** 2 + 3 * THUMBNAIL[1] ** 2
 
 KINDS: Final = (
     "swap_object", "swap_attribute", "swap_relation", "swap_phrase",

@@ -12,6 +12,7 @@ import numpy as np
 
 from negmine.engine import PartFunction
 from negmine.hashing import hash64
+from negmine.records import THUMBNAIL_BYTES
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.scorers import Scorer
 from negmine.retrieval.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
@@ -20,11 +21,12 @@ from negmine.store import PartRecord, here, part_name, read_part, write_file, wr
 FACT: Final = np.dtype(
     [
         ("key", np.uint64), ("image", np.uint64), ("text", np.uint64), ("words", np.uint64),
-        ("signature", np.uint64), ("seen", np.bool_), ("first", np.bool_), ("positive", np.float32),
+        ("signature", np.uint64), ("thumbnail", np.uint8, (THUMBNAIL_BYTES,)), ("seen", np.bool_), ("first", np.bool_),
+        ("positive", np.float32),
     ]
 )  # fmt: skip
-"""Hashes of key, image id, caption and its normalised words; the picture's signature, and whether there is one; whether
-the pair is the first of its image; how similar its own truth is (NaN where nothing tells)."""
+"""Hashes of key, image id, caption and its normalised words; the picture's signature and thumbnail, and whether
+there are any; whether the pair is the first of its image; how similar its own truth is (NaN where nothing tells)."""
 
 _SETS: Final = "sets"
 _AT_HAND: Final = 64
@@ -46,8 +48,8 @@ class FactsPhase:
 
 
 def _facts_of_part(phase: FactsPhase, index: int, folder: Path) -> PartRecord:
-    columns = ["key", "image_id", "caption", "signature"]
-    keys, images, captions, signatures = (
+    columns = ["key", "image_id", "caption", "signature", "thumbnail"]
+    keys, images, captions, signatures, thumbnails = (
         read_part(phase.corpus.folder, index, columns)[name].to_pylist() for name in columns
     )
     facts = np.empty(len(keys), dtype=FACT)
@@ -56,6 +58,8 @@ def _facts_of_part(phase: FactsPhase, index: int, folder: Path) -> PartRecord:
     facts["text"] = [hash64(caption) for caption in captions]
     facts["words"] = [hash64(normalised(caption)) for caption in captions]
     facts["signature"] = [signature or 0 for signature in signatures]
+    looks = b"".join(thumbnail or bytes(THUMBNAIL_BYTES) for thumbnail in thumbnails)
+    facts["thumbnail"] = np.frombuffer(looks, dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)
     facts["seen"] = [signature is not None for signature in signatures]
     facts["first"] = [at == 0 or images[at] != images[at - 1] for at in range(len(images))]
     facts["positive"] = phase.judge.positives(index, facts["first"], lowest=phase.positive == "lowest")

@@ -13,7 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from negmine.records import THUMBNAIL
 from negmine.retrieval.words import Texts
+
+_MOST: Final = 8.0
+"""Shades, of 256, by which thumbnails of copies may differ in root mean square."""
 
 Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
@@ -81,12 +85,32 @@ def same_words(found: Candidates) -> Mask:
 
 
 def near_image(found: Candidates, *, bits: float = 8) -> Mask:
-    """A picture whose signature differs in at most `bits` of 64: a copy, perhaps scaled or compressed again.
+    """A picture whose signature differs in at most `bits` of 64, and whose thumbnail agrees: a copy, perhaps scaled or
+    compressed again.
 
     Refuses nothing where the pairs were read without pictures.
     """
     differing = np.bitwise_count(found.theirs["signature"] ^ found.own["signature"][:, None])
-    return np.asarray((differing <= bits) & found.theirs["seen"] & found.own["seen"][:, None])
+    near = np.asarray((differing <= bits) & found.theirs["seen"] & found.own["seen"][:, None])
+    near[near] = _look_alike(found.theirs["thumbnail"][near], found.own["thumbnail"][np.nonzero(near)[0]])
+    return near
+
+
+def _look_alike(one: Any, other: Any) -> Any:
+    """[n] whether two thumbnails [n, `THUMBNAIL_BYTES`] are of one picture: both their shades and their colours differ,
+    in root mean square, by less than half of what is in them, and by no more than compression changes.
+
+    Flat pictures, stripes and lines on an empty page have few bits in their signatures, or none, and so those of many
+    others. What differs in a small part only, or is small print of one layout, is not told apart.
+    """
+    one, other = (some.astype(np.float32) for some in (one, other))
+    shades, near = THUMBNAIL[0] ** 2, np.ones(len(one), dtype=np.bool_)
+    for part, channels, noise in ((slice(shades), 1, 0.3), (slice(shades, None), 3, 0.8)):
+        a, b = (some[:, part].reshape(len(some), -1, channels) for some in (one, other))
+        contrast = np.sqrt(np.minimum(a.var(axis=1).mean(axis=1), b.var(axis=1).mean(axis=1)))
+        apart = np.sqrt(((a - b) ** 2).mean(axis=(1, 2)))
+        near &= apart <= np.minimum(noise + 0.4 * contrast, _MOST)
+    return near
 
 
 def near_text(found: Candidates, *, overlap: float = 0.8) -> Mask:
