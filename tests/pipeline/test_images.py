@@ -75,7 +75,7 @@ def test_signatures_tell_copies_from_other_pictures(folder: str) -> None:
 
 def test_recoloured_and_moved_drawings_are_no_copies() -> None:
     def drawn(colour: str, shift: int) -> ImageFacts:
-        return inspect_image(picture((640, 480), "PNG", shift=shift, colour=colour))
+        return inspect_image(picture((240, 120), "PNG", shift=shift, colour=colour))
 
     one = drawn("red", 100)
     assert taken_for_copies([(one, drawn("red", 100))]) == 1

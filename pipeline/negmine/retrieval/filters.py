@@ -16,7 +16,7 @@ import numpy as np
 from negmine.records import THUMBNAIL
 from negmine.retrieval.words import Texts
 
-_MOST: Final = 8.0
+_MOST: Final = 12.0
 """Shades, of 256, by which thumbnails of copies may differ in root mean square."""
 
 Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
@@ -103,14 +103,18 @@ def _look_alike(one: Any, other: Any) -> Any:
     Flat pictures, stripes and lines on an empty page have few bits in their signatures, or none, and so those of many
     others. What differs in a small part only, or is small print of one layout, is not told apart.
     """
+    shades = THUMBNAIL[0] ** 2
+    near = _near(one[:, :shades, None], other[:, :shades, None], noise=0.3)
+    colours = (len(one), THUMBNAIL[1] ** 2, 3)
+    return near & _near(one[:, shades:].reshape(colours), other[:, shades:].reshape(colours), noise=0.8)
+
+
+def _near(one: Any, other: Any, noise: float) -> Any:
+    """[n] the same for pixels [n, P, channels]; `noise` is what compression adds to an even surface."""
     one, other = (some.astype(np.float32) for some in (one, other))
-    shades, near = THUMBNAIL[0] ** 2, np.ones(len(one), dtype=np.bool_)
-    for part, channels, noise in ((slice(shades), 1, 0.3), (slice(shades, None), 3, 0.8)):
-        a, b = (some[:, part].reshape(len(some), -1, channels) for some in (one, other))
-        contrast = np.sqrt(np.minimum(a.var(axis=1).mean(axis=1), b.var(axis=1).mean(axis=1)))
-        apart = np.sqrt(((a - b) ** 2).mean(axis=(1, 2)))
-        near &= apart <= np.minimum(noise + 0.4 * contrast, _MOST)
-    return near
+    contrast = np.sqrt(np.minimum(*(some.var(axis=1).mean(axis=1) for some in (one, other))))
+    apart = np.sqrt(((one - other) ** 2).mean(axis=(1, 2)))
+    return apart <= np.minimum(noise + 0.4 * contrast, _MOST)
 
 
 def near_text(found: Candidates, *, overlap: float = 0.8) -> Mask:
