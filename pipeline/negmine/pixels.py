@@ -87,9 +87,17 @@ def orientation(jpeg: bytes) -> int:
     Raises:
         BadImageError: ``image_format``.
     """
-    if b"\xff\xe1" not in jpeg:  # no EXIF, no XMP: in compressed pixels a zero follows each 0xff
-        return 1
-    return _orientation(_open(jpeg, None))
+    return _orientation(_open(jpeg, None)) if _may_have_metadata(jpeg) else 1
+
+
+def _may_have_metadata(jpeg: bytes) -> bool:
+    """False if no segment before the pixels is of the kind (APP1) that holds EXIF and XMP: Pillow need not look."""
+    at = 2
+    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] not in (b"\xe1", b"\xff"):
+        if jpeg[at + 1 : at + 2] == b"\xda":
+            return False
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return True
 
 
 def upright(picture: Image, turn: int) -> Image:

@@ -1,7 +1,8 @@
 """The contract between the stages: what a row of each table is. Nothing else lives here.
 
 Tables are Parquet with exactly these Arrow schemas; the dataclasses are the same rows for code that looks at one
-row at a time. ``trainer/ahnpl`` knows the pipeline only through this module, ``errors`` and ``shards.format``.
+row at a time. ``trainer/ahnpl`` knows the pipeline only through this module, ``errors``, ``pixels`` and
+``shards.format``.
 """
 
 from __future__ import annotations

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine import identity
 from negmine.engine.local import LocalEngine
+from negmine.errors import DamagedError
 from negmine.identity import normal_path, settle
 from negmine.ingest import IngestSettings, ingest, load_pairs
 from negmine.records import PAIRS
@@ -206,3 +208,11 @@ def test_a_killed_settling_is_taken_up(tmp_path: Path, monkeypatch: pytest.Monke
         path.name for path in (tmp_path / "whole" / "pairs").iterdir()
     )
     assert load_pairs(tmp_path / "again").counts == whole.counts
+
+
+def test_pairs_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    ids(CASES / "misc" / "dup.jsonl", None, tmp_path / "work")
+    part = tmp_path / "work" / "pairs" / "part-00000.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["thumbnail", "content"]), part)
+    with pytest.raises(DamagedError, match="earlier negmine"):
+        load_pairs(tmp_path / "work")

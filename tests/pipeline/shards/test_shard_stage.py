@@ -158,12 +158,12 @@ def test_pictures_that_changed_are_rejected_and_counted(small_work: Path, tmp_pa
 
 def test_other_pictures_of_the_same_names_are_refused(small_work: Path, tmp_path: Path) -> None:
     """Names in another folder, or a picture replaced in place: what was looked at is what is sharded."""
-    photos, names = tmp_path / "photos", sorted(path.name for path in SAMPLE.iterdir())
-    photos.mkdir()
+    photos, names = tmp_path / "photos" / "images", sorted(path.name for path in (SAMPLE / "images").iterdir())
+    photos.mkdir(parents=True)
     for name, other in zip(names, names[1:] + names[:1], strict=True):
-        shutil.copy(SAMPLE / other, photos / name)
+        shutil.copy(SAMPLE / "images" / other, photos / name)
     with pytest.raises(InputError, match=r"and none is left(.|\n)*changed_image"):
-        write_shards(SETTINGS, small_work, tmp_path / "out", LocalEngine(1), images=str(photos), max_bad=1)
+        write_shards(SETTINGS, small_work, tmp_path / "out", LocalEngine(1), images=str(photos.parent), max_bad=1)
 
 
 def test_without_pictures(tmp_path: Path) -> None:
