@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from negmine import __version__, console
-from negmine.addresses import address_of, readable
+from negmine.addresses import address_of
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
 from negmine.images import MAX_PIXELS
-from negmine.places import file_place, on_disk, place
+from negmine.places import file_place, named, on_disk, option, picture_root, place, source
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -51,15 +51,22 @@ app = typer.Typer(
 _DATA, _MINE, _RUN = "What is read and written", "What is mined", "How the run goes"
 _PLAN = "Which pairs meet in a batch"
 
-PairsArgument = Annotated[str, typer.Argument(help="captions file, folder, tars or URL; the format is recognised")]
-OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left out: the pairs already in --work")]
+PairsArgument = Annotated[
+    str, typer.Argument(parser=source, help="captions file, folder, tars or URL; the format is recognised")
+]
+OptionalPairs = Annotated[
+    str | None, typer.Argument(parser=source, help="as for `parse`; left out: the pairs already in --work")
+]
 Work = Annotated[
     Path,
     typer.Option(
         parser=place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
     ),
 ]
-Images = Annotated[str | None, typer.Option(help="root of the picture paths; folder or URL", rich_help_panel=_DATA)]
+Images = Annotated[
+    str | None,
+    typer.Option(parser=picture_root, help="root of the picture paths; folder or URL", rich_help_panel=_DATA),
+]
 Format = Annotated[str | None, typer.Option("--format", help="name of the input's format", rich_help_panel=_DATA)]
 Limit = Annotated[int | None, typer.Option(min=1, help="rows to read", rich_help_panel=_DATA)]
 MaxBad = Annotated[
@@ -104,14 +111,16 @@ def parse(
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
     preset: Annotated[
-        str, typer.Option(help="unguessable, swaps, negclip, ce_clip, sugarcrepe, or a TOML file")
+        str, typer.Option(parser=named, help="unguessable, swaps, negclip, ce_clip, sugarcrepe, or a TOML file")
     ] = "unguessable",
     rules: Annotated[str | None, typer.Option(help="names by comma, or `all`, in place of the preset's")] = None,
     per_caption: Annotated[
         int | None, typer.Option(min=1, help="negatives of a caption, at most, in place of the preset's")
     ] = None,
     model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
-    wordnet: Annotated[Path | None, typer.Option(help="NLTK data folder with WordNet, in place of ours")] = None,
+    wordnet: Annotated[
+        Path | None, typer.Option(parser=on_disk, help="NLTK data folder with WordNet, in place of ours")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -164,7 +173,10 @@ def retrieve(
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
     recipe: Annotated[
-        str, typer.Option(help="default, mmclip, nv_retriever, sample4geo, ... or a YAML file", rich_help_panel=_MINE)
+        str,
+        typer.Option(
+            parser=named, help="default, mmclip, nv_retriever, sample4geo, ... or a YAML file", rich_help_panel=_MINE
+        ),
     ] = "default",
     score: Annotated[
         list[str] | None,
@@ -290,7 +302,7 @@ def retrieve(
             made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)
             figures[f"plan: {planner}"] = plan_summary(made)
         shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
-        look = () if address_of(work) else (f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}",)
+        look = () if address_of(work) else (f"xdg-open {option(work / 'neighbours' / EXAMPLES_FILE)}",)
         run.show("negmine retrieve", figures, work / "neighbours", (shard, *look), as_json)
 
 
@@ -422,8 +434,8 @@ def shard(
                 "rejected": sum(_group(counts, "rejected:").values()),
             }
         batch = f" --batch-size {planned_batch(run.work)}" if plan else ""
-        train = f"ahnpl-train --shards {out}/*.tar --eval-shards {out}/heldout/*.tar{batch}"
-        next_steps = (train, f"negmine verify {out}")
+        train = f"ahnpl-train --shards {_tars(out)} --eval-shards {_tars(out / 'heldout')}{batch}"
+        next_steps = (train, f"negmine verify {option(out)}")
         run.show("negmine shard", figures, out, next_steps, as_json)
 
 
@@ -472,7 +484,7 @@ def audit(
         sys.stdout.write(json.dumps(to_json(report), ensure_ascii=False) + "\n")
         return
     show(report)
-    console.results.print(f"[dim]written to[/dim] {readable(str(folder))}")
+    console.show_output("written to", str(folder))
 
 
 @app.command()
@@ -516,7 +528,7 @@ def report(
     path = out or (shown or Path()) / PAGE
     figures = write_report(ReportSettings(shown, tuple(runs or ()), images, examples, seed), path)
     figures["seconds"] = round(time.monotonic() - started, 1)
-    next_steps = () if address_of(path) else (f"xdg-open {path}",)
+    next_steps = () if address_of(path) else (f"xdg-open {option(path)}",)
     console.show(Summary("negmine report", "done", figures, {"written to": str(path)}, next_steps), as_json)
 
 
@@ -683,4 +695,9 @@ def _examples(folder: Path) -> dict[str, str]:
 
 
 def _option(name: str, value: Path) -> str:
-    return "" if value == DEFAULT_WORK else f" {name} {value}"
+    return "" if value == DEFAULT_WORK else f" {name} {option(value)}"
+
+
+def _tars(folder: Path) -> str:
+    """The shards of a folder, for a shell, which has no part in patterns of addresses."""
+    return option(folder / "*.tar") if address_of(folder) else f"{option(folder)}/*.tar"

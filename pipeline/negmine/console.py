@@ -49,7 +49,7 @@ class Summary:
 def show(summary: Summary, as_json: bool) -> None:
     """Print a summary to stdout: one JSON document, or a headline and a table."""
     if as_json:
-        sys.stdout.write(readable(json.dumps(asdict(summary), ensure_ascii=False)) + "\n")
+        sys.stdout.write(json.dumps(_told(asdict(summary)), ensure_ascii=False) + "\n")
         return
     results.print(f"[bold]{_text(summary.command)}[/bold]  {_text(summary.headline)}")
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -68,13 +68,27 @@ def show(summary: Summary, as_json: bool) -> None:
     for name, text in summary.examples.items():
         results.print(f"[dim]{_text(name)}[/dim]  {_text(text)}")
     for name, path in summary.outputs.items():
-        results.print(f"[dim]{_text(name)}[/dim] {_text(path)}")
+        show_output(name, path)
     for step in summary.next_steps:
         results.print(f"[dim]next[/dim] {_text(step)}")
 
 
+def show_output(name: str, path: str) -> None:
+    """A line that says where something was written."""
+    results.print(f"[dim]{_text(name)}[/dim] {_text(path)}")
+
+
 def _text(text: str) -> str:
     return escape(readable(text))
+
+
+def _told(value: Any) -> Any:
+    """A JSON value with every text in it `readable`."""
+    if isinstance(value, Mapping):
+        return {_told(name): _told(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_told(one) for one in value]
+    return readable(value) if isinstance(value, str) else value
 
 
 def _cell(value: Any) -> str:
@@ -161,7 +175,7 @@ def _bar(title: str, total: int | None, unit: str, done: int) -> Iterator[Progre
             return f"{task.speed:,.0f} {unit}/s" if task.speed else ""
 
     columns = (
-        rp.TextColumn("{task.description}"),
+        rp.TextColumn("{task.description}", markup=False),
         rp.BarColumn(),
         rp.MofNCompleteColumn(),
         Rate(),

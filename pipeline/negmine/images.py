@@ -99,14 +99,16 @@ def _difference_hash(pixels: bytes) -> int:
 class ImageRoot:
     """Reads the pictures below a folder, a local path or an fsspec URL.
 
-    Pictures inside archives are read at their offset; a few archives stay open.
+    Pictures inside archives are read at their offset; a few archives stay open. No name and no link leads out of the
+    folder, which may itself be a link.
     """
 
     def __init__(self, root: str) -> None:
-        from fsspec.core import url_to_fs
+        from negmine.sources.files import filesystem
 
-        self._files, self._root = url_to_fs(root)
+        self._files, self._root = filesystem(root)
         self._remote = is_address(root)
+        self._within = self._root if self._remote else os.path.realpath(self._root)
         self._archives: OrderedDict[str, IO[bytes]] = OrderedDict()
 
     def read(self, image: str, offset: int | None = None, size: int | None = None) -> bytes:
@@ -131,7 +133,7 @@ class ImageRoot:
         try:
             if not member:
                 return bytes(self._files.cat_file(self._below(image)))
-            stream = self._archive(archive)
+            stream = self._archive(archive, is_input=offset is not None)
             if offset is None or size is None:
                 offset, size = _find(stream, member)
             stream.seek(offset)
@@ -144,17 +146,32 @@ class ImageRoot:
         except ValueError as error:  # a zero byte in the name
             raise BadImageError("missing_image", f"{image!r}: {error}") from None
 
-    def _archive(self, name: str) -> IO[bytes]:
-        stream = self._archives.pop(name, None) or self._files.open(self._below(name), "rb")
+    def _archive(self, name: str, *, is_input: bool) -> IO[bytes]:
+        """An open archive; one that the user named as input may be a link to elsewhere."""
+        stream = self._archives.pop(name, None) or self._files.open(self._below(name, follows=is_input), "rb")
         self._archives[name] = stream
         if len(self._archives) > _OPEN_ARCHIVES:
             self._archives.popitem(last=False)[1].close()
         return stream
 
-    def _below(self, image: str) -> str:
-        path = os.path.normpath(os.path.join(self._root, image))  # noqa: PTH118  fsspec paths are strings
-        if path != self._root and not PurePosixPath(path).is_relative_to(self._root):
-            raise BadImageError("path_outside", f"{image} is not below {self._root}")
+    def _below(self, image: str, *, follows: bool = False) -> str:
+        """Where a picture or an archive lies.
+
+        Args:
+            follows: links that lead out of the root.
+
+        Raises:
+            BadImageError: ``path_outside``.
+        """
+        path = os.path.join(self._root, image)  # noqa: PTH118  fsspec paths are strings
+        within = self._root
+        if self._remote or follows:
+            path = os.path.normpath(path)
+        else:
+            path, within = os.path.realpath(path), self._within
+        if path != within and not PurePosixPath(path).is_relative_to(within):
+            leads = "" if self._remote else f": it leads to {path}"
+            raise BadImageError("path_outside", f"{image} is not below {within}{leads}")
         return path
 
 

@@ -21,6 +21,7 @@ from negmine import gather, sources
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import InputError, UsageError
 from negmine.images import MAX_PIXELS, BadImageError, ImageFacts, ImageRoot, inspect_image
+from negmine.places import picture_root
 from negmine.records import PAIRS, Rejected
 from negmine.sources import Row
 from negmine.storage_errors import explained
@@ -81,6 +82,7 @@ def ingest(
     with explained(settings.path):
         source = sources.open_source(settings.path, settings.format)
         images = settings.images or sources.image_root(source, settings.path)
+        images = picture_root(images) if images is not None else None
         inputs = {"source": sources.digest(settings.path)}
     chosen = {name: value for name, value in asdict(settings).items() if name not in ("path", "images")}
     chosen |= {"format": source.name, "images": images is not None}

@@ -14,6 +14,7 @@ from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
 from negmine.images import MAX_PIXELS
 from negmine.ingest import check_share
+from negmine.places import picture_root
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.shards.write import Pictures, ShardSource, Slice, Tables, read_batches
 from negmine.split import Split
@@ -99,6 +100,7 @@ def write_shards(
         images = images or stages["pairs"].spec.context.get("images")
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
+        images = picture_root(images)
         steps: dict[str, Callable[[], Manifest]] = {}
         for name, folder in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
