@@ -9,10 +9,13 @@ import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
-from typing import IO, Any, Final
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from negmine.addresses import is_address
+from negmine.addresses import address_of, is_address
+
+if TYPE_CHECKING:
+    from negmine.store import Manifest
 
 MAX_PIXELS: Final = 25_000_000
 """Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
@@ -94,6 +97,17 @@ def _difference_hash(pixels: bytes) -> int:
             at = row * 9 + column
             bits = bits << 1 | (pixels[at] < pixels[at + 1])
     return bits
+
+
+def root_of(pairs: Manifest, work: Path) -> str | None:
+    """Where the pictures of a work folder's pairs lie: where they were read, figures where the folder is now.
+
+    None where the pairs were read without pictures.
+    """
+    if "figures" in pairs.spec.inputs:
+        figures = work / "figures"
+        return address_of(figures) or str(figures.resolve())
+    return pairs.spec.context.get("images")
 
 
 class ImageRoot:

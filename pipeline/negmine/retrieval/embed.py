@@ -15,7 +15,7 @@ import numpy as np
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import DamagedError, InputError, UsageError
-from negmine.images import BadImageError, ImageRoot
+from negmine.images import BadImageError, ImageRoot, root_of
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import CHUNK, Encoder, Modality, Vectors
 from negmine.store import Manifest, PartRecord, Spec, Store, is_other, part_name, read_part, write_file
@@ -36,7 +36,7 @@ def embed(
     Raises:
         UsageError: an encoder that is not there, or pictures are asked for and the pairs were read without.
     """
-    images = pairs.spec.context.get("images")
+    images = root_of(pairs, work)
     made = make_encoder(encoder, modality)
     if modality == "image" and images is None and not made.by_key:
         raise UsageError(

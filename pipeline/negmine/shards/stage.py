@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
-from negmine.images import MAX_PIXELS
+from negmine.images import MAX_PIXELS, root_of
 from negmine.ingest import check_share
 from negmine.places import picture_root
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
@@ -97,7 +97,7 @@ def write_shards(
         if settings.image_negatives and "neighbours" not in stages:
             raise UsageError("image negatives are pictures of neighbours, and there are none", where=str(work),
                              fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
-        images = images or stages["pairs"].spec.context.get("images")
+        images = images or root_of(stages["pairs"], work)
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
         images = picture_root(images)
@@ -134,7 +134,7 @@ def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
         if name == "figures":  # the pairs were read off them
             together = pairs.spec.inputs.get("figures") == manifest.digest
         else:
-            together = manifest.spec.inputs["pairs"] == pairs.digest
+            together = manifest.spec.inputs.get("pairs") == pairs.digest
         if not together:
             raise DamagedError(
                 f"the {name} were made from other pairs",
