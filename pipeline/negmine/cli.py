@@ -6,10 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +20,7 @@ from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
 from negmine.images import MAX_PIXELS
 from negmine.places import file_place, named, on_disk, option, picture_root, place, source
+from negmine.store import scratch
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -355,9 +355,8 @@ def render(
         settings = replace(settings, count=min(count or sys.maxsize, len(read_records(records))))
     if dry_run:
         settings = replace(settings, count=min(settings.count, SAMPLE))
-    with TemporaryDirectory(prefix="negmine-") as folder:
-        place = Path(folder) if dry_run else work
-        manifest = draw(settings, place, engine, overwrite=overwrite)
+    with scratch() if dry_run else nullcontext(work) as folder:
+        manifest = draw(settings, folder, engine, overwrite=overwrite)
         counts = manifest.counts
         figures = {
             "difficulty": level_name(groups),
@@ -370,11 +369,11 @@ def render(
             "perturbed programs refused": _group(counts, "refused:"),
         }
         if code is not None and not dry_run:
-            figures["members as code"] = write_code(place / "figures", code, CODE)
+            figures["members as code"] = write_code(folder / "figures", code, CODE)
         options = f"{_option('--work', work)} --negatives {negatives}"
         folder_option = _option("--work", work)
         next_steps = (f"negmine shard{options}", f"negmine audit{folder_option}", f"negmine report{folder_option}")
-        run = _Run(place, engine, dry_run, manifest, started)
+        run = _Run(folder, engine, dry_run, manifest, started)
         run.show("negmine render", figures, work / "figures", next_steps, as_json)
 
 
@@ -657,13 +656,13 @@ def _pairs(
             known = ingest(settings, work, engine, max_bad=max_bad, overwrite=overwrite)
         yield _Run(work, engine, dry_run, known, started)
         return
-    with TemporaryDirectory(prefix="negmine-") as folder:
+    with scratch() as folder:
         if pairs is None:
-            path, root = write_sample(work, Path(folder), SAMPLE)
+            path, root = write_sample(work, folder, SAMPLE)
             settings = replace(settings, path=str(path), format="jsonl", images=images or root)
         settings = replace(settings, limit=min(limit or SAMPLE, SAMPLE))
-        known = ingest(settings, Path(folder), engine, max_bad=max_bad)
-        yield _Run(Path(folder), engine, dry_run, known, started)
+        known = ingest(settings, folder, engine, max_bad=max_bad)
+        yield _Run(folder, engine, dry_run, known, started)
 
 
 def _group(counts: dict[str, int], prefix: str) -> dict[str, int]:

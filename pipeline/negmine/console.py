@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +21,9 @@ from negmine.storage_errors import explain, is_storage_error
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
+
+STOPS: Final = (signal.SIGTERM, signal.SIGHUP)
+"""What asks a command to stop as Ctrl-C does: a scheduler, and a terminal that goes away."""
 
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where stderr is not a terminal."""
@@ -108,6 +112,9 @@ def note(text: str) -> None:
 
 def run(app: Callable[[], object]) -> NoReturn:
     """Run a typer app; errors a user can act on become a message and their exit status, never a traceback."""
+    for number in STOPS:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has a command ignore SIGHUP
+            signal.signal(number, signal.default_int_handler)
     try:
         app()
     except NegmineError as error:

@@ -6,9 +6,12 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import socket
 import stat
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -126,6 +129,22 @@ def remove_leftovers(folder: Path, name: str) -> None:
         process = path.name.removeprefix(before).removesuffix(behind)
         if path.name == f"{before}{process}{behind}" and process.isdecimal() and not lives(int(process)):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in the temporary folder that goes away, and with it those that killed processes of this host left."""
+    before = temporary_name("").removeprefix(TEMPORARY).rpartition(f"{os.getpid()}-")[0]
+    for path in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}{before}*-*"):
+        process = path.name.removeprefix(_SCRATCH + before).partition("-")[0]
+        ours = not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
+        if ours and process.isdecimal() and not lives(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{before}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+_SCRATCH = "negmine-"
 
 
 def lives(process: int) -> bool:
