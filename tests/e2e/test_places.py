@@ -111,7 +111,7 @@ def plain(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 
 
 def _contents(root: Path) -> dict[str, str]:
-    """`results` without the manifests, which name places, and the indexes, which name these; ready embeddings do too."""
+    """`results` without what names places: manifests, the indexes that name those, folders of ready embeddings."""
     found = {name: it for name, it in results(root).items() if not name.endswith(("manifest.json", "index.json"))}
     return {name.replace(_embeddings(name), "ready"): it for name, it in found.items()}
 
@@ -154,7 +154,7 @@ def test_a_leading_dash(data: Path, plain: dict[str, str], tmp_path: Path, monke
     assert "negmine report --work ./-dash/work" in told
     told = run(app, "shard", *work, "--out", "-dash/data", "--shard-size", 8, "--workers", 1)
     assert "ahnpl-train --shards ./-dash/data/*.tar --eval-shards ./-dash/data/heldout/*.tar" in told
-    run(train_app, "--shards", "./-dash/data/*.tar", "--out", "-dash/run", *TRAIN)
+    run(train_app, "--shards", "./-dash/data/*.tar", "--out", "-dash/run", *TRAIN, "--dry-run")
 
 
 @pytest.mark.full

@@ -50,7 +50,10 @@ class PartRecord:
         fields = _fields(body, ("index", "files", "counts"), where)
         if not _is_count(fields["index"]):
             raise _damaged(where, f"{_short(fields['index'])} is no number of a part")
-        return cls(fields["index"], _files(fields["files"], where), _counts(fields["counts"], where))
+        files = _files(fields["files"], where)
+        if not files:
+            raise _damaged(where, f"part {fields['index']} has no files")
+        return cls(fields["index"], files, _counts(fields["counts"], where))
 
 
 @dataclass(frozen=True)

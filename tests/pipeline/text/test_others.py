@@ -10,7 +10,8 @@ from negmine.text.guards import Evidence, together
 from negmine.text.others import FEW, AllBut, others_of
 
 WORDS = st.frozensets(st.sampled_from("abcdefgh"))
-SAID = st.builds(Evidence, WORDS, WORDS, st.frozensets(st.tuples(st.sampled_from("abc"), st.sampled_from("abc"))), WORDS)
+CLAIMS = st.frozensets(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")))
+SAID = st.builds(Evidence, WORDS, WORDS, CLAIMS, WORDS)
 
 
 def _check(said: dict[str, Evidence]) -> None:
