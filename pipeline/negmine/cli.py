@@ -6,21 +6,21 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from negmine import __version__, console
-from negmine.addresses import address_of, readable
+from negmine.addresses import address_of
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
 from negmine.pixels import MAX_PIXELS
-from negmine.places import file_place, on_disk, place
+from negmine.places import file_place, named, on_disk, option, picture_root, place, source
+from negmine.store import scratch
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -51,15 +51,22 @@ app = typer.Typer(
 _DATA, _MINE, _RUN = "What is read and written", "What is mined", "How the run goes"
 _PLAN = "Which pairs meet in a batch"
 
-PairsArgument = Annotated[str, typer.Argument(help="captions file, folder, tars or URL; the format is recognised")]
-OptionalPairs = Annotated[str | None, typer.Argument(help="as for `parse`; left out: the pairs already in --work")]
+PairsArgument = Annotated[
+    str, typer.Argument(parser=source, help="captions file, folder, tars or URL; the format is recognised")
+]
+OptionalPairs = Annotated[
+    str | None, typer.Argument(parser=source, help="as for `parse`; left out: the pairs already in --work")
+]
 Work = Annotated[
     Path,
     typer.Option(
         parser=place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
     ),
 ]
-Images = Annotated[str | None, typer.Option(help="root of the picture paths; folder or URL", rich_help_panel=_DATA)]
+Images = Annotated[
+    str | None,
+    typer.Option(parser=picture_root, help="root of the picture paths; folder or URL", rich_help_panel=_DATA),
+]
 Format = Annotated[str | None, typer.Option("--format", help="name of the input's format", rich_help_panel=_DATA)]
 Limit = Annotated[int | None, typer.Option(min=1, help="rows to read", rich_help_panel=_DATA)]
 MaxBad = Annotated[
@@ -104,14 +111,16 @@ def parse(
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
     preset: Annotated[
-        str, typer.Option(help="unguessable, swaps, negclip, ce_clip, sugarcrepe, or a TOML file")
+        str, typer.Option(parser=named, help="unguessable, swaps, negclip, ce_clip, sugarcrepe, or a TOML file")
     ] = "unguessable",
     rules: Annotated[str | None, typer.Option(help="names by comma, or `all`, in place of the preset's")] = None,
     per_caption: Annotated[
         int | None, typer.Option(min=1, help="negatives of a caption, at most, in place of the preset's")
     ] = None,
     model: Annotated[str | None, typer.Option(help="spaCy model; default: en_core_web_sm")] = None,
-    wordnet: Annotated[Path | None, typer.Option(help="NLTK data folder with WordNet, in place of ours")] = None,
+    wordnet: Annotated[
+        Path | None, typer.Option(parser=on_disk, help="NLTK data folder with WordNet, in place of ours")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -164,7 +173,10 @@ def retrieve(
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
     recipe: Annotated[
-        str, typer.Option(help="default, mmclip, nv_retriever, sample4geo, ... or a YAML file", rich_help_panel=_MINE)
+        str,
+        typer.Option(
+            parser=named, help="default, mmclip, nv_retriever, sample4geo, ... or a YAML file", rich_help_panel=_MINE
+        ),
     ] = "default",
     score: Annotated[
         list[str] | None,
@@ -290,7 +302,7 @@ def retrieve(
             made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)
             figures[f"plan: {planner}"] = plan_summary(made)
         shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
-        look = () if address_of(work) else (f"xdg-open {work / 'neighbours' / EXAMPLES_FILE}",)
+        look = () if address_of(work) else (f"xdg-open {option(work / 'neighbours' / EXAMPLES_FILE)}",)
         run.show("negmine retrieve", figures, work / "neighbours", (shard, *look), as_json)
 
 
@@ -343,9 +355,8 @@ def render(
         settings = replace(settings, count=min(count or sys.maxsize, len(read_records(records))))
     if dry_run:
         settings = replace(settings, count=min(settings.count, SAMPLE))
-    with TemporaryDirectory(prefix="negmine-") as folder:
-        place = Path(folder) if dry_run else work
-        manifest = draw(settings, place, engine, overwrite=overwrite)
+    with scratch() if dry_run else nullcontext(work) as folder:
+        manifest = draw(settings, folder, engine, overwrite=overwrite)
         counts = manifest.counts
         figures = {
             "difficulty": level_name(groups),
@@ -358,11 +369,11 @@ def render(
             "perturbed programs refused": _group(counts, "refused:"),
         }
         if code is not None and not dry_run:
-            figures["members as code"] = write_code(place / "figures", code, CODE)
+            figures["members as code"] = write_code(folder / "figures", code, CODE)
         options = f"{_option('--work', work)} --negatives {negatives}"
         folder_option = _option("--work", work)
         next_steps = (f"negmine shard{options}", f"negmine audit{folder_option}", f"negmine report{folder_option}")
-        run = _Run(place, engine, dry_run, manifest, started)
+        run = _Run(folder, engine, dry_run, manifest, started)
         run.show("negmine render", figures, work / "figures", next_steps, as_json)
 
 
@@ -422,8 +433,8 @@ def shard(
                 "rejected": sum(_group(counts, "rejected:").values()),
             }
         batch = f" --batch-size {planned_batch(run.work)}" if plan else ""
-        train = f"ahnpl-train --shards {out}/*.tar --eval-shards {out}/heldout/*.tar{batch}"
-        next_steps = (train, f"negmine verify {out}")
+        train = f"ahnpl-train --shards {_tars(out)} --eval-shards {_tars(out / 'heldout')}{batch}"
+        next_steps = (train, f"negmine verify {option(out)}")
         run.show("negmine shard", figures, out, next_steps, as_json)
 
 
@@ -472,7 +483,7 @@ def audit(
         sys.stdout.write(json.dumps(to_json(report), ensure_ascii=False) + "\n")
         return
     show(report)
-    console.results.print(f"[dim]written to[/dim] {readable(str(folder))}")
+    console.show_output("written to", str(folder))
 
 
 @app.command()
@@ -516,7 +527,7 @@ def report(
     path = out or (shown or Path()) / PAGE
     figures = write_report(ReportSettings(shown, tuple(runs or ()), images, examples, seed), path)
     figures["seconds"] = round(time.monotonic() - started, 1)
-    next_steps = () if address_of(path) else (f"xdg-open {path}",)
+    next_steps = () if address_of(path) else (f"xdg-open {option(path)}",)
     console.show(Summary("negmine report", "done", figures, {"written to": str(path)}, next_steps), as_json)
 
 
@@ -646,13 +657,13 @@ def _pairs(
             known = ingest(settings, work, engine, max_bad=max_bad, overwrite=overwrite)
         yield _Run(work, engine, dry_run, known, started)
         return
-    with TemporaryDirectory(prefix="negmine-") as folder:
+    with scratch() as folder:
         if pairs is None:
-            path, root = write_sample(work, Path(folder), SAMPLE)
+            path, root = write_sample(work, folder, SAMPLE)
             settings = replace(settings, path=str(path), format="jsonl", images=images or root)
         settings = replace(settings, limit=min(limit or SAMPLE, SAMPLE))
-        known = ingest(settings, Path(folder), engine, max_bad=max_bad)
-        yield _Run(Path(folder), engine, dry_run, known, started)
+        known = ingest(settings, folder, engine, max_bad=max_bad)
+        yield _Run(folder, engine, dry_run, known, started)
 
 
 def _group(counts: dict[str, int], prefix: str) -> dict[str, int]:
@@ -684,4 +695,9 @@ def _examples(folder: Path) -> dict[str, str]:
 
 
 def _option(name: str, value: Path) -> str:
-    return "" if value == DEFAULT_WORK else f" {name} {value}"
+    return "" if value == DEFAULT_WORK else f" {name} {option(value)}"
+
+
+def _tars(folder: Path) -> str:
+    """The shards of a folder, for a shell, which has no part in patterns of addresses."""
+    return option(folder / "*.tar") if address_of(folder) else f"{option(folder)}/*.tar"

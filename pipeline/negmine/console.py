@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +21,9 @@ from negmine.storage_errors import explain, is_storage_error
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
+
+STOPS: Final = (signal.SIGTERM, signal.SIGHUP)
+"""What asks a command to stop as Ctrl-C does: a scheduler, and a terminal that goes away."""
 
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where stderr is not a terminal."""
@@ -49,7 +53,7 @@ class Summary:
 def show(summary: Summary, as_json: bool) -> None:
     """Print a summary to stdout: one JSON document, or a headline and a table."""
     if as_json:
-        sys.stdout.write(readable(json.dumps(asdict(summary), ensure_ascii=False)) + "\n")
+        sys.stdout.write(json.dumps(_told(asdict(summary)), ensure_ascii=False) + "\n")
         return
     results.print(f"[bold]{_text(summary.command)}[/bold]  {_text(summary.headline)}")
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -68,13 +72,27 @@ def show(summary: Summary, as_json: bool) -> None:
     for name, text in summary.examples.items():
         results.print(f"[dim]{_text(name)}[/dim]  {_text(text)}")
     for name, path in summary.outputs.items():
-        results.print(f"[dim]{_text(name)}[/dim] {_text(path)}")
+        show_output(name, path)
     for step in summary.next_steps:
         results.print(f"[dim]next[/dim] {_text(step)}")
 
 
+def show_output(name: str, path: str) -> None:
+    """A line that says where something was written."""
+    results.print(f"[dim]{_text(name)}[/dim] {_text(path)}")
+
+
 def _text(text: str) -> str:
     return escape(readable(text))
+
+
+def _told(value: Any) -> Any:
+    """A JSON value with every text in it `readable`."""
+    if isinstance(value, Mapping):
+        return {_told(name): _told(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_told(one) for one in value]
+    return readable(value) if isinstance(value, str) else value
 
 
 def _cell(value: Any) -> str:
@@ -94,6 +112,9 @@ def note(text: str) -> None:
 
 def run(app: Callable[[], object]) -> NoReturn:
     """Run a typer app; errors a user can act on become a message and their exit status, never a traceback."""
+    for number in STOPS:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has a command ignore SIGHUP
+            signal.signal(number, signal.default_int_handler)
     try:
         app()
     except NegmineError as error:
@@ -161,7 +182,7 @@ def _bar(title: str, total: int | None, unit: str, done: int) -> Iterator[Progre
             return f"{task.speed:,.0f} {unit}/s" if task.speed else ""
 
     columns = (
-        rp.TextColumn("{task.description}"),
+        rp.TextColumn("{task.description}", markup=False),
         rp.BarColumn(),
         rp.MofNCompleteColumn(),
         Rate(),

@@ -214,23 +214,28 @@ def cut_at_images(tables: Iterable[pa.Table], part_size: int) -> Iterator[pa.Tab
     pending = None
     for table in tables:
         pending = table if pending is None else pa.concat_tables([pending, table])
-        while (cut := _cut(pending, part_size)) is not None:
-            yield pending.slice(0, cut)
-            pending = pending.slice(cut)
+        images = pending["image_id"].to_numpy(zero_copy_only=False)
+        starts, at = np.flatnonzero(images[1:] != images[:-1]) + 1, 0
+        while (cut := _cut(starts, at, pending.num_rows, part_size)) is not None:
+            yield pending.slice(at, cut - at)
+            at = cut
+        pending = pending.slice(at)
     if pending is not None and pending.num_rows:
         yield pending
 
 
-def _cut(table: pa.Table, part_size: int) -> int | None:
-    """Rows of the first part, or None when rows to come might still belong to it."""
-    if table.num_rows <= part_size:
+def _cut(starts: np.ndarray[tuple[int], np.dtype[np.int64]], at: int, rows: int, part_size: int) -> int | None:
+    """Where the part that begins at row `at` ends, or None when rows to come might still belong to it.
+
+    Args:
+        starts: ascending, the rows at which another image begins.
+    """
+    if rows - at <= part_size:
         return None
-    images = table["image_id"].to_numpy(zero_copy_only=False)
-    starts = np.flatnonzero(images[1:] != images[:-1]) + 1
-    fitting = starts[starts <= part_size]
-    if fitting.size:
-        return int(fitting[-1])
-    return int(starts[0]) if starts.size else None
+    fitting = int(np.searchsorted(starts, at + part_size, side="right"))
+    if fitting and starts[fitting - 1] > at:
+        return int(starts[fitting - 1])
+    return int(starts[fitting]) if fitting < len(starts) else None
 
 
 def _write_rejected(path: Path, folder: Path) -> FileRecord:

@@ -9,12 +9,15 @@ import tarfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
-from typing import IO, Final
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Final
 
-from negmine.addresses import is_address
+from negmine.addresses import address_of, is_address
 from negmine.pixels import MAX_PIXELS, BadImageError, decode
 from negmine.records import MAX_MEMBER_BYTES, THUMBNAIL
+
+if TYPE_CHECKING:
+    from negmine.store import Manifest
 
 PLACE: Final = ("image", "image_offset", "image_bytes", "content")
 """Columns of the pairs that say where a picture lies and which it is: the arguments of `ImageRoot.read`."""
@@ -82,17 +85,30 @@ def _difference_hash(pixels: bytes) -> int:
     return bits
 
 
+def root_of(pairs: Manifest, work: Path) -> str | None:
+    """Where the pictures of a work folder's pairs lie: where they were read, figures where the folder is now.
+
+    None where the pairs were read without pictures.
+    """
+    if "figures" in pairs.spec.inputs:
+        figures = work / "figures"
+        return address_of(figures) or str(figures.resolve())
+    return pairs.spec.context.get("images")
+
+
 class ImageRoot:
     """Reads the pictures below a folder, a local path or an fsspec URL.
 
-    Pictures inside archives are read at their offset; a few archives stay open.
+    Pictures inside archives are read at their offset; a few archives stay open. No name and no link leads out of the
+    folder, which may itself be a link.
     """
 
     def __init__(self, root: str) -> None:
-        from fsspec.core import url_to_fs
+        from negmine.sources.files import filesystem
 
-        self._files, self._root = url_to_fs(root)
+        self._files, self._root = filesystem(root)
         self._remote = is_address(root)
+        self._within = self._root if self._remote else os.path.realpath(self._root)
         self._archives: OrderedDict[str, IO[bytes]] = OrderedDict()
 
     def read(self, image: str, offset: int | None = None, size: int | None = None, content: int | None = None) -> bytes:
@@ -121,7 +137,7 @@ class ImageRoot:
         try:
             if not member:
                 return bytes(self._files.cat_file(self._regular(image)))
-            stream = self._archive(archive)
+            stream = self._archive(archive, is_input=offset is not None)
             if offset is None or size is None:
                 offset, size = _find(stream, member)
             _check_size(image, size)
@@ -135,16 +151,18 @@ class ImageRoot:
         except ValueError as error:  # a zero byte in the name
             raise BadImageError("missing_image", f"{image!r}: {error}") from None
 
-    def _archive(self, name: str) -> IO[bytes]:
-        stream = self._archives.pop(name, None) or self._files.open(self._regular(name, archive=True), "rb")
+    def _archive(self, name: str, *, is_input: bool) -> IO[bytes]:
+        """An open archive; one that the user named as input may be a link to elsewhere."""
+        found = self._archives.pop(name, None)
+        stream = found or self._files.open(self._regular(name, archive=True, follows=is_input), "rb")
         self._archives[name] = stream
         if len(self._archives) > _OPEN_ARCHIVES:
             self._archives.popitem(last=False)[1].close()
         return stream
 
-    def _regular(self, name: str, *, archive: bool = False) -> str:
+    def _regular(self, name: str, *, archive: bool = False, follows: bool = False) -> str:
         """Where a file lies. What is no regular file is never opened: a pipe would wait, a device would not end."""
-        path = self._below(name)
+        path = self._below(name, follows=follows)
         if not self._remote:
             found = os.stat(path)  # noqa: PTH116
             if not stat.S_ISREG(found.st_mode):
@@ -153,10 +171,24 @@ class ImageRoot:
                 _check_size(name, found.st_size)
         return path
 
-    def _below(self, image: str) -> str:
-        path = os.path.normpath(os.path.join(self._root, image))  # noqa: PTH118  fsspec paths are strings
-        if path != self._root and not PurePosixPath(path).is_relative_to(self._root):
-            raise BadImageError("path_outside", f"{image} is not below {self._root}")
+    def _below(self, image: str, *, follows: bool = False) -> str:
+        """Where a picture or an archive lies.
+
+        Args:
+            follows: links that lead out of the root.
+
+        Raises:
+            BadImageError: ``path_outside``.
+        """
+        path = os.path.join(self._root, image)  # noqa: PTH118  fsspec paths are strings
+        within = self._root
+        if self._remote or follows:
+            path = os.path.normpath(path)
+        else:
+            path, within = os.path.realpath(path), self._within
+        if path != within and not PurePosixPath(path).is_relative_to(within):
+            leads = "" if self._remote else f": it leads to {path}"
+            raise BadImageError("path_outside", f"{image} is not below {within}{leads}")
         return path
 
 

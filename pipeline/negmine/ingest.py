@@ -25,8 +25,9 @@ from negmine.console import progress
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import DamagedError, InputError, UsageError
 from negmine.identity import settle
-from negmine.images import ImageFacts, ImageRoot, inspect_image
+from negmine.images import ImageFacts, ImageRoot, inspect_image, root_of
 from negmine.pixels import MAX_PIXELS, BadImageError
+from negmine.places import picture_root
 from negmine.records import PAIRS, Rejected
 from negmine.sources import Row
 from negmine.storage_errors import explained
@@ -90,6 +91,7 @@ def ingest(
     with explained(settings.path):
         source = sources.open_source(settings.path, settings.format)
         images = settings.images or sources.image_root(source, settings.path)
+        images = picture_root(images) if images is not None else None
         inputs = {"source": sources.digest(settings.path)}
     chosen = {name: value for name, value in asdict(settings).items() if name not in ("path", "images")}
     chosen |= {"format": source.name, "images": images is not None}
@@ -150,20 +152,42 @@ def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> No
     Raises:
         InputError: with the reasons and their numbers.
     """
-    reasons = {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:")}
-    bad, rows = sum(reasons.values()), counts["rows"]
+    reasons, rows = _reasons(counts), counts["rows"]
+    bad = sum(reasons.values())
     if rows == 0:
         raise InputError("the input has no rows", fix="check the file, or name its --format")
     if bad > max_bad * rows or bad == rows:
-        named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
         limit = "and none is left" if bad == rows else f"more than --max-bad {max_bad:g} allows"
         raise InputError(
             f"{bad:,} of {rows:,} rows were rejected, {limit}",
             where=str(rejected),
-            why=named,
+            why=_named(reasons),
             fix="mend the input (that table lists every row) and add --overwrite"
             + ("" if bad == rows else ", or raise --max-bad"),
         )
+
+
+def check_usable(pairs: Manifest, folder: Path) -> None:
+    """Stop where an earlier command read its input to the end and found nothing.
+
+    Raises:
+        InputError: with the reasons and their numbers.
+    """
+    if not pairs.counts["pairs"]:
+        raise InputError(
+            "there are no pairs here: none of the input's rows could be used",
+            where=str(folder / REJECTED_FILE),
+            why=_named(_reasons(pairs.counts)) or "the input had no rows",
+            fix="mend the input, and run negmine parse with it and --overwrite",
+        )
+
+
+def _reasons(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:")}
+
+
+def _named(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
 
 
 def load_pairs(work: Path) -> Manifest:
@@ -172,12 +196,14 @@ def load_pairs(work: Path) -> Manifest:
     Raises:
         UsageError: there are none.
         DamagedError: an earlier version of negmine made them.
+        InputError: none of its input's rows could be used.
     """
     if not (work / STAGE).is_dir():
         raise UsageError(
             "there are no pairs yet", where=str(work), fix="name captioned images, e.g. negmine parse PAIRS"
         )
     manifest = load_manifest(work / STAGE)
+    check_usable(manifest, work / STAGE)
     if manifest.parts and set(PAIRS.names) - set(read_part(work / STAGE, 0).column_names):
         raise DamagedError(
             "these pairs were made by an earlier negmine, which looked at pictures in another way",
@@ -193,7 +219,7 @@ def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None
     table = read_part(work / STAGE, 0, ["key", "image_id", "image", "caption"]).slice(0, pairs)
     path = folder / "sample.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
-    return path, manifest.spec.context["images"]
+    return path, root_of(manifest, work)
 
 
 # --- inspect ---------------------------------------------------------------------------------------------------------

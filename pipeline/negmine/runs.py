@@ -84,17 +84,19 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         DamagedError: another row cannot be read.
     """
     path = folder / METRICS_NAME
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     return [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line]
 
 
-def _row(line: str, where: str) -> dict[str, Any]:
+def _row(line: bytes, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode())
         if not isinstance(row["step"], int) or not all(isinstance(value, int | float) for value in row.values()):
             raise TypeError("a row is numbers by name, its step a whole one")
+        for value in row.values():
+            float(value)  # whole numbers have no end in JSON
         return dict(row)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError("a row of metrics cannot be read", where=where, why=repr(error),
                            fix="delete the line, or train again with --overwrite") from None  # fmt: skip
 
@@ -112,8 +114,11 @@ def _config(folder: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["config"])
-    except (ValueError, TypeError, KeyError) as error:
+        config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        if not isinstance(config, dict):
+            raise TypeError("its config is no table")
+        return config
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError("the record of a run cannot be read", where=str(path), why=repr(error),
                            fix="delete the file: curves are shown without the settings then") from None  # fmt: skip
 

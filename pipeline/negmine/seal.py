@@ -33,9 +33,10 @@ def unseal(text: str, where: str, fix: str) -> dict[str, Any]:
     try:
         body = json.loads(text)
         checksum = body.pop("checksum")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        valid = checksum == digest(body)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DamagedError("this file is damaged", where=where, why=repr(error), fix=fix) from None
-    if checksum != digest(body):
+    if not valid:
         raise DamagedError(
             "this file was edited after it was written", where=where, why="its checksum differs", fix=fix
         )

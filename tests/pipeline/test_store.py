@@ -15,7 +15,7 @@ import pytest
 from negmine import store
 from negmine.errors import DamagedError, ResourceError
 from negmine.store import JOURNAL, MANIFEST, PartRecord, Spec, Store, load_manifest, verify_store, write_text
-from negmine.store.files import temporary_name
+from negmine.store.files import temporary_name, write_file
 
 SPEC = Spec("test", {"per_caption": 4, "seed": 0}, {"pairs": "abc"}, {"spacy": "3.8"})
 
@@ -160,9 +160,13 @@ def test_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_really_full_device(tmp_path: Path) -> None:
-    (tmp_path / temporary_name("part")).symlink_to("/dev/full")
+    def write(stream: IO[bytes]) -> int:
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            return full.write(b"x")
+
     with pytest.raises(ResourceError, match="no space left"):
-        write_text(tmp_path, "part", "x" * 100)
+        write_file(tmp_path, "part", write)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_hosts_write_one_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

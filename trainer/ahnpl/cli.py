@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from negmine import console
-from negmine.places import on_disk
+from negmine.places import named, on_disk, option, pattern
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
@@ -51,13 +51,21 @@ def spread(words: list[str]) -> list[str]:
     return out
 
 
+def _model(name: str) -> str:
+    return named(name, "local-dir:")
+
+
 train_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 eval_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-Shards = Annotated[list[str], typer.Option(help="Training tars: paths, globs, {a,b} braces, or fsspec URLs.")]
+Shards = Annotated[
+    list[str], typer.Option(parser=pattern, help="Training tars: paths, globs, {a,b} braces, or fsspec URLs.")
+]
 Negatives = Annotated[int | None, typer.Option(help="K text negatives per caption.", show_default="all in the shards")]
-Pretrained = Annotated[str | None, typer.Option(help="open_clip's tag, a weights file, or a run's checkpoint.")]
+Pretrained = Annotated[
+    str | None, typer.Option(parser=named, help="open_clip's tag, a weights file, or a run's checkpoint.")
+]
 Workers = Annotated[int | None, typer.Option(help="Decoding processes.", show_default="one for two cores")]
 MaxBad = Annotated[float, typer.Option(help="Share of samples that may be unreadable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -85,9 +93,9 @@ def export_main() -> NoReturn:
 def train(
     shards: Shards = ["data/*.tar"],  # noqa: B006 (typer copies it)
     recipe: Annotated[
-        str, typer.Option(help="clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.")
+        str, typer.Option(parser=named, help="clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.")
     ] = "ahnpl",
-    model: Annotated[str, typer.Option(help="`tiny`, `tiny-conv`, or any open_clip model.")] = "tiny",
+    model: Annotated[str, typer.Option(parser=_model, help="`tiny`, `tiny-conv`, or any open_clip model.")] = "tiny",
     pretrained: Pretrained = None,
     out: Annotated[
         Path | None, typer.Option(parser=on_disk, help="Run folder.", show_default="runs/MODEL-RECIPE")
@@ -120,14 +128,16 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and choice of negatives.")] = 0,
     workers: Workers = None,
     max_bad: MaxBad = 0.01,
-    eval_shards: Annotated[list[str], typer.Option(help="Held-out tars, scored after each epoch.")] = [],  # noqa: B006
+    eval_shards: Annotated[
+        list[str], typer.Option(parser=pattern, help="Held-out tars, scored after each epoch.")
+    ] = [],  # noqa: B006
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.", show_default="an epoch")] = None,
     keep: Annotated[int, typer.Option(help="Checkpoints to keep, beside the best.")] = 2,
     log_every: Annotated[int, typer.Option(help="Steps between rows of metrics.jsonl.")] = 10,
-    resume: Annotated[str, typer.Option(help="auto, never, or a checkpoint folder.")] = "auto",
+    resume: Annotated[str, typer.Option(parser=named, help="auto, never, or a checkpoint folder.")] = "auto",
     track: Annotated[list[str], typer.Option(help="tensorboard, wandb or trackio, beside metrics.jsonl.")] = [],  # noqa: B006
     compare: Annotated[
-        list[str], typer.Option(help="Draw these runs side by side into --out FILE.png; train nothing.")
+        list[str], typer.Option(parser=named, help="Draw these runs side by side into --out FILE.png; train nothing.")
     ] = [],  # noqa: B006
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")] = False,
@@ -225,8 +235,9 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
     outputs |= {"curves": str(result.curves)} if result.curves else {}
     done = result.steps - result.resumed
     headline = f"{done:,} steps in {result.seconds:,.0f} s" if done else "this run was complete; nothing to do"
-    held_out = " ".join(config.eval_shards) or f"{config.shards[0].rpartition('/')[0] or '.'}/{HELDOUT}/*.tar"
-    evaluate = f"ahnpl-eval --checkpoint {config.out} --shards {held_out}"
+    beside = (f"{config.shards[0].rpartition('/')[0] or '.'}/{HELDOUT}/*.tar",)
+    held_out = " ".join(map(option, config.eval_shards or beside))
+    evaluate = f"ahnpl-eval --checkpoint {option(config.out)} --shards {held_out}"
     return console.Summary("ahnpl-train", headline, _trained(result), outputs=outputs, next_steps=(evaluate,))
 
 
@@ -242,9 +253,12 @@ def _trained(result: TrainResult) -> dict[str, Any]:
 # --- ahnpl-eval ------------------------------------------------------------------------------------------------------
 
 Against = Annotated[
-    str | None, typer.Option(help="Another model to compare with, item by item; `start`: what the run began with.")
+    str | None,
+    typer.Option(parser=named, help="Another model to compare with, item by item; `start`: what the run began with."),
 ]
-Histograms = Annotated[Path | None, typer.Option(help="Draw the scores of captions and foils into this PNG.")]
+Histograms = Annotated[
+    Path | None, typer.Option(parser=on_disk, help="Draw the scores of captions and foils into this PNG.")
+]
 
 
 @eval_app.command(cls=GreedyCommand)
@@ -252,14 +266,17 @@ def evaluate(
     checkpoint: Annotated[
         str,
         typer.Option(
-            help="A run or checkpoint folder, init:MODEL[:SEED] (untrained), or open_clip:MODEL[:PRETRAINED]."
+            parser=named,
+            help="A run or checkpoint folder, init:MODEL[:SEED] (untrained), or open_clip:MODEL[:PRETRAINED].",
         ),
     ] = "runs/tiny-ahnpl",
-    shards: Annotated[list[str], typer.Option(help="Held-out tars.", show_default="data/heldout/*.tar")] = [],  # noqa: B006
+    shards: Annotated[
+        list[str], typer.Option(parser=pattern, help="Held-out tars.", show_default="data/heldout/*.tar")
+    ] = [],  # noqa: B006
     benchmark: Annotated[
         str | None, typer.Option(help="FORMAT:PATH, e.g. sugarcrepe:FOLDER or zeroshot:FOLDER, instead of shards.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the benchmark's pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(parser=on_disk, help="Folder of the benchmark's pictures.")] = None,
     against: Against = None,
     histograms: Histograms = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at a time.")] = 64,
@@ -323,7 +340,7 @@ def _task(
     found = BENCHMARKS[pick("benchmark format", name, BENCHMARKS)]
     if not path:
         raise UsageError(f"--benchmark {name} has no path", fix=f"--benchmark {name}:PATH")
-    return partial(found.score, Path(path), images), None, benchmark
+    return partial(found.score, on_disk(path), images), None, benchmark
 
 
 def load_any(checkpoint: str) -> ClipModel:
@@ -368,12 +385,14 @@ def load_other(name: str, checkpoint: str) -> ClipModel:
 
 @export_app.command()
 def export(
-    checkpoint: Annotated[str, typer.Option(help="A run or checkpoint folder.")] = "runs/tiny-ahnpl",
+    checkpoint: Annotated[str, typer.Option(parser=named, help="A run or checkpoint folder.")] = "runs/tiny-ahnpl",
     out: Annotated[
         Path, typer.Option(parser=on_disk, help="A .safetensors or .pt file, or a folder for local-dir:.")
     ] = Path("open_clip_model.safetensors"),
     alpha: Annotated[float, typer.Option(help="Share of the trained weights; the rest: the start's (WiSE-FT).")] = 1.0,
-    start: Annotated[str, typer.Option(help="What to merge with; `start`: what the run began with.")] = START,
+    start: Annotated[
+        str, typer.Option(parser=named, help="What to merge with; `start`: what the run began with.")
+    ] = START,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")] = False,
     json: AsJson = False,
 ) -> None:

@@ -8,16 +8,15 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 import stamina
-from braceexpand import braceexpand
-from fsspec.core import url_to_fs
-from negmine.addresses import readable
+from fsspec.implementations.local import LocalFileSystem
+from negmine.addresses import is_address, readable
 from negmine.errors import DamagedError, ResourceError, UsageError
+from negmine.places import local, matches
 from negmine.records import Sample
 from negmine.shards.format import INDEX_NAME, Index, read_samples
 from negmine.storage_errors import is_storage_error
@@ -318,7 +317,7 @@ class Resuming(io.RawIOBase):
         super().close()
 
     def _attempts(self) -> Iterable[stamina.Attempt]:
-        return retrying(ATTEMPTS if "://" in self.url else 1)
+        return retrying(ATTEMPTS if is_address(self.url) else 1)
 
     def _read(self, length: int) -> bytes:
         try:
@@ -329,7 +328,7 @@ class Resuming(io.RawIOBase):
             raise
 
     def _opened(self) -> IO[bytes]:
-        if "://" in self.url:
+        if is_address(self.url):
             files, path = file_system(self.url)
             stream: IO[bytes] = files.open(path, "rb", block_size=_BLOCK)
         else:
@@ -340,24 +339,15 @@ class Resuming(io.RawIOBase):
 
 def _expand(pattern: str) -> list[str]:
     """The files that a pattern names."""
+    remote = is_address(pattern)
+    files, path = file_system(pattern) if remote else (LocalFileSystem(), str(local(pattern).absolute()))
     try:
-        braced = list(braceexpand(pattern))
-    except ValueError as error:
-        raise UsageError("the braces of this pattern do not match", where=pattern, why=str(error)) from None
-    return [url for part in braced for url in _glob(part)]
-
-
-def _glob(pattern: str) -> list[str]:
-    try:
-        files, path = file_system(pattern) if "://" in pattern else url_to_fs(pattern)
-        found = request(lambda: [path] if files.exists(path) else sorted(files.glob(path)), pattern)
-    except ValueError as error:
-        raise UsageError("this kind of address cannot be read", where=pattern, why=str(error)) from None
-    if not found:
+        found = request(lambda: matches(files, path), pattern)
+    except UsageError as error:
         raise UsageError(
-            "no such shard", where=pattern, fix="check the path; `negmine shard` writes to data/ by default"
-        )
-    return [files.unstrip_protocol(path) if "://" in pattern else path for path in found]
+            "no such shard", where=error.where, fix="check the path; `negmine shard` writes to data/ by default"
+        ) from None
+    return [files.unstrip_protocol(path) if remote else path for path in found]
 
 
 def _split(url: str) -> tuple[str, str]:
@@ -368,7 +358,7 @@ def _split(url: str) -> tuple[str, str]:
 def _read_index(folder: str) -> Index:
     where = f"{folder}/{INDEX_NAME}"
     try:
-        text = request(partial(_text_of, where), where) if "://" in where else Path(where).read_text(encoding="utf-8")
+        text = _text_of(where)
     except (OSError, UnicodeDecodeError) as error:
         raise DamagedError(
             "these shards have no readable index",
@@ -379,16 +369,18 @@ def _read_index(folder: str) -> Index:
     return Index.from_json(text, where)
 
 
-def _text_of(address: str) -> str:
-    files, path = file_system(address)
-    return bytes(files.cat_file(path)).decode()
+def _text_of(where: str) -> str:
+    if not is_address(where):
+        return Path(where).read_text(encoding="utf-8")
+    files, path = file_system(where)
+    return request(lambda: bytes(files.cat_file(path)), where).decode()
 
 
 def _check(url: str, name: str, index: Index) -> Shard:
     entry = next((entry for entry in index.shards if PurePosixPath(entry.file).name == name), None)
     if entry is None:
         raise DamagedError("this shard is not in the index beside it", where=url, fix=_AGAIN)
-    files, path = file_system(url) if "://" in url else url_to_fs(url)
+    files, path = file_system(url) if is_address(url) else (LocalFileSystem(), url)
     size = request(lambda: files.size(path), url)
     if size != entry.bytes:
         raise DamagedError(

@@ -62,6 +62,7 @@ def open_source(work: Path, negatives: Path | None) -> Source:
 
     Raises:
         UsageError: no such file, or nothing here reads it.
+        InputError: no row of the work folder's input could be used.
         DamagedError: the work folder has no finished ``pairs`` and ``negatives``.
     """
     if negatives is None:
@@ -88,11 +89,14 @@ class WorkSource:
     """``work/negatives`` joined with ``work/pairs``, part by part."""
 
     def __init__(self, work: Path) -> None:
+        from negmine.ingest import check_usable
         from negmine.store import load_manifest
 
         self.name, self.skipped = readable(str(work)), Counter[str]()
         self._pairs, self._negatives = work / "pairs", work / "negatives"
-        pairs, self._made = load_manifest(self._pairs), load_manifest(self._negatives)
+        pairs = load_manifest(self._pairs)
+        check_usable(pairs, self._pairs)
+        self._made = load_manifest(self._negatives)
         if self._made.spec.inputs.get("pairs") not in (None, pairs.digest):
             from negmine.errors import DamagedError
 

@@ -1,8 +1,9 @@
 """Worker processes on this machine.
 
 Each worker computes with one thread, so that results do not depend on the number of workers. The first Ctrl-C (or
-SIGTERM) finishes the parts under way, the second stops at once. A worker that dies is replaced and its part is made
-again; a part that kills three workers stops the run. So does a part that fails, once the parts under way are made.
+SIGTERM, or SIGHUP) finishes the parts under way, the second stops at once. A worker that dies is replaced and its part
+is made again; a part that kills three workers stops the run. So does a part that fails, once the parts under way are
+made.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ MAX_DEATHS = 3
 """Workers that may die of one part before the run gives up."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+_TO_THE_GROUP = (signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ _make_part: PartFunction | None = None  # one phase a process, set once by _star
 
 def _start_worker(phase: Phase) -> None:
     global _make_part
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    for number in _TO_THE_GROUP:
+        signal.signal(number, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _make_part = phase.setup()
 
@@ -164,8 +168,8 @@ def _pool(phase: Phase, workers: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Hold back Ctrl-C, which a terminal sends to every process, also to one that cannot ignore it yet."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Hold back what a terminal sends to every process, also to one that cannot ignore it yet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_THE_GROUP)
     try:
         yield
     finally:

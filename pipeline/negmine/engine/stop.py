@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from negmine.console import note
+from negmine.console import STOPS, note
 from negmine.errors import InterruptedRun
 
 
@@ -35,7 +35,8 @@ def stop_request() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()  # by nohup
+    before = {number: signal.signal(number, stop.handle) for number in {signal.SIGINT, *STOPS} - ignored}
     try:
         yield stop
     finally:

@@ -10,7 +10,8 @@ from typing import IO, Final
 
 from negmine.errors import DamagedError, UsageError, explain_os_error
 from negmine.export.formats import FORMATS, Foil, Record
-from negmine.store import FileRecord, read_part, reading, write_file
+from negmine.ingest import check_usable
+from negmine.store import FileRecord, load_manifest, read_part, reading, remove_leftovers, write_file
 
 CAPTIONS: Final = "captions"
 BARE: Final = "captions without a negative"
@@ -25,6 +26,7 @@ def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]
 
     Raises:
         UsageError: no such format.
+        InputError: no row of its input could be used.
         DamagedError: the work folder is unfinished, damaged, or its negatives were made from other pairs.
     """
     if name not in FORMATS:
@@ -40,6 +42,7 @@ def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]
 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out.parent, out.name)
     except OSError as error:
         raise explain_os_error(error, str(out.parent)) from error
     return write_file(out.parent, out.name, write), dict(counts)
@@ -48,6 +51,7 @@ def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]
 def records(work: Path) -> Iterator[Record]:
     """Captions of a work folder with their negatives, part by part; captions of one picture follow each other."""
     folder, negatives = work / "pairs", work / "negatives"
+    check_usable(load_manifest(folder), folder)
     with reading(folder) as pairs, reading(negatives) as made:
         if made.spec.inputs.get("pairs") not in (None, pairs.digest):
             raise DamagedError(

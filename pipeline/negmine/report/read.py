@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from negmine.errors import DamagedError
 from negmine.images import PLACE
+from negmine.ingest import check_usable
 from negmine.lookup import rows_by_key
 from negmine.page import Segment, edited
 from negmine.records import Edit
@@ -126,9 +127,11 @@ def open_work(path: Path) -> WorkFolder:
     """What is finished in a work folder.
 
     Raises:
+        InputError: its pairs were read, and none could be used.
         DamagedError: not even its pairs are, a manifest was edited, or a stage was made from other pairs.
     """
     pairs = load_manifest(path / "pairs")
+    check_usable(pairs, path / "pairs")
     stages = {"pairs": pairs} | {
         name: load_manifest(path / name) for name in STAGES[1:] if (path / name / MANIFEST).exists()
     }

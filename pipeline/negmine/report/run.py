@@ -11,12 +11,13 @@ from typing import Any, Final
 from negmine.audit.measure import kinds_from_json
 from negmine.audit.run import DATA, STAGE
 from negmine.errors import DamagedError, explain_os_error
+from negmine.images import root_of
 from negmine.report.measure import measure
 from negmine.report.page import make_page
 from negmine.report.read import draw_examples, open_work
 from negmine.report.work import Audited, WorkView
 from negmine.runs import read_runs
-from negmine.store import here, write_text
+from negmine.store import here, remove_leftovers, write_text
 from negmine.store.remote import sizes
 
 EXAMPLES: Final = 200
@@ -54,6 +55,7 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
     page = make_page(view, runs, _title(settings))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out.parent, out.name)
     except OSError as error:
         raise explain_os_error(error, str(out.parent)) from error
     written = write_text(out.parent, out.name, page.text)
@@ -72,7 +74,7 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
 def _view(path: Path, settings: ReportSettings) -> WorkView:
     work = open_work(path)
     examples = draw_examples(work, settings.examples, settings.seed)
-    known = work.stages["pairs"].spec.context.get("images")
+    known = root_of(work.stages["pairs"], path)
     roots = {"pairs": settings.images or known, "figures": str(path / "figures")}
     return WorkView(work, examples, measure(work), _audited(path / STAGE), roots, settings.seed)
 
@@ -84,7 +86,7 @@ def _audited(folder: Path) -> Audited | None:
     try:
         body: Mapping[str, Any] = json.loads(here(path).read_text(encoding="utf-8"))
         return Audited(kinds_from_json(body), tuple(map(str, body["notes"])))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError("the audit cannot be read", where=str(path), why=repr(error),
                            fix="run negmine audit again, or delete the file") from None  # fmt: skip
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -14,13 +15,15 @@ import numpy as np
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import DamagedError, InputError, UsageError
-from negmine.images import PLACE, ImageRoot
+from negmine.images import PLACE, ImageRoot, root_of
 from negmine.pixels import BadImageError
 from negmine.retrieval.encoders import make_encoder
 from negmine.retrieval.encoders.base import CHUNK, Encoder, Modality, Vectors
 from negmine.store import Manifest, PartRecord, Spec, Store, is_other, part_name, read_part, write_file
 
 STAGE = "embeddings"
+LONGEST = 200
+"""Characters of an encoder's name that its folder has; a name of a file has 255 bytes at most."""
 
 
 def embed(
@@ -34,7 +37,7 @@ def embed(
     Raises:
         UsageError: an encoder that is not there, or pictures are asked for and the pairs were read without.
     """
-    images = pairs.spec.context.get("images")
+    images = root_of(pairs, work)
     made = make_encoder(encoder, modality)
     if modality == "image" and images is None and not made.by_key:
         raise UsageError(
@@ -42,7 +45,7 @@ def embed(
             where=str(work),
             fix="read them again: negmine retrieve PAIRS --images FOLDER --overwrite",
         )
-    folder = work / STAGE / f"{re.sub(r'[^0-9A-Za-z.]+', '_', encoder)}-{modality}"
+    folder = work / STAGE / f"{_folder_name(encoder)}-{modality}"
     weights = made.identity()
     settings = {"encoder": encoder, "modality": modality}
     inputs = {"pairs": pairs.digest, "weights": weights}
@@ -55,6 +58,12 @@ def embed(
             run_phase(store, phase, engine, len(pairs.parts), title=title, unit="pairs", total=total)
             store.finish()
     return folder
+
+
+def _folder_name(encoder: str) -> str:
+    """An encoder's name in characters and of a length that every file system takes."""
+    name = re.sub(r"[^0-9A-Za-z.]+", "_", encoder)
+    return name if len(name) <= LONGEST else f"{name[-LONGEST:]}_{sha256(encoder.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

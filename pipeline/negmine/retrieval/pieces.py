@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
+from math import isfinite
 from typing import Any
 
 from negmine.errors import UsageError
@@ -55,10 +57,10 @@ def complete(
 def _number(kind: str, name: str, option: str, value: Any, progress: float) -> float:
     try:
         ends = [float(end) for end in str(value).split("..")]
-        if len(ends) > 2:
+        if len(ends) > 2 or not all(map(isfinite, ends)):
             raise ValueError(value)
     except ValueError:
         raise UsageError(
-            f"{kind} {name}: {option} must be a number, or two as in 0.2..0.02", why=f"it is {value!r}"
+            f"{kind} {name}: {option} must be a number, or two as in 0.2..0.02", why=f"it is {reprlib.repr(value)}"
         ) from None
     return ends[0] + (ends[-1] - ends[0]) * progress

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from negmine.documents import parse_yaml, read_settings
 from negmine.errors import UsageError
 from negmine.records import DIRECTIONS
 from negmine.retrieval.encoders import DEFAULTS
@@ -113,8 +114,8 @@ def read_source(text: str, encoder: str | None = None) -> Source:
     Raises:
         UsageError: no such direction, or an encoder of both captions and pictures is needed and none is named.
     """
-    weight, star, rest = text.rpartition("*")
-    direction, _, name = rest.partition(":")
+    before, _, name = text.partition(":")  # what follows may be a path
+    weight, star, direction = before.rpartition("*")
     if direction not in DIRECTIONS:
         raise UsageError(f"no direction {direction!r}", where=text, fix=f"choose one of {', '.join(DIRECTIONS)}")
     name = name or encoder or ""
@@ -128,7 +129,7 @@ def read_source(text: str, encoder: str | None = None) -> Source:
         factor = float(weight) if star else 1.0
     except ValueError:
         factor = -1.0
-    if not factor > 0:
+    if not 0 < factor < inf:
         raise UsageError(f"{weight!r} is no weight", where=text, fix="write it as 0.5*t2t:minilm")
     return Source(direction, name or DEFAULTS[MODALITY[direction[0]]], factor)
 
@@ -185,16 +186,48 @@ def load_recipe(name: str, progress: float = 1.0) -> Recipe:
 def _read_recipe(name: str) -> dict[str, Any]:
     path = Path(name)
     packaged = resources.files("negmine.retrieval").joinpath("recipes", f"{name}.yaml")
-    try:
-        text = path.read_text() if path.suffix in (".yaml", ".yml") else packaged.read_text()
-        body = yaml.safe_load(text)
-    except OSError:
-        raise UsageError(f"no recipe is called {name!r}", fix=f"choose from {', '.join(recipe_names())}, or name a YAML file") from None  # fmt: skip  # noqa: E501
-    except yaml.YAMLError as error:
-        raise UsageError("this recipe is no YAML", where=name, why=str(error)) from None
-    if not isinstance(body, dict):
-        raise UsageError("a recipe is a table of settings", where=name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        text = read_settings(path)
+    elif packaged.is_file():
+        text = packaged.read_text()
+    else:
+        raise UsageError(
+            f"no recipe is called {name!r}", fix=f"choose from {', '.join(recipe_names())}, or name a YAML file"
+        )
+    body = parse_yaml(text, name)
+    for field_, value in body.items():
+        if field_ in _KINDS and not _KINDS[field_][1](value):
+            raise UsageError(f"{field_} is no {_KINDS[field_][0]}", where=f"recipe {name}", why=f"it is {_cut(value)}",
+                             fix="mend the file")  # fmt: skip
     return body
+
+
+def _cut(value: Any) -> str:
+    return reprlib.repr(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_KINDS: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
+    "scores": ("list of sources", lambda value: isinstance(value, list) and all(map(_is_text, value))),
+    "rescore": ("source", lambda value: isinstance(value, str | None)),
+    "positive": ("name", _is_text),
+    "plan": ("name", lambda value: isinstance(value, str | None)),
+    "candidates": ("whole number", _is_whole),
+    "skip": ("whole number", _is_whole),
+    "neighbours": ("whole number above 0", lambda value: _is_whole(value) and value > 0),
+    "refill": ("true or false", lambda value: isinstance(value, bool)),
+    "filters": ("table of filters", lambda value: isinstance(value, dict | None)),
+    "sampling": ("name, or one name with its options",
+                 lambda value: _is_text(value) or (isinstance(value, dict) and len(value) == 1)),
+}  # fmt: skip
+"""What a recipe's field holds, and whether a value is that."""
 
 
 def _options(kind: str, name: str, given: Any, registry: Any, progress: float) -> dict[str, float]:

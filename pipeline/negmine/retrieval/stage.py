@@ -13,6 +13,7 @@ from typing import Any, Final
 from negmine.engine import Engine, run_phase
 from negmine.engine.ray import RayEngine
 from negmine.errors import UsageError
+from negmine.images import root_of
 from negmine.retrieval.approximate import PARTS, Indexes, IndexPhase, check_index
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.embed import embed
@@ -122,7 +123,7 @@ def _scorers(
 ) -> Iterator[Scorers]:
     """Embed what has to be embedded, and hold it against being rewritten."""
     sizes = tuple(part.files[0].rows for part in pairs.parts)
-    corpus = Corpus(work / "pairs", sizes, pairs.spec.context.get("images"))
+    corpus = Corpus(work / "pairs", sizes, root_of(pairs, work))
     inputs: dict[str, str] = {}
 
     def dense(name: str, sources: tuple[Source, ...], stack: ExitStack) -> Dense:

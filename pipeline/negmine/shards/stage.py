@@ -12,8 +12,10 @@ from typing import IO, Final
 
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import UsageError
+from negmine.images import root_of
 from negmine.ingest import check_share
 from negmine.pixels import MAX_PIXELS
+from negmine.places import picture_root
 from negmine.shards.format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.shards.write import Pictures, ShardSource, Slice, Tables, read_batches
 from negmine.split import Split
@@ -96,9 +98,10 @@ def write_shards(
         if settings.image_negatives and "neighbours" not in stages:
             raise UsageError("image negatives are pictures of neighbours, and there are none", where=str(work),
                              fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
-        images = images or stages["pairs"].spec.context.get("images")
+        images = images or root_of(stages["pairs"], work)
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
+        images = picture_root(images)
         steps: dict[str, Callable[[], Manifest]] = {}
         for name, folder in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
@@ -132,7 +135,7 @@ def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
         if name == "figures":  # the pairs were read off them
             together = pairs.spec.inputs.get("figures") == manifest.digest
         else:
-            together = manifest.spec.inputs["pairs"] == pairs.digest
+            together = manifest.spec.inputs.get("pairs") == pairs.digest
         if not together:
             raise DamagedError(
                 f"the {name} were made from other pairs",

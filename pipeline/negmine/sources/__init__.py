@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
+from negmine.addresses import without_query
 from negmine.errors import UsageError
 from negmine.sources import files
 from negmine.sources.coco import Coco
@@ -76,7 +77,14 @@ def open_source(path: str, format: str | None = None) -> Source:
 
 
 def image_root(source: Source, path: str) -> str | None:
-    """The folder that a source's own pictures are relative to; None where the input only names them."""
+    """The folder that a source's own pictures are relative to; None where the input only names them.
+
+    Raises:
+        UsageError: they could not be found again: the address ends in a query, which is stored nowhere.
+    """
+    if source.holds_images and without_query(path) != path:
+        raise UsageError("pictures behind an address with a query are not found again", where=path,
+                         fix="download the archive first")  # fmt: skip
     return files.root(path) if source.holds_images else None
 
 

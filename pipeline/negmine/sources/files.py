@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import posixpath
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -13,10 +12,11 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import fsspec
-from braceexpand import braceexpand
 from fsspec.implementations.local import LocalFileSystem
 
+from negmine.addresses import is_address, without_query
 from negmine.errors import InputError, UsageError
+from negmine.places import fixed_part, local, matches
 
 HEAD_BYTES: Final = 64 * 1024
 """As much of a file as formats are recognised by."""
@@ -25,7 +25,6 @@ MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """Longer lines are rejected unread: a file without line ends must not fill the memory."""
 
 BOM: Final = b"\xef\xbb\xbf"
-_MAGIC = re.compile(r"[*?\[{]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,8 @@ def filesystem(path: str) -> tuple[Any, str]:
     Raises:
         UsageError: no such protocol, or its driver is not installed.
     """
-    if "://" not in path:
-        local = LocalFileSystem()
-        return local, str(local._strip_protocol(path))
+    if not is_address(path):
+        return LocalFileSystem(), str(local(path).absolute())
     try:
         system, inner = fsspec.core.url_to_fs(path)
     except (ImportError, ValueError) as error:
@@ -92,16 +90,16 @@ def filesystem(path: str) -> tuple[Any, str]:
 def root(path: str) -> str:
     """The folder that file names, and image names by default, are relative to.
 
-    A folder is its own root; a file's root is its folder; a pattern's is the folder before its first wildcard.
+    A folder is its own root; a file's root is its folder; a pattern's is the folder before its first wildcard. A root
+    on this machine is an absolute path.
     """
     system, inner = filesystem(path)
+    named = path if is_address(path) else inner
     if system.isdir(inner):
-        return path
-    pattern = _MAGIC.search(path)
-    fixed = path[: pattern.start()] if pattern and not system.exists(inner) else path
+        return named
+    fixed = without_query(named.removesuffix(fixed_part(system, inner)[1]))
     scheme, separator, rest = fixed.rpartition("://")
-    folder = posixpath.dirname(rest)
-    return scheme + separator + folder if separator else folder or "."
+    return scheme + separator + (posixpath.dirname(rest) or "/" * (not separator))
 
 
 def is_folder(path: str) -> bool:
@@ -130,30 +128,13 @@ def expand(path: str, ending: str | None = None) -> list[File]:
         if ending is None:
             raise UsageError("this is a folder; this format is read from files", where=path, fix="name the file")
         found = sorted(name for name in system.ls(inner, detail=False) if name.endswith(ending))
-    elif system.exists(inner) or not _MAGIC.search(inner):
-        found = [inner]
     else:
-        found = _match(system, inner)
-    missing = next((name for name in found if not system.isfile(name)), None)
-    if missing is not None or not found:
-        raise UsageError(
-            "there is no such file",
-            where=missing or path,
-            fix="check the path; a pattern needs quotes where the shell would expand it",
-        )
+        found = matches(system, inner)
+    missing = next((name for name in found if not system.isfile(name)), None if found else inner)
+    if missing is not None:
+        raise UsageError("there is no such file", where=missing, fix="name a file, or a folder that holds some")
     base = filesystem(root(path))[1]
-    return [File(system, name, printable(name.removeprefix(base).lstrip("/"))) for name in found]
-
-
-def _match(system: Any, pattern: str) -> list[str]:
-    try:
-        alternatives = list(braceexpand(pattern))
-    except ValueError:  # unbalanced braces are ordinary characters
-        alternatives = [pattern]
-    matches: dict[str, None] = {}  # a set that keeps the order
-    for alternative in alternatives:
-        matches |= dict.fromkeys(sorted(system.glob(alternative)) if _MAGIC.search(alternative) else [alternative])
-    return list(matches)
+    return [File(system, name, printable(without_query(name).removeprefix(base).lstrip("/"))) for name in found]
 
 
 def head(path: str) -> bytes:

@@ -9,6 +9,8 @@ from negmine.store.files import (
     file_sha256,
     part_name,
     read_part,
+    remove_leftovers,
+    scratch,
     sync_folder,
     write_file,
     write_table,
@@ -35,6 +37,6 @@ __all__ = [
     "JOINING", "JOURNAL", "LOCK", "MANIFEST", "REDO", "REJECTED_FILE", "TEMPORARY", "WHOLE", "FileRecord", "Manifest",
     "PartRecord", "Share", "ShareDone", "Spec", "Store", "add_counts", "delete_folder", "differences", "each",
     "file_sha256", "here", "is_other", "load_manifest", "locked", "part_name", "read_part", "reading",
-    "refuse_other_settings", "release", "sync_folder", "verify_files", "verify_store", "write_file", "write_table",
-    "write_text",
+    "refuse_other_settings", "release", "remove_leftovers", "scratch", "sync_folder", "verify_files", "verify_store",
+    "write_file", "write_table", "write_text",
 ]  # fmt: skip

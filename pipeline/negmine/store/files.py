@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import shutil
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +33,32 @@ def temporary_name(name: str) -> str:
 
 _LONGEST_HOST = 64
 """Characters; a name of a file has 255 at most."""
+
+
+def open_own(path: Path, flags: int) -> int:
+    """A handle of a file that is ours: who hands on a folder may have put a link to somebody's file under its name.
+
+    Raises:
+        DamagedError: it is a link, or no regular file.
+        OSError: as of `os.open`.
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise _not_ours(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _not_ours(path)
+    return handle
+
+
+def _not_ours(path: Path) -> DamagedError:
+    return DamagedError(
+        "this is none of negmine's files", where=str(path), why="it is a link, a folder or a device",
+        fix="look where the folder comes from; delete this name, then run the same command",
+    )  # fmt: skip
 
 
 class _Hashing:
@@ -75,7 +106,8 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
     """
     temporary = folder / temporary_name(name)
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # an earlier process had this number, or it is a link
+        with os.fdopen(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
             stream = _Hashing(file)
             rows = write(stream)  # type: ignore[arg-type]
             file.flush()
@@ -88,6 +120,42 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
         temporary.unlink(missing_ok=True)
     remote.send(folder / name)
     return FileRecord(name, rows, stream.bytes, stream.sha256.hexdigest())
+
+
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Remove what killed processes of this host left when they wrote a file of this name."""
+    before, behind = temporary_name("").rpartition(f"{os.getpid()}-")[0], f"-{name}"
+    for path in folder.iterdir():
+        process = path.name.removeprefix(before).removesuffix(behind)
+        if path.name == f"{before}{process}{behind}" and process.isdecimal() and not lives(int(process)):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in the temporary folder that goes away, and with it those that killed processes of this host left."""
+    before = temporary_name("").removeprefix(TEMPORARY).rpartition(f"{os.getpid()}-")[0]
+    for path in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}{before}*-*"):
+        process = path.name.removeprefix(_SCRATCH + before).partition("-")[0]
+        ours = not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
+        if ours and process.isdecimal() and not lives(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{before}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+_SCRATCH = "negmine-"
+
+
+def lives(process: int) -> bool:
+    """Whether a process of this number runs on this host."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(folder: Path, name: str, text: str) -> FileRecord:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from negmine.addresses import address_of
 from negmine.errors import ResourceError
+from negmine.store.files import lives
 from negmine.store.remote import TEMPORARY, file_system, request
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class _Lease:
         if found is None:
             return None
         holder, renewed = found
-        if holder.get("host") == self._body["host"] and not _lives(int(holder.get("process", 0))):
+        if holder.get("host") == self._body["host"] and not lives(int(holder.get("process", 0))):
             return None
         if (self._now() - renewed).total_seconds() > LEASE:
             return None
@@ -134,16 +135,6 @@ class _Lease:
 
     def _call(self, what: Callable[[], T]) -> T:
         return request(what, self.address)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _held(address: str, holder: dict[str, Any]) -> ResourceError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -11,14 +12,18 @@ from pathlib import Path
 from typing import Final
 
 from negmine.addresses import address_of
-from negmine.errors import ResourceError, explain_os_error
+from negmine.errors import DamagedError, ResourceError, explain_os_error
+from negmine.store.files import open_own
 
 LOCK: Final = ".lock"
+_HOLDER: Final = b"host "
 
 
 @contextmanager
 def locked(folder: Path, name: str = LOCK, *, shared: bool = False, waits: bool = False) -> Iterator[None]:
     """Hold a store: one writer, or any number of readers. The kernel frees the lock when its holder dies.
+
+    A reader needs no right to write: where it cannot make the lock's file, it goes without.
 
     Args:
         name: of the lock's file.
@@ -26,6 +31,7 @@ def locked(folder: Path, name: str = LOCK, *, shared: bool = False, waits: bool 
 
     Raises:
         ResourceError: somebody else holds it; the message names host and process.
+        DamagedError: the lock's file is a link, or the folder is one that a stage would make itself.
     """
     path = folder / name
     if address_of(folder) is not None:
@@ -35,12 +41,14 @@ def locked(folder: Path, name: str = LOCK, *, shared: bool = False, waits: bool 
         with leased(path, shared=shared, waits=waits):
             yield
         return
+    _refuse_hidden_link(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        read_only = shared and path.exists() and not os.access(path, os.W_OK)
-        handle = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT, 0o644)
+        handle, signs = _opened(folder, path, shared)
     except OSError as error:
         raise explain_os_error(error, str(folder)) from error
+    if handle is None:
+        yield
+        return
     try:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB))
@@ -52,17 +60,42 @@ def locked(folder: Path, name: str = LOCK, *, shared: bool = False, waits: bool 
                 why=f"held by {holder}",
                 fix="wait for it to end, stop it, or use another folder",
             ) from error
-        if not read_only:
+        if signs:
             _sign(handle, path)
         yield
     finally:
         os.close(handle)
 
 
-def _sign(handle: int, path: Path) -> None:
-    """Name the holder of a lock; of several readers the last one."""
+def _opened(folder: Path, path: Path, shared: bool) -> tuple[int | None, bool]:
+    """A handle of the lock's file and whether it can be written; none for a reader where nobody can lock."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open_own(path, os.O_RDWR | os.O_CREAT), True
+    except OSError as error:
+        if not shared or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+    try:
+        return open_own(path, os.O_RDONLY), False
+    except (FileNotFoundError, PermissionError):
+        return None, False
+
+
+def _refuse_hidden_link(folder: Path) -> None:
+    """A stage makes its hidden folders itself: a link in the place of one leads where its maker wants us to write."""
+    if folder.name.startswith(".") and folder.is_symlink() and (folder.parent / LOCK).exists():
+        raise DamagedError(
+            "this is none of negmine's folders", where=str(folder), why=f"it is a link to {folder.resolve()}",
+            fix="look where the work folder comes from; delete the link, then run the same command",
+        )  # fmt: skip
+
+
+def _sign(handle: int, path: Path) -> None:
+    """Name the holder of a lock; of several readers the last one. What nobody of us wrote stays."""
+    try:
+        if os.pread(handle, len(_HOLDER), 0) not in (b"", _HOLDER):
+            return
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"host {socket.gethostname()}, process {os.getpid()}".encode(), 0)
+        os.pwrite(handle, _HOLDER + f"{socket.gethostname()}, process {os.getpid()}".encode(), 0)
     except OSError as error:
         raise explain_os_error(error, str(path)) from error

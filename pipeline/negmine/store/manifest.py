@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -26,6 +26,15 @@ class FileRecord:
     bytes: int
     sha256: str
 
+    @classmethod
+    def from_json(cls, body: Any, where: str) -> FileRecord:
+        """Raises: DamagedError, a field is missing, unknown, or no such value."""
+        fields = _fields(body, ("file", "rows", "bytes", "sha256"), where)
+        good = isinstance(fields["file"], str) and isinstance(fields["sha256"], str)
+        if not (good and _is_count(fields["rows"]) and _is_count(fields["bytes"])):
+            raise _damaged(where, f"{_short(body)} describes no file")
+        return cls(**fields)
+
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
@@ -36,8 +45,15 @@ class PartRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> PartRecord:
-        return cls(body["index"], tuple(FileRecord(**file) for file in body["files"]), dict(body["counts"]))
+    def from_json(cls, body: Any, where: str) -> PartRecord:
+        """Raises: DamagedError, as for `FileRecord.from_json`."""
+        fields = _fields(body, ("index", "files", "counts"), where)
+        if not _is_count(fields["index"]):
+            raise _damaged(where, f"{_short(fields['index'])} is no number of a part")
+        files = _files(fields["files"], where)
+        if not files:
+            raise _damaged(where, f"part {fields['index']} has no files")
+        return cls(fields["index"], files, _counts(fields["counts"], where))
 
 
 @dataclass(frozen=True)
@@ -82,7 +98,7 @@ class Manifest:
         return (*(file for part in self.parts for file in part.files), *self.extra)
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Counter[str]:
         return add_counts([self.extra_counts, *(part.counts for part in self.parts)])
 
     @property
@@ -109,25 +125,63 @@ class Manifest:
             raise DamagedError(
                 f"a store of version {body.get('version')}, this negmine reads {STORE_VERSION}", where=where, fix=REDO
             )
-        return cls(
-            spec_of(body),
-            tuple(PartRecord.from_json(part) for part in body["records"]),
-            tuple(FileRecord(**file) for file in body["extra"]),
-            body["extra_counts"],
-        )
+        records = body.get("records")
+        if not isinstance(records, list):
+            raise _damaged(where, "it lists no parts")
+        parts = tuple(PartRecord.from_json(part, where) for part in records)
+        if [part.index for part in parts] != list(range(len(parts))):
+            raise _damaged(where, "its parts are not numbered from 0 on")
+        extra, counts = _files(body.get("extra"), where), _counts(body.get("extra_counts"), where)
+        return cls(spec_of(body, where), parts, extra, counts)
 
 
-def spec_of(body: Mapping[str, Any]) -> Spec:
-    """A spec out of JSON that has its fields among others."""
+def spec_of(body: Any, where: str) -> Spec:
+    """A spec out of JSON that has its fields among others.
+
+    Raises:
+        DamagedError: a field is missing or no such value.
+    """
+    fields = body if isinstance(body, dict) else {}
+    texts = [fields.get(name) for name in ("inputs", "packages", "context")]
+    if not isinstance(fields.get("stage"), str) or not isinstance(fields.get("settings"), dict):
+        raise _damaged(where, "it names no stage and its settings")
+    if not all(isinstance(one, dict) and all(isinstance(v, str | None) for v in one.values()) for one in texts):
+        raise _damaged(where, "its inputs, packages and context are not texts by name")
     return Spec(**{name: body[name] for name in Spec.__dataclass_fields__})
 
 
-def add_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Sum of counters, keys sorted."""
+def _fields(body: Any, names: Sequence[str], where: str) -> dict[str, Any]:
+    if not isinstance(body, dict) or set(body) != set(names):
+        raise _damaged(where, f"{_short(body)} has not the fields {', '.join(names)}")
+    return body
+
+
+def _files(body: Any, where: str) -> tuple[FileRecord, ...]:
+    if not isinstance(body, list):
+        raise _damaged(where, f"{_short(body)} is no list of files")
+    return tuple(FileRecord.from_json(file, where) for file in body)
+
+
+def _counts(body: Any, where: str) -> dict[str, int]:
+    if not isinstance(body, dict) or not all(map(_is_count, body.values())):
+        raise _damaged(where, f"{_short(body)} is no table of counts")
+    return dict(body)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _damaged(where: str, why: str) -> DamagedError:
+    return DamagedError("this is not what a stage writes", where=where, why=why, fix=REDO)
+
+
+def add_counts(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    """Sum of counters, keys sorted; what was never counted is 0."""
     total: Counter[str] = Counter()
     for one in counts:
         total.update(one)
-    return dict(sorted(total.items()))
+    return Counter(dict(sorted(total.items())))
 
 
 def differences(before: Any, now: Any, name: str) -> list[str]:

@@ -9,16 +9,17 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from negmine.addresses import address_of
 from negmine.errors import DamagedError, explain_os_error
 from negmine.seal import canonical
 from negmine.store import remote
-from negmine.store.files import broken_files, sync_folder, write_text
+from negmine.store.files import broken_files, open_own, sync_folder, write_text
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, differences, spec_of
 from negmine.store.remote import TEMPORARY
@@ -30,6 +31,9 @@ SEND_EVERY: Final = 5.0
 
 JOURNAL: Final = ".journal.jsonl"
 REJECTED_FILE: Final = "rejected.parquet"
+_DIGITS: Final = 16
+"""Of the checksum of a journal's line."""
+
 _OF_RANK = re.compile(r"\.(journal|lock)-\d+-of-(\d+)(\.jsonl)?")
 _RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
 
@@ -78,6 +82,10 @@ class Store:
                     finally:
                         store.send_journal()
             return
+        if not overwrite and _is_kept(folder):
+            with locked(folder, shared=True):
+                yield cls._for_reading(folder, spec, share)
+                return
         with locked(folder, waits=waits):
             remote.refresh(folder)
             ranks = _ranks(folder)
@@ -90,6 +98,9 @@ class Store:
                 is_broken = partial(broken_files, folder, fast=True, sizes=remote.sizes(folder))
                 whole = {part.index: part for part in before.parts if not is_broken(part.files)}
                 if len(whole) == len(before.parts) and not is_broken(before.extra):
+                    if before.spec.context != spec.context:  # the same, from another place
+                        before = replace(before, spec=replace(before.spec, context=spec.context))
+                        write_text(folder, MANIFEST, before.to_text())
                     yield cls(folder, spec, whole, before, share)
                     return
                 parts = {i: part for i, part in whole.items() if not _shared(before, part)}
@@ -108,14 +119,14 @@ class Store:
 
     @classmethod
     def _for_reading(cls, folder: Path, spec: Spec, share: Share) -> Store:
-        """A finished store, for a rank."""
+        """A finished store, for a rank or where nobody may write."""
         before = load_manifest(folder)
         _refuse_other(folder, before.spec, spec, finished=True)
         problems = broken_files(folder, before.files, fast=True)
         if problems:
             raise DamagedError(
                 "this stage is damaged", where=str(folder), why="; ".join(problems[:8]),
-                fix="run the command once without --rank: it makes what is missing",
+                fix="run the command without --rank, and where it may write: it makes what is missing",
             )  # fmt: skip
         return cls(folder, spec, {part.index: part for part in before.parts}, before, share)
 
@@ -165,8 +176,8 @@ class Store:
         """Enter a part whose files are already on the disk."""
         journal_file = self._journal
         try:
-            with journal_file.open("ab") as journal:
-                journal.write(canonical(asdict(part)) + b"\n")
+            with os.fdopen(open_own(journal_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as journal:
+                journal.write(_line(asdict(part)))
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
@@ -199,12 +210,30 @@ class Store:
 
 def _write_journal(folder: Path, name: str, spec: Spec, parts: Iterable[PartRecord]) -> None:
     lines = [asdict(spec), *(asdict(part) for part in parts)]
-    write_text(folder, name, "".join(canonical(line).decode() + "\n" for line in lines))
+    write_text(folder, name, b"".join(map(_line, lines)).decode())
+
+
+def _line(body: Mapping[str, Any]) -> bytes:
+    """A journal's line: a JSON value, a tab (JSON text has none), and the first digits of its sha256."""
+    text = canonical(body)
+    return text + b"\t" + sha256(text).hexdigest()[:_DIGITS].encode() + b"\n"
+
+
+def _checked(line: bytes) -> bytes:
+    """The JSON text of a journal's line; earlier versions wrote no checksum.
+
+    Raises:
+        ValueError: it is another than was written.
+    """
+    text, tab, checksum = line.partition(b"\t")
+    if tab and checksum.decode(errors="replace") != sha256(text).hexdigest()[:_DIGITS]:
+        raise ValueError("its checksum differs")
+    return text
 
 
 def _journals(folder: Path) -> list[Path]:
     """The journal of an unfinished stage, and those of ranks that nobody has joined."""
-    return [path for path in (folder / JOURNAL, *sorted(folder.glob(".journal-*-of-*.jsonl"))) if path.exists()]
+    return [path for path in (folder / JOURNAL, *sorted(folder.glob(".journal-*-of-*.jsonl"))) if path.is_file()]
 
 
 def _ranks(folder: Path) -> int | None:
@@ -220,17 +249,30 @@ def _resume(folder: Path, spec: Spec, journals: Iterable[Path]) -> dict[int, Par
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         if not lines:
             continue
-        try:
-            before = spec_of(json.loads(lines[0]))
-            parts = [PartRecord.from_json(json.loads(line)) for line in lines[1:]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedError("the journal is damaged", where=str(path), why=repr(error), fix=REDO) from None
+        before = spec_of(_entry(lines[0], path, 1), str(path))
+        parts = [
+            PartRecord.from_json(_entry(line, path, n), f"{path}, line {n}") for n, line in enumerate(lines[1:], 2)
+        ]
         if parts:  # else nothing is there that could be mixed
             _refuse_other(folder, before, spec, finished=False)
         found |= {part.index: part for part in parts}
     whole = address_of(folder) is not None  # an object is whole under its key: sent, measured, then moved there
     sizes = remote.sizes(folder) if found else {}
     return {i: part for i, part in found.items() if not broken_files(folder, part.files, fast=whole, sizes=sizes)}
+
+
+def _entry(line: bytes, path: Path, number: int) -> Any:
+    """The JSON value of a journal's line.
+
+    Raises:
+        DamagedError: it is not what was written.
+    """
+    try:
+        return json.loads(_checked(line))
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(
+            "the journal is damaged", where=f"{path}, line {number}", why=str(error) or repr(error), fix=REDO
+        ) from None
 
 
 def _shared(manifest: Manifest, part: PartRecord) -> bool:
@@ -282,15 +324,20 @@ def refuse_other_settings(folder: Path, stage: str, settings: Mapping[str, objec
     if (folder / MANIFEST).exists():
         begun.append(load_manifest(folder).spec)
     else:
-        journals = (path.read_bytes().split(b"\n")[:-1] for path in _journals(folder))
-        begun += [spec_of(json.loads(lines[0])) for lines in journals if len(lines) > 1]
+        journals = ((path, path.read_bytes().split(b"\n")[:-1]) for path in _journals(folder))
+        begun += [spec_of(_entry(lines[0], path, 1), str(path)) for path, lines in journals if len(lines) > 1]
     for before in begun:
         _refuse_other(folder, before, Spec(stage, settings, before.inputs, before.packages), finished=False)
 
 
+def _is_kept(folder: Path) -> bool:
+    """Whether a finished stage lies where this process may only read."""
+    return address_of(folder) is None and (folder / MANIFEST).is_file() and not os.access(folder, os.W_OK)
+
+
 def _remove_temporaries(folder: Path) -> None:
     for path in folder.glob(f"{TEMPORARY}*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for name in remote.sizes(folder):
         if name.startswith(TEMPORARY):
             remote.delete(folder / name)
@@ -316,7 +363,7 @@ def load_manifest(folder: Path) -> Manifest:
         DamagedError: there is none, or it is damaged.
     """
     path = folder / MANIFEST
-    if not path.exists():
+    if not path.is_file():
         unfinished = bool(_journals(folder))
         raise DamagedError(
             "this stage is not finished" if unfinished else "there is no finished stage here",

@@ -7,7 +7,7 @@ that comes of it. A guard returns whether it refuses. The first that does is the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -48,10 +48,10 @@ class Evidence(NamedTuple):
         texts: normalised.
     """
 
-    words: frozenset[str] = NONE
-    implied: frozenset[str] = NONE
-    claims: frozenset[tuple[str, ...]] = frozenset()
-    texts: frozenset[str] = NONE
+    words: Set[str] = NONE
+    implied: Set[str] = NONE
+    claims: Set[tuple[str, ...]] = frozenset()
+    texts: Set[str] = NONE
 
 
 def together(evidence: Iterable[Evidence]) -> Evidence:
@@ -71,7 +71,7 @@ class Case(NamedTuple):
     caption: Caption
     text: str
     siblings: Evidence
-    said: frozenset[str]
+    said: Set[str]
     words: Words
 
 
@@ -348,8 +348,8 @@ def is_heard(proposal: Proposal, case: Case) -> bool:
     put_in = _put_in(proposal.new, proposal.changes[0].text)
     return (
         not put_in
-        or not put_in.isdisjoint(case.said)
-        or not proposal.signs.isdisjoint(case.said)
+        or not case.said.isdisjoint(put_in)
+        or not case.said.isdisjoint(proposal.signs)
         or not case.siblings.claims.isdisjoint(proposal.facts)
     )
 

@@ -26,9 +26,9 @@ from negmine.text.guards import (
     is_heard,
     refusal,
     text_refusal,
-    together,
 )
 from negmine.text.lexicon import packaged_lexicon
+from negmine.text.others import others_of
 from negmine.text.proposal import Proposal, Words, realise
 from negmine.text.rules import DEFAULT_RULES, RULES
 from negmine.text.select import Candidate, select
@@ -147,13 +147,14 @@ def candidates_of(
         ``rejected:RULE:GUARD``; ``accepted`` = all ``accepted:RULE``.
     """
     known = {text: evidence(caption, words) for text, caption in captions.items()}
-    siblings: dict[str, set[str]] = {}
+    said: dict[str, dict[str, Evidence]] = {}
     for _, image_id, text in rows:
-        siblings.setdefault(image_id, set()).add(text)
+        said.setdefault(image_id, {})[text] = known[text]
+    others = {image_id: others_of(each) for image_id, each in said.items()}
     found, counts = list[list[Candidate]](), Counter[str]()
     for key, image_id, text in rows:
-        others = together(known[other] for other in siblings[image_id] if other != text)
-        found.append(list(candidates(key, captions[text], others, words, settings, counts)))
+        siblings = others[image_id][text]
+        found.append(list(candidates(key, captions[text], siblings, words, settings, counts)))
     counts["accepted"] = sum(map(len, found))
     return found, dict(counts)
 

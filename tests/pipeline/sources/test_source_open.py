@@ -151,12 +151,12 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for path, root, sources in (
         ("a.tar", ".", ["a.tar"]),
         ("sub/b.tar", "sub", ["b.tar"]),
-        ("sub/../sub/*.tar", "sub/../sub", ["b.tar"]),
+        ("sub/../sub/*.tar", "sub", ["b.tar"]),
         ("{a,sub/b}.tar", ".", ["a.tar", "sub/b.tar"]),
     ):
         source = open_source(path)
         rows = list(source.read(path))
-        assert (image_root(source, path), [row.source for row in rows]) == (root, sources)
+        assert (image_root(source, path), [row.source for row in rows]) == (str(tmp_path / root), sources)
         for row in rows:
             assert isinstance(row, Row)
             assert Path(root, (row.image or "").partition("::")[0]).is_file()

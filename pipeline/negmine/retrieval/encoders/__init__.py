@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.errors import UsageError
+from negmine.places import local, source
 from negmine.retrieval.encoders.base import Encoder, Modality
 
 ENCODERS: Final = {
@@ -35,13 +36,18 @@ DEFAULTS: Final[dict[Modality, str]] = {"text": "minilm", "image": "lite0"}
 
 
 def pinned(name: str) -> str:
-    """The name of what an encoder's name means now: of a run that is under way, its latest checkpoint."""
+    """The name of what a source's name means now and here: files by absolute paths, of a run its latest checkpoint."""
     family, _, argument = name.partition(":")
-    if family != "checkpoint":
-        return name
-    from negmine.retrieval.encoders.checkpoint import latest
+    if family == "checkpoint":
+        from negmine.retrieval.encoders.checkpoint import latest
 
-    return f"{family}:{latest(Path(argument))}"
+        return f"{family}:{latest(Path(source(argument)))}"
+    if family in ("metadata", "npy"):
+        return f"{family}:{source(argument)}"
+    before, colon, last = argument.partition(":") if family == "open_clip" else argument.rpartition(":")
+    if family == "open_clip" and last and local(last).is_file():
+        return f"{family}:{before}:{source(last)}"
+    return f"{family}:{source(before)}{colon}{last}" if family == "cross" and before else name
 
 
 def make_encoder(name: str, modality: Modality) -> Encoder:

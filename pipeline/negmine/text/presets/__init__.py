@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
+from negmine.documents import parse_toml, read_settings
 from negmine.errors import UsageError
 from negmine.text.rules import RULES
 
@@ -28,7 +28,7 @@ class Preset(BaseModel):
     rules: tuple[str, ...] = Field(min_length=1)
     per_caption: int = Field(ge=1)
     balanced: bool
-    weights: dict[str, float] = {}
+    weights: dict[str, FiniteFloat] = {}
 
     @field_validator("rules", "weights")
     @classmethod
@@ -65,13 +65,10 @@ def load_preset(name: str) -> Preset:
     if name in names():
         text = resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
+        text = read_settings(Path(name))
     else:
         raise UsageError(f"there is no preset {name!r}", fix=f"choose one of {', '.join(names())}, or name a TOML file")
-    try:
-        return _validated(tomllib.loads(text), name)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError("this preset is no TOML", where=name, why=str(error), fix="mend the file") from None
+    return _validated(parse_toml(text, name), name)
 
 
 def _validated(fields: dict[str, Any], where: str) -> Preset:
