@@ -618,6 +618,7 @@ class _Run:
         read = {
             "rows read": counts["rows"],
             "rows rejected": _group(counts, "rejected:"),
+            "noted while reading": _group(counts, "noted:"),
             "captions changed": _group(counts, "changed:"),
         }
         figures = {**read, **figures, "seconds": round(time.monotonic() - self.started, 1)}

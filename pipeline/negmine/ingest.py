@@ -22,7 +22,7 @@ from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import InputError, UsageError
 from negmine.images import MAX_PIXELS, BadImageError, ImageFacts, ImageRoot, inspect_image
 from negmine.records import PAIRS, Rejected
-from negmine.sources import Row
+from negmine.sources import Noted, Row
 from negmine.storage_errors import explained
 from negmine.store import (
     REJECTED_FILE,
@@ -110,7 +110,7 @@ def _make(store: Store, settings: IngestSettings, source: sources.Source, images
     delete_folder(gathered)
 
 
-def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected]:
+def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected | Noted]:
     with explained(path):
         yield from source.read(path)
 

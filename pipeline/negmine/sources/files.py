@@ -7,6 +7,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -115,12 +116,13 @@ def has_files(path: str, endings: tuple[str, ...]) -> bool:
     return any(name.endswith(endings) for name in system.ls(inner, detail=False))
 
 
-def expand(path: str, ending: str | None = None) -> list[File]:
+def expand(path: str, ending: str | None = None, *, some: bool = False) -> list[File]:
     """The files that a path or pattern stands for: a file itself, what a pattern matches, a folder's own files.
 
     Args:
         path: local path or URL; ``*``, ``?``, ``[...]`` and ``{00..07}`` make a pattern where no such file exists.
         ending: of the files to take from a folder; None where the format does not read folders.
+        some: whether it is enough that one of several files is there; opening another raises FileNotFoundError.
 
     Raises:
         UsageError: nothing is there.
@@ -134,11 +136,11 @@ def expand(path: str, ending: str | None = None) -> list[File]:
         found = [inner]
     else:
         found = _match(system, inner)
-    missing = next((name for name in found if not system.isfile(name)), None)
-    if missing is not None or not found:
+    missing = [name for name in found if not system.isfile(name)]
+    if len(missing) == len(found) or (missing and not some):
         raise UsageError(
             "there is no such file",
-            where=missing or path,
+            where=missing[0] if missing else path,
             fix="check the path; a pattern needs quotes where the shell would expand it",
         )
     base = filesystem(root(path))[1]
@@ -157,20 +159,20 @@ def _match(system: Any, pattern: str) -> list[str]:
 
 
 def head(path: str) -> bytes:
-    """The first bytes of the (first) file; empty for a folder.
+    """The first bytes of the first file that has some; empty for a folder.
 
     Raises:
         UsageError: nothing is there.
-        InputError: the file is empty.
+        InputError: all files are empty.
     """
     if is_folder(path):
         return b""
-    file = expand(path)[0]
-    with file.open() as stream:
-        start = stream.read(HEAD_BYTES)
-    if not start:
-        raise InputError("this file is empty", where=file.path, fix="make or download it again")
-    return start
+    found = expand(path, some=True)
+    for file in found:
+        with suppress(FileNotFoundError), file.open() as stream:
+            if start := stream.read(HEAD_BYTES):
+                return start
+    raise InputError("this file is empty", where=found[0].path, fix="make or download it again")
 
 
 def walk(path: str) -> Iterator[tuple[str, list[str]]]:
