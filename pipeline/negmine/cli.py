@@ -629,6 +629,7 @@ class _Run:
         read = {
             "rows read": counts["rows"],
             "rows rejected": _group(counts, "rejected:"),
+            "noted while reading": _group(counts, "noted:"),
             "captions changed": _group(counts, "changed:"),
             "image ids changed": _group(counts, "image_id:"),
         }

@@ -22,7 +22,7 @@ from negmine.errors import explain_os_error
 from negmine.hashing import hash64
 from negmine.identity import normal_path
 from negmine.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
-from negmine.sources import Row
+from negmine.sources import Noted, Row
 from negmine.spill import Spill
 from negmine.store import REJECTED_FILE, TEMPORARY, FileRecord, PartRecord, part_name, write_file, write_table
 
@@ -35,7 +35,7 @@ _SPILLED: Final = pa.schema(
     [*_ROW, pa.field("hash", pa.uint64()), pa.field("ordinal", pa.int64()), pa.field("given", pa.bool_())]
 )
 _KEYS: Final = pa.schema(
-    [_SPILLED.field(n) for n in ("key", "image_id", "caption", "row", "source", "ordinal", "given")]
+    [_SPILLED.field(n) for n in ("key", "image_id", "caption", "row", "source", "ordinal", "given", "image_offset")]
 )
 
 
@@ -54,37 +54,38 @@ class Limits:
     rows: int | None = None
 
 
-def gather(rows: Iterable[Row | Rejected], folder: Path, limits: Limits) -> PartRecord:
+def gather(rows: Iterable[Row | Rejected | Noted], folder: Path, limits: Limits) -> PartRecord:
     """Write gathered parts and ``rejected.parquet`` to `folder`, as one unit of work.
 
-    The counts hold ``rows``, ``pairs``, ``parts``, ``changed:...`` and ``rejected:...``, and reconcile:
+    The counts hold ``rows``, ``pairs``, ``parts``, ``changed:...``, ``noted:...`` and ``rejected:...``, and reconcile:
     rows = pairs + all rejected.
     """
     scratch = folder / f"{TEMPORARY}gather"
     try:
         scratch.mkdir(parents=True)
-        record = _gather(islice(rows, limits.rows), folder, scratch, limits)
+        record = _gather(rows, folder, scratch, limits)
         shutil.rmtree(scratch)
     except OSError as error:
         raise explain_os_error(error, str(folder)) from error
     return record
 
 
-def _gather(rows: Iterable[Row | Rejected], folder: Path, scratch: Path, limits: Limits) -> PartRecord:
+def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path, limits: Limits) -> PartRecord:
     by_image, by_key = Spill(scratch / "images", _SPILLED, BUCKET_BITS), Spill(scratch / "keys", _KEYS, BUCKET_BITS)
     counts: Counter[str] = Counter(rows=0, pairs=0, parts=0)
     with pa.ipc.new_stream(scratch / "rejected.arrow", REJECTED) as refusals:
-        for pairs, rejected in _chunks(rows, limits.max_caption, counts):
+        for pairs, rejected in _chunks(islice(_noting(rows, counts), limits.rows), limits.max_caption, counts):
             refusals.write_table(to_table(rejected, REJECTED))
             by_image.add(pairs, pairs["hash"].to_numpy())
             by_key.add(pairs.select(_KEYS.names), _hashes(pairs["key"]))
-        repeated: set[int] = set()
+        repeated, again = set[int](), set[int]()
         for bucket in by_key.buckets():
-            rejected = list(_repeated_keys(bucket, repeated))
+            rejected = list(_repeated_keys(bucket, repeated, again))
             counts.update(f"rejected:{row.reason}" for row in rejected)
             refusals.write_table(to_table(rejected, REJECTED))
+    counts["noted:key_of_another_archive"] = len(again)
     files = []
-    unique = (_without(bucket, repeated) for bucket in by_image.buckets())
+    unique = (_without(_told_apart(bucket, again), repeated) for bucket in by_image.buckets())
     for index, part in enumerate(cut_at_images(unique, limits.part_size)):
         files.append(write_table(folder, part_name(index), part.select(_ROW.names)))
         counts["parts"] += 1
@@ -94,6 +95,14 @@ def _gather(rows: Iterable[Row | Rejected], folder: Path, scratch: Path, limits:
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _noting(rows: Iterable[Row | Rejected | Noted], counts: Counter[str]) -> Iterator[Row | Rejected]:
+    for row in rows:
+        if isinstance(row, Noted):
+            counts[f"noted:{row.what}"] += row.number
+        else:
+            yield row
 
 
 def _chunks(
@@ -184,21 +193,37 @@ def _hashes(texts: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.uint64
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-def _repeated_keys(bucket: pa.Table, repeated: set[int]) -> Iterator[Rejected]:
+def _repeated_keys(bucket: pa.Table, repeated: set[int], again: set[int]) -> Iterator[Rejected]:
     """Rows whose key an earlier row has; "earlier" is by image and caption, not by place in the input.
 
-    Adds their ordinals to `repeated`.
+    Adds their ordinals to `repeated`; or to `again`, where keys start again in another archive.
     """
     counts = pc.value_counts(bucket["key"])
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     rows = bucket.filter(pc.is_in(bucket["key"], twice)).sort_by([(name, "ascending") for name in _KEYS.names[:4]])
-    previous = None
+    previous, archives = None, set[str]()
     for row in rows.to_pylist():
-        if row["key"] == previous:
+        if row["key"] != previous:
+            previous, archives = row["key"], {row["source"]}
+        elif row["given"] and row["image_offset"] is not None and row["source"] not in archives:
+            archives.add(row["source"])
+            again.add(row["ordinal"])
+        else:
             repeated.add(row["ordinal"])
             reason = "duplicate_key" if row["given"] else "duplicate_pair"
             yield Rejected(row["row"], row["source"], row["key"], reason, None)
-        previous = row["key"]
+
+
+def _told_apart(bucket: pa.Table, again: set[int]) -> pa.Table:
+    """The rows with keys that another archive has too under a key with a hash of their own archive's name."""
+    chosen = pc.is_in(bucket["ordinal"], pa.array(sorted(again), pa.int64()))
+    if not pc.any(chosen).as_py():
+        return bucket
+    archives = bucket["source"].to_pylist()
+    marks = {name: hashlib.blake2b(name.encode(), digest_size=5).hexdigest() for name in set(archives)}
+    own = pa.array([marks[name] for name in archives])
+    keys = pc.if_else(chosen, pc.binary_join_element_wise(bucket["key"], own, "-"), bucket["key"])
+    return bucket.set_column(bucket.schema.get_field_index("key"), _SPILLED.field("key"), keys)
 
 
 def _without(bucket: pa.Table, ordinals: set[int]) -> pa.Table:

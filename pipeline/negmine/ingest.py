@@ -29,7 +29,7 @@ from negmine.images import ImageFacts, ImageRoot, inspect_image, root_of
 from negmine.pixels import MAX_PIXELS, BadImageError
 from negmine.places import picture_root
 from negmine.records import PAIRS, Rejected
-from negmine.sources import Row
+from negmine.sources import Noted, Row
 from negmine.storage_errors import explained
 from negmine.store import (
     REJECTED_FILE,
@@ -141,7 +141,7 @@ def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> 
     store.finish([merge_rejected(store, inspected / REJECTED_FILE)], counts)
 
 
-def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected]:
+def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected | Noted]:
     with explained(path):
         yield from source.read(path)
 

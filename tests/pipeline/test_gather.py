@@ -17,7 +17,7 @@ from negmine import gather as module
 from negmine.gather import Limits, clean_caption, cut_at_images, gather
 from negmine.hashing import hash64
 from negmine.records import Rejected
-from negmine.sources import Row
+from negmine.sources import Noted, Row
 from negmine.store import PartRecord, part_name
 
 LIMITS = Limits(max_caption=200, part_size=10)
@@ -151,3 +151,41 @@ def test_cutting_keeps_order_and_images_whole(sizes: list[int], part_size: int, 
 
 def test_hash64_is_the_same_everywhere() -> None:
     assert hash64("a cat") == 0x67F5DFB40B23DDA2
+
+
+def test_keys_that_start_again_in_another_archive_are_told_apart(tmp_path: Path) -> None:
+    def archive(name: str, keys: range, first: int = 0) -> list[Row]:
+        return [Row(n, name, f"{name}::{n}.jpg", f"caption {n + first}", f"{n:03d}", None, 512, 9) for n in keys]
+
+    items = [
+        *archive("run0.tar", range(50)),
+        *archive("run1.tar", range(25, 75), 100),
+        *archive("run2.tar", range(5), 200),
+    ]
+    again = Row(7, "run0.tar", "run0.tar::7.jpg", "a second time in one archive", "007", None, 512, 9)
+    record, found = run(tmp_path / "a", [*items, again])
+    assert (record.counts["rows"], record.counts["pairs"]) == (106, 105)
+    assert record.counts["rejected:duplicate_key"] == 1
+    assert record.counts["noted:key_of_another_archive"] == 30
+    assert len({row["key"] for row in found}) == len({row["image_id"] for row in found}) == 105
+    for row in found:
+        key = f"{int(row['image'].partition('::')[2].partition('.')[0]):03d}"
+        assert row["key"] == key or (row["key"].startswith(f"{key}-") and len(row["key"]) == 14)
+    marks = {row["key"][3:] for row in found if row["source"] == "run2.tar"}
+    assert len(marks) == 1  # of the archive's name, for people who look for it
+    random.Random(3).shuffle(items)
+    assert run(tmp_path / "b", [again, *items])[0].files == record.files
+
+
+def test_a_key_twice_in_a_table_is_still_refused(tmp_path: Path) -> None:
+    record, _ = run(tmp_path / "a", [Row(n, f"{n}.csv", f"{n}.jpg", "a cat", "k", None) for n in range(2)])
+    assert record.counts["rejected:duplicate_key"] == 1
+
+
+def test_notes_are_counted_and_are_no_rows(tmp_path: Path) -> None:
+    items = [Noted("extra_member", 3), *rows(1, 4), Noted("extra_member"), Noted("broken_json")]
+    record, _ = run(tmp_path / "a", items, Limits(200, 10, rows=3))
+    assert record.counts["rows"] == 3
+    assert record.counts["noted:extra_member"] == 3
+    record, _ = run(tmp_path / "b", items)
+    assert (record.counts["noted:extra_member"], record.counts["noted:broken_json"]) == (4, 1)

@@ -85,11 +85,13 @@ def write_index(folder: Path, entries: Sequence[ShardEntry], negatives: int, kin
 
 
 def reindex(folder: Path, **changes: Any) -> None:
-    """Make the index agree with the tars' present sizes, so that only their content is wrong."""
+    """Make the index agree with the tars' present bytes, so that only what they say is wrong."""
     index = Index.from_json((folder / INDEX_NAME).read_text(), "index")
+    contents = {e.file: (folder / e.file).read_bytes() for e in index.shards}
     entries = [
-        ShardEntry(e.file, changes.get("samples", e.samples), (folder / e.file).stat().st_size, e.sha256)
+        ShardEntry(e.file, changes.get("samples", e.samples), len(content), hashlib.sha256(content).hexdigest())
         for e in index.shards
+        for content in (contents[e.file],)
     ]
     write_index(folder, entries, index.negatives_per_sample, index.kinds)
 

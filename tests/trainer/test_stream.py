@@ -470,6 +470,38 @@ class TestDamage:
         with pytest.raises(DamagedError, match=r"00000\.tar(.|\n)*more"):
             list(read_through(open_shards([f"{folder}/*.tar"]).shards))
 
+    @pytest.mark.parametrize("where", ["caption", "zeros after the end"])
+    def test_other_bytes_of_the_same_size(self, few_shards: Callable[..., Path], where: str) -> None:
+        folder = few_shards(samples=8, tars=2)
+        path = folder / "00001.tar"
+        content = bytearray(path.read_bytes())
+        at = content.index(b"000005.txt") + 512 if where == "caption" else len(content) - 1
+        content[at] ^= 1
+        path.write_bytes(content)
+        shards = open_shards([f"{folder}/*.tar"]).shards
+        with pytest.raises(DamagedError, match=r"00001\.tar(.|\n)*(sha256|follows the end)"):
+            list(read_through(shards))
+        assert len(list(read_through(shards[:1]))) == 4
+
+    def test_shards_exchanged_during_a_run(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards(samples=8, tars=2)
+        stream = make_stream(folder, batch_size=4)
+        assert len(list(stream.batches(0))) == 2
+        one, two = (folder / f"0000{n}.tar" for n in range(2))
+        first, second = one.read_bytes(), two.read_bytes()
+        one.write_bytes(second)
+        two.write_bytes(first)
+        with pytest.raises(DamagedError, match=r"0000[01]\.tar(.|\n)*sha256"):
+            list(stream.batches(1))
+
+    def test_something_after_the_end(self, few_shards: Callable[..., Path]) -> None:
+        folder = few_shards(samples=8, tars=1)
+        path = folder / "00000.tar"
+        path.write_bytes(path.read_bytes() * 2)
+        reindex(folder)
+        with pytest.raises(DamagedError, match=r"00000\.tar(.|\n)*follows the end"):
+            list(read_through(open_shards([f"{folder}/*.tar"]).shards))
+
     def test_errors_of_the_reader_reach_the_loop(self, few_shards: Callable[..., Path]) -> None:
         stream = make_stream(few_shards(), batch_size=4)
         Path(stream.shards.shards[0].url).unlink()

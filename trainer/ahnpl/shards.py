@@ -220,7 +220,8 @@ def read_in_order(
         wanted: whether a (shard, position) occurs in `order` at all; None if all do.
 
     Raises:
-        DamagedError: a shard is cut, or has not the number of samples that the index says.
+        DamagedError: a shard is cut, has not the number of samples that the index says, or was read to its end and
+            has another sha256.
     """
     following = iter(order)
     skipped = set(islice(following, skip))
@@ -247,9 +248,10 @@ def read_through(shards: Sequence[Shard]) -> Iterator[Located]:
 
 
 def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
-    """The samples of one shard; the last is given out only when the tar has ended where it should."""
+    """The samples of one shard; the last is given out only when the tar has ended where it should, byte for byte."""
     try:
-        stream = stack.enter_context(io.BufferedReader(Resuming(shard.url), _READ_AHEAD))
+        source = Resuming(shard.url)
+        stream = stack.enter_context(io.BufferedReader(source, _READ_AHEAD))
     except Exception as error:
         if not is_storage_error(error):
             raise
@@ -270,6 +272,13 @@ def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
             )
         if ended:
             stream.close()
+            if source.sha256.hexdigest() != shard.sha256:
+                raise DamagedError(
+                    "this shard is damaged",
+                    where=shard.url,
+                    why="its bytes are not those that the index has a sha256 of: it was changed or exchanged",
+                    fix=_AGAIN,
+                )
         yield Located(pending, shard.url)
         pending = following
 
@@ -277,13 +286,16 @@ def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
 class Resuming(io.RawIOBase):
     """A file that is read forwards; where an address (``s3://...``) fails, it is opened again at the same place.
 
+    Attributes:
+        sha256: of all bytes up to `position`.
+
     Raises:
         ResourceError: it failed `ATTEMPTS` times at one place.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self.url, self.position = url, 0
+        self.url, self.position, self.sha256 = url, 0, hashlib.sha256()
         for attempt in self._attempts():
             with attempt:
                 self._stream = self._opened()
@@ -309,6 +321,7 @@ class Resuming(io.RawIOBase):
             ) from None
         buffer[: len(content)] = content
         self.position += len(content)
+        self.sha256.update(content)
         return len(content)
 
     def close(self) -> None:

@@ -19,8 +19,10 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import IO, Any, Final
 
+from negmine.archive import UNREADABLE, Header, only_zeros
 from negmine.errors import DamagedError
 from negmine.records import (
     IMAGE_EXTENSIONS,
@@ -195,23 +197,30 @@ def read_samples(stream: IO[bytes], where: str) -> Iterator[Sample]:
 
 
 def read_members(stream: IO[bytes], where: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the regular files of a tar; other members are passed over.
+    """Name and content of the regular files of a tar, to the last byte of `stream`; other members are passed over.
 
     Raises:
-        DamagedError: the tar is cut, is no tar, or a member is larger than `MAX_MEMBER_BYTES`.
+        DamagedError: the tar is cut, is no tar, something follows its end, or a member is larger than
+            `MAX_MEMBER_BYTES`.
     """
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
-            for member in tar:
-                if not member.isreg():
-                    continue
-                if member.size > MAX_MEMBER_BYTES:
-                    raise _damaged(where, f"member {member.name} has {member.size:,} bytes")
-                handle = tar.extractfile(member)
-                assert handle is not None  # regular files have content
-                yield member.name, handle.read()
-    except (tarfile.TarError, EOFError) as error:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # else they pile up
+                if tar.offset - member.offset_data > MAX_MEMBER_BYTES + tarfile.BLOCKSIZE:
+                    raise _damaged(where, f"member {member.name!r} has {member.size:,} bytes")
+                if member.isreg() and not member.issparse():
+                    yield member.name, _content(tar, member)
+            if tar.fileobj is not None and not only_zeros(tar.fileobj):
+                raise _damaged(where, f"something follows the end of the tar at byte {tar.offset:,}")
+    except UNREADABLE as error:
         raise _damaged(where, f"the tar is cut or is no tar ({error})") from None
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    handle = tar.extractfile(member)
+    assert handle is not None  # regular files have content
+    return handle.read()
 
 
 def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
@@ -223,34 +232,77 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
     extension = next((e for e in IMAGE_EXTENSIONS if e in members), None)
     if extension is None or "txt" not in members or "json" not in members:
         raise _damaged(where, f"sample {key} has {sorted(members)}, needs an image, txt and json")
+    body = _body(members["json"], key, where)
     try:
-        body = json.loads(members["json"])
-        if body["version"] != SCHEMA_VERSION:
-            raise DamagedError(
-                f"sample of schema version {body['version']}, this negmine reads {SCHEMA_VERSION}",
-                where=f"{where}, key {key}",
-                fix=_REWRITE,
-            )
-        image_negatives = tuple(_image_negative(negative) for negative in body["image_negatives"])
-        return Sample(
-            key=key,
-            image_id=body["image_id"],
-            caption=members["txt"].decode(),
-            image=members[extension],
-            extension=extension,
-            captions=tuple(body["captions"]),
-            negatives=tuple(TextNegative(**negative) for negative in body["negatives"]),
-            image_negatives=image_negatives,
-            image_negative_bytes=tuple(members[negative.member] for negative in image_negatives),
-            neighbours=tuple(body["neighbours"]),
-        )
+        caption = members["txt"].decode()
+        pictures = tuple(members[negative.member] for negative in body.image_negatives)
+    except (KeyError, UnicodeDecodeError) as error:
+        raise _damaged(where, f"sample {key}: {error!r}") from None
+    return Sample(
+        key=key,
+        image_id=body.image_id,
+        caption=caption,
+        image=members[extension],
+        extension=extension,
+        captions=body.captions,
+        negatives=body.negatives,
+        image_negatives=body.image_negatives,
+        image_negative_bytes=pictures,
+        neighbours=body.neighbours,
+    )
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A sample's JSON member, as far as it is read."""
+
+    image_id: str
+    captions: tuple[str, ...]
+    negatives: tuple[TextNegative, ...]
+    image_negatives: tuple[ImageNegative, ...]
+    neighbours: tuple[str, ...]
+
+
+def _body(content: bytes, key: str, where: str) -> _Body:
+    """The JSON member of a sample, its fields checked against the types of the data classes.
+
+    Raises:
+        DamagedError: a field is missing or of another type, or the schema version is another.
+    """
+    from pydantic import ValidationError
+    from pydantic_core import from_json
+
+    try:
+        version = from_json(content)["version"]
+        if version == SCHEMA_VERSION:
+            body: _Body = _validator().validate_json(content, strict=True)
+            if all(negative.slot >= 0 for negative in _text_negatives(body)):
+                return body
+            raise ValueError("a negative has a slot below 0")
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _damaged(where, f"sample {key}: {place or 'its JSON'}: {first['msg']}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(where, f"sample {key}: {error!r}") from None
+    raise DamagedError(
+        f"sample of schema version {version}, this negmine reads {SCHEMA_VERSION}",
+        where=f"{where}, key {key}",
+        fix=_REWRITE,
+    )
 
 
-def _image_negative(body: dict[str, Any]) -> ImageNegative:
-    negatives = tuple(TextNegative(**negative) for negative in body.get("negatives", ()))
-    return ImageNegative(**{**body, "negatives": negatives})
+@cache
+def _validator() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_Body)
+
+
+def _text_negatives(body: _Body) -> Iterator[TextNegative]:
+    yield from body.negatives
+    for negative in body.image_negatives:
+        yield from negative.negatives
 
 
 def _damaged(where: str, why: str) -> DamagedError:

@@ -19,12 +19,13 @@ from negmine.sources.flickr import Flickr
 from negmine.sources.folder import Folder
 from negmine.sources.jsonl import Jsonl
 from negmine.sources.karpathy import Karpathy
+from negmine.sources.noted import Noted
 from negmine.sources.parquet import Parquet
 from negmine.sources.row import Row, Source
 from negmine.sources.table import Delimited
 from negmine.sources.tars import Tars
 
-__all__ = ["SOURCES", "Row", "Source", "digest", "image_root", "open_source"]
+__all__ = ["SOURCES", "Noted", "Row", "Source", "digest", "image_root", "open_source"]
 
 _ALL: tuple[Source, ...] = (
     Tars(), Parquet(), Karpathy(), Coco(), Jsonl(), Flickr(), Delimited("tsv", (".tsv", ".tab"), "\t"),

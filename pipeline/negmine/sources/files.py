@@ -6,6 +6,7 @@ import io
 import os
 import posixpath
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -113,12 +114,13 @@ def has_files(path: str, endings: tuple[str, ...]) -> bool:
     return any(name.endswith(endings) for name in system.ls(inner, detail=False))
 
 
-def expand(path: str, ending: str | None = None) -> list[File]:
+def expand(path: str, ending: str | None = None, *, some: bool = False) -> list[File]:
     """The files that a path or pattern stands for: a file itself, what a pattern matches, a folder's own files.
 
     Args:
         path: local path or URL; ``*``, ``?``, ``[...]`` and ``{00..07}`` make a pattern where no such file exists.
         ending: of the files to take from a folder; None where the format does not read folders.
+        some: whether it is enough that one of several files is there; opening another raises FileNotFoundError.
 
     Raises:
         UsageError: nothing is there.
@@ -130,28 +132,29 @@ def expand(path: str, ending: str | None = None) -> list[File]:
         found = sorted(name for name in system.ls(inner, detail=False) if name.endswith(ending))
     else:
         found = matches(system, inner)
-    missing = next((name for name in found if not system.isfile(name)), None if found else inner)
-    if missing is not None:
-        raise UsageError("there is no such file", where=missing, fix="name a file, or a folder that holds some")
+    missing = [name for name in found if not system.isfile(name)]
+    if len(missing) == len(found) or (missing and not some):
+        where = (missing or [inner])[0]
+        raise UsageError("there is no such file", where=where, fix="name a file, or a folder that holds some")
     base = filesystem(root(path))[1]
     return [File(system, name, printable(without_query(name).removeprefix(base).lstrip("/"))) for name in found]
 
 
 def head(path: str) -> bytes:
-    """The first bytes of the (first) file; empty for a folder.
+    """The first bytes of the first file that has some; empty for a folder.
 
     Raises:
         UsageError: nothing is there.
-        InputError: the file is empty.
+        InputError: all files are empty.
     """
     if is_folder(path):
         return b""
-    file = expand(path)[0]
-    with file.open() as stream:
-        start = stream.read(HEAD_BYTES)
-    if not start:
-        raise InputError("this file is empty", where=file.path, fix="make or download it again")
-    return start
+    found = expand(path, some=True)
+    for file in found:
+        with suppress(FileNotFoundError), file.open() as stream:
+            if start := stream.read(HEAD_BYTES):
+                return start
+    raise InputError("this file is empty", where=found[0].path, fix="make or download it again")
 
 
 def walk(path: str) -> Iterator[tuple[str, list[str]]]:

@@ -1,17 +1,27 @@
-"""A folder of images with a ``.txt`` beside each: one caption a line."""
+"""A folder of images with texts beside them; see `captions_of` for what a text says."""
 
 from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 from negmine.errors import UsageError
 from negmine.records import IMAGE_EXTENSIONS, Rejected
 from negmine.sources import files
+from negmine.sources.captions import MAX_TEXT_BYTES, PLAIN_EXTENSIONS, TEXT_EXTENSIONS, captions_of
+from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, make_row
 
-_IMAGE_ENDINGS = tuple(f".{extension}" for extension in IMAGE_EXTENSIONS)
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The files of one stem, in the order of their names."""
+
+    images: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
 
 class Folder:
@@ -23,53 +33,68 @@ class Folder:
 
     def recognises(self, path: str, head: bytes) -> bool:
         return not head and any(
-            images and text is not None for _, names in files.walk(path) for images, text in _by_stem(names).values()
+            found.images and found.texts for _, names in files.walk(path) for found in _by_stem(names).values()
         )
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         if not files.is_folder(path):
             raise UsageError("this is no folder", where=path, fix="name the folder that holds the pictures")
         system, inner = files.filesystem(path)
         for folder, names in files.walk(path):
-            for images, text in _by_stem(names).values():
-                name = posixpath.join(folder, text or images[0])
-                file = files.File(system, posixpath.join(inner, name), files.printable(name))
-                yield from _rows(file, folder, images, text)
+            for found in _by_stem(names).values():
+                yield from _rows(system, inner, folder, found)
 
 
-def _by_stem(names: list[str]) -> dict[str, tuple[list[str], str | None]]:
-    """The images and the text file of each stem that has any; names are sorted."""
-    images, texts = defaultdict[str, list[str]](list), dict[str, str]()
+def _by_stem(names: list[str]) -> dict[str, _Files]:
+    """The files of each stem that has an image or a plain text; names are sorted."""
+    found = defaultdict[str, _Files](_Files)
     for name in names:
-        stem, ending = posixpath.splitext(name)
-        if ending.lower() in _IMAGE_ENDINGS:
-            images[stem].append(name)
-        elif ending.lower() == ".txt":
-            texts[stem] = name
-    return {stem: (images.get(stem, []), texts.get(stem)) for stem in sorted(images.keys() | texts.keys())}
+        if _extension(name) in IMAGE_EXTENSIONS:
+            found[_stem(name)].images.append(name)
+        elif _extension(name) in TEXT_EXTENSIONS:
+            found[_stem(name)].texts.append(name)
+    return {stem: of for stem, of in sorted(found.items()) if of.images or any(map(_is_plain, of.texts))}
 
 
-def _rows(file: files.File, folder: str, images: list[str], text: str | None) -> Iterator[Row | Rejected]:
-    if not images:
-        yield Unusable("no_image", "there is no image of this name").rejected(None, file.name)
-    elif text is None:
-        yield Unusable("no_caption", "there is no .txt of this name").rejected(None, file.name)
-    elif len(images) > 1:
-        yield Unusable("several_images", files.printable(", ".join(images))).rejected(None, file.name)
-    else:
-        yield from _captions(file, posixpath.join(folder, images[0]))
+def _stem(name: str) -> str:
+    return posixpath.splitext(name)[0]
 
 
-def _captions(file: files.File, image: str) -> Iterator[Row | Rejected]:
-    empty = True
+def _extension(name: str) -> str:
+    return posixpath.splitext(name)[1].lower().removeprefix(".")
+
+
+def _is_plain(name: str) -> bool:
+    return _extension(name) in PLAIN_EXTENSIONS
+
+
+def _rows(system: Any, inner: str, folder: str, found: _Files) -> Iterator[Row | Rejected | Noted]:
+    def file(name: str) -> files.File:
+        path = posixpath.join(folder, name)
+        return files.File(system, posixpath.join(inner, path), files.printable(path))
+
+    texts = {_extension(name): name for name in sorted(found.texts, key=lambda name: _extension(name) == "json")}
+    source = file(next(iter(texts.values()), None) or found.images[0]).name
+    try:
+        if not found.images:
+            raise Unusable("no_image", "there is no image of this name")
+        if len(found.images) > 1:
+            raise Unusable("several_images", files.printable(", ".join(found.images)))
+        if len(texts) < len(found.texts):
+            raise Unusable("duplicate_member", files.printable(", ".join(found.texts)))
+        captions = captions_of({extension: _content(file(name)) for extension, name in texts.items()})
+    except Unusable as problem:
+        yield problem.rejected(None, source)
+        return
+    yield from map(Noted, captions.notes)
+    image = posixpath.join(folder, found.images[0])
+    for number, caption in captions.texts:
+        yield make_row(number, source, image=image, caption=caption, image_id=captions.image_id)
+
+
+def _content(file: files.File) -> bytes:
     with file.open() as stream:
-        for number, line in files.numbered_lines(stream):
-            if line is None:
-                problem = Unusable("line_too_long", f"more than {files.MAX_LINE_BYTES:,} bytes")
-                yield problem.rejected(number, file.name)
-            elif line.strip():
-                caption = line.strip().decode("utf-8", "surrogateescape")
-                yield make_row(number, file.name, image=image, caption=caption)
-            empty = empty and line is not None and not line.strip()
-    if empty:
-        yield Unusable("no_caption", "this file is empty").rejected(None, file.name)
+        content = stream.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise Unusable("member_too_large", f"{file.name} has more than {MAX_TEXT_BYTES:,} bytes")
+    return content

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final, Literal, Protocol
 
 from negmine.records import Rejected
+from negmine.sources.noted import Noted
 
 IMAGE_COLUMNS: Final = ("image", "filepath", "file_name")
 CAPTION_COLUMNS: Final = ("caption", "title", "text")
@@ -38,6 +39,9 @@ Reason = Literal[
     "duplicate_member",
     "members_not_adjacent",  # a key comes back later in its tar
     "member_too_large",
+    "missing_archive",  # a tar that is named and not there
+    "empty_archive",
+    "damaged_archive",  # a tar, or a stretch of one, that is cut or broken
 ]
 """Why a source refuses a row."""
 
@@ -86,7 +90,7 @@ class Source(Protocol):
     def recognises(self, path: str, head: bytes) -> bool:
         """Whether a file that begins with `head` has this format; `head` is empty for a folder."""
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         """Rows in the input's order.
 
         Raises:

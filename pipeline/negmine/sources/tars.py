@@ -1,37 +1,56 @@
 """WebDataset tars, img2dataset's output among them: an image with ``.txt`` and/or ``.json`` under one key.
 
 Nothing is unpacked, executed or unpickled: headers are walked, text of known extensions is read, and the place of the
-picture is noted. The archive's names are not trusted.
+picture is noted. The archive's names are not trusted, and neither is its end.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import PurePosixPath
 from typing import IO, Final
 
+from negmine.archive import UNREADABLE, Header, NoMember
 from negmine.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
 from negmine.sources import files
-from negmine.sources.jsonl import parse_object
+from negmine.sources.captions import MAX_TEXT_BYTES, TEXT_EXTENSIONS, Captions, captions_of
+from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row
 
-TEXT_EXTENSIONS: Final = ("txt", "json")
-MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 _IMAGE_NEGATIVE = re.compile(rf"neg\d+\.({'|'.join(IMAGE_EXTENSIONS)})")
+_MAGIC: Final = b"ustar"
+_MAGIC_AT: Final = 257
+_CHUNK: Final = 2048 * tarfile.BLOCKSIZE
 
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A regular file of a sample; `number` counts the archive's members from 1."""
+    """A regular file of a sample.
+
+    Attributes:
+        number: counts the archive's members from 1.
+        key: the path up to the first dot of the file name, as WebDataset has it.
+        extension: what follows that dot, in lower case.
+    """
 
     number: int
     key: str
     extension: str
     info: tarfile.TarInfo
+
+    @property
+    def known(self) -> bool:
+        """Whether its last ending is one that is read."""
+        return _is_known(self.extension.rpartition(".")[2])
+
+    @property
+    def extra(self) -> bool:
+        """Whether it is a known kind of file, but not the sample's picture or text itself: ``x.mask.png``."""
+        return "." in self.extension and self.known
 
 
 class Tars:
@@ -46,55 +65,69 @@ class Tars:
             return files.has_files(path, self.endings)
         try:
             tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], tarfile.ENCODING, "surrogateescape")
-        except tarfile.TarError:
+        except UNREADABLE:
             return False
         return True
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
-        for file in files.expand(path, ".tar"):
-            with file.open() as stream:
-                yield from _read_tar(file, stream)
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
+        """Rows of all archives; one that is missing, empty or damaged is refused by itself."""
+        for file in files.expand(path, ".tar", some=True):
+            try:
+                stream = file.open()
+            except FileNotFoundError:
+                yield Unusable("missing_archive", "there is no such file").rejected(None, file.name)
+                continue
+            with stream:
+                yield from _read_tar(file.name, stream)
 
 
-def _read_tar(file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+def _read_tar(source: str, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted]:
+    if not stream.seek(0, os.SEEK_END):
+        yield Unusable("empty_archive", "this file has no bytes: was a download stopped?").rejected(None, source)
+        return
+    stream.seek(0)
     try:
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
-            yield from _samples(file.name, tar)
-            _check_end(file, stream, tar.offset)
-    except tarfile.TarError as error:
-        raise files.damaged(f"{file.path}, at or after byte {stream.tell():,}", str(error)) from None
+        tar = tarfile.open(fileobj=stream, mode="r:", tarinfo=Header)  # noqa: SIM115 - closed below
+    except UNREADABLE as error:
+        yield Unusable("damaged_archive", f"cut or damaged, or no tar at all: {error}").rejected(None, source)
+        return
+    with tar:
+        yield from _samples(source, tar, stream)
 
 
-def _check_end(file: files.File, stream: IO[bytes], offset: int) -> None:
-    """``tarfile`` takes a broken header, or none at all, for the end of the archive; only zeros are."""
-    stream.seek(offset)
-    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise files.damaged(f"{file.path}, byte {offset:,}", "there is neither a member nor the end mark of a tar")
-
-
-def _samples(source: str, tar: tarfile.TarFile) -> Iterator[Row | Rejected]:
+def _samples(source: str, tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted]:
     sample: list[_Member] = []
     seen: set[str] = set()
-    for member in _members(source, tar):
-        if isinstance(member, Rejected):
+    for member in _members(source, tar, stream):
+        if not isinstance(member, _Member):
             yield member
             continue
         if sample and sample[0].key != member.key:
-            yield _row(source, tar, sample, seen)
+            yield from _rows(source, tar, sample, seen)
             sample = []
         sample.append(member)
     if sample:
-        yield _row(source, tar, sample, seen)
+        yield from _rows(source, tar, sample, seen)
 
 
-def _members(source: str, tar: tarfile.TarFile) -> Iterator[_Member | Rejected]:
+# --- members ---------------------------------------------------------------------------------------------------------
+
+
+def _members(source: str, tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[_Member | Rejected | Noted]:
     """The members that belong to samples; what is unsafe or ambiguous is refused here, one by one."""
-    for number in count(1):
-        info = tar.next()
-        tar.members.clear()  # type: ignore[attr-defined]  # else the whole table of contents stays in memory
-        if info is None:
-            return
-        if info.isdir() or PurePosixPath(info.name).name.startswith("."):
+    number = 0
+    for info in _headers(tar, stream):
+        if isinstance(info, Noted):
+            yield info
+            continue
+        if isinstance(info, Unusable):
+            yield info.rejected(None, source)
+            continue
+        number += 1
+        if info.isdir():
+            continue
+        if PurePosixPath(info.name).name.startswith("."):
+            yield Noted("hidden_member")
             continue
         try:
             member = _checked(number, info)
@@ -105,23 +138,109 @@ def _members(source: str, tar: tarfile.TarFile) -> Iterator[_Member | Rejected]:
                 yield member
 
 
+def _headers(tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tarfile.TarInfo | Unusable | Noted]:
+    """The headers from the first to the last byte of the file, whatever lies between them.
+
+    ``tarfile`` stops at the first block that is no header. Here a stretch without one is refused and the next header
+    is looked for. Zeros with something behind them are such a stretch too, unless they fill up the records that tars
+    are written in: then two tars were joined by ``cat``.
+    """
+    size, reached = _size(stream), 0
+    while True:
+        try:
+            info = tar.next()
+        except NoMember as error:
+            following = _find_header(stream, tar.offset + tarfile.BLOCKSIZE)
+            yield _hole(tar.offset, following, str(error))
+        except UNREADABLE as error:
+            yield Unusable("damaged_archive", f"cut or damaged, byte {tar.offset:,} to the end: {error}")
+            return
+        else:
+            tar.members.clear()  # type: ignore[attr-defined]  # else the whole table of contents stays in memory
+            if info is not None:
+                if tar.offset <= reached or (info.isreg() and info.offset_data + info.size > size):
+                    yield Unusable(
+                        "damaged_archive",
+                        f"cut or damaged, byte {info.offset:,} to the end: {excerpt(info.name)} is cut",
+                    )
+                    return
+                reached = tar.offset
+                yield info
+                continue
+            following = _skip_zeros(stream, tar.offset)
+            if following is not None and following % tarfile.RECORDSIZE == 0:
+                yield Noted("members_after_end")
+            elif following is not None:
+                following = _find_header(stream, following)
+                yield _hole(tar.offset, following, "zeros that are not the end of a tar")
+        if following is None:
+            return
+        tar.offset = reached = following
+
+
+def _hole(start: int, end: int | None, why: str) -> Unusable:
+    return Unusable(
+        "damaged_archive", f"cut or damaged, byte {start:,} to {'the end' if end is None else f'{end:,}'}: {why}"
+    )
+
+
+def _size(stream: IO[bytes]) -> int:
+    position = stream.tell()
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(position)
+    return size
+
+
+def _skip_zeros(stream: IO[bytes], position: int) -> int | None:
+    """The first block from `position` on that is not zeros; None where only zeros follow."""
+    stream.seek(position)
+    while chunk := stream.read(_CHUNK):
+        zeros = len(chunk) - len(chunk.lstrip(b"\0"))
+        if zeros < len(chunk):
+            return position + zeros // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+        position += len(chunk)
+    return None
+
+
+def _find_header(stream: IO[bytes], position: int) -> int | None:
+    """The first block from `position` on that is a header by its magic and its checksum; None if there is none."""
+    stream.seek(position)
+    while chunk := stream.read(_CHUNK):
+        found = chunk.find(_MAGIC)
+        while found >= 0:
+            start = found - _MAGIC_AT
+            if start % tarfile.BLOCKSIZE == 0 and start >= 0 and _is_header(chunk[start : start + tarfile.BLOCKSIZE]):
+                return position + start
+            found = chunk.find(_MAGIC, found + 1)
+        position += len(chunk)
+    return None
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        Header.frombuf(block, tarfile.ENCODING, "surrogateescape")
+    except UNREADABLE:
+        return False
+    return True
+
+
 def _checked(number: int, info: tarfile.TarInfo) -> _Member | None:
     """A sample's member; None for an image negative of our own shards.
 
     Raises:
-        Unusable: ``unsafe_path``, ``not_a_regular_file``, ``dotted_key`` or ``member_too_large``.
+        Unusable: ``unsafe_path``, ``not_a_regular_file`` or ``member_too_large``.
     """
     path = PurePosixPath(info.name)
     if path.is_absolute() or ".." in path.parts:
         raise Unusable("unsafe_path", f"{excerpt(info.name)} leaves the archive's folder")
+    if not path.name:
+        raise Unusable("unsafe_path", f"{excerpt(info.name)} is no file name")
     if not info.isreg() or info.issparse():
         raise Unusable("not_a_regular_file", f"{excerpt(info.name)} is a link, a device or sparse")
-    stem, *extensions = path.name.split(".")
-    extension = ".".join(extensions).lower()
+    stem, _, extension = path.name.partition(".")
+    extension = extension.lower()
     if _IMAGE_NEGATIVE.fullmatch(extension):
         return None
-    if len(extensions) > 1 and _is_known(extensions[-1].lower()):
-        raise Unusable("dotted_key", f"{excerpt(info.name)}: a key may hold no dot")
     limit = MAX_TEXT_BYTES if extension in TEXT_EXTENSIONS else MAX_MEMBER_BYTES
     if _is_known(extension) and info.size > limit:
         raise Unusable("member_too_large", f"{excerpt(info.name)} has {info.size:,} bytes, the limit is {limit:,}")
@@ -132,42 +251,70 @@ def _is_known(extension: str) -> bool:
     return extension in IMAGE_EXTENSIONS or extension in TEXT_EXTENSIONS
 
 
-def _row(source: str, tar: tarfile.TarFile, sample: list[_Member], seen: set[str]) -> Row | Rejected:
-    """The row of one key's adjacent members, in `seen` from now on."""
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+def _rows(
+    source: str, tar: tarfile.TarFile, sample: Sequence[_Member], seen: set[str]
+) -> Iterator[Row | Rejected | Noted]:
+    """The rows of one key's adjacent members; the key is in `seen` from now on."""
     first, key = sample[0], sample[0].key
     given = key if KEY_PATTERN.fullmatch(key) else None
+    own, extra = [member for member in sample if not member.extra], [member for member in sample if member.extra]
+    if extra and (key in seen or any(member.known for member in own)):
+        yield Noted("extra_member", len(extra))
+    elif extra:
+        yield Unusable("dotted_key", _hint("", extra)).rejected(first.number, source, given)
+        return
+    if not own:
+        return
     try:
         if key in seen:
             raise Unusable("members_not_adjacent", f"{excerpt(key)} has members further up in this tar")
         seen.add(key)
-        image, texts = _parts(sample)
-        caption, image_id = _caption(tar, texts)
+        image, texts = _parts(own, extra)
+        found = _captions(tar, texts, extra)
     except Unusable as problem:
-        return problem.rejected(first.number, source, given)
-    return make_row(
-        image.number, source, image=f"{source}::{image.info.name}", caption=caption, key=given,
-        image_id=image_id, image_offset=image.info.offset_data, image_bytes=image.info.size,
-    )  # fmt: skip
+        yield problem.rejected(first.number, source, given)
+        return
+    yield from map(Noted, found.notes)
+    for place, (_, caption) in enumerate(found.texts):
+        named = f"{given}-{place}" if given and len(found.texts) > 1 else given
+        yield make_row(
+            image.number, source, image=f"{source}::{image.info.name}", caption=caption, key=named,
+            image_id=found.image_id, image_offset=image.info.offset_data, image_bytes=image.info.size,
+        )  # fmt: skip
 
 
-def _parts(sample: list[_Member]) -> tuple[_Member, dict[str, _Member]]:
+def _parts(own: Sequence[_Member], extra: Sequence[_Member]) -> tuple[_Member, dict[str, _Member]]:
     """The image of a sample, and its text members by extension; other members are never read."""
-    by_extension = {member.extension: member for member in sample}
-    if len(by_extension) < len(sample):
-        raise Unusable("duplicate_member", f"{excerpt(sample[0].key)} has two members of one extension")
+    by_extension = {member.extension: member for member in own}
+    if len(by_extension) < len(own):
+        raise Unusable("duplicate_member", f"{excerpt(own[0].key)} has two members of one extension")
     images = [by_extension[extension] for extension in IMAGE_EXTENSIONS if extension in by_extension]
     if not images:
-        raise Unusable("no_image", f"{excerpt(sample[0].key)} has only {', '.join(by_extension)}")
+        raise Unusable("no_image", f"{excerpt(own[0].key)} has only {', '.join(by_extension)}{_hint('; ', extra)}")
     if len(images) > 1:
         raise Unusable("several_images", ", ".join(excerpt(image.info.name) for image in images))
     return images[0], {extension: by_extension[extension] for extension in TEXT_EXTENSIONS if extension in by_extension}
 
 
-def _caption(tar: tarfile.TarFile, texts: dict[str, _Member]) -> tuple[object, object]:
-    """Caption (that of ``.txt`` first) and image id, as the archive has them."""
-    body = parse_object(_content(tar, texts["json"])) if "json" in texts else {}
-    text = _content(tar, texts["txt"]).decode("utf-8", "surrogateescape") if "txt" in texts else None
-    return text or body.get("caption", text), body.get("image_id")
+def _captions(tar: tarfile.TarFile, texts: dict[str, _Member], extra: Sequence[_Member]) -> Captions:
+    try:
+        return captions_of({extension: _content(tar, member) for extension, member in texts.items()})
+    except Unusable as problem:
+        raise Unusable(problem.reason, problem.detail + _hint("; ", extra)) from None
+
+
+def _hint(before: str, extra: Sequence[_Member]) -> str:
+    """What to do about members that are not read because their names have several dots."""
+    if not extra:
+        return ""
+    names = ", ".join(excerpt(member.info.name) for member in extra[:3])
+    return (
+        f"{before}{names}: readers disagree whether a key ends at the first or at the last dot; "
+        "rename the picture to KEY.jpg and its text to KEY.txt, KEY without a dot"
+    )
 
 
 def _content(tar: tarfile.TarFile, member: _Member) -> bytes:

@@ -6,7 +6,10 @@ import io
 import json
 import pickle
 import tarfile
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -83,8 +86,8 @@ def test_cut_tars() -> None:
             read = list(read_samples(io.BytesIO(whole[:cut]), "x.tar"))
         except DamagedError as error:
             assert "x.tar" in str(error)
-        else:  # a cut between samples looks whole: index.json tells
-            assert [sample.key for sample in read] == [f"{i:03d}" for i in range(len(read))]
+        else:  # cut in the zeros after the end
+            assert [sample.key for sample in read] == [f"{i:03d}" for i in range(5)]
 
 
 def rewritten(*names: str) -> bytes:
@@ -152,6 +155,87 @@ def test_other_schema_version() -> None:
             tar.addfile(info, io.BytesIO(content))
     with pytest.raises(DamagedError, match="schema version 99"):
         list(read_samples(io.BytesIO(out.getvalue()), "x.tar"))
+
+
+FULL = Sample(
+    "a", "i", "a cat", b"jpeg", "jpg", ("a cat", "a pet"), (TextNegative(0, "a dog", "replace_object", "r", 0.5),),
+    (ImageNegative("neg0.png", "a dog", "retrieved", "i2i", 0.5, (TextNegative(0, "a cow", "negate", "r", 0.25),)),),
+    (b"png",), ("b",),
+)  # fmt: skip
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value in a JSON document, the document itself first."""
+    yield at
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, below in inner:
+        yield from places(below, (*at, name))
+
+
+def changed(body: Any, at: tuple[Any, ...], value: Any) -> Any:
+    if not at:
+        return value
+    copy = dict(body) if isinstance(body, dict) else list(body)
+    copy[at[0]] = changed(body[at[0]], at[1:], value)
+    return copy
+
+
+def with_json(content: bytes) -> list[Sample]:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, own in dict(read_members(io.BytesIO(tar_of(FULL)), "x")).items():
+            info = tarfile.TarInfo(name)
+            body = content if name == "a.json" else own
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+    return list(read_samples(io.BytesIO(out.getvalue()), "x.tar"))
+
+
+def has_types_of(value: Any, pattern: Any) -> bool:
+    """Whether a value has the types of another one, field by field; numbers count as one type, null as any number."""
+    if isinstance(pattern, tuple):
+        return isinstance(value, tuple) and all(has_types_of(item, pattern[0]) for item in value)
+    if is_dataclass(pattern):
+        names = [field.name for field in fields(pattern)]
+        return type(value) is type(pattern) and all(has_types_of(getattr(value, n), getattr(pattern, n)) for n in names)
+    return type(value) is type(pattern) or (isinstance(pattern, float) and (value is None or type(value) is int))
+
+
+def test_a_sample_has_the_types_of_its_fields_or_is_damaged() -> None:
+    body = json.loads(dict(read_members(io.BytesIO(tar_of(FULL)), "x"))["a.json"])
+    values = [None, 7, -1, 0.5, True, "x", "", [], [None], ["x"], [7], {}, {"slot": 0}, 10**30]
+    cases = [(at, value) for at in places(body) for value in values]
+    damaged = 0
+    for at, value in cases:
+        try:
+            (sample,) = with_json(json.dumps(changed(body, at, value)).encode())
+        except DamagedError as error:
+            damaged += 1
+            assert "x.tar" in str(error)
+        else:
+            assert has_types_of(sample, FULL), (at, value)
+            assert all(negative.slot >= 0 for negative in sample.negatives)
+    assert len(cases) > 400 and damaged > 200
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b'"image_id":"i"', b'"image_id":7', "image_id"),
+        (b'"slot":0', b'"slot":null', r"negatives\.0\.slot"),
+        (b'"slot":0', b'"slot":-1', "slot below 0"),
+        (b'"a dog"', b'"\\ud800"', "hex escape"),
+        (b'"a dog"', b'"\xff"', "sample a"),
+        (b'"neg0.png"', b'"neg1.png"', "neg1.png"),
+        (b'"version":1', b'"version":[]', r"version \[\]"),
+        (b"{", b"[", "sample a"),
+    ],
+)
+def test_what_is_wrong_with_a_sample_is_said(old: bytes, new: bytes, said: str) -> None:
+    content = dict(read_members(io.BytesIO(tar_of(FULL)), "x"))["a.json"]
+    assert old in content
+    with pytest.raises(DamagedError, match=said):
+        with_json(content.replace(old, new))
 
 
 INDEX = Index((ShardEntry("a.tar", 3, 10, "f"),), 4, {"swap_object": 5}, {}, {"pairs": "d"}, {"seed": 0})

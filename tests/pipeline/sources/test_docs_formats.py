@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from negmine import records
 from negmine.sources import SOURCES, Row, open_source
+from negmine.sources.noted import Note
 from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, Reason
 
 PAGE = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
@@ -38,6 +39,11 @@ def test_every_format_with_text_has_an_example() -> None:
 def test_every_reason_is_explained() -> None:
     rows = [line.split("|")[1] for line in section("What is refused").splitlines() if line.startswith("| `")]
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(get_args(Reason))
+
+
+def test_every_note_is_explained() -> None:
+    rows = [line.split("|")[1] for line in section("Captions beside a picture").splitlines() if line.startswith("| `")]
+    assert {row.strip(" `") for row in rows} == {*get_args(Note), "key_of_another_archive"}
 
 
 def test_column_names_are_listed_in_order() -> None:

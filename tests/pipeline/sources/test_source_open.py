@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from negmine.errors import InputError, UsageError
 from negmine.records import Rejected
-from negmine.sources import SOURCES, Row, digest, files, image_root, open_source
+from negmine.sources import SOURCES, Noted, Row, digest, files, image_root, open_source
 
 
 def parquet() -> bytes:
@@ -124,7 +124,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         open_source(str(tmp_path / "empty.jsonl"))
     with pytest.raises(UsageError, match=r"no \.tar files"):
         open_source(str(tmp_path / "nothing"))
-    for missing in ("missing.jsonl", "*.parquet", "{00..01}.tar", "un{closed"):
+    for missing in ("missing.jsonl", "*.parquet", "{01..02}.tar", "un{closed"):
         with pytest.raises(UsageError, match="no such file"):
             open_source(str(tmp_path / missing), "tars")
     with pytest.raises(UsageError, match="folder"):
@@ -180,7 +180,7 @@ def test_a_folder_of_images_with_text(tmp_path: Path) -> None:
     })  # fmt: skip
     source = open_source(path)
     assert (source.name, image_root(source, path)) == ("folder", path)
-    assert list(source.read(path)) == [
+    assert [row for row in source.read(path) if not isinstance(row, Noted)] == [
         Row(1, "a.1.txt", "a.1.PNG", "dotted", None, None),
         Row(1, "b.txt", "b.jpg", "a cat", None, None),
         Row(3, "b.txt", "b.jpg", "a café", None, None),
@@ -193,8 +193,8 @@ def test_a_folder_refuses_what_has_no_partner(tmp_path: Path) -> None:
         "a.jpg": b"p", "b.txt": b"x", "c.jpg": b"p", "c.png": b"p", "c.txt": b"x", "d.jpg": b"p", "d.txt": b" \n",
         "e.jpg": b"p", "e.txt": b"\xff\nfine",
     })  # fmt: skip
-    found = [(r.source, r.reason if isinstance(r, Rejected) else "ok") for r in SOURCES["folder"].read(path)]
-    assert found == [
+    rows = [row for row in SOURCES["folder"].read(path) if not isinstance(row, Noted)]
+    assert [(r.source, r.reason if isinstance(r, Rejected) else "ok") for r in rows] == [
         ("a.jpg", "no_caption"), ("b.txt", "no_image"), ("c.txt", "several_images"), ("d.txt", "no_caption"),
         ("e.txt", "not_utf8"), ("e.txt", "ok"),
     ]  # fmt: skip
@@ -242,3 +242,46 @@ def test_digest_of_files_and_patterns(tmp_path: Path) -> None:
 def test_lines_end_where_they_end() -> None:
     stream = io.BytesIO(b"\xef\xbb\xbfa\r\n\nb\x0bc\xc2\x85d")
     assert list(files.numbered_lines(stream)) == [(1, b"a\r\n"), (2, b"\n"), (3, b"b\x0bc\xc2\x85d")]
+
+
+def big_tar(path: Path, pictures: int = 40) -> bytearray:
+    """Four megabytes of samples."""
+    with tarfile.open(path, "w") as archive:
+        for n in range(pictures):
+            for name, content in ((f"{n:03d}.jpg", bytes([n]) * 100_000), (f"{n:03d}.txt", b"a cat %03d" % n)):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return bytearray(path.read_bytes())
+
+
+def test_digest_follows_every_text_header_and_picture_of_a_tar(tmp_path: Path) -> None:
+    path = tmp_path / "0.tar"
+    whole = big_tar(path)
+    seen = {digest(str(path))}
+    middle = whole.index(b"a cat 020")
+    picture = whole.index(b"021.jpg") + 512
+    for at in (middle, picture, whole.index(b"022.txt"), whole.index(b"023.jpg"), len(whole) - 1):
+        content = bytearray(whole)
+        content[at] ^= 1
+        path.write_bytes(content)
+        seen.add(digest(str(path)))
+    for content in (whole[:-512], whole + bytes(512), whole[:middle], bytearray(whole).replace(b"ustar", b"USTAR", 1)):
+        path.write_bytes(content)
+        seen.add(digest(str(path)))
+    assert len(seen) == 10
+    whole[picture + 50_000] ^= 1  # the inside of a picture is not read, as in folders
+    path.write_bytes(whole)
+    assert digest(str(path)) in seen
+
+
+@pytest.mark.parametrize("size", [b"-0000002000", b"99999999999", b"five", b"\x80" + bytes(10)])
+def test_digest_of_a_tar_with_a_wrong_size(tmp_path: Path, size: bytes) -> None:
+    path = tmp_path / "0.tar"
+    content = big_tar(path, 3)
+    content[124 : 124 + len(size)] = size
+    path.write_bytes(content)
+    before = digest(str(path))
+    content[-20_000] ^= 1
+    path.write_bytes(content)
+    assert digest(str(path)) != before

@@ -1,0 +1,24 @@
+"""What a source decided on the way: no row and no refusal, but said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Note = Literal[
+    "several_captions_of_one_text",  # a text of several lines, each a caption
+    "one_caption_of_several_lines",  # a text of several lines that is one caption
+    "further_text",  # a `.caption` beside a `.txt`, which goes first
+    "broken_json",  # beside a text that has the caption
+    "extra_member",  # `x.mask.png` in a tar that has `x.png`
+    "hidden_member",  # `.x`, `._x.jpg` in a tar
+    "members_after_end",  # of a tar: two were joined
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Is counted as ``noted:WHAT``."""
+
+    what: Note
+    number: int = 1
