@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, Final
 
 from negmine.addresses import is_address
+from negmine.archives import ParquetCells, is_parquet
 
 MAX_PIXELS: Final = 25_000_000
 """Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
@@ -108,12 +109,13 @@ class ImageRoot:
         self._files, self._root = url_to_fs(root)
         self._remote = is_address(root)
         self._archives: OrderedDict[str, IO[bytes]] = OrderedDict()
+        self._cells = ParquetCells()
 
     def read(self, image: str, offset: int | None = None, size: int | None = None) -> bytes:
         """The encoded picture.
 
         Args:
-            image: path below the root, or ``archive.tar::member``.
+            image: path below the root, ``archive.tar::member``, or ``table.parquet::column[row]``.
             offset: byte position of the member's content, if it is known; `size` its length.
 
         Raises:
@@ -132,6 +134,8 @@ class ImageRoot:
             if not member:
                 return bytes(self._files.cat_file(self._below(image)))
             stream = self._archive(archive)
+            if offset is None and is_parquet(stream):
+                return self._cells.read(stream, archive, member)
             if offset is None or size is None:
                 offset, size = _find(stream, member)
             stream.seek(offset)
@@ -141,7 +145,7 @@ class ImageRoot:
                 self._archives.pop(archive, None)
                 raise
             raise BadImageError("missing_image", f"{image}: {error.strerror or error}") from None
-        except ValueError as error:  # a zero byte in the name
+        except ValueError as error:  # a zero byte in the name, or a table without this cell
             raise BadImageError("missing_image", f"{image!r}: {error}") from None
 
     def _archive(self, name: str) -> IO[bytes]:
