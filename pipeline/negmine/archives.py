@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 BATCH_BYTES: Final = 64 * 1024 * 1024
 """Decoded at once of one column or of several, as far as the file's own sizes tell."""
 
+SWOLLEN_BYTES: Final = 1024 * 1024 * 1024
+"""More than this a batch must never take, if all its rows referred to the longest value."""
+
 KEPT_BYTES: Final = 256 * 1024 * 1024
 """Of decoded pictures that stay in memory."""
 
 _MAGIC: Final = b"PAR1"
 _MOST_ROWS: Final = 4_096
+_BUFFER_BYTES: Final = 1024 * 1024
 _CELL = re.compile(r"(?P<column>.+)\[(?P<row>[1-9][0-9]{0,17})\]")
 
 
@@ -39,18 +43,71 @@ def cell_name(archive: str, column: str, row: int) -> str:
     return f"{archive}::{column}[{row}]"
 
 
-def batch_rows(group: Any, leaves: Iterable[str]) -> int:
-    """Rows of a row group that have about `BATCH_BYTES` in these columns."""
-    wanted = set(leaves)
-    chunks = (group.column(number) for number in range(group.num_columns))
-    size: int = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
-    rows: int = group.num_rows
-    return max(1, min(_MOST_ROWS, BATCH_BYTES * rows // max(size, 1)))
-
-
 def is_parquet(stream: IO[bytes]) -> bool:
     stream.seek(0)
     return stream.read(len(_MAGIC)) == _MAGIC
+
+
+class Batches:
+    """Columns of a Parquet file, row group by row group, in batches that stay small whatever the file refers to.
+
+    A small file may refer to one long text very often. Where that would fill the memory, a column comes as Arrow's
+    dictionary, which holds each text once; else it comes as it is, which is quicker.
+    """
+
+    def __init__(self, stream: IO[bytes], is_wanted: Callable[[str], bool]) -> None:
+        """Open the leaves (``image.bytes``, ``caption.list.element``) that are wanted.
+
+        Raises:
+            pyarrow.ArrowException: it is no Parquet, or damaged.
+        """
+        import pyarrow.parquet as pq
+
+        self._plain = pq.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        self.metadata = self._plain.metadata
+        leaves = [self.metadata.schema.column(number) for number in range(len(self.metadata.schema))]
+        self.leaves = {leaf.path: leaf.physical_type for leaf in leaves if is_wanted(leaf.path)}
+        self._coded = pq.ParquetFile(
+            stream,
+            metadata=self.metadata,
+            read_dictionary=[path for path, kind in self.leaves.items() if kind == "BYTE_ARRAY"],
+            pre_buffer=False,
+            buffer_size=_BUFFER_BYTES,
+        )
+
+    def read(self, group: int) -> Iterator[pa.RecordBatch]:
+        """A row group's batches of about `BATCH_BYTES`, as far as the file's own sizes tell."""
+        about = self.metadata.row_group(group)
+        chunks = [chunk for chunk in map(about.column, range(about.num_columns)) if chunk.path_in_schema in self.leaves]
+        size: int = sum(chunk.total_uncompressed_size for chunk in chunks)
+        rows: int = max(1, min(_MOST_ROWS, BATCH_BYTES * about.num_rows // max(size, 1)))
+        values = max((chunk.num_values if "." in chunk.path_in_schema else rows for chunk in chunks), default=0)
+        swells = self._longest(group) * values > SWOLLEN_BYTES
+        return self._batches(self._coded if swells else self._plain, group, rows)
+
+    def _batches(self, table: Any, group: int, rows: int) -> Iterator[pa.RecordBatch]:
+        batches: Iterator[pa.RecordBatch] = table.iter_batches(
+            batch_size=rows, row_groups=[group], columns=list(self.leaves), use_threads=False
+        )
+        return batches
+
+    def _longest(self, group: int) -> int:
+        """Bytes of the longest value in the dictionaries of a row group; the first row brings them whole."""
+        first = next(self._batches(self._coded, group, 1), None)
+        return max(map(_longest, first.columns), default=0) if first is not None else 0
+
+
+def _longest(column: pa.Array) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type):
+        return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+    if pa.types.is_struct(column.type):
+        return max(map(_longest, column.flatten()), default=0)
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return _longest(column.values)
+    return 0
 
 
 class ParquetCells:
@@ -109,23 +166,19 @@ class _Column:
 
     def __init__(self, stream: IO[bytes], leaf: str) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self.stream, self._leaf = stream, leaf
         try:
-            metadata = pq.ParquetFile(stream).metadata
-            kinds = {
-                column.path: column.physical_type for column in map(metadata.schema.column, range(len(metadata.schema)))
-            }
-            if kinds.get(leaf) != "BYTE_ARRAY":
-                raise ValueError(f"the table has no column {leaf} of bytes")
-            # equal pictures are decoded once: a small file may refer to a large one very often
-            self._table = pq.ParquetFile(stream, metadata=metadata, read_dictionary=[leaf], pre_buffer=False)
+            self._table = Batches(stream, lambda path: path == leaf)
         except pa.ArrowException as error:
             raise ValueError(str(error)) from None
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        self._rows = [batch_rows(group, [leaf]) for group in groups]
-        self._starts = [0, *accumulate(group.num_rows for group in groups)]
+        if self._table.leaves.get(leaf) != "BYTE_ARRAY":
+            raise ValueError(f"the table has no column {leaf} of bytes")
+        metadata = self._table.metadata
+        self._starts = [
+            0,
+            *accumulate(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)),
+        ]
         self._batches: Iterator[Any] = iter(())
         self._group, self._next = -1, 0
         self._held: dict[int, pa.Array] = {}
@@ -144,9 +197,7 @@ class _Column:
         group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._next:
             self._group, self._next = group, self._starts[group]
-            self._batches = self._table.iter_batches(
-                batch_size=self._rows[group], row_groups=[group], columns=[self._leaf], use_threads=False
-            )
+            self._batches = self._table.read(group)
         while self._next <= row:
             batch = next(self._batches).column(0)
             for name in self._leaf.split(".")[1:]:

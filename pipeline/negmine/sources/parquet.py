@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import IO, Any, ClassVar, Final
 
@@ -11,14 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from negmine.archives import batch_rows, cell_name
+from negmine.archives import Batches, cell_name
 from negmine.errors import InputError
 from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.columns import Choice, WithColumns, has_pictures
 from negmine.sources.row import Row
 
-_BUFFER_BYTES: Final = 1024 * 1024
 _MAGIC = b"PAR1"
 _PICTURES: Final = ("jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "bytes")
 """Columns of bytes, beside those that name pictures: img2dataset's and others'."""
@@ -67,7 +67,7 @@ class Parquet(WithColumns):
             choice = self.choose(table.schema_arrow.names, file.path, _pictures(table.schema_arrow))
             _check_types(table.schema_arrow, choice, file.path)
             cells = _cell_column(table, choice.image) if isinstance(choice.image, str) else None
-            for values in _records(table, stream, choice, cells):
+            for values in _records(stream, choice, cells):
                 number += 1
                 if cells is not None and isinstance(choice.image, str):
                     values[choice.image] = cell_name(file.name, cells, number)
@@ -147,33 +147,17 @@ def _is_plain(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _records(table: pq.ParquetFile, stream: IO[bytes], choice: Choice, cells: str | None) -> Iterator[dict[str, Any]]:
-    """Rows as dictionaries; text that is no UTF-8 becomes surrogates, which `make_row` refuses.
-
-    Texts stay in their dictionaries until a row is made: a small file may refer to a long text very often.
-    """
-    leaves = [leaf for leaf in _leaves(table) if _is_read(leaf.path, choice, cells)]
-    reader = pq.ParquetFile(
-        stream,
-        metadata=table.metadata,
-        read_dictionary=[leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"],
-        buffer_size=_BUFFER_BYTES,
-        pre_buffer=False,
-    )
-    paths = [leaf.path for leaf in leaves]
-    for group in range(reader.num_row_groups):
-        rows = batch_rows(reader.metadata.row_group(group), paths)
-        for batch in reader.iter_batches(batch_size=rows, row_groups=[group], columns=paths):
+def _records(stream: IO[bytes], choice: Choice, cells: str | None) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries; text that is no UTF-8 becomes surrogates, which `make_row` refuses."""
+    table = Batches(stream, partial(_is_read, choice, cells))
+    for group in range(table.metadata.num_row_groups):
+        for batch in table.read(group):
             columns = [_values(batch.column(name)) for name in batch.schema.names]
             for values in zip(*columns, strict=True):
                 yield dict(zip(batch.schema.names, values, strict=True))
 
 
-def _leaves(table: pq.ParquetFile) -> list[Any]:
-    return [table.schema.column(number) for number in range(len(table.schema))]
-
-
-def _is_read(path: str, choice: Choice, cells: str | None) -> bool:
+def _is_read(choice: Choice, cells: str | None, path: str) -> bool:
     """Whether a leaf is read: of pictures never the bytes, only the paths, and these where no bytes are."""
     column = path.partition(".")[0]
     if column == choice.image:

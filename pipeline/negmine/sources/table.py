@@ -52,7 +52,7 @@ class Delimited(WithColumns):
         if not lines or not self.columns.header or self.columns.delimiter not in (None, *self.delimiters):
             return False
         first = _text(lines[0])
-        if self.delimiters not in first and files.has_ending(path, (".csv",)) and "," not in self.delimiters:
+        if self.delimiters == "\t" and "\t" not in first and files.has_ending(path, (".csv",)):
             return False  # one column: only the ending says what quotes mean
         delimiter = self._delimiter(first)
         return delimiter is not None and self.has_captions(split(first, delimiter))
