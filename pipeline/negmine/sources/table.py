@@ -96,8 +96,8 @@ class Delimited(WithColumns):
             except Unusable as problem:
                 yield problem.rejected(line, source)
                 continue
-            if (inside := text.rstrip("\r\n").count("\n")) > 0:
-                self.notes["joined_lines"] += inside
+            if joined := sum(bool(further.strip()) for further in text.split("\n")[1:]):
+                self.notes["joined_lines"] += joined
             yield from choice.rows(line, source, _values(dict(zip(names, cells, strict=True)), choice))
 
     def _delimiter(self, header: str) -> str | None:
@@ -214,6 +214,8 @@ def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
         first = lines.begin()
         try:
             cells = next(reader)
+            if len(lines.record) > 1 and len(cells) != shape.cells:
+                raise csv.Error
         except StopIteration:
             return
         except (csv.Error, Unusable) as error:
