@@ -161,7 +161,7 @@ def _caption(value: object) -> str:
     if _is_missing(value):
         raise Unusable("no_caption", "the caption is missing or null")
     text = _text(value, "caption_not_text")
-    if text and not _says_something(text):
+    if _says_nothing(text):
         raise Unusable("no_caption", f"{excerpt(text)} is what is written where there is no caption")
     return text
 
@@ -175,9 +175,12 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _says_something(text: str) -> bool:
-    """Whether text has a letter, a number or a symbol, and is not the name of nothing."""
-    return text.strip().casefold() not in _MISSING and any(unicodedata.category(c)[0] in "LNS" for c in text)
+def _says_nothing(text: str) -> bool:
+    """Whether text is a name of nothing, or marks alone; what is blank is left to cleaning."""
+    if text.strip().casefold() in _MISSING:
+        return True
+    kinds = {unicodedata.category(character)[0] for character in text} - {"Z", "C"}
+    return bool(kinds) and kinds.isdisjoint("LNS")
 
 
 def _text(value: object, reason: Reason) -> str:
