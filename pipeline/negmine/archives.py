@@ -199,7 +199,9 @@ class _Column:
             self._group, self._next = group, self._starts[group]
             self._batches = self._table.read(group)
         while self._next <= row:
-            batch = next(self._batches).column(0)
+            if (read := next(self._batches, None)) is None:
+                raise ValueError("a row group ends before the row that it should hold")
+            batch = read.column(0)
             for name in self._leaf.split(".")[1:]:
                 batch = batch.field(name)
             start, self._next = self._next, self._next + len(batch)

@@ -20,6 +20,9 @@ from negmine.sources.columns import Choice, WithColumns, has_pictures
 from negmine.sources.row import Row
 
 _MAGIC = b"PAR1"
+_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""What Arrow raises where a file is broken; the last two for names that are no UTF-8 and sizes that cannot be."""
+
 _PICTURES: Final = ("jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "bytes")
 """Columns of bytes, beside those that name pictures: img2dataset's and others'."""
 
@@ -52,7 +55,7 @@ class Parquet(WithColumns):
                 table = pq.ParquetFile(stream)
                 choice = self.columns.choose(table.schema_arrow.names, file.path, _pictures(table.schema_arrow))
                 return isinstance(choice.image, str) and _cell_column(table, choice.image) is not None
-            except (pa.ArrowException, OSError) as error:
+            except _DAMAGE as error:
                 raise files.damaged(file.path, str(error)) from None
 
     def read(self, path: str) -> Iterator[Row | Rejected]:
@@ -72,7 +75,7 @@ class Parquet(WithColumns):
                 if cells is not None and isinstance(choice.image, str):
                     values[choice.image] = cell_name(file.name, cells, number)
                 yield from choice.rows(number, file.name, values)
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGE as error:
             raise files.damaged(f"{file.path}, after row {number:,}", str(error)) from None
 
 
