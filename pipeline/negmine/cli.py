@@ -24,6 +24,7 @@ from negmine.store import scratch
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
+    from negmine.sources import Columns
     from negmine.store import Manifest
 
 CODE = 100
@@ -68,6 +69,17 @@ Images = Annotated[
     typer.Option(parser=picture_root, help="root of the picture paths; folder or URL", rich_help_panel=_DATA),
 ]
 Format = Annotated[str | None, typer.Option("--format", help="name of the input's format", rich_help_panel=_DATA)]
+CaptionColumn = Annotated[
+    str | None, typer.Option(help="column of the captions, where its name is not a usual one", rich_help_panel=_DATA)
+]
+ImageColumn = Annotated[
+    str | None, typer.Option(help="column of the pictures, or a pattern: '{image_id}.jpg'", rich_help_panel=_DATA)
+]
+KeyColumn = Annotated[str | None, typer.Option(help="column of the keys; else `key`", rich_help_panel=_DATA)]
+Delimiter = Annotated[str | None, typer.Option(help="between columns: a character, or tab", rich_help_panel=_DATA)]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="the first line is a row; columns are 1, 2, ...", rich_help_panel=_DATA)
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="rows to read", rich_help_panel=_DATA)]
 MaxBad = Annotated[
     float, typer.Option(min=0, max=1, help="share of rows that may be rejected (status 3 above)", rich_help_panel=_DATA)
@@ -107,6 +119,11 @@ def parse(
     work: Work = DEFAULT_WORK,
     images: Images = None,
     format_: Format = None,
+    caption_column: CaptionColumn = None,
+    image_column: ImageColumn = None,
+    key_column: KeyColumn = None,
+    delimiter: Delimiter = None,
+    no_header: NoHeader = False,
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -145,7 +162,8 @@ def parse(
     settings = ParseSettings(
         chosen.rules, chosen.per_caption, chosen.balanced, weights, seed, model, str(wordnet) if wordnet else None
     )
-    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
+    columns = _columns(caption_column, image_column, key_column, delimiter, no_header)
+    with _pairs(pairs, format_, columns, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         manifest = parse_pairs(settings, run.work, run.engine, overwrite=overwrite)
         counts = manifest.counts
         covered = counts["pairs"] - sum(n for name, n in counts.items() if name.startswith("none:"))
@@ -169,6 +187,11 @@ def retrieve(
     work: Work = DEFAULT_WORK,
     images: Images = None,
     format_: Format = None,
+    caption_column: CaptionColumn = None,
+    image_column: ImageColumn = None,
+    key_column: KeyColumn = None,
+    delimiter: Delimiter = None,
+    no_header: NoHeader = False,
     limit: Limit = None,
     max_bad: MaxBad = 0.01,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -282,8 +305,10 @@ def retrieve(
     from negmine.retrieval.stage import plan_batches, resolved, summary
     from negmine.retrieval.stage import retrieve as mine
 
-    if pairs is None and (images or format_ or limit):
-        raise UsageError("--images, --format and --limit say how PAIRS are read, and PAIRS are not given",
+    if pairs is None and (
+        images or format_ or limit or caption_column or image_column or key_column or delimiter or no_header
+    ):
+        raise UsageError("--images, --format, --limit and the columns say how PAIRS are read, and PAIRS are not given",
                          fix="name PAIRS, or leave these options out")  # fmt: skip
     chosen = load_recipe(recipe, progress)
     planner = chosen.plan if plan is None else plan
@@ -293,7 +318,8 @@ def retrieve(
         candidates=candidates, skip=skip,
         neighbours=neighbours, refill=refill, index=index, seed=seed,
     )  # fmt: skip
-    with _pairs(pairs, format_, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
+    columns = _columns(caption_column, image_column, key_column, delimiter, no_header)
+    with _pairs(pairs, format_, columns, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         settings = resolved(settings)
         made = mine(settings, run.work, run.engine, memory=memory, actors=database_actors, overwrite=overwrite)
         figures = summary(made, settings, run.work)
@@ -416,7 +442,7 @@ def shard(
         raise UsageError("a dry run's sample has no plan and no neighbours",
                          fix="leave out --plan and --image-negatives, or --dry-run")  # fmt: skip
     settings = ShardSettings(shard_size, train_fraction, negatives, image_negatives, plan, image_size, max_pixels, seed)
-    with _pairs(None, None, images, None, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
+    with _pairs(None, None, None, images, None, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         out = run.work / "out" if dry_run else out
         made = write_shards(settings, run.work, out, run.engine, images=images, max_bad=max_bad, overwrite=overwrite)
         figures: dict[str, Any] = {}
@@ -628,6 +654,7 @@ class _Run:
         counts = self.pairs.counts
         read = {
             "rows read": counts["rows"],
+            **_reading(counts),
             "rows rejected": _group(counts, "rejected:"),
             "noted while reading": _group(counts, "noted:"),
             "captions changed": _group(counts, "changed:"),
@@ -643,14 +670,16 @@ class _Run:
 
 @contextmanager
 def _pairs(
-    pairs: str | None, format_: str | None, images: str | None, limit: int | None, max_bad: float, max_pixels: int,
-    where: EngineOptions, work: Path, overwrite: bool, dry_run: bool,
+    pairs: str | None, format_: str | None, columns: Columns | None, images: str | None, limit: int | None,
+    max_bad: float, max_pixels: int, where: EngineOptions, work: Path, overwrite: bool, dry_run: bool,
 ) -> Iterator[_Run]:  # fmt: skip
     """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
     from negmine.ingest import IngestSettings, ingest, load_pairs, write_sample
 
     started, engine = time.monotonic(), where.start()
     settings = IngestSettings(pairs or "", format_, images, max_pixels=max_pixels, limit=limit)
+    if columns is not None:
+        settings = replace(settings, columns=columns)
     if not dry_run:
         if pairs is None:
             known = load_pairs(work)
@@ -665,6 +694,30 @@ def _pairs(
         settings = replace(settings, limit=min(limit or SAMPLE, SAMPLE))
         known = ingest(settings, folder, engine, max_bad=max_bad)
         yield _Run(folder, engine, dry_run, known, started)
+
+
+def _columns(
+    caption: str | None, image: str | None, key: str | None, delimiter: str | None, no_header: bool
+) -> Columns:
+    from negmine.sources import Columns
+
+    named = {"tab": "\t", "\\t": "\t"}
+    return Columns(caption, image, key, named.get(delimiter, delimiter) if delimiter else None, header=not no_header)
+
+
+def _reading(counts: dict[str, int]) -> dict[str, Any]:
+    """How the input was read, where something had to be chosen."""
+    figures: dict[str, Any] = {}
+    for title, prefix in (("columns", "columns:"), ("pictures in", "folder:")):
+        found = _group(counts, prefix)
+        if found:
+            files = {name: f"{n:,} files" if n > 1 else "1 file" for name, n in found.items()}
+            figures[title] = next(iter(found)) if len(found) == 1 else files
+    if joined := counts.get("joined_lines"):
+        figures["line ends inside of quotes"] = joined
+    if few := counts.get("different_captions"):
+        figures["different captions"] = few
+    return figures
 
 
 def _group(counts: dict[str, int], prefix: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
 from negmine.addresses import address_of, is_address
+from negmine.archives import ParquetCells, is_parquet
 from negmine.pixels import MAX_PIXELS, BadImageError, decode
 from negmine.records import MAX_MEMBER_BYTES, THUMBNAIL
 
@@ -110,12 +111,13 @@ class ImageRoot:
         self._remote = is_address(root)
         self._within = self._root if self._remote else os.path.realpath(self._root)
         self._archives: OrderedDict[str, IO[bytes]] = OrderedDict()
+        self._cells = ParquetCells()
 
     def read(self, image: str, offset: int | None = None, size: int | None = None, content: int | None = None) -> bytes:
         """The encoded picture.
 
         Args:
-            image: path below the root, or ``archive.tar::member``.
+            image: path below the root, ``archive.tar::member``, or ``table.parquet::column[row]``.
             offset: byte position of the member's content, if it is known; `size` its length.
             content: `content_hash` of the picture that is meant, if it was seen before.
 
@@ -138,6 +140,8 @@ class ImageRoot:
             if not member:
                 return bytes(self._files.cat_file(self._regular(image)))
             stream = self._archive(archive, is_input=offset is not None)
+            if offset is None and is_parquet(stream):
+                return self._cells.read(stream, archive, member)
             if offset is None or size is None:
                 offset, size = _find(stream, member)
             _check_size(image, size)
@@ -148,7 +152,7 @@ class ImageRoot:
                 self._archives.pop(archive, None)
                 raise
             raise BadImageError("missing_image", f"{image}: {error.strerror or error}") from None
-        except ValueError as error:  # a zero byte in the name
+        except ValueError as error:  # a zero byte in the name, or a table without this cell
             raise BadImageError("missing_image", f"{image!r}: {error}") from None
 
     def _archive(self, name: str, *, is_input: bool) -> IO[bytes]:

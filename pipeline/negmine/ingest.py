@@ -12,7 +12,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from negmine import gather, sources
-from negmine.console import progress
+from negmine import gather, refusals, sources
+from negmine.console import note, progress
 from negmine.engine import Engine, PartFunction, run_phase
 from negmine.errors import DamagedError, InputError, UsageError
 from negmine.identity import settle
@@ -29,7 +29,7 @@ from negmine.images import ImageFacts, ImageRoot, inspect_image, root_of
 from negmine.pixels import MAX_PIXELS, BadImageError
 from negmine.places import picture_root
 from negmine.records import PAIRS, Rejected
-from negmine.sources import Noted, Row
+from negmine.sources import Columns, Noted, Row
 from negmine.storage_errors import explained
 from negmine.store import (
     REJECTED_FILE,
@@ -51,6 +51,9 @@ _SEEN: Final = ("width", "height", "signature", "thumbnail", "content")
 GATHERED: Final = ".gathered"
 INSPECTED: Final = ".inspected"
 
+_FEW: Final = 1_000
+"""Different captions that are counted; no input of captions has so few for each hundred."""
+
 
 @dataclass(frozen=True)
 class IngestSettings:
@@ -64,6 +67,7 @@ class IngestSettings:
         max_pixels: larger pictures are rejected.
         part_size: pairs in a part; the pairs of one image stay together.
         limit: rows to read; None for all.
+        columns: what the user says of the input's columns.
     """
 
     path: str
@@ -73,6 +77,13 @@ class IngestSettings:
     max_pixels: int = MAX_PIXELS
     part_size: int = 4_096
     limit: int | None = None
+    columns: Columns = field(default_factory=Columns)
+
+    def chosen(self) -> dict[str, Any]:
+        """What changes the result, apart from the input itself; of the columns only what the user says."""
+        said = {one.name: value for one in fields(Columns) if (value := getattr(self.columns, one.name)) != one.default}
+        others = {name: value for name, value in asdict(self).items() if name not in ("path", "images", "columns")}
+        return others | ({"columns": said} if said else {})
 
 
 def ingest(
@@ -89,19 +100,20 @@ def ingest(
         DamagedError: ``work/pairs`` was made from other input or with other settings.
     """
     with explained(settings.path):
-        source = sources.open_source(settings.path, settings.format)
+        source = sources.open_source(settings.path, settings.format, settings.columns, settings.images)
         images = settings.images or sources.image_root(source, settings.path)
         images = picture_root(images) if images is not None else None
         inputs = {"source": sources.digest(settings.path)}
-    chosen = {name: value for name, value in asdict(settings).items() if name not in ("path", "images")}
-    chosen |= {"format": source.name, "images": images is not None}
+    chosen = settings.chosen() | {"format": source.name, "images": images is not None}
     spec = Spec(STAGE, chosen, inputs, context={"images": images})
     with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             _make(store, settings, source, images, engine)
-    manifest = load_pairs(work)
-    check_share(manifest.counts, max_bad, work / STAGE / REJECTED_FILE)
-    return manifest
+    counts = load_manifest(work / STAGE).counts
+    if few := counts.get("different_captions"):
+        note(f"there are only {few:,} different captions: is the column one of questions? --caption-column names it")
+    check_share(counts, max_bad, work / STAGE / REJECTED_FILE)
+    return load_pairs(work)
 
 
 def _make(store: Store, settings: IngestSettings, source: sources.Source, images: str | None, engine: Engine) -> None:
@@ -109,7 +121,9 @@ def _make(store: Store, settings: IngestSettings, source: sources.Source, images
     with Store.open(gathered, store.spec, waits=True) as gathering:
         if not gathering.finished:
             limits = gather.Limits(settings.max_caption, settings.part_size, settings.limit)
-            gathering.enter(gather.gather(_rows(source, settings.path), gathered, limits))
+            variety = _Variety()
+            record = gather.gather(variety.watch(_rows(source, settings.path)), gathered, limits)
+            gathering.enter(replace(record, counts={**record.counts, **sources.notes(source), **variety.counts}))
             gathering.finish()
         assert gathering.manifest is not None
         counts = dict(gathering.manifest.counts)
@@ -146,23 +160,46 @@ def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected | Noted]
         yield from source.read(path)
 
 
+class _Variety:
+    """Notices an input whose captions are nearly all the same, as a column of questions is."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._captions = 0
+
+    def watch(self, rows: Iterator[Row | Rejected | Noted]) -> Iterator[Row | Rejected | Noted]:
+        for row in rows:
+            if isinstance(row, Row):
+                self._captions += 1
+                if len(self._seen) < _FEW:
+                    self._seen.add(row.caption)
+            yield row
+
+    @property
+    def counts(self) -> dict[str, int]:
+        few = self._captions >= 5 and len(self._seen) <= max(1, self._captions // 100) and len(self._seen) < _FEW
+        return {"different_captions": len(self._seen)} if few else {}
+
+
 def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> None:
     """Stop if more than `max_bad` of the rows were rejected.
 
     Raises:
-        InputError: with the reasons and their numbers.
+        InputError: with the reasons and their numbers, an example of the commonest, and what helps.
     """
     reasons, rows = _reasons(counts), counts["rows"]
     bad = sum(reasons.values())
     if rows == 0:
         raise InputError("the input has no rows", fix="check the file, or name its --format")
     if bad > max_bad * rows or bad == rows:
+        why, help_ = refusals.explain(counts, rejected)
         limit = "and none is left" if bad == rows else f"more than --max-bad {max_bad:g} allows"
         raise InputError(
             f"{bad:,} of {rows:,} rows were rejected, {limit}",
             where=str(rejected),
-            why=_named(reasons),
-            fix="mend the input (that table lists every row) and add --overwrite"
+            why=why,
+            fix=(f"{help_}; else " if help_ else "")
+            + "mend the input (that table lists every row); add --overwrite"
             + ("" if bad == rows else ", or raise --max-bad"),
         )
 

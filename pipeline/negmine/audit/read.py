@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import csv
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +15,8 @@ from typing import Any, Final, Protocol
 from negmine.addresses import readable
 from negmine.errors import InputError, UsageError
 from negmine.seal import digest
+from negmine.sources.files import numbered_lines
+from negmine.sources.table import split
 
 UNNAMED: Final = "unnamed"
 """Kind of negatives whose file names none."""
@@ -25,6 +25,11 @@ _NEGATIVE: Final = ("negative", "negative_caption", "neg_caption", "foil", "nega
 _CAPTION: Final = ("caption", "title", "text")
 _IMAGE: Final = ("image_id", "image", "filepath", "filename", "image_file")
 _PARAPHRASE: Final = "caption2"
+
+MAX_CAPTION: Final = 2_000
+"""Characters of a text; longer ones are skipped, for parsing takes time that grows with their square."""
+
+_LONGEST_LIST: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +166,31 @@ def _listed(row: Mapping[str, Any] | None, kind: str) -> Listed | str:
     texts = [negatives] if isinstance(negatives, str) else negatives if isinstance(negatives, list) else []
     if not all(isinstance(text, str) for text in texts):
         return "negative is no text"
-    image = str(_first(row, _IMAGE) or _hash(caption))
-    named = str(row.get("kind") or kind)
     paraphrase = row.get(_PARAPHRASE)
+    paraphrase = paraphrase if isinstance(paraphrase, str) else None
+    said = [caption, *texts, *([paraphrase] if paraphrase else [])]
+    image, named = str(_first(row, _IMAGE) or _hash(caption)), str(row.get("kind") or kind)
+    key = str(row.get("key") or _hash(f"{image}\n{caption}"))
+    if not all(map(_is_unicode, (*said, image, named, key))):
+        return "not UTF-8"
+    if max(map(len, said)) > MAX_CAPTION:
+        return f"longer than {MAX_CAPTION:,} characters"
     return Listed(
-        str(row.get("key") or _hash(f"{image}\n{caption}")),
+        key,
         image,
         caption,
         tuple((text, named) for text in texts if text.strip()),
-        paraphrase if isinstance(paraphrase, str) else None,
+        paraphrase,
     )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it has no halves of surrogate pairs, which escapes and bytes that are no UTF-8 become."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -183,10 +203,10 @@ def _hash(text: str) -> str:
 
 def read_jsonl(path: Path) -> Iterator[Mapping[str, Any] | None]:
     """One JSON object a line; None where a line is none."""
-    with path.open("rb") as lines:
-        for line in lines:
-            if line.strip():
-                yield _object(line)
+    with path.open("rb") as stream:
+        for _, line in numbered_lines(stream):
+            if line is None or line.strip():
+                yield None if line is None else _object(line)
 
 
 def _object(line: bytes) -> Mapping[str, Any] | None:
@@ -198,17 +218,29 @@ def _object(line: bytes) -> Mapping[str, Any] | None:
 
 
 def read_tsv(path: Path) -> Iterator[Mapping[str, Any] | None]:
-    """NegCLIP's columns ``title``, ``filepath`` and ``neg_caption``, a list in Python's or JSON's notation."""
-    usual = csv.field_size_limit(sys.maxsize)  # of the whole process; by the usual one an open quote is noticed
-    try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as lines:
-            for row in csv.DictReader(lines, delimiter="\t"):
+    """NegCLIP's columns ``title``, ``filepath`` and ``neg_caption``, a list in Python's or JSON's notation.
+
+    A line is a row and a quote is a character, as in PAIRS; None where a line has more or fewer cells than the first.
+    """
+    with path.open("rb") as stream:
+        lines = (
+            None if line is None else line.decode("utf-8", "surrogateescape") for _, line in numbered_lines(stream)
+        )
+        names = split(next(lines, None) or "", "\t")
+        for line in lines:
+            if line is not None and not line.strip():
+                continue
+            cells = split(line or "", "\t")
+            if len(cells) == len(names):
+                row = dict(zip(names, cells, strict=True))
                 yield {**row, "neg_caption": _list(row.get("neg_caption") or "")}
-    finally:
-        csv.field_size_limit(usual)
+            else:
+                yield None
 
 
 def _list(text: str) -> list[Any]:
+    if len(text) > _LONGEST_LIST:
+        return [text]
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -5,7 +5,9 @@ A source turns its format into `Row`s and `Rejected`s, streaming; it cleans no t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
@@ -14,9 +16,11 @@ from negmine.addresses import without_query
 from negmine.errors import UsageError
 from negmine.sources import files
 from negmine.sources.coco import Coco
+from negmine.sources.columns import Columns, WithColumns
 from negmine.sources.digest import digest
 from negmine.sources.flickr import Flickr
 from negmine.sources.folder import Folder
+from negmine.sources.json_rows import Json
 from negmine.sources.jsonl import Jsonl
 from negmine.sources.karpathy import Karpathy
 from negmine.sources.noted import Noted
@@ -25,11 +29,11 @@ from negmine.sources.row import Row, Source
 from negmine.sources.table import Delimited
 from negmine.sources.tars import Tars
 
-__all__ = ["SOURCES", "Noted", "Row", "Source", "digest", "image_root", "open_source"]
+__all__ = ["SOURCES", "Columns", "Noted", "Row", "Source", "digest", "image_root", "notes", "open_source"]
 
 _ALL: tuple[Source, ...] = (
-    Tars(), Parquet(), Karpathy(), Coco(), Jsonl(), Flickr(), Delimited("tsv", (".tsv", ".tab"), "\t"),
-    Delimited("csv", (".csv",), ",;"), Folder(),
+    Tars(), Parquet(), Karpathy(), Coco(), Json(), Jsonl(), Flickr(), Delimited("tsv", (".tsv", ".tab"), "\t"),
+    Delimited("csv", (".csv",), ",;|"), Folder(),
 )  # fmt: skip
 
 SOURCES: Final[Mapping[str, Source]] = MappingProxyType({source.name: source for source in _ALL})
@@ -43,21 +47,25 @@ _FOREIGN: Final = (
     (b"\xfe\xff", "it is UTF-16 text", "save it as UTF-8"),
     (b"\xff\xd8\xff", "it is a JPEG picture", "name a file of captions, or a folder of pictures with .txt files"),
     (b"\x89PNG", "it is a PNG picture", "name a file of captions, or a folder of pictures with .txt files"),
-    (b"[", "it is one JSON array", "write one object a line: jq -c '.[]' pairs.json > pairs.jsonl"),
+    (b"[", "it is a JSON array, but not of objects", "write one object a line, each with a caption"),
     (b"<", "it is a web page or XML", "check the download"),
 )
 """What people give that is no input: first bytes, what it is, what to do."""
 
 
-def open_source(path: str, format: str | None = None) -> Source:
+def open_source(
+    path: str, format: str | None = None, columns: Columns | None = None, images: str | None = None
+) -> Source:
     """The reader for an input.
 
     Args:
         path: file, folder, pattern or URL.
         format: a name in `SOURCES`; None to recognise it, by content first and by the ending if that is not enough.
+        columns: what the user says of the columns, in formats that have some.
+        images: root of the pictures, if the user names one.
 
     Raises:
-        UsageError: no such file, no such format, or none recognises it.
+        UsageError: no such file, no such format, none recognises it, or it has no columns to name.
         InputError: the file is empty.
     """
     if format is not None and format not in SOURCES:
@@ -66,15 +74,38 @@ def open_source(path: str, format: str | None = None) -> Source:
             f"there is no format {format!r}" + (f"; did you mean {close[0]}?" if close else ""),
             fix=f"choose one of {', '.join(SOURCES)}",
         )
+    said = columns or Columns()
+    asked = [_told(source, said, images) for source in _ALL]
     head = files.head(path)
     if format is not None:
-        return SOURCES[format]
-    source = next((source for source in _ALL if source.recognises(path, head)), None)
+        source: Source | None = next(source for source in asked if source.name == format)
+    else:
+        source = next((source for source in asked if source.recognises(path, head)), None)
     if source is None and not _foreign(head):
-        source = next((source for source in _ALL if head and files.has_ending(path, source.endings)), None)
+        source = next((source for source in asked if head and files.has_ending(path, source.endings)), None)
+        if source is None and (said.delimiter or not said.header):
+            source = next(source for source in asked if source.name == "csv")
     if source is None:
         raise _unknown(path, head)
-    return source
+    if said != Columns() and not isinstance(source, WithColumns):
+        raise UsageError(
+            f"the format {source.name} has no columns that could be named",
+            where=path,
+            fix="leave out --caption-column, --image-column, --key-column, --delimiter and --no-header",
+        )
+    return replace(source, holds_images=source.looks_inside(path)) if isinstance(source, Parquet) else source
+
+
+def _told(source: Source, columns: Columns, images: str | None) -> Source:
+    """A reader of its own, with what the user says."""
+    if isinstance(source, Coco):
+        return replace(source, images=images, notes=Counter())
+    return replace(source, columns=columns, notes=Counter()) if isinstance(source, WithColumns) else source
+
+
+def notes(source: Source) -> Mapping[str, int]:
+    """What a reader chose and mended in the input, with the number of files or rows, once it was read."""
+    return source.notes if isinstance(source, WithColumns | Coco) else {}
 
 
 def image_root(source: Source, path: str) -> str | None:

@@ -2,57 +2,98 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
 
 from negmine.records import Rejected
 from negmine.sources import files
-from negmine.sources.json_stream import entries, prefixes
-from negmine.sources.row import Row, Unusable, excerpt, make_row
+from negmine.sources.columns import has_pictures
+from negmine.sources.json_stream import entries, outline
+from negmine.sources.row import Row, Unusable, excerpt, identifier, make_row
 
-_MARKS = {"images.item.file_name", "annotations.item.image_id", "annotations.item.caption"}
 
-
+@dataclass(frozen=True)
 class Coco:
-    """Keys are annotation ids. Only the image names are held in memory, whatever order the file has."""
+    """Keys are annotation ids. Only the image names are held in memory, whatever order the file has.
 
-    name = "coco"
-    endings = ()
-    holds_images = False
+    Attributes:
+        images: root of the pictures, if the user names one: where it holds a folder for each split, as COCO's own
+            layout does, the pictures of ``captions_train2017.json`` are looked for in ``train2017``.
+        notes: folders that were chosen so, with the number of files.
+    """
+
+    name: ClassVar[str] = "coco"
+    endings: ClassVar[tuple[str, ...]] = ()
+    holds_images: ClassVar[bool] = False
+
+    images: str | None = None
+    notes: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     def recognises(self, path: str, head: bytes) -> bool:
-        return not _MARKS.isdisjoint(prefixes(head))
+        """Images with a file name, or annotations that name an image by its id and not by a file or URL."""
+        seen = outline(head)
+        if seen is None:
+            return False
+        images, annotations = (seen.names(name) if name in seen.arrays else [] for name in ("images", "annotations"))
+        return "file_name" in images or (
+            not {"image_id", "caption"}.isdisjoint(annotations) and not has_pictures(annotations)
+        )
 
     def read(self, path: str) -> Iterator[Row | Rejected]:
         for file in files.expand(path):
             names = _image_names(file)
+            folder = self._folder(file, names)
+            if folder:
+                self.notes[f"folder:{folder}/"] += 1
             for number, annotation in entries(file, "annotations"):
-                yield _row(number, file.name, annotation, names)
+                yield _row(number, file.name, annotation, names, folder)
+
+    def _folder(self, file: files.File, names: Mapping[str, Any]) -> str:
+        """The folder of this file's split below the root of the pictures; empty where there is none."""
+        split = PurePosixPath(file.path).stem.rpartition("_")[2]
+        first = next((name for name in names.values() if isinstance(name, str)), None)
+        if self.images is None or first is None or not split:
+            return ""
+        system, root = files.filesystem(self.images)
+        if system.exists(posixpath.join(root, first)) or not system.isdir(posixpath.join(root, split)):
+            return ""
+        return split
 
 
-def _image_names(file: files.File) -> dict[Any, Any]:
-    """Image id to file name; None for an id that stands for two files."""
-    names: dict[Any, Any] = {}
+def _image_names(file: files.File) -> dict[str, Any]:
+    """Image id to file name; None for an id that stands for two files. Ids are equal as text: 7, 7.0 and ``"7"``."""
+    names: dict[str, Any] = {}
     for _, image in entries(file, "images"):
-        if isinstance(image, Mapping) and _is_id(image.get("id")):
-            identity, name = image["id"], image.get("file_name")
+        identity = _identity(image.get("id")) if isinstance(image, Mapping) else None
+        if identity is not None:
+            name = image.get("file_name")
             names[identity] = name if names.get(identity, name) == name else None
     return names
 
 
-def _row(number: int, source: str, annotation: Any, names: Mapping[Any, Any]) -> Row | Rejected:
+def _row(number: int, source: str, annotation: Any, names: Mapping[str, Any], folder: str) -> Row | Rejected:
     if not isinstance(annotation, Mapping):
         return Unusable("not_an_object", f"{excerpt(annotation)} is no annotation").rejected(number, source)
-    identity = annotation.get("image_id")
-    name = names.get(identity) if _is_id(identity) else None
+    given = annotation.get("image_id")
+    identity = _identity(given)
+    name = names.get(identity) if identity is not None else None
+    if folder and isinstance(name, str):
+        name = f"{folder}/{name}"
     row = make_row(
-        number, source, image=name, caption=annotation.get("caption"), key=annotation.get("id"), image_id=identity
+        number, source, image=name, caption=annotation.get("caption"), key=annotation.get("id"), image_id=given
     )
     if isinstance(row, Row) and row.image is None:
-        problem = Unusable("unknown_image", f"images[] has no file for image_id {excerpt(identity)}, or two")
+        problem = Unusable("unknown_image", f"images[] has no file for image_id {excerpt(given)}, or two")
         return problem.rejected(number, source, row.key)
     return row
 
 
-def _is_id(value: Any) -> bool:
-    return value is not None and not isinstance(value, dict | list)
+def _identity(value: object) -> str | None:
+    try:
+        return identifier(value, "bad_image_id")
+    except Unusable:
+        return None

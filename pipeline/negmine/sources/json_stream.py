@@ -1,39 +1,204 @@
-"""JSON documents larger than memory: events and array entries as they come by."""
+"""JSON documents larger than memory, from front to back: one entry of an array at a time.
+
+The document is cut here, its pieces are parsed by the standard library: NaN, escapes and numbers mean the same in all
+formats.
+"""
 
 from __future__ import annotations
 
+import codecs
 import io
+import json
+import re
 from collections.abc import Iterator
-from itertools import count
-from typing import Any
+from dataclasses import dataclass, field
+from typing import IO, Any, Final
 
-import ijson
+from negmine.sources import files
 
-from negmine.sources.files import BOM, File, damaged
+_BLOCK: Final = 64 * 1024
+_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER: Final = json.JSONDecoder()
+_SAMPLE: Final = 100
 
 
-def entries(file: File, array: str) -> Iterator[tuple[int, Any]]:
-    """The entries of a top-level array, numbered from 1; the rest of the document is checked but not built.
+def entries(file: files.File, array: str | None) -> Iterator[tuple[int, Any]]:
+    """The entries of a top-level array, or of the array that the document is (None), numbered from 1.
+
+    Bytes that are no UTF-8 become surrogates, which `make_row` refuses.
 
     Raises:
-        InputError: the document stops half-way or is no JSON.
+        InputError: the document stops half-way or is no JSON, or an entry is longer than a line may be.
     """
     with file.open() as stream:
-        if stream.read(len(BOM)) != BOM:
-            stream.seek(0)
+        document = _Document(stream)
         try:
-            yield from zip(count(1), ijson.items(stream, f"{array}.item"))
-        except ijson.JSONError as error:
-            why = str(error).splitlines()[0].removeprefix("b'")
-            raise damaged(f"{file.path}, at or before byte {stream.tell():,}", why) from None
+            number = 0
+            for name, value in document.walk():
+                if name == array:
+                    number += 1
+                    yield number, value
+            document.finish()
+        except _Malformed as problem:
+            raise files.damaged(f"{file.path}, at or before byte {stream.tell():,}", str(problem)) from None
 
 
-def prefixes(head: bytes) -> set[str]:
-    """The places (``images.item.file_name``) that the beginning of a document has."""
-    found: set[str] = set()
+@dataclass
+class Outline:
+    """What the beginning of a document shows.
+
+    Attributes:
+        values: top-level names with a value that is no array; empty if the document is an array.
+        arrays: name to the first entries; the name is None for a document that is an array.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str | None, list[Any]] = field(default_factory=dict)
+
+    def objects(self, array: str | None) -> list[dict[str, Any]]:
+        return [entry for entry in self.arrays[array] if isinstance(entry, dict)]
+
+    def names(self, array: str | None) -> list[str]:
+        """The names in an array's first entries."""
+        return list(dict.fromkeys(name for entry in self.objects(array) for name in entry))
+
+
+def outline(head: bytes) -> Outline | None:
+    """What a document shows that begins with `head`; None if that is no single document."""
+    document, found = _Document(io.BytesIO(head)), Outline()
     try:
-        for prefix, _, _ in ijson.parse(io.BytesIO(head.removeprefix(BOM))):
-            found.add(prefix)
-    except ijson.JSONError:
-        pass  # the head ends in the middle of the document
+        if document.peek() not in ("{", "["):
+            return None
+        for name, is_array, value in document.pieces():
+            if not is_array:
+                found.values[name or ""] = value
+            elif len(entries := found.arrays.setdefault(name, [])) < _SAMPLE and value is not _EMPTY:
+                entries.append(value)
+        document.finish()
+    except _Malformed as problem:
+        return None if problem.more else found  # the head ends in the middle of the document
     return found
+
+
+class _Malformed(Exception):
+    """This is no JSON, or not all of it; `more` if a whole document is there and something follows it."""
+
+    def __init__(self, why: str, more: bool = False) -> None:
+        super().__init__(why)
+        self.more = more
+
+
+_EMPTY: Final = object()
+
+
+class _Document:
+    """A JSON text whose beginning is held."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        if stream.read(len(files.BOM)) != files.BOM:
+            stream.seek(0)
+        self._stream = stream
+        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+        self._text, self._at, self._ended = "", 0, False
+
+    def walk(self) -> Iterator[tuple[str | None, Any]]:
+        """The entries of top-level arrays, each with the array's name; other values are only checked."""
+        for name, is_array, value in self.pieces():
+            if is_array and value is not _EMPTY:
+                yield name, value
+
+    def pieces(self) -> Iterator[tuple[str | None, bool, Any]]:
+        """Name, whether it is an entry of an array, and the entry or the value; an array begins with `_EMPTY`."""
+        if self.peek() == "[":
+            yield None, True, _EMPTY
+            yield from ((None, True, value) for value in self._entries())
+            return
+        for name in self._names():
+            kind = self.peek()
+            if kind == "[":
+                yield name, True, _EMPTY
+                yield from ((name, True, value) for value in self._entries())
+            elif kind == "{":
+                for _ in self._names():  # piece by piece, for it may be large
+                    self._value()
+                yield name, False, {}
+            else:
+                yield name, False, self._value()
+
+    def finish(self) -> None:
+        if self.peek():
+            raise _Malformed("something follows the end of the document", more=True)
+
+    def peek(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            match = _SPACE.match(self._text, self._at)
+            assert match is not None
+            self._at = match.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def _entries(self) -> Iterator[Any]:
+        self._take("[")
+        if self.peek() == "]":
+            self._take("]")
+            return
+        while True:
+            yield self._value()
+            if self._take(",]") == "]":
+                return
+
+    def _names(self) -> Iterator[str]:
+        """The names of an object; whoever asks takes the value behind each."""
+        self._take("{")
+        if self.peek() == "}":
+            self._take("}")
+            return
+        while True:
+            if self.peek() != '"':
+                raise _Malformed("a name in quotes is expected")
+            name = self._value()
+            self._take(":")
+            yield name
+            if self._take(",}") == "}":
+                return
+
+    def _take(self, expected: str) -> str:
+        found = self.peek()
+        if not found or found not in expected:
+            what = "the document ends" if not found else f"there is {found!r}"
+            raise _Malformed(f"{what} where {' or '.join(map(repr, expected))} is expected")
+        self._at += 1
+        return found
+
+    def _value(self) -> Any:
+        self.peek()
+        while True:
+            problem = "the document ends"
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                problem = error.msg
+            except RecursionError:
+                raise _Malformed("it is nested too deeply") from None
+            except ValueError as error:  # a number of more digits than Python takes
+                raise _Malformed(str(error).partition(";")[0]) from None
+            else:
+                if end < len(self._text) or self._ended:  # else a number may go on
+                    self._at = end
+                    return value
+            if len(self._text) - self._at > files.MAX_LINE_BYTES:
+                raise _Malformed(f"an entry is broken, or longer than {files.MAX_LINE_BYTES:,} characters")
+            if not self._more() and problem != "the document ends":
+                raise _Malformed(problem)
+
+    def _more(self) -> bool:
+        """Read on, as much again as is held: an entry is parsed anew each time."""
+        if self._ended:
+            return False
+        block = self._stream.read(max(_BLOCK, len(self._text) - self._at))
+        self._ended = not block
+        self._text, self._at = self._text[self._at :] + self._decode(block, self._ended), 0
+        return bool(block)

@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 from negmine.records import Rejected
 from negmine.sources import files
-from negmine.sources.row import CAPTION_COLUMNS, Row, Unusable, excerpt, row_from_columns
+from negmine.sources.columns import WithColumns
+from negmine.sources.row import Row, Unusable, excerpt
+
+_SAMPLE_OBJECTS: Final = 1_000
+_SAMPLE_BYTES: Final = 1024 * 1024
 
 
-class Jsonl:
-    name = "jsonl"
-    endings = (".jsonl", ".ndjson")
-    holds_images = False
+@dataclass(frozen=True)
+class Jsonl(WithColumns):
+    """The columns are the names in the first objects of a file."""
+
+    name: ClassVar[str] = "jsonl"
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
+    holds_images: ClassVar[bool] = False
 
     def recognises(self, path: str, head: bytes) -> bool:
         """Any whole line of the head is an object with a caption: the first one may be the broken one."""
-        return any(_has_caption(line) for line in files.head_lines(head))
+        return any(self.has_captions(_names(line)) for line in files.head_lines(head))
 
     def read(self, path: str) -> Iterator[Row | Rejected]:
         for file in files.expand(path):
-            with file.open() as stream:
-                for number, line in files.numbered_lines(stream):
-                    if line is None or line.strip():
-                        yield _row(number, file.name, line)
+            yield from self._read(file)
+
+    def _read(self, file: files.File) -> Iterator[Row | Rejected]:
+        names = _first_names(file)
+        choice = self.choose(names, file.path) if names else None
+        with file.open() as stream:
+            for number, line in files.numbered_lines(stream):
+                if line is not None and not line.strip():
+                    continue
+                try:
+                    values = _object(line)
+                except Unusable as problem:
+                    yield problem.rejected(number, file.name)
+                else:
+                    assert choice is not None  # there is an object, so there are names
+                    yield from choice.rows(number, file.name, values)
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
@@ -45,19 +65,33 @@ def parse_object(content: bytes) -> dict[str, Any]:
     return value
 
 
-def _row(number: int, source: str, line: bytes | None) -> Row | Rejected:
+def _object(line: bytes | None) -> dict[str, Any]:
     if line is None:
-        return Unusable("line_too_long", f"more than {files.MAX_LINE_BYTES:,} bytes").rejected(number, source)
+        raise Unusable("line_too_long", f"more than {files.MAX_LINE_BYTES:,} bytes")
     try:
-        return row_from_columns(number, source, parse_object(line))
+        return parse_object(line)
     except Unusable as problem:
         if problem.reason == "json_syntax" and not line.endswith(b"\n"):
             problem.detail += "; the file ends inside this line: was it cut?"
-        return problem.rejected(number, source)
+        raise
 
 
-def _has_caption(line: bytes) -> bool:
+def _first_names(file: files.File) -> list[str]:
+    """The names in a file's first objects, in order; empty only if it has no object with a name at all."""
+    names: dict[str, None] = {}
+    objects = read = 0
+    with file.open() as stream:
+        for _, line in files.numbered_lines(stream):
+            found = _names(line or b"")
+            names |= dict.fromkeys(found)
+            objects, read = objects + bool(found), read + len(line or b"")
+            if names and (objects >= _SAMPLE_OBJECTS or read >= _SAMPLE_BYTES):
+                break
+    return list(names)
+
+
+def _names(line: bytes) -> list[str]:
     try:
-        return not parse_object(line).keys().isdisjoint(CAPTION_COLUMNS)
+        return list(parse_object(line))
     except Unusable:
-        return False
+        return []

@@ -7,7 +7,7 @@ from typing import Any
 
 from negmine.records import Rejected
 from negmine.sources import files
-from negmine.sources.json_stream import entries, prefixes
+from negmine.sources.json_stream import entries, outline
 from negmine.sources.row import Row, Unusable, excerpt, make_row
 
 
@@ -19,7 +19,8 @@ class Karpathy:
     holds_images = False
 
     def recognises(self, path: str, head: bytes) -> bool:
-        return any(prefix.startswith("images.item.sentences") for prefix in prefixes(head))
+        seen = outline(head)
+        return seen is not None and "images" in seen.arrays and "sentences" in seen.names("images")
 
     def read(self, path: str) -> Iterator[Row | Rejected]:
         for file in files.expand(path):

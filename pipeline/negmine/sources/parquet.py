@@ -1,79 +1,190 @@
-"""Parquet files, columns as in ``row.py``; only these are read, a few thousand rows at a time."""
+"""Parquet files: captions, and pictures as paths or as bytes; only the columns in question are read, batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Any, Final
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import IO, Any, ClassVar, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from negmine.archives import Batches, cell_name
 from negmine.errors import InputError
 from negmine.records import Rejected
 from negmine.sources import files
-from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, Row, row_from_columns
-from negmine.sources.table import no_caption_column
+from negmine.sources.columns import Choice, WithColumns, has_pictures
+from negmine.sources.row import Row
 
-_BATCH_ROWS: Final = 4096
-_BUFFER_BYTES: Final = 1024 * 1024
 _MAGIC = b"PAR1"
+_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""What Arrow raises where a file is broken; the last two for names that are no UTF-8 and sizes that cannot be."""
+
+_PICTURES: Final = ("jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "bytes")
+"""Columns of bytes, beside those that name pictures: img2dataset's and others'."""
 
 
-class Parquet:
-    """Row numbers count the rows of a file."""
+@dataclass(frozen=True)
+class Parquet(WithColumns):
+    """Row numbers count the rows of a file.
 
-    name = "parquet"
-    endings = (".parquet", ".pq")
-    holds_images = False
+    A column of pictures is one of bytes, or Hugging Face's structure of ``bytes`` and ``path``; a row then names the
+    cell (``train.parquet::image.bytes[7]``), and the picture is read from there. Where all bytes are null the paths
+    count.
+
+    Attributes:
+        holds_images: whether the pictures lie inside; found when the file is opened.
+    """
+
+    name: ClassVar[str] = "parquet"
+    endings: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
+
+    holds_images: bool = False
 
     def recognises(self, path: str, head: bytes) -> bool:
         return head.startswith(_MAGIC)
 
+    def looks_inside(self, path: str) -> bool:
+        """Whether the pictures lie in the (first) file."""
+        file = files.expand(path)[0]
+        with file.open() as stream:
+            try:
+                table = pq.ParquetFile(stream)
+                choice = self.columns.choose(table.schema_arrow.names, file.path, _pictures(table.schema_arrow))
+                return isinstance(choice.image, str) and _cell_column(table, choice.image) is not None
+            except _DAMAGE as error:
+                raise files.damaged(file.path, str(error)) from None
+
     def read(self, path: str) -> Iterator[Row | Rejected]:
         for file in files.expand(path):
             with file.open() as stream:
-                number = 0
-                for number, columns in enumerate(_records(stream, file.path), start=1):
-                    yield row_from_columns(number, file.name, columns)
+                yield from self._read(file, stream)
+
+    def _read(self, file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+        number = 0
+        try:
+            table = pq.ParquetFile(stream)
+            choice = self.choose(table.schema_arrow.names, file.path, _pictures(table.schema_arrow))
+            _check_types(table.schema_arrow, choice, file.path)
+            cells = _cell_column(table, choice.image) if isinstance(choice.image, str) else None
+            for values in _records(stream, choice, cells):
+                number += 1
+                if cells is not None and isinstance(choice.image, str):
+                    values[choice.image] = cell_name(file.name, cells, number)
+                yield from choice.rows(number, file.name, values)
+        except _DAMAGE as error:
+            raise files.damaged(f"{file.path}, after row {number:,}", str(error)) from None
 
 
-def _records(stream: IO[bytes], where: str) -> Iterator[dict[str, Any]]:
-    number = 0
-    try:
-        table = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        columns = _columns(table.schema_arrow, where)
-        for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-            yield from _rows(batch)
-            number += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise files.damaged(f"{where}, after row {number:,}", str(error)) from None
+def _pictures(schema: pa.Schema) -> list[str]:
+    """The columns that hold pictures: structures with bytes, and bytes under a name that pictures have."""
+    return [
+        field.name
+        for field in schema
+        if _struct_field(field.type, "bytes") is not None
+        or (_is_bytes(field.type) and (field.name.casefold() in _PICTURES or has_pictures([field.name])))
+    ]
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Rows as dictionaries; text that is no UTF-8 becomes surrogates, which `row_from_columns` refuses."""
-    columns = [_values(batch.column(name)) for name in batch.schema.names]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(batch.schema.names, values, strict=True))
+def _struct_field(kind: pa.DataType, name: str) -> pa.Field | None:
+    if not pa.types.is_struct(kind):
+        return None
+    return next((field for field in kind if field.name == name), None)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _cell_column(table: pq.ParquetFile, column: str) -> str | None:
+    """The leaf that holds the bytes of a column of pictures; None where it holds none."""
+    kind = table.schema_arrow.field(column).type
+    leaf = f"{column}.bytes" if pa.types.is_struct(kind) else column
+    if not (_is_bytes(kind) or _struct_field(kind, "bytes") is not None):
+        return None
+    if pa.types.is_struct(kind) and _struct_field(kind, "path") is not None and _is_null(table, leaf):
+        return None
+    return leaf
+
+
+def _is_null(table: pq.ParquetFile, leaf: str) -> bool:
+    """Whether the statistics say that a column has no value at all."""
+    groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
+    chunks = [chunk for group in groups for chunk in map(group.column, range(group.num_columns))]
+    found = [chunk.statistics for chunk in chunks if chunk.path_in_schema == leaf]
+    return bool(found) and all(
+        known is not None and known.has_null_count and known.null_count == group.num_rows
+        for known, group in zip(found, groups, strict=True)
+    )
+
+
+def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:
+    """Refuse columns that are neither text nor numbers, nor lists and structures that are known.
+
+    Raises:
+        InputError: names the column and its type.
+    """
+    for name in choice.names:
+        kind = schema.field(name).type
+        inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+        known = _is_plain(inner) or (
+            name == choice.caption and (pa.types.is_list(inner) or pa.types.is_large_list(inner))
+        ) or (name == choice.image and name in _pictures(schema))  # fmt: skip
+        if not known:
+            raise InputError(
+                f"column {name} is no text",
+                where=where,
+                why=f"it is {kind}",
+                fix="name another with --caption-column, --image-column or --key-column, or write it as text",
+            )
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    tests = (
+        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, _is_bytes, pa.types.is_integer,
+        pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)
+
+
+def _records(stream: IO[bytes], choice: Choice, cells: str | None) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries; text that is no UTF-8 becomes surrogates, which `make_row` refuses."""
+    table = Batches(stream, partial(_is_read, choice, cells))
+    for group in range(table.metadata.num_row_groups):
+        for batch in table.read(group):
+            columns = [_values(batch.column(name)) for name in batch.schema.names]
+            for values in zip(*columns, strict=True):
+                yield dict(zip(batch.schema.names, values, strict=True))
+
+
+def _is_read(choice: Choice, cells: str | None, path: str) -> bool:
+    """Whether a leaf is read: of pictures never the bytes, only the paths, and these where no bytes are."""
+    column = path.partition(".")[0]
+    if column == choice.image:
+        return cells is None and path in (column, f"{column}.path")
+    return path in choice.names or column in choice.names
 
 
 def _values(column: pa.Array) -> list[Any]:
+    """An array as Python's values; equal ones of a dictionary are one object."""
+    if pa.types.is_dictionary(column.type):
+        used = column.indices.unique().drop_null()
+        values = dict(zip(used.to_pylist(), _values(column.dictionary.take(used)), strict=True))
+        return [values.get(index) for index in column.indices.to_pylist()]
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        inner = iter(_values(column.flatten()))
+        lengths = pc.list_value_length(column).to_pylist()
+        return [None if length is None else list(islice(inner, length)) for length in lengths]
+    if pa.types.is_struct(column.type):
+        fields = {field.name: _values(column.field(field.name)) for field in column.type}
+        if set(fields) == {"path"}:  # a picture's
+            return fields["path"]
+        return [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
     try:
         values = column.to_pylist()
     except UnicodeDecodeError:
         values = column.cast(pa.large_binary()).to_pylist()
     return [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in values]
-
-
-def _columns(schema: pa.Schema, where: str) -> list[str]:
-    known = [name for name in (*IMAGE_COLUMNS, *CAPTION_COLUMNS, "key", "image_id") if name in schema.names]
-    if not set(known) & set(CAPTION_COLUMNS):
-        raise no_caption_column(where, ", ".join(schema.names))
-    for name in known:
-        if pa.types.is_nested(schema.field(name).type):
-            raise InputError(
-                f"column {name} is no text",
-                where=where,
-                why=f"it is {schema.field(name).type}",
-                fix="put the path of each picture there, and the pictures into a folder",
-            )
-    return known

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal, Protocol
@@ -11,15 +13,28 @@ from typing import Final, Literal, Protocol
 from negmine.records import Rejected
 from negmine.sources.noted import Noted
 
-IMAGE_COLUMNS: Final = ("image", "filepath", "file_name")
-CAPTION_COLUMNS: Final = ("caption", "title", "text")
-"""Names a column may have, first choice first: ours, open_clip's CSV, the image folders of Hugging Face."""
+IMAGE_COLUMNS: Final = (
+    "image", "filepath", "file_name", "filename", "image_path", "image_file", "image_name", "image_filename",
+    "img_path", "img", "images", "path", "file", "image_url", "image_urls", "url",
+)  # fmt: skip
+CAPTION_COLUMNS: Final = (
+    "caption", "title", "text", "captions", "raw_caption", "caption_str", "alt_text", "alttext", "description",
+    "comment", "prompt", "sentence", "raw",
+)  # fmt: skip
+"""Names a column may have, first choice first: ours, open_clip's CSV, the image folders of Hugging Face, and those of
+data sets (LAION, RedCaps, TextCaps, SBU, Flickr30k). Names are compared without case."""
+
+_MISSING: Final = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "#n/a"})
+"""What a missing value looks like once somebody has made text of it."""
+
+MAX_TEXT: Final = 16 * 1024 * 1024
+"""Characters of a text; longer ones are rejected. As much as a line may have bytes."""
 
 _LARGEST_ID: Final = 2**64
 
 Reason = Literal[
     "json_syntax",  # not JSON
-    "csv_syntax",  # quotes that do not match
+    "csv_syntax",  # quotes that do not match, or a quote left open
     "line_syntax",  # not of the form `image#number<TAB>caption`
     "line_too_long",
     "column_count",  # more or fewer cells than the header
@@ -117,22 +132,13 @@ def make_row(
     """A `Row` out of values whose types are the input's, or the reason why not."""
     usable_key = None
     try:
-        usable_key = _identifier(key, "bad_key")
+        usable_key = identifier(key, "bad_key")
         return Row(
-            row, source, _image(image), _caption(caption), usable_key, _identifier(image_id, "bad_image_id"),
+            row, source, _image(image), _caption(caption), usable_key, identifier(image_id, "bad_image_id"),
             image_offset, image_bytes,
         )  # fmt: skip
     except Unusable as problem:
         return problem.rejected(row, source, usable_key)
-
-
-def row_from_columns(row: int, source: str, columns: Mapping[str, object]) -> Row | Rejected:
-    """A row of a format with named columns; other columns are ignored."""
-    image, caption = (
-        next((columns[name] for name in names if columns.get(name) is not None), None)
-        for names in (IMAGE_COLUMNS, CAPTION_COLUMNS)
-    )
-    return make_row(row, source, image=image, caption=caption, key=columns.get("key"), image_id=columns.get("image_id"))
 
 
 def excerpt(value: object) -> str:
@@ -140,18 +146,12 @@ def excerpt(value: object) -> str:
     return reprlib.repr(value)
 
 
-def _caption(value: object) -> str:
-    if value is None:
-        raise Unusable("no_caption", "the caption is missing or null")
-    return _text(value, "caption_not_text")
+def identifier(value: object, reason: Reason) -> str | None:
+    """Text as it is, a whole number without its ``.0``, None for nothing.
 
-
-def _image(value: object) -> str | None:
-    return None if value is None or value == "" else _text(value, "image_not_text")
-
-
-def _identifier(value: object, reason: Reason) -> str | None:
-    """Text as it is, a whole number without its ``.0``."""
+    Raises:
+        Unusable: with `reason`, or ``not_utf8``.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
@@ -161,9 +161,37 @@ def _identifier(value: object, reason: Reason) -> str | None:
     return _text(value, reason)
 
 
+def _caption(value: object) -> str:
+    if _is_missing(value):
+        raise Unusable("no_caption", "the caption is missing or null")
+    text = _text(value, "caption_not_text")
+    if _says_nothing(text):
+        raise Unusable("no_caption", f"{excerpt(text)} is what is written where there is no caption")
+    return text
+
+
+def _image(value: object) -> str | None:
+    return None if _is_missing(value) or value == "" else _text(value, "image_not_text")
+
+
+def _is_missing(value: object) -> bool:
+    """Null, or the NaN that stands for it in tables."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether text is a name of nothing, or marks alone; what is blank is left to cleaning."""
+    if text.strip().casefold() in _MISSING:
+        return True
+    kinds = {unicodedata.category(character)[0] for character in text} - {"Z", "C"}
+    return bool(kinds) and kinds.isdisjoint("LNS")
+
+
 def _text(value: object, reason: Reason) -> str:
     if not isinstance(value, str):
         raise Unusable(reason, f"{excerpt(value)} is {type(value).__name__}, not text")
+    if len(value) > MAX_TEXT:
+        raise Unusable("line_too_long", f"{excerpt(value)} has {len(value):,} characters, the limit is {MAX_TEXT:,}")
     try:
         value.encode()
     except UnicodeEncodeError as error:

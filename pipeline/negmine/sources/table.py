@@ -1,24 +1,42 @@
-"""Tables with a header: CSV (comma or semicolon) and TSV, columns as in ``row.py``."""
+"""Tables in text: CSV (comma, semicolon or bar) and TSV, with or without a header."""
 
 from __future__ import annotations
 
+import ast
 import csv
+import io
+import json
 import re
-from collections.abc import Iterator
+import tokenize
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any, ClassVar, Final
 
-from negmine.errors import InputError
 from negmine.records import Rejected
 from negmine.sources import files
-from negmine.sources.row import CAPTION_COLUMNS, Row, Unusable, row_from_columns
+from negmine.sources.columns import Choice, WithColumns, no_caption_column
+from negmine.sources.row import MAX_TEXT, Row, Unusable, excerpt
+
+QUOTING: Final = ",;"
+"""Delimiters of files that are written with quotes; with others a quote is a character."""
 
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0")
+_NAME = re.compile(r"\S*[\d./\\_:-]\S*")
+_FILE_NAME = re.compile(r"\S+\.\w{1,5}")
+_LONGEST_LIST: Final = 256 * 1024
+_FEW_WORDS: Final = 3
+_QUOTED = re.compile(r'"(?:[^"]|"")*"', re.DOTALL)
+
+csv.field_size_limit(MAX_TEXT)  # of the whole process; a cell may be as long as the text of any other format
 
 
 @dataclass(frozen=True)
-class Delimited:
-    """CSV in the sense of RFC 4180; a quoted cell may hold line ends.
+class Delimited(WithColumns):
+    """One caption a row, or several in the notation of a list.
+
+    With comma and semicolon, quotes are those of RFC 4180: a quoted cell may hold line ends. With tab and bar, which
+    people write without thought of quotes, a line is a row and a quote is a character.
 
     Attributes:
         delimiters: each one character; the one that finds a caption column in the header is taken.
@@ -27,82 +45,246 @@ class Delimited:
     name: str
     endings: tuple[str, ...]
     delimiters: str
-    holds_images: bool = False
+    holds_images: ClassVar[bool] = False
 
     def recognises(self, path: str, head: bytes) -> bool:
         lines = files.head_lines(head)
-        return bool(lines) and self._delimiter(_text(lines[0])) is not None
+        if not lines or not self.columns.header or self.columns.delimiter not in (None, *self.delimiters):
+            return False
+        first = _text(lines[0])
+        if self.delimiters == "\t" and "\t" not in first and files.has_ending(path, (".csv",)):
+            return False  # one column: only the ending says what quotes mean
+        delimiter = self._delimiter(first)
+        return delimiter is not None and self.has_captions(split(first, delimiter))
 
     def read(self, path: str) -> Iterator[Row | Rejected]:
         for file in files.expand(path):
             with file.open() as stream:
-                yield from self._read(file, _Lines(stream))
+                yield from self._read(file, stream)
 
-    def _read(self, file: files.File, lines: _Lines) -> Iterator[Row | Rejected]:
-        first = lines.header()
+    def _read(self, file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+        lines = _Lines(stream)
+        first = lines.peek()
         delimiter = self._delimiter(first)
         if delimiter is None:
-            raise no_caption_column(file.path, first.strip()[:200])
-        header = _header(first, delimiter)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        while True:
-            line = lines.number + 1
+            cells = split(first, max(self.delimiters, key=first.count))
+            raise no_caption_column(file.path, cells, _no_header(cells))
+        names = split(first, delimiter)
+        if self.columns.header:
+            next(lines, None)
+        else:
+            names = [str(number) for number in range(1, len(names) + 1)]
+        choice = self.choose(names, file.path)
+        yield from self._rows(file.name, lines, delimiter, names, choice)
+
+    def _rows(
+        self, source: str, lines: _Lines, delimiter: str, names: Sequence[str], choice: Choice
+    ) -> Iterator[Row | Rejected]:
+        shape = _Shape.of(names, choice, delimiter)
+        records = _quoted(lines, delimiter, shape) if delimiter in QUOTING else _plain(lines, delimiter)
+        for line, cells, text in records:
             try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield from _unreadable(line, lines.number, file.name, Unusable("csv_syntax", str(error)))
+                if isinstance(cells, Unusable):
+                    raise cells
+                if len(cells) > len(names) and (mended := shape.mend(text)):
+                    cells = mended
+                    self.notes["changed:bare_delimiter"] += 1
+                if len(cells) != len(names):
+                    raise Unusable(
+                        "column_count", f"{excerpt(text.strip())}: {len(cells)} cells, the header has {len(names)}"
+                    )
             except Unusable as problem:
-                yield from _unreadable(line, lines.number, file.name, problem)
-            else:
-                if cells:
-                    yield _row(line, file.name, header, cells)
+                yield problem.rejected(line, source)
+                continue
+            if joined := sum(bool(further.strip()) for further in text.split("\n")[1:]):
+                self.notes["joined_lines"] += joined
+            yield from choice.rows(line, source, _values(dict(zip(names, cells, strict=True)), choice))
 
     def _delimiter(self, header: str) -> str | None:
-        fitting = (d for d in self.delimiters if not set(_header(header, d)).isdisjoint(CAPTION_COLUMNS))
-        return next(fitting, None)
+        if self.columns.delimiter is not None:
+            return self.columns.delimiter
+        if not self.columns.header:
+            return max(self.delimiters, key=header.count)
+        return next((d for d in self.delimiters if self.has_captions(split(header, d))), None)
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """The cells of one line.
+
+    With comma and semicolon by RFC 4180, blanks after a delimiter passed over. With others a quote is a character;
+    only those around a cell are taken away that a writer must have put there: quotes inside of it are doubled, or
+    every cell of the line has them.
+    """
+    if delimiter in QUOTING:
+        try:
+            return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+        except csv.Error:
+            return []
+    cells = [cell if delimiter == "\t" else cell.strip(" ") for cell in line.rstrip("\r\n").split(delimiter)]
+    every = all(map(_QUOTED.fullmatch, cells))
+    return [
+        cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) and (every or '""' in cell[1:-1]) else cell
+        for cell in cells
+    ]
+
+
+def _no_header(cells: Sequence[str]) -> str:
+    """The options that read a table whose first line seems to be a row, as that of Conceptual Captions is."""
+    image = next((place for place, cell in enumerate(cells, 1) if _FILE_NAME.fullmatch(cell)), None)
+    caption = max(enumerate(cells, 1), key=lambda item: len(item[1].split()), default=(0, ""))
+    if image is None or len(caption[1].split()) < _FEW_WORDS:
+        return ""
+    return f"if the first line is a row: --no-header --caption-column {caption[0]} --image-column {image}; else "
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Where a row's caption stands, and a cell that tells rows from text.
+
+    Attributes:
+        caption: place of the caption.
+        image: place of the picture's name, None if there is none.
+        other: place of some cell that is no caption; None in a table of one column.
+    """
+
+    cells: int
+    delimiter: str
+    caption: int
+    image: int | None
+    other: int | None
+
+    @staticmethod
+    def of(names: Sequence[str], choice: Choice, delimiter: str) -> _Shape:
+        caption = names.index(choice.caption)
+        image = names.index(choice.image) if isinstance(choice.image, str) else None
+        others = [place for place in range(len(names)) if place != caption]
+        return _Shape(len(names), delimiter, caption, image, image if image is not None else next(iter(others), None))
+
+    def mend(self, line: str) -> list[str] | None:
+        """The cells of a line whose caption holds delimiters without quotes; None if another cell might hold them.
+
+        The cells before and behind the caption must be single words, the picture's a file name.
+        """
+        pieces = [piece.strip() for piece in line.rstrip("\r\n").split(self.delimiter)]
+        behind = self.cells - 1 - self.caption
+        end = len(pieces) - behind
+        cells = [*pieces[: self.caption], "", *pieces[end:]]
+        words = (cell for place, cell in enumerate(cells) if place not in (self.caption, self.image))
+        if any(len(word.split()) > 1 for word in words) or (
+            self.delimiter in QUOTING and '"' in {p[:1] for p in pieces}
+        ):
+            return None
+        if self.image is None or not _FILE_NAME.fullmatch(cells[self.image]):
+            return None
+        cells[self.caption] = self.delimiter.join(line.rstrip("\r\n").split(self.delimiter)[self.caption : end])
+        return cells
+
+    def is_row(self, line: str) -> bool:
+        """Whether a line that a quote has swallowed looks like a row of its own."""
+        pieces = [piece.strip() for piece in line.rstrip("\r\n").split(self.delimiter)]
+        if self.other is None or len(pieces) < self.cells:
+            return False
+        place = self.other if self.other < self.caption else self.other - self.cells
+        return _NAME.fullmatch(pieces[place]) is not None
+
+
+_Record = tuple[int, list[str] | Unusable, str]
+"""Number of the first line, the cells or why there are none, and the text as it stands in the file."""
+
+
+def _plain(lines: _Lines, delimiter: str) -> Iterator[_Record]:
+    """A line is a row."""
+    while True:
+        try:
+            line = next(lines)
+        except StopIteration:
+            return
+        except Unusable as problem:
+            yield lines.number, problem, ""
+        else:
+            if line.strip():
+                yield lines.number, split(line, delimiter), line
+
+
+def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
+    """Rows by RFC 4180. Of a quote that is left open only its own line is refused; what it swallowed is read again."""
+    lines.is_row = shape.is_row
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    while True:
+        first = lines.begin()
+        try:
+            cells = next(reader)
+            if len(lines.record) > 1 and len(cells) != shape.cells:
+                raise csv.Error
+        except StopIteration:
+            return
+        except (csv.Error, Unusable) as error:
+            problem = error if isinstance(error, Unusable) else Unusable("csv_syntax", str(error))
+            if lines.number > first:
+                problem = Unusable(
+                    "csv_syntax", f"a quote is opened and not closed: {excerpt(lines.record[0].strip())}"
+                )
+            lines.back_to(first)
+            yield first, problem, ""
+        else:
+            text = "".join(lines.record)
+            if text.strip():
+                yield first, cells, text
 
 
 class _Lines:
-    """A file's lines as text. Knows the number of the last one, and can go on after one that is too long."""
+    """A file's lines as text. Knows the number of the last one, goes on after one that is too long, and can go back.
+
+    Attributes:
+        number: of the last line.
+        record: the lines taken since `begin`.
+        is_row: whether a line looks like a row; where two lines of one record do, a quote has joined them.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._lines = files.numbered_lines(stream)
+        self._again: deque[tuple[int, bytes | None]] = deque()
+        self._taken: list[tuple[int, bytes | None]] = []
         self.number = 0
+        self.record: list[str] = []
+        self.is_row: Callable[[str], bool] = lambda line: False
+        self._rows = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        self.number, line = next(self._lines)
+        self.number, line = taken = self._again.popleft() if self._again else next(self._lines)
+        self._taken.append(taken)
         if line is None:
             raise Unusable("line_too_long", f"more than {files.MAX_LINE_BYTES:,} bytes")
-        return _text(line)
+        text = _text(line)
+        self.record.append(text)
+        self._rows += self.is_row(text)
+        if self._rows > 1 and len(self.record) > 1:
+            raise Unusable("csv_syntax", "a quote is opened and not closed")
+        return text
 
-    def header(self) -> str:
-        """The first line; empty if there is none that could be a header."""
+    def begin(self) -> int:
+        """Forget the lines of the row before; the number of the next line."""
+        self._taken, self.record, self._rows = [], [], 0
+        return self._again[0][0] if self._again else self.number + 1
+
+    def back_to(self, line: int) -> None:
+        """Read the lines behind this one again."""
+        self._again.extendleft(taken for taken in reversed(self._taken) if taken[0] > line)
+        self.number = line
+
+    def peek(self) -> str:
+        """The first line that is not blank; empty if there is none that could be a header."""
+        line = "\n"
         try:
-            return next(self, "")
+            while line and not line.strip():
+                before, line = self.number, next(self, "")
         except Unusable:
-            return ""
-
-
-def no_caption_column(where: str, seen: str) -> InputError:
-    return InputError(
-        "this table has no caption column",
-        where=where,
-        why=f"its columns are: {seen}",
-        fix=f"name one of them {' or '.join(CAPTION_COLUMNS)}",
-    )
-
-
-def _header(line: str, delimiter: str) -> list[str]:
-    try:
-        cells = next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:
-        return []
-    return [cell.strip().casefold() for cell in cells]
+            line = ""
+        self.back_to(before)
+        return line
 
 
 def _text(line: bytes) -> str:
@@ -110,19 +292,34 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
-def _unreadable(first: int, last: int, source: str, problem: Unusable) -> Iterator[Rejected]:
-    """One refusal a line: a quote left open swallows lines, and each was probably a row."""
-    if last > first:
-        problem.detail += f", lines {first} to {last}: is a quote left open?"
-    for line in range(first, last + 1):
-        yield problem.rejected(line, source)
+def _values(values: dict[str, Any], choice: Choice) -> dict[str, Any]:
+    """Cells as values: whole numbers without the ``.0`` that pandas writes in a column with gaps, lists as lists."""
+    for name in choice.names - {choice.caption, choice.image}:
+        if _WHOLE_FLOAT.fullmatch(values[name]):
+            values[name] = values[name].removesuffix(".0")
+    return values | {choice.caption: _list(values[choice.caption])}
 
 
-def _row(line: int, source: str, header: list[str], cells: list[str]) -> Row | Rejected:
-    if len(cells) != len(header):
-        return Unusable("column_count", f"{len(cells)} cells, the header has {len(header)}").rejected(line, source)
-    columns = dict(zip(header, cells, strict=True))
-    for name in {"key", "image_id"} & columns.keys():
-        if _WHOLE_FLOAT.fullmatch(columns[name]):  # how pandas writes whole numbers in a column with gaps
-            columns[name] = columns[name].removesuffix(".0")
-    return row_from_columns(line, source, columns)
+def _list(cell: str) -> str | list[str]:
+    """A list of texts in the notation of JSON, Python or numpy, as tables of Flickr30k have it; else the cell."""
+    if not (cell.startswith(('["', "['")) and cell.endswith("]") and len(cell) <= _LONGEST_LIST):
+        return cell
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        found = _python_list(cell)
+    return found if found and all(isinstance(text, str) for text in found) else cell
+
+
+def _python_list(cell: str) -> list[str] | None:
+    """The texts between brackets; numpy writes no comma between them, which Python would join into one."""
+    texts = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(cell).readline):
+            if token.type == tokenize.STRING:
+                texts.append(ast.literal_eval(token.string))
+            elif token.string.strip() not in ("", "[", "]", ","):
+                return None
+    except (ValueError, SyntaxError, tokenize.TokenError):
+        return None
+    return texts

@@ -122,6 +122,36 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     assert report.rows == 1
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_quote_in_a_table_joins_no_rows(tmp_path: Path, closed: bool) -> None:
+    captions = ["a cat", '"two cats', *["a cat"] * 997, "a cat" + '"' * closed]
+    path = tmp_path / "a.tsv"
+    lines = [f"{caption}\t{number}.jpg\t['a dog']" for number, caption in enumerate(captions)]
+    path.write_text("\n".join(["title\tfilepath\tneg_caption", *lines, "one cell"]))
+    source = open_source(Path(), path)
+    assert [row.caption for row in source.rows()] == captions
+    assert source.skipped == {"no object": 1}
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "reason"),
+    [
+        ("caption", "_" * 2_001, "longer than 2,000 characters"),
+        ("negative", "a cat " * 5_000, "longer than 2,000 characters"),
+        ("caption2", "a cat " * 5_000, "longer than 2,000 characters"),
+        ("caption", "a \ud800 cat", "not UTF-8"),
+        ("negative", "a \udfff cat", "not UTF-8"),
+        ("image", "\ud800.jpg", "not UTF-8"),
+        ("kind", "\ud800", "not UTF-8"),
+    ],
+)
+def test_what_no_detector_can_read_is_skipped_and_counted(tmp_path: Path, field: str, text: str, reason: str) -> None:
+    good = {"caption": "a cat", "negative": "a dog"}
+    source = open_source(Path(), write(tmp_path / "a.jsonl", [good, good | {field: text}]))
+    assert len(list(source.rows())) == 1
+    assert source.skipped == {reason: 1}
+
+
 def test_useless_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         open_source(Path(), tmp_path / "none.jsonl")

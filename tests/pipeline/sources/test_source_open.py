@@ -37,6 +37,7 @@ EXAMPLES = {
         {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"id": 2, "image_id": 1, "caption": "a cat"}]}
     ).encode(),
     "karpathy": json.dumps({"images": [{"filename": "a.jpg", "sentences": [{"raw": "a cat"}]}]}).encode(),
+    "json": b'[{"image": "a.jpg", "caption": "a cat"}]',
     "jsonl": b'{"image": "a.jpg", "caption": "a cat"}\n',
     "csv": b"image,caption\na.jpg,a cat\n",
     "tsv": b"image\tcaption\na.jpg\ta cat\n",
@@ -94,7 +95,10 @@ def test_a_named_format_overrides_the_content(tmp_path: Path) -> None:
     path.write_bytes(EXAMPLES["jsonl"])
     assert open_source(str(path), "flickr").name == "flickr"
     with pytest.raises(UsageError, match="did you mean jsonl"):
-        open_source(str(path), "json")
+        open_source(str(path), "jsonls")
+    with pytest.raises(InputError, match="--format jsonl"):
+        path.write_bytes(EXAMPLES["jsonl"] * 2)
+        list(open_source(str(path), "json").read(str(path)))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_a_named_format_overrides_the_content(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08\x00rest", "gzip"),
         (b"PK\x03\x04rest", "zip"),
         ("image,caption\n".encode("utf-16"), "UTF-16"),
-        (b'[{"image": "a.jpg", "caption": "x"}]', "JSON array"),
+        (b'["a.jpg", "b.jpg"]', "JSON array"),
         (b"\xff\xd8\xff\xe0", "JPEG"),
         (b"<html>not found</html>", "web page"),
         (b"hello", "hello"),

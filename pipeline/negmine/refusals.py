@@ -1,0 +1,81 @@
+"""Why rows were refused, in words: the commonest reason, an example, its cause and the option that helps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_IMAGE_COLUMN = re.compile(r"columns:.*image <- ([^{},]+?)(?:,|$)")
+
+_HELP: Final = {
+    "no_image": "name the column of the pictures with --image-column, or make their paths of columns, as in "
+    "--image-column '{image_id}.jpg'; or leave out --images to work on the words alone",
+    "no_caption": "name the column of the captions with --caption-column",
+    "empty_caption": "name the column of the captions with --caption-column",
+    "caption_not_text": "name the column of the captions with --caption-column",
+    "image_not_text": "name the column of the pictures with --image-column",
+    "column_count": "put captions that hold the delimiter into quotes, or name the right one with --delimiter",
+    "csv_syntax": "double the quotes inside of quoted captions, or name the --delimiter (with tab or | quotes are "
+    "characters)",
+    "bad_key": "name another column of keys with --key-column",
+    "key_characters": "name another column of keys with --key-column",
+    "duplicate_key": "name another column of keys with --key-column",
+    "not_utf8": "save the input as UTF-8",
+}
+"""Reason to what is worth trying; of others the example says enough."""
+
+
+def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]:
+    """Why many rows were refused, and what helps.
+
+    Args:
+        counts: of a stage, ``rejected:REASON`` among them.
+        rejected: the table of refused rows.
+    """
+    reasons = {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:") and n}
+    named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
+    reason = max(reasons, key=lambda name: reasons[name])
+    place, detail = _example(rejected, reason)
+    cause, help_ = _cause(reason, detail, counts)
+    said = [named, f"for example {place}: {detail}" if place else "", cause]
+    return "; ".join(part for part in said if part), help_
+
+
+def _example(rejected: Path, reason: str) -> tuple[str, str]:
+    """Place and detail of the first row that was refused for `reason`; empty if the table is not there."""
+    import pyarrow.parquet as pq
+
+    from negmine.store import here
+
+    path = here(rejected)
+    if not path.is_file():
+        return "", ""
+    for batch in pq.ParquetFile(path).iter_batches(columns=["row", "source", "reason", "detail"]):
+        for row in batch.to_pylist():
+            if row["reason"] == reason:
+                number = "" if row["row"] is None else f"row {row['row']:,} of "
+                return f"{number}{row['source']}", row["detail"] or reason
+    return "", ""
+
+
+def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, str | None]:
+    if reason != "missing_image":
+        columns = [name.removeprefix("columns:") for name in counts if name.startswith("columns:")]
+        chosen = f"read as: {'; '.join(columns)}" if columns and reason in _HELP else ""
+        return chosen, _HELP.get(reason)
+    name = detail.rpartition(": ")[0] or detail
+    if _URL.match(name):
+        return "these are URLs, and pictures are not downloaded here", (
+            "download them first (img2dataset makes tars that are read as they are), or name the files by columns, as "
+            "in --image-column '{key}.jpg'; or leave out --images to work on the words alone"
+        )
+    if "\\" in name:
+        return "these are paths of Windows", "write them with / in place of \\"
+    if "::" not in name and not PurePosixPath(name).suffix:
+        found = next(filter(None, map(_IMAGE_COLUMN.fullmatch, counts)), None)
+        column = found[1] if found else "image"
+        return "these names have no ending", f"add it: --image-column '{{{column}}}.jpg'"
+    return "pictures are looked for below --images", "name the folder that these paths begin in with --images"

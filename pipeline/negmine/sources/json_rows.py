@@ -1,0 +1,90 @@
+"""One JSON document of captions: an array of objects (LLaVA, TextCaps, RedCaps, BLIP), or a list a column (SBU)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from negmine.errors import InputError
+from negmine.records import Rejected
+from negmine.sources import files
+from negmine.sources.columns import WithColumns, has_pictures, is_talk, no_caption_column
+from negmine.sources.json_stream import Outline, entries, outline
+from negmine.sources.row import Row, Unusable, excerpt
+
+_HEAD_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Json(WithColumns):
+    """The array may stand alone or under any name; its columns are the names in its first objects."""
+
+    name: ClassVar[str] = "json"
+    endings: ClassVar[tuple[str, ...]] = (".json",)
+    holds_images: ClassVar[bool] = False
+
+    def recognises(self, path: str, head: bytes) -> bool:
+        """An array of objects, or lists of captions and pictures; no object that is a row itself."""
+        seen = outline(head)
+        if seen is None:
+            return False
+        array = self._array(seen)
+        if self._is_row(seen):
+            return array is not None and has_pictures(seen.names(array))
+        return any(map(seen.objects, seen.arrays)) or self._is_columns(seen)
+
+    def read(self, path: str) -> Iterator[Row | Rejected]:
+        for file in files.expand(path):
+            yield from self._read(file)
+
+    def _read(self, file: files.File) -> Iterator[Row | Rejected]:
+        with file.open() as stream:
+            seen = outline(stream.read(_HEAD_BYTES))
+        if seen is None:
+            raise InputError(
+                "this is not one JSON document",
+                where=file.path,
+                fix="leave out --format, or say --format jsonl if it is one object a line",
+            )
+        array = self._array(seen)
+        if array is not None or None in seen.arrays:
+            yield from self._objects(file, array, seen.names(array))
+        elif self._is_columns(seen):
+            yield from self._lists(file, [name for name in seen.arrays if name is not None])
+        else:
+            inner = [name for array in seen.arrays for name in seen.names(array)]
+            raise no_caption_column(file.path, list(dict.fromkeys(inner)) or [*seen.values, *map(str, seen.arrays)])
+
+    def _objects(self, file: files.File, array: str | None, names: list[str]) -> Iterator[Row | Rejected]:
+        choice = self.choose(names, file.path)
+        for number, entry in entries(file, array):
+            if isinstance(entry, dict):
+                yield from choice.rows(number, file.name, entry)
+            else:
+                yield Unusable("not_an_object", f"{excerpt(entry)} is no object").rejected(number, file.name)
+
+    def _lists(self, file: files.File, names: list[str]) -> Iterator[Row | Rejected]:
+        choice = self.choose(names, file.path)
+        wanted = [name for name in names if name in choice.names]
+        columns = (entries(file, name) for name in wanted)
+        try:
+            for cells in zip(*columns, strict=True):
+                values: dict[str, Any] = {name: value for name, (_, value) in zip(wanted, cells, strict=True)}
+                yield from choice.rows(cells[0][0], file.name, values)
+        except ValueError:
+            raise files.damaged(file.path, f"the lists {', '.join(wanted)} differ in length") from None
+
+    def _array(self, seen: Outline) -> str | None:
+        """The name of the array whose objects have captions."""
+        named = (name for name in seen.arrays if name is not None)
+        return next((name for name in named if self.has_captions(seen.names(name))), None)
+
+    def _is_row(self, seen: Outline) -> bool:
+        """Whether the document is one line of a JSONL file."""
+        names = [name for name in seen.arrays if name is not None]
+        return self.has_captions(seen.values) or has_pictures(seen.values) or is_talk(names)
+
+    def _is_columns(self, seen: Outline) -> bool:
+        names = [name for name in seen.arrays if name is not None]
+        return self.has_captions(names) and (has_pictures(names) or self.columns.image is not None)
