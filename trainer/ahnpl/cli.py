@@ -231,11 +231,20 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
 
 
 def _trained(result: TrainResult) -> dict[str, Any]:
+    from ahnpl.evaluate.run import FOILS
+
     figures: dict[str, Any] = {"steps": result.steps, "of these by earlier runs": result.resumed}
     if result.samples:
         figures |= {"samples/s": result.samples / result.seconds, "bad samples left out": result.bad}
+    if result.legible.alike:
+        figures["negatives read"] = result.legible.total
+        figures["of these equal to a true caption for this model, left out"] = result.legible.alike
     if result.report is not None and result.report.kinds:
         figures["accuracy on held-out images (micro, ties wrong)"] = result.report.micro.share
+        foils = result.report.measure(FOILS)
+        if foils.alike:
+            figures["of these items, equal for this model"] = foils.alike
+            figures["accuracy over the others"] = foils.legible.share
     return figures
 
 

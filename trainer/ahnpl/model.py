@@ -20,6 +20,7 @@ import open_clip
 import torch
 from negmine.errors import DamagedError, ResourceError, UsageError
 from open_clip.model import CLIP, get_model_preprocess_cfg
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -76,6 +77,11 @@ class ClipModel(nn.Module):
     def image_size(self) -> int:
         size = self.preprocess["size"]
         return int(size if isinstance(size, int) else size[0])
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a text that the model reads."""
+        return int(self.config["model_cfg"]["text_cfg"].get("context_length", DEFAULT_CONTEXT_LENGTH))
 
     @property
     def logit_scale(self) -> nn.Parameter:

@@ -22,7 +22,7 @@ from ahnpl.model import ClipModel
 from ahnpl.objective import Objective
 from ahnpl.optimise import optimiser_tensors, restore_optimiser
 from ahnpl.plan import Plan
-from ahnpl.stream import Stream
+from ahnpl.stream import Legible, Stream
 from ahnpl.teacher import Shadow
 from ahnpl.track import Tracker
 
@@ -53,6 +53,7 @@ class Run:
     seconds: float = 0.0
     samples: int = 0
     bad: int = 0
+    legible: Legible = field(default_factory=Legible)
     report: Report | None = None
 
     @property
