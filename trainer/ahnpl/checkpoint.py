@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from negmine.clip_models import CONFIG_NAME, WEIGHTS_NAME
 from negmine.errors import DamagedError, UsageError, explain_os_error
 from negmine.store import sync_folder, write_file, write_text
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION: Final = 1
-CONFIG_NAME: Final = "open_clip_config.json"
-WEIGHTS_NAME: Final = "open_clip_model.safetensors"
 TRAINING_NAME: Final = "training.safetensors"
 STATE_NAME: Final = "state.json"
 BEST_NAME: Final = "best.json"

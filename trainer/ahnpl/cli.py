@@ -58,6 +58,10 @@ export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Shards = Annotated[list[str], typer.Option(help="Training tars: paths, globs, {a,b} braces, or fsspec URLs.")]
 Negatives = Annotated[int | None, typer.Option(help="K text negatives per caption.", show_default="all in the shards")]
 Pretrained = Annotated[str | None, typer.Option(help="open_clip's tag, a weights file, or a run's checkpoint.")]
+Preprocess = Annotated[
+    Path | None,
+    typer.Option(help="JSON with mean, std, interpolation, resize_mode.", show_default="as the weights say"),
+]
 Workers = Annotated[int | None, typer.Option(help="Decoding processes.", show_default="one for two cores")]
 MaxBad = Annotated[float, typer.Option(help="Share of samples that may be unreadable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -89,6 +93,7 @@ def train(
     ] = "ahnpl",
     model: Annotated[str, typer.Option(help="`tiny`, `tiny-conv`, or any open_clip model.")] = "tiny",
     pretrained: Pretrained = None,
+    preprocess: Preprocess = None,
     out: Annotated[
         Path | None, typer.Option(parser=on_disk, help="Run folder.", show_default="runs/MODEL-RECIPE")
     ] = None,
@@ -148,6 +153,7 @@ def train(
 
     config = TrainConfig(
         shards=tuple(shards), recipe=recipe, model=model, pretrained=pretrained,
+        preprocess=None if preprocess is None else str(preprocess),
         out=str(out or Path("runs") / f"{Path(model).name}-{Path(recipe).stem}"), epochs=epochs, steps=steps,
         batch_size=batch_size, shares=shares, accum=accum, lock=lock, grad_checkpointing=grad_checkpointing,
         compile=compile, ema=ema, lora=lora, kind_weights=kind_weights, difficulty=difficulty,
@@ -269,6 +275,7 @@ def evaluate(
         str | None, typer.Option(help="FORMAT:PATH, e.g. sugarcrepe:FOLDER or zeroshot:FOLDER, instead of shards.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the benchmark's pictures.")] = None,
+    preprocess: Preprocess = None,
     against: Against = None,
     histograms: Histograms = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at a time.")] = 64,
@@ -293,7 +300,7 @@ def evaluate(
     wanted = total if limit is None or total is None else min(limit, total)
 
     def scored(name: str) -> Report:
-        model = load_any(checkpoint) if name == checkpoint else load_other(name, checkpoint)
+        model = load_any(checkpoint, preprocess) if name == checkpoint else load_other(name, checkpoint)
         with console.progress(f"evaluating {name}", wanted, "items") as bar:
             return score(model, replace(settings, advance=bar.advance))
 
@@ -335,28 +342,34 @@ def _task(
     return partial(found.score, Path(path), images), None, benchmark
 
 
-def load_any(checkpoint: str) -> ClipModel:
-    """The model that ``--checkpoint`` means, on the best device there is."""
+def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
+    """The model that ``--checkpoint`` means, on the best device there is.
+
+    Args:
+        preprocess: see ``--preprocess``.
+    """
     import torch
+    from negmine.clip_models import LOCAL, read_preprocess
     from negmine.errors import UsageError
 
     from ahnpl.checkpoint import STATE_NAME, find_checkpoint, read_state
-    from ahnpl.model import ModelSpec, load_checkpoint, load_model
+    from ahnpl.model import ModelSpec, load_model
 
+    pixels = None if preprocess is None else read_preprocess(preprocess)
     source, _, rest = checkpoint.partition(":")
     if source == "init":
         name, _, seed = rest.partition(":")
         if seed and not seed.isdigit():
             raise UsageError(f"{seed!r} is no seed", where=checkpoint, fix="init:MODEL or init:MODEL:NUMBER")
-        model = load_model(ModelSpec(name, seed=int(seed or 0)))
+        model = load_model(ModelSpec(name, None, int(seed or 0), pixels))
     elif source == "open_clip":
         name, _, pretrained = rest.partition(":")
-        model = load_model(ModelSpec(name, pretrained or None))
+        model = load_model(ModelSpec(name, pretrained or None, preprocess=pixels))
     else:
         folder = find_checkpoint(Path(checkpoint))
         if (folder / STATE_NAME).is_file():
             read_state(folder)  # refuses a checkpoint of another version
-        model = load_checkpoint(folder)
+        model = load_model(ModelSpec(f"{LOCAL}{folder}", preprocess=pixels))
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

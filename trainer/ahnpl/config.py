@@ -28,6 +28,7 @@ class TrainConfig:
         recipe: a recipe's name or file.
         model: open_clip's name, or ``tiny``.
         pretrained: a tag, a weights file, or a checkpoint folder.
+        preprocess: a JSON file that says how pictures are prepared; None is as the weights say.
         out: the run folder.
         epochs: passes over the shards; `steps` replaces it.
         steps: optimiser steps in all.
@@ -63,6 +64,7 @@ class TrainConfig:
     recipe: str = "ahnpl"
     model: str = "tiny"
     pretrained: str | None = None
+    preprocess: str | None = None
     out: str = "runs/default"
     epochs: int = 10
     steps: int | None = None

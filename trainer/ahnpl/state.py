@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from negmine.clip_models import effective
 from negmine.errors import DamagedError, UsageError
 from negmine.store import differences
 from torch import Tensor
@@ -89,6 +91,7 @@ def restore(run: Run, folder: Path) -> None:
         DamagedError: the checkpoint is damaged.
     """
     saved = ckpt.load(folder)
+    _check_configuration(run.model, saved, folder)
     network, average, teacher = run.model.network, run.average, run.objective.teacher
     if average:
         average.model.network.load_state_dict(dict(saved.model))
@@ -99,6 +102,25 @@ def restore(run: Run, folder: Path) -> None:
     restore_optimiser(run.optimiser, saved.training)
     run.scaler.load_state_dict(saved.state["scaler"])
     run.step = run.resumed = int(saved.state["step"])
+
+
+def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path) -> None:
+    """Weights go on in the layers, and with the pixels, that they were trained with."""
+    then, now = (
+        {
+            "model_cfg": effective(config["model_cfg"]),
+            "preprocess_cfg": json.loads(json.dumps(config["preprocess_cfg"])),
+        }
+        for config in (saved.config, model.config)
+    )
+    changed = differences(then, now, "configuration")
+    if changed:
+        raise DamagedError(
+            "this run was begun with a model of another configuration",
+            where=str(folder),
+            why="; ".join(changed),
+            fix="start again with --overwrite, or continue it in another --out with --pretrained and this folder",
+        )
 
 
 def _kept_apart(run: Run) -> bool:

@@ -17,7 +17,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 from ahnpl.evaluate.items import Box
 from ahnpl.images import BadImage, Pixels, evaluation_pixels
-from ahnpl.model import ClipModel, load_tokenizer, text_numbers
+from ahnpl.model import ClipModel, text_numbers
 
 Thing = TypeVar("Thing")
 MISSING = "the file is missing"
@@ -37,7 +37,7 @@ class Encoder:
     def __init__(self, model: ClipModel, batch_size: int, pool: ThreadPoolExecutor) -> None:
         self.model, self.batch_size, self.pool = model, batch_size, pool
         self.transform = load_transform(model)
-        self.tokenizer = load_tokenizer(model.spec.name)
+        self.tokenizer = model.tokenizer()()
 
     def pictures(self, pictures: Sequence[Picture]) -> list[Tensor | str]:
         """A feature ``[D]`` for each picture, or why there is none.
