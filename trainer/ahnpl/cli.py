@@ -5,6 +5,7 @@ torch is imported only when there is work.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -69,17 +70,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 def train_main() -> NoReturn:
     """Console script ``ahnpl-train``."""
-    console.run(train_app)
+    _run(train_app)
 
 
 def eval_main() -> NoReturn:
     """Console script ``ahnpl-eval``."""
-    console.run(eval_app)
+    _run(eval_app)
 
 
 def export_main() -> NoReturn:
     """Console script ``ahnpl-export``."""
-    console.run(export_app)
+    _run(export_app)
+
+
+def _run(app: typer.Typer) -> NoReturn:
+    """SIGTERM is answered as Ctrl-C is; while a run trains it has an answer of its own."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console.run(app)
 
 
 # --- ahnpl-train -----------------------------------------------------------------------------------------------------

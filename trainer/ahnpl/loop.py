@@ -32,6 +32,7 @@ from ahnpl.state import Run, restore, save, starting_point
 from ahnpl.stream import Batch, Legible
 from ahnpl.teacher import Shadow, Teacher
 from ahnpl.track import JsonLines, Terminal, Tracker, open_trackers
+from ahnpl.workers import STOP_SIGNALS, explained
 
 MAX_LOG_SCALE = math.log(100)
 MANY_ALIKE = 1.0
@@ -71,8 +72,8 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
 
     Raises:
         DamagedError: the folder holds a run with other settings.
-        ResourceError: another process is writing to the folder, or the disk is full.
-        InterruptedRun: SIGINT or SIGTERM; the step under way was finished and saved.
+        ResourceError: another process is writing to the folder, the disk is full, or a decode worker died.
+        InterruptedRun: one of `STOP_SIGNALS`; the step under way was finished and saved.
         InputError: the loss is not finite, or too many samples are bad.
     """
     folder, ranks = Path(plan.config.out), plan.ranks
@@ -81,6 +82,8 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
         ranks.first_does(lambda: stack.enter_context(locked(folder)))
         start = ranks.first_does(lambda: starting_point(plan, folder, overwrite))
         run = _begin(plan, folder, stack.enter_context(_stop_on_signals()))
+        stack.callback(run.stream.close)
+        stack.enter_context(explained())
         if start is not None:
             restore(run, start)
         if ranks.first:
@@ -272,12 +275,13 @@ def _evaluate(run: Run) -> None:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the loop looks at it after each step."""
+    """An event that `STOP_SIGNALS` set, however often; the loop looks at it after each step."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in heard}
     try:
         yield stop
     finally:

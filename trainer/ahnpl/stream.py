@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import queue
 import random
-import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from negmine.errors import InputError, ResourceError, UsageError
+from negmine.errors import InputError, UsageError
 from negmine.records import KINDS, Sample, TextNegative
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ahnpl.images import BadImage, training_pixels
 from ahnpl.shards import (
@@ -38,6 +37,7 @@ from ahnpl.shards import (
     wanted_of,
     wanted_of_planned,
 )  # fmt: skip
+from ahnpl.workers import Workers
 
 SHUFFLE_WINDOW = 1000
 """Samples in the shuffle buffer, encoded."""
@@ -416,7 +416,7 @@ class Stream:
         self.shards, self.decoder, self.batch_size, self.seed = shards, decoder, batch_size, seed
         self.max_bad, self.window, self.shares = max_bad, window, shares
         self._feed = _Feed()
-        self._loader = _make_loader(decoder, self._feed, workers, pin)
+        self._workers = Workers(decoder, self._feed, workers, pin=pin)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -428,27 +428,20 @@ class Stream:
         Raises:
             DamagedError: a shard is damaged.
             InputError: more than `max_bad` of the samples are bad.
+            ResourceError: a worker died or hangs.
         """
         bad = 0
         parts = zip(*(self._work(share, epoch, skip) for share in self.shares), strict=True)
         with _Prefetch(parts, depth=4) as work:
             self._feed.work = work
-            for batch in self._decoded():
+            for batch in self._workers.batches():
                 bad += len(batch.bad)
                 self._check_bad(bad, batch)
                 yield batch
 
-    def _decoded(self) -> Iterator[Batch]:
-        try:
-            yield from self._loader
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise ResourceError(
-                "a decode worker died",
-                why=str(error).splitlines()[0],
-                fix="use fewer --workers; the same command resumes from the last checkpoint",
-            ) from None
+    def close(self) -> None:
+        """End the workers."""
+        self._workers.close()
 
     def _work(self, share: Share, epoch: int, skip: int) -> Iterator[Work]:
         """A share's part of each batch."""
@@ -490,22 +483,6 @@ class _Feed:
             yield list(parts)
 
 
-def _make_loader(decoder: Decoder, feed: _Feed, workers: int, pin: bool) -> Iterable[Batch]:
-    parallel: dict[str, Any] = (
-        {"multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": 4} if workers else {}
-    )
-    return DataLoader(
-        decoder,
-        batch_sampler=feed,
-        collate_fn=_as_it_is,
-        generator=torch.Generator(),  # leaves the run's random state alone
-        num_workers=workers,
-        pin_memory=pin,
-        worker_init_fn=_ignore_interrupts,
-        **parallel,
-    )
-
-
 def _full(part: list[Decoded | None], anywhere: list[Decoded]) -> Iterator[Decoded]:
     """The part with its own samples, or else those of the batch, again in the empty places."""
     again = cycle([one for one in part if one is not None] or anywhere)
@@ -515,15 +492,6 @@ def _full(part: list[Decoded | None], anywhere: list[Decoded]) -> Iterator[Decod
 def _filled(items: list[Any], length: int, blank: Any) -> list[Any]:
     """The items and as many blanks as make `length`."""
     return [*items, *[blank] * (length - len(items))]
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; only the main process answers it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Prefetch:
