@@ -192,7 +192,10 @@ def _plan_only(config: TrainConfig) -> console.Summary:
     plan = make_plan(config)
     model = make_model(plan)
     per_epoch = make_stream(plan, model).steps_per_epoch
-    memory = estimate_memory(model, config.batch_size, plan.negatives, plan.image_negatives)
+    memory = estimate_memory(
+        model, config.batch_size, plan.negatives, plan.image_negatives, parts=plan.ranks.count * config.accum,
+        half=plan.precision != "fp32",
+    )  # fmt: skip
     figures = {
         **_planned(plan, model),
         "steps per epoch": per_epoch,

@@ -63,9 +63,12 @@ def start_of(checkpoint: Path) -> ModelSpec:
     record = read_json(run / RUN_NAME)
     try:
         config, settings = record["config"], record.get("settings", {})
-        return ModelSpec(config["model"], config["pretrained"], config["seed"], settings.get("preprocess"))
+        spec = ModelSpec(config["model"], config["pretrained"], config["seed"], settings.get("preprocess"))
+        if not isinstance(spec.name, str) or not isinstance(spec.pretrained, str | None):
+            raise TypeError(f"{spec.name!r}, {spec.pretrained!r} as names")
     except (KeyError, TypeError, AttributeError) as error:
         raise DamagedError("this run has no usable record", where=str(run / RUN_NAME), why=f"no {error}") from None
+    return spec
 
 
 def merge(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:

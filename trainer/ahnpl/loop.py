@@ -86,6 +86,7 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
         stack.enter_context(explained())
         if start is not None:
             restore(run, start)
+        ranks.share(plan.loss)
         if ranks.first:
             ckpt.write_json(folder / "run.json", {"config": describe(plan.config), "settings": plan.settings})
             for tracker in _open_trackers(run):

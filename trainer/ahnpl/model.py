@@ -15,14 +15,15 @@ from typing import Any
 
 import open_clip
 import torch
-from negmine.clip_models import LOCAL, build, make_tokenizer, plan_model, text_config
+from negmine.clip_models import LOCAL, WEIGHTS_NAME, build, make_tokenizer, plan_model, text_config
 from negmine.console import note
 from negmine.errors import DamagedError, UsageError
 from open_clip.model import CLIP, get_model_preprocess_cfg
 from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from ahnpl.checkpoint import STATE_NAME, find_checkpoint, model_name_of
+from ahnpl.checkpoint import STATE_NAME, find_checkpoint, model_name_of, verify
 from ahnpl.lora import add_low_rank
 from ahnpl.losses import Features
 from ahnpl.names import pick
@@ -60,6 +61,8 @@ class ClipModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    locked: str | None = None
+    """The tower whose weights stay, ``image`` or ``text``; its normalisation then keeps its statistics too."""
 
     def __init__(self, spec: ModelSpec, network: nn.Module, config: dict[str, Any]) -> None:
         super().__init__()
@@ -68,6 +71,13 @@ class ClipModel(nn.Module):
         for name in ("mean", "std"):
             value = torch.tensor(self.preprocess[name], dtype=torch.float32).view(1, -1, 1, 1)
             self.register_buffer(name, value, persistent=False)
+
+    def train(self, mode: bool = True) -> ClipModel:
+        super().train(mode)
+        for name, module in self.network.named_modules() if self.locked else ():
+            if isinstance(module, _BatchNorm) and name.startswith("visual.") == (self.locked == "image"):
+                module.eval()
+        return self
 
     @property
     def image_size(self) -> int:
@@ -123,7 +133,7 @@ class ClipModel(nn.Module):
         plain = Features(
             image=images,
             text=texts,
-            logit_scale=self.logit_scale.exp(),
+            logit_scale=self.logit_scale.exp().reshape(()),  # some models keep it as [1]
             text_negatives=_spread(negatives, batch.valid) if slots else None,
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,
@@ -188,7 +198,11 @@ def load_model(spec: ModelSpec) -> ClipModel:
         ResourceError: weights that could not be downloaded.
     """
     _check_name(spec.name)
-    plan = plan_model(spec.name, _find_weights(spec), spec.preprocess)
+    weights = _find_weights(spec)
+    for folder in (weights, spec.name.removeprefix(LOCAL) if spec.name.startswith(LOCAL) else None):
+        if folder is not None and (Path(folder) / STATE_NAME).is_file():
+            verify(Path(folder), WEIGHTS_NAME)
+    plan = plan_model(spec.name, weights, spec.preprocess)
     for remark in plan.remarks if Ranks.of_environment().first else ():
         note(remark)
     with torch.random.fork_rng(devices=[]):
@@ -219,6 +233,7 @@ def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: boo
     try:
         if lock is not None:
             getattr(network, f"lock_{lock}_tower")()
+            model.locked = lock
         if checkpointing:
             network.set_grad_checkpointing(True)
     except (AttributeError, NotImplementedError, AssertionError) as error:

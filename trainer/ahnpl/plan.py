@@ -58,14 +58,16 @@ def make_plan(config: TrainConfig) -> Plan:
         UsageError: unknown names, too few samples, or a recipe that needs negatives where there are none.
         DamagedError: shards that do not fit their index.
     """
-    loss = build_loss(config.recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        loss = build_loss(config.recipe)  # may draw weights of its own
     shards = open_shards(config.shards)
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
     ranks = Ranks.of_environment()
     shares = _shares(config, ranks)
     device = torch.device("cuda", ranks.local) if torch.cuda.is_available() else torch.device("cpu")
-    precision = ("bf16" if device.type == "cuda" else "fp32") if config.precision == "auto" else config.precision
+    precision = _auto_precision(device) if config.precision == "auto" else config.precision
     pixels = read_preprocess(Path(config.preprocess)) if config.preprocess else None
     per_epoch = shards.samples // config.batch_size
     facts = {
@@ -79,6 +81,13 @@ def make_plan(config: TrainConfig) -> Plan:
         config, shards, eval_shards, loss, negatives, image_negatives, steps, shares, device, precision,
         settings(config, **facts), ranks, pixels,
     )  # fmt: skip
+
+
+def _auto_precision(device: torch.device) -> str:
+    """bf16 where the GPU computes in it, fp16 where it would only pretend to (T4, V100 and older)."""
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def _shares(config: TrainConfig, ranks: Ranks) -> tuple[Share, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from negmine.clip_models import effective
-from negmine.errors import DamagedError, UsageError
+from negmine.errors import DamagedError, UsageError, is_out_of_memory
 from negmine.store import differences
 from torch import Tensor
 
@@ -92,6 +92,18 @@ def restore(run: Run, folder: Path) -> None:
     """
     saved = ckpt.load(folder)
     _check_configuration(run.model, saved, folder)
+    try:
+        _put_back(run, saved)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise DamagedError(
+            "this checkpoint does not hold this run", where=str(folder), why=" ".join(str(error).split())[:300],
+            fix="resume from an earlier one, or start again with --overwrite",
+        ) from None  # fmt: skip
+
+
+def _put_back(run: Run, saved: ckpt.Checkpoint) -> None:
     network, average, teacher = run.model.network, run.average, run.objective.teacher
     if average:
         average.model.network.load_state_dict(dict(saved.model))
@@ -101,7 +113,7 @@ def restore(run: Run, folder: Path) -> None:
     run.loss.load_state_dict(_without("loss", saved.training))
     restore_optimiser(run.optimiser, saved.training)
     run.scaler.load_state_dict(saved.state["scaler"])
-    run.step = run.resumed = int(saved.state["step"])
+    run.step = run.resumed = saved.state["step"]
 
 
 def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path) -> None:
