@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from negmine.addresses import readable
-from negmine.errors import Exit, NegmineError, explain_os_error
+from negmine.errors import Exit, NegmineError, ResourceError, explain_os_error, is_out_of_memory
 from negmine.storage_errors import explain, is_storage_error
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -123,12 +123,11 @@ def run(app: Callable[[], object]) -> NoReturn:
         sys.exit(Exit.DONE)
     except OSError as error:
         _report(explain_os_error(error, str(error.filename or "")))
-    except MemoryError:
-        messages.print("[bold red]error[/bold red] out of memory\n  do: use fewer --workers or a smaller --batch-size")
-        sys.exit(Exit.RESOURCE)
     except KeyboardInterrupt:
         _stopped()
-    except Exception as error:  # an object store's driver has errors of its own; all others are bugs
+    except Exception as error:  # torch and an object store's driver have errors of their own; all others are bugs
+        if is_out_of_memory(error):
+            _report(_explain_memory(error))
         if not is_storage_error(error):
             raise
         _report(explain(error, ""))
@@ -137,6 +136,11 @@ def run(app: Callable[[], object]) -> NoReturn:
             _stopped()
         raise
     sys.exit(Exit.DONE)
+
+
+def _explain_memory(error: Exception) -> NegmineError:
+    why = " ".join(str(error).split())[:200]
+    return ResourceError("out of memory", why=why or None, fix="use fewer --workers or a smaller --batch-size")
 
 
 def _stopped() -> NoReturn:

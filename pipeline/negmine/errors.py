@@ -7,6 +7,7 @@ line prints it without a traceback; a traceback therefore always means a bug in 
 from __future__ import annotations
 
 import errno
+import sys
 from enum import IntEnum
 
 from negmine.addresses import readable
@@ -83,6 +84,14 @@ class InterruptedRun(NegmineError):
     """Stopped by the user or the scheduler; what was finished is saved."""
 
     status = Exit.INTERRUPTED
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch says so for a GPU by a type of its own, for a CPU by its allocator's words."""
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -125,12 +125,12 @@ def few_shards(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def make_batch(size: int = 8, negatives: int = 3, pictures: int = 2, side: int = 32) -> Batch:
+def make_batch(size: int = 8, negatives: int = 3, pictures: int = 2, side: int = 32, length: int = 77) -> Batch:
     """Random bytes and short texts, one slot in four empty, two captions equal."""
     chance = torch.Generator().manual_seed(0)
 
     def texts(*shape: int) -> torch.Tensor:
-        tokens = torch.zeros(*shape, 77, dtype=torch.long)
+        tokens = torch.zeros(*shape, length, dtype=torch.long)
         tokens[..., 0], tokens[..., 1:5] = 49406, torch.randint(1, 999, (*shape, 4), generator=chance)
         tokens[..., 5] = 49407
         return tokens

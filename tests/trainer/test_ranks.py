@@ -21,16 +21,16 @@ import torch.multiprocessing as mp
 from ahnpl.checkpoint import list_checkpoints
 from ahnpl.config import TrainConfig
 from ahnpl.losses import build_loss
-from ahnpl.model import ClipModel, ModelSpec, load_model
+from ahnpl.model import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.objective import Objective
 from ahnpl.plan import make_plan
-from ahnpl.ranks import Ranks
+from ahnpl.ranks import Ranks, _is_of_connection
 from ahnpl.stream import Batch
 from negmine.errors import Exit, UsageError
 from negmine.runs import read_metrics
 from torch import nn
 
-from tests.trainer.conftest import make_batch, make_sample, texts_only, write_shards
+from tests.trainer.conftest import MICRO, make_batch, make_sample, texts_only, write_shards
 
 CPU = torch.device("cpu")
 CASES = [("ahnpl", 1), ("ce_clip", 2), ("mmclip_both", 2)]
@@ -84,6 +84,81 @@ def test_ranks_have_the_gradient_of_the_joined_batch(micro: str, tmp_path: Path,
         assert alone["visual.conv1.weight"].abs().max() > 1e-4 and alone["token_embedding.weight"].abs().max() > 1e-4
         for rank in range(count):
             assert_same(torch.load(tmp_path / f"{recipe}-{parts}-{rank}.pt"), alone, 1e-8)
+
+
+COCA = {
+    "embed_dim": 32,
+    "vision_cfg": {**MICRO["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},  # type: ignore[dict-item]
+    "text_cfg": {**MICRO["text_cfg"], "context_length": 76, "embed_cls": True, "output_tokens": True},  # type: ignore[dict-item]
+    "multimodal_cfg": {
+        "context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1, "dim_head": 16,
+        "attn_pooler_heads": 2,
+    },
+    "custom_text": True,
+}  # fmt: skip
+BIASED = {**MICRO, "custom_text": True, "init_logit_bias": -10}
+"""With SigLIP's bias."""
+
+
+def share_three_steps(rank: int, count: int, name: str, length: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(count)}
+    ranks = Ranks.of_environment()
+    with ranks.joined(CPU):
+        batch = texts_only(make_batch(length=length))
+        model = load_model(ModelSpec(name, seed=3)).double().train()
+        objective = Objective(model, build_loss("negclip").double(), ranks=ranks)
+        for step in range(3):
+            model.zero_grad()
+            objective.backward(batch.split(count)[rank], step, lambda total: total, lambda found: None)
+        torch.save({n: p.grad for n, p in model.network.named_parameters()}, Path(folder) / f"{rank}.pt")
+
+
+@pytest.mark.parametrize(("config", "length", "unreached"), [(COCA, 76, "text_decoder."), (BIASED, 77, "logit_bias")])
+def test_weights_that_no_feature_depends_on(
+    config: dict[str, Any], length: int, unreached: str, tmp_path: Path
+) -> None:
+    """No gradient comes for them, and processes do not wait for it."""
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    name = f"local-dir:{tmp_path}"
+    mp.spawn(share_three_steps, (2, name, length, free_port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
+    model = load_model(ModelSpec(name, seed=3)).double().train()
+    objective = Objective(model, build_loss("negclip").double())
+    objective.backward(texts_only(make_batch(length=length)), 2, lambda total: total, lambda found: None)
+    alone = {name: parameter.grad for name, parameter in model.network.named_parameters()}
+    left = {name for name, gradient in alone.items() if gradient is None}
+    assert left and all(name.startswith(unreached) for name in left)
+    for rank in range(2):
+        together = torch.load(tmp_path / f"{rank}.pt")
+        assert {name for name, gradient in together.items() if gradient is None} == left
+        for name in alone.keys() - left:
+            torch.testing.assert_close(together[name], alone[name], atol=1e-8, rtol=1e-6)
+
+
+class TestNormalisation:
+    def test_over_the_batch_of_several_processes_is_refused_on_a_cpu(self, micro: str) -> None:
+        model = load_model(ModelSpec(micro))
+        model.network.visual.extra = nn.BatchNorm1d(4)  # type: ignore[union-attr]
+        with pytest.raises(UsageError, match="on a CPU"):
+            Objective(model, build_loss("clip"), ranks=Ranks(0, 2))
+
+    def test_of_a_locked_tower_stays(self, micro: str) -> None:
+        model = load_model(ModelSpec(micro))
+        model.network.visual.extra, model.network.other = nn.BatchNorm1d(4), nn.BatchNorm1d(4)  # type: ignore[union-attr]
+        prepare(model, lock="image", lora=0, checkpointing=False, compiled=False)
+        model.train()
+        assert model.network.training and model.network.other.training  # type: ignore[union-attr]
+        assert not model.network.visual.extra.training  # type: ignore[union-attr]
+
+
+def test_what_is_an_error_of_a_connection() -> None:
+    """By type, or by gloo's own file: other errors that speak of peers are bugs, and tracebacks."""
+    assert _is_of_connection(torch.distributed.DistBackendError("x"))
+    assert _is_of_connection(
+        RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed")
+    )
+    for text in ("Expected to have finished reduction ... DistributedDataParallel", "peer access", "out of memory"):
+        assert not _is_of_connection(RuntimeError(text))
 
 
 class TestParts:
@@ -199,6 +274,17 @@ class TestTeam:
         team = Team(tmp_path, 2, *arguments(two))
         assert team.wait() == [Exit.DAMAGED] * 2, team.said
         assert "settings.shares: 4 -> 2" in team.said[0]
+
+    def test_a_loss_with_weights_of_its_own(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
+        """Drawn from the seed, and the same on every process."""
+        (tmp_path / "own.yaml").write_text("extends: amcl\nwidth: 32\n")
+        runs = [tmp_path / name for name in ("alone", "again", "two")]
+        for run, count in zip(runs, (1, 1, 2), strict=True):
+            options = {"recipe": tmp_path / "own.yaml", "shares": 2, "steps": 4}
+            assert Team(tmp_path, count, *arguments(run, **options)).wait() == [0] * count
+        alone, again, two = map(losses, runs)
+        assert again == alone and len(alone) == 4
+        assert two == pytest.approx(alone, rel=1e-4)
 
     def test_shares_that_the_processes_do_not_divide(self, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WORLD_SIZE", "2")

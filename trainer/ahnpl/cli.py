@@ -5,6 +5,7 @@ torch is imported only when there is work.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -66,6 +67,12 @@ Negatives = Annotated[int | None, typer.Option(help="K text negatives per captio
 Pretrained = Annotated[
     str | None, typer.Option(parser=named, help="open_clip's tag, a weights file, or a run's checkpoint.")
 ]
+Preprocess = Annotated[
+    Path | None,
+    typer.Option(
+        parser=on_disk, help="JSON with mean, std, interpolation, resize_mode.", show_default="as the weights say"
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Decoding processes.", show_default="one for two cores")]
 MaxBad = Annotated[float, typer.Option(help="Share of samples that may be unreadable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -73,17 +80,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 def train_main() -> NoReturn:
     """Console script ``ahnpl-train``."""
-    console.run(train_app)
+    _run(train_app)
 
 
 def eval_main() -> NoReturn:
     """Console script ``ahnpl-eval``."""
-    console.run(eval_app)
+    _run(eval_app)
 
 
 def export_main() -> NoReturn:
     """Console script ``ahnpl-export``."""
-    console.run(export_app)
+    _run(export_app)
+
+
+def _run(app: typer.Typer) -> NoReturn:
+    """SIGTERM is answered as Ctrl-C is; while a run trains it has an answer of its own."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console.run(app)
 
 
 # --- ahnpl-train -----------------------------------------------------------------------------------------------------
@@ -97,6 +110,7 @@ def train(
     ] = "ahnpl",
     model: Annotated[str, typer.Option(parser=_model, help="`tiny`, `tiny-conv`, or any open_clip model.")] = "tiny",
     pretrained: Pretrained = None,
+    preprocess: Preprocess = None,
     out: Annotated[
         Path | None, typer.Option(parser=on_disk, help="Run folder.", show_default="runs/MODEL-RECIPE")
     ] = None,
@@ -158,6 +172,7 @@ def train(
 
     config = TrainConfig(
         shards=tuple(shards), recipe=recipe, model=model, pretrained=pretrained,
+        preprocess=None if preprocess is None else str(preprocess),
         out=str(out or Path("runs") / f"{Path(model).name}-{Path(recipe).stem}"), epochs=epochs, steps=steps,
         batch_size=batch_size, shares=shares, accum=accum, lock=lock, grad_checkpointing=grad_checkpointing,
         compile=compile, ema=ema, lora=lora, kind_weights=kind_weights, difficulty=difficulty,
@@ -189,7 +204,10 @@ def _plan_only(config: TrainConfig) -> console.Summary:
     plan = make_plan(config)
     model = make_model(plan)
     per_epoch = make_stream(plan, model).steps_per_epoch
-    memory = estimate_memory(model, config.batch_size, plan.negatives, plan.image_negatives)
+    memory = estimate_memory(
+        model, config.batch_size, plan.negatives, plan.image_negatives, parts=plan.ranks.count * config.accum,
+        half=plan.precision != "fp32",
+    )  # fmt: skip
     figures = {
         **_planned(plan, model),
         "steps per epoch": per_epoch,
@@ -242,11 +260,20 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
 
 
 def _trained(result: TrainResult) -> dict[str, Any]:
+    from ahnpl.evaluate.run import FOILS
+
     figures: dict[str, Any] = {"steps": result.steps, "of these by earlier runs": result.resumed}
     if result.samples:
         figures |= {"samples/s": result.samples / result.seconds, "bad samples left out": result.bad}
+    if result.legible.alike:
+        figures["negatives read"] = result.legible.total
+        figures["of these equal to a true caption for this model, left out"] = result.legible.alike
     if result.report is not None and result.report.kinds:
         figures["accuracy on held-out images (micro, ties wrong)"] = result.report.micro.share
+        foils = result.report.measure(FOILS)
+        if foils.alike:
+            figures["of these items, equal for this model"] = foils.alike
+            figures["accuracy over the others"] = foils.legible.share
     return figures
 
 
@@ -277,6 +304,7 @@ def evaluate(
         str | None, typer.Option(help="FORMAT:PATH, e.g. sugarcrepe:FOLDER or zeroshot:FOLDER, instead of shards.")
     ] = None,
     images: Annotated[Path | None, typer.Option(parser=on_disk, help="Folder of the benchmark's pictures.")] = None,
+    preprocess: Preprocess = None,
     against: Against = None,
     histograms: Histograms = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at a time.")] = 64,
@@ -301,7 +329,7 @@ def evaluate(
     wanted = total if limit is None or total is None else min(limit, total)
 
     def scored(name: str) -> Report:
-        model = load_any(checkpoint) if name == checkpoint else load_other(name, checkpoint)
+        model = load_any(checkpoint, preprocess) if name == checkpoint else load_other(name, checkpoint)
         with console.progress(f"evaluating {name}", wanted, "items") as bar:
             return score(model, replace(settings, advance=bar.advance))
 
@@ -343,28 +371,34 @@ def _task(
     return partial(found.score, on_disk(path), images), None, benchmark
 
 
-def load_any(checkpoint: str) -> ClipModel:
-    """The model that ``--checkpoint`` means, on the best device there is."""
+def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
+    """The model that ``--checkpoint`` means, on the best device there is.
+
+    Args:
+        preprocess: see ``--preprocess``.
+    """
     import torch
+    from negmine.clip_models import LOCAL, read_preprocess
     from negmine.errors import UsageError
 
     from ahnpl.checkpoint import STATE_NAME, find_checkpoint, read_state
-    from ahnpl.model import ModelSpec, load_checkpoint, load_model
+    from ahnpl.model import ModelSpec, load_model
 
+    pixels = None if preprocess is None else read_preprocess(preprocess)
     source, _, rest = checkpoint.partition(":")
     if source == "init":
         name, _, seed = rest.partition(":")
         if seed and not seed.isdigit():
             raise UsageError(f"{seed!r} is no seed", where=checkpoint, fix="init:MODEL or init:MODEL:NUMBER")
-        model = load_model(ModelSpec(name, seed=int(seed or 0)))
+        model = load_model(ModelSpec(name, None, int(seed or 0), pixels))
     elif source == "open_clip":
         name, _, pretrained = rest.partition(":")
-        model = load_model(ModelSpec(name, pretrained or None))
+        model = load_model(ModelSpec(name, pretrained or None, preprocess=pixels))
     else:
         folder = find_checkpoint(Path(checkpoint))
         if (folder / STATE_NAME).is_file():
             read_state(folder)  # refuses a checkpoint of another version
-        model = load_checkpoint(folder)
+        model = load_model(ModelSpec(f"{LOCAL}{folder}", preprocess=pixels))
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

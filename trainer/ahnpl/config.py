@@ -28,6 +28,7 @@ class TrainConfig:
         recipe: a recipe's name or file.
         model: open_clip's name, or ``tiny``.
         pretrained: a tag, a weights file, or a checkpoint folder.
+        preprocess: a JSON file that says how pictures are prepared; None is as the weights say.
         out: the run folder.
         epochs: passes over the shards; `steps` replaces it.
         steps: optimiser steps in all.
@@ -42,7 +43,7 @@ class TrainConfig:
         negatives: K text negatives per caption; None is all that the shards have.
         kind_weights: ``KIND=WEIGHT,...``, where K negatives are drawn from more.
         difficulty: ``FIRST:LAST``, see `ahnpl.stream.Draw`.
-        precision: ``auto`` is bf16 on a GPU and fp32 on a CPU.
+        precision: ``auto`` is fp32 on a CPU, bf16 on a GPU, and fp16 on one that only emulates bf16.
         lock: the tower whose weights stay, of `TOWERS`.
         lora: rank of low-rank updates, which then train in place of the weights; 0 is none.
         grad_checkpointing: compute activations again instead of keeping them.
@@ -63,6 +64,7 @@ class TrainConfig:
     recipe: str = "ahnpl"
     model: str = "tiny"
     pretrained: str | None = None
+    preprocess: str | None = None
     out: str = "runs/default"
     epochs: int = 10
     steps: int | None = None

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 import torch
+from negmine.clip_models import CONFIG_NAME, LOCAL, METADATA, WEIGHTS_NAME
 from negmine.errors import DamagedError, InputError, UsageError, explain_os_error
 from negmine.store import write_file
+from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from ahnpl.checkpoint import (
-    CONFIG_NAME,
     STATE_NAME,
-    WEIGHTS_NAME,
     find_checkpoint,
     model_name_of,
     read_json,
@@ -28,7 +29,6 @@ from ahnpl.towers import OWN_TOWER
 
 RUN_NAME: Final = "run.json"
 SUFFIXES: Final = (".safetensors", ".pt")
-LOCAL: Final = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,15 @@ def start_of(checkpoint: Path) -> ModelSpec:
             why=f"{run / RUN_NAME} is missing",
             fix="name the start yourself: open_clip:MODEL:PRETRAINED, init:MODEL:SEED, or a checkpoint",
         )
-    config = read_json(run / RUN_NAME).get("config", {})
+    record = read_json(run / RUN_NAME)
     try:
-        return ModelSpec(config["model"], config["pretrained"], config["seed"])
-    except KeyError as error:
+        config, settings = record["config"], record.get("settings", {})
+        spec = ModelSpec(config["model"], config["pretrained"], config["seed"], settings.get("preprocess"))
+        if not isinstance(spec.name, str) or not isinstance(spec.pretrained, str | None):
+            raise TypeError(f"{spec.name!r}, {spec.pretrained!r} as names")
+    except (KeyError, TypeError, AttributeError) as error:
         raise DamagedError("this run has no usable record", where=str(run / RUN_NAME), why=f"no {error}") from None
+    return spec
 
 
 def merge(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
@@ -116,7 +120,8 @@ def export(model: ClipModel, out: Path) -> Exported:
         raise explain_os_error(error, str(out)) from None
     if not out.suffix:
         write_json(out / CONFIG_NAME, model.config)
-    write_file(weights.parent, weights.name, partial(_write, _to_bytes(state, weights.suffix)))
+    content = _to_bytes(state, weights.suffix, json.dumps(model.config))
+    write_file(weights.parent, weights.name, partial(_write, content))
     return Exported(weights, _imports(model, out), load)
 
 
@@ -145,7 +150,7 @@ def _imports(model: ClipModel, out: Path) -> str:
 
 
 def _arguments(model: ClipModel, out: Path) -> str:
-    """How open_clip is to be called: it must be told of QuickGELU."""
+    """How open_clip is to be called: it must be told of QuickGELU, and of pixels that are not prepared as OpenAI's."""
     if not out.suffix:
         return f'"local-dir:{out}"'
     name = model_name(model)
@@ -154,7 +159,14 @@ def _arguments(model: ClipModel, out: Path) -> str:
             "open_clip has no name for this model", where=name, fix="name a folder: --out FOLDER, without a suffix"
         )
     quick = ", force_quick_gelu=True" if model.config["model_cfg"].get("quick_gelu") else ""
-    return f'"{name}", pretrained="{out}"{quick}'
+    plain = json.loads(json.dumps(asdict(PreprocessCfg())))
+    pixels = {key: value for key, value in model.preprocess.items() if key != "size" and _plain(value) != plain[key]}
+    how = f", force_preprocess_cfg={pixels}" if pixels else ""
+    return f'"{name}", pretrained="{out}"{quick}{how}'
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def model_name(model: ClipModel) -> str:
@@ -177,14 +189,15 @@ def _shape(tensor: Tensor | None) -> Any:
     return "missing" if tensor is None else tuple(tensor.shape)
 
 
-def _to_bytes(state: dict[str, Tensor], suffix: str) -> bytes:
+def _to_bytes(state: dict[str, Tensor], suffix: str, config: str) -> bytes:
+    """The weights; a safetensors file has its configuration with it, so that ``--pretrained`` needs no telling."""
     if suffix == ".pt":
         buffer = io.BytesIO()
         torch.save(state, buffer)
         return buffer.getvalue()
     from safetensors.torch import save
 
-    return save(state)
+    return save(state, {METADATA: config})
 
 
 def _write(content: bytes, stream: IO[bytes]) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from negmine.console import note
 from negmine.errors import InputError, InterruptedRun, NegmineError
 from negmine.runs import BY_KIND
 from negmine.store import locked
@@ -28,11 +29,14 @@ from ahnpl.objective import Objective
 from ahnpl.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from ahnpl.plan import Plan, make_model, make_stream
 from ahnpl.state import Run, restore, save, starting_point
-from ahnpl.stream import Batch
+from ahnpl.stream import Batch, Legible
 from ahnpl.teacher import Shadow, Teacher
 from ahnpl.track import JsonLines, Terminal, Tracker, open_trackers
+from ahnpl.workers import STOP_SIGNALS, explained
 
 MAX_LOG_SCALE = math.log(100)
+MANY_ALIKE = 1.0
+"""Percent of negatives that may read as true captions without a word to the user."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class TrainResult:
         seconds: of training in this run, evaluation and start-up not counted.
         samples: trained on in this run.
         bad: samples left out in this run.
+        legible: of the negatives seen in this run, how many the model can tell from true captions.
         report: the last evaluation; None without ``eval_shards``.
         checkpoint: the last one.
     """
@@ -53,6 +58,7 @@ class TrainResult:
     seconds: float
     samples: int
     bad: int
+    legible: Legible
     report: Report | None
     checkpoint: Path
     curves: Path | None
@@ -66,8 +72,8 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
 
     Raises:
         DamagedError: the folder holds a run with other settings.
-        ResourceError: another process is writing to the folder, or the disk is full.
-        InterruptedRun: SIGINT or SIGTERM; the step under way was finished and saved.
+        ResourceError: another process is writing to the folder, the disk is full, or a decode worker died.
+        InterruptedRun: one of `STOP_SIGNALS`; the step under way was finished and saved.
         InputError: the loss is not finite, or too many samples are bad.
     """
     folder, ranks = Path(plan.config.out), plan.ranks
@@ -76,8 +82,11 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
         ranks.first_does(lambda: stack.enter_context(locked(folder)))
         start = ranks.first_does(lambda: starting_point(plan, folder, overwrite))
         run = _begin(plan, folder, stack.enter_context(_stop_on_signals()))
+        stack.callback(run.stream.close)
+        stack.enter_context(explained())
         if start is not None:
             restore(run, start)
+        ranks.share(plan.loss)
         if ranks.first:
             ckpt.write_json(folder / "run.json", {"config": describe(plan.config), "settings": plan.settings})
             for tracker in _open_trackers(run):
@@ -88,8 +97,8 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
         _fit(run)
         last = _save(run)
         curves = draw_curves(folder) if ranks.first else None
-        bad = sum(ranks.collect([run.bad]))
-        return TrainResult(run.step, run.resumed, run.seconds, run.samples, bad, run.report, last, curves)
+        bad, legible = sum(ranks.collect([run.bad])), sum(ranks.collect([run.legible]), Legible())
+        return TrainResult(run.step, run.resumed, run.seconds, run.samples, bad, legible, run.report, last, curves)
 
 
 def _begin(plan: Plan, folder: Path, stop: threading.Event) -> Run:
@@ -150,10 +159,13 @@ def _fit_epoch(run: Run, epoch: int, done: int) -> None:
             out, norm = _step(run, batch.to(run.plan.device))
         run.step += 1
         run.bad += len(batch.bad)
+        run.legible += batch.legible
+        window.legible += batch.legible
         window.samples += len(batch.keys) * ranks.count
         window.steps += 1
         if run.step % config.log_every == 0 or run.step == run.plan.steps:
             epochs = {"epoch": run.step / run.stream.steps_per_epoch}
+            _warn_of_alike(run, window.legible)
             _log(run, epochs | window.rates() | _numbers(run, out) | {"grad_norm": float(norm)})
         if run.step == run.plan.steps:
             break
@@ -215,6 +227,15 @@ def _step(run: Run, batch: Batch) -> tuple[LossOut, torch.Tensor]:
     return out, norm
 
 
+def _warn_of_alike(run: Run, legible: Legible) -> None:
+    """Say it once, at the first row, where the model cannot read what many negatives differ in."""
+    if run.plan.ranks.first and legible == run.legible and legible.percent_alike > MANY_ALIKE:
+        note(
+            f"{legible.alike:,} of {legible.total:,} negatives are equal to a true caption for this model and are left "
+            f"out: it reads {run.model.context_length} tokens; shorten the captions, or use a model that reads more"
+        )
+
+
 def _check_finite(run: Run, batch: Batch, out: LossOut) -> None:
     """Stop at a loss that is not a number; it is the same on all ranks, so all stop."""
     if torch.isfinite(out.total):
@@ -255,12 +276,13 @@ def _evaluate(run: Run) -> None:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the loop looks at it after each step."""
+    """An event that `STOP_SIGNALS` set, however often; the loop looks at it after each step."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in heard}
     try:
         yield stop
     finally:
@@ -276,6 +298,7 @@ class _Window:
     """Time and samples since the last log, and in all."""
 
     samples: int = 0
+    legible: Legible = field(default_factory=Legible)
     waited: float = 0.0
     started: float = field(default_factory=time.perf_counter)
     total_seconds: float = 0.0
@@ -298,10 +321,12 @@ class _Window:
         """Samples/s and the share of time spent waiting for data; starts a new window."""
         seconds = max(time.perf_counter() - self.started, 1e-9)
         rates = {"samples_per_s": self.samples / seconds, "data_wait_percent": 100 * self.waited / seconds}
+        rates |= {"alike_negatives_percent": self.legible.percent_alike} if self.legible.total else {}
         rates |= self.work.rates(self.steps, seconds) if self.work else {}
         self.total_seconds += seconds
         self.total_samples += self.samples
-        self.samples, self.steps, self.waited, self.started = 0, 0, 0.0, time.perf_counter()
+        self.samples, self.legible, self.steps, self.waited = 0, Legible(), 0, 0.0
+        self.started = time.perf_counter()
         return rates
 
 

@@ -39,7 +39,7 @@ def add_low_rank(network: nn.Module, rank: int, seed: int) -> None:
     if not maps:
         raise UsageError("this model has no linear maps that train", fix="use --lora 0, or without --lock")
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith("logit_"))
+        parameter.requires_grad_(parameter.requires_grad and name.startswith("logit_"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module, name in maps:

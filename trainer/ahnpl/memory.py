@@ -11,18 +11,31 @@ from ahnpl.model import ClipModel
 from ahnpl.stream import Batch
 
 _SAMPLES = 2
+_LOGIT = 30
+"""Bytes that a logit takes, its gradient and what lies between included; measured, 27 to 39 by recipe."""
 
 
-def estimate_memory(model: ClipModel, batch_size: int, negatives: int, image_negatives: int = 0) -> dict[str, int]:
-    """Bytes of weights, of gradients and AdamW's two moments, and of what a step keeps for its backward pass.
+def estimate_memory(
+    model: ClipModel, batch_size: int, negatives: int, image_negatives: int = 0, *, parts: int = 1, half: bool = False
+) -> dict[str, int]:
+    """Bytes that one process takes: of weights, of gradients and AdamW's two moments, of what a step keeps for its
+    backward pass, and of the loss.
 
-    The last is measured on two samples with texts of full length in float32 and scaled up, so it is an upper bound.
+    Activations are measured on two samples with texts of full length in float32 and scaled up, so they are an upper
+    bound. The loss is of the joined batch, every caption and its negatives against every picture.
+
+    Args:
+        batch_size: B, over all processes.
+        parts: in which the batch is encoded, processes times ``--accum``.
+        half: whether towers compute in 16 bits.
     """
+    kept = _saved_bytes(model, negatives, image_negatives) * batch_size // _SAMPLES
     weights = sum(p.numel() * p.element_size() for p in model.network.parameters())
     return {
         "weights": weights,
         "gradients and moments": 3 * weights,
-        "activations": _saved_bytes(model, negatives, image_negatives) * batch_size // _SAMPLES,
+        "activations": kept // parts // (2 if half else 1),
+        "loss": _LOGIT * batch_size * batch_size * (1 + negatives),
     }
 
 
@@ -37,13 +50,13 @@ def _saved_bytes(model: ClipModel, negatives: int, image_negatives: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        features = model(_longest_batch(model, negatives, image_negatives))  # holds what was saved until it is counted
+        features = model(trial_batch(model, negatives, image_negatives))  # holds what was saved until it is counted
     del features
     return sum(saved.values())
 
 
-def _longest_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch:
-    """Random pictures, and texts that are all different and of full length."""
+def trial_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch:
+    """Two samples on the model's device: random pictures, and texts that are all different and of full length."""
     chance = torch.Generator().manual_seed(0)
     text = model.config["model_cfg"]["text_cfg"]
     length, words = int(text.get("context_length", 77)), int(text.get("vocab_size", 49408))
@@ -63,7 +76,8 @@ def _longest_batch(model: ClipModel, negatives: int, image_negatives: int) -> Ba
         keys=["", ""],
     )
     if not image_negatives:
-        return batch
+        return batch.to(model.mean.device)
     there = torch.ones(_SAMPLES, image_negatives, dtype=torch.bool)
     others = tokens[:, 1 + negatives :]
-    return replace(batch, image_negatives=pictures[:, 1:], image_negative_texts=others, image_valid=there)
+    whole = replace(batch, image_negatives=pictures[:, 1:], image_negative_texts=others, image_valid=there)
+    return whole.to(model.mean.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +12,29 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 PEAKS: Final = {
+    "B200": 2250e12,
     "H200": 989e12,
     "H100": 989e12,
+    "H100 NVL": 835e12,
+    "H100 PCIe": 756e12,
     "A100": 312e12,
-    "L40S": 362e12,
+    "A10": 125e12,
     "A10G": 70e12,
+    "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
+    "RTX 4090": 165e12,
+    "V100": 125e12,
     "T4": 65e12,
 }
-"""Dense half-precision FLOP/s that NVIDIA's data sheets give."""
+"""Dense half-precision FLOP/s that NVIDIA's data sheets give, by words of the device's name."""
+
+
+def known_peak(name: str) -> float | None:
+    """The entry of `PEAKS` whose words are all in a device's name; of several the longest."""
+    words = set(re.split(r"[\s-]+", name))
+    found = [mark for mark in PEAKS if words.issuperset(mark.split())]
+    return PEAKS[max(found, key=len)] if found else None
 
 
 class Work:
@@ -58,8 +73,7 @@ class Work:
 def peak(device: torch.device, precision: str) -> float:
     """FLOP/s of the device: from `PEAKS` for known GPUs in half precision, else what a product of matrices reaches."""
     if device.type == "cuda" and precision != "fp32":
-        name = torch.cuda.get_device_name(device)
-        known = next((rate for mark, rate in PEAKS.items() if mark in name), None)
+        known = known_peak(torch.cuda.get_device_name(device))
         if known is not None:
             return known
     size = 4096 if device.type == "cuda" else 512

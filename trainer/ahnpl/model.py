@@ -7,34 +7,30 @@ smaller and learns drawn scenes from scratch in minutes. `ahnpl.towers` tells op
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
 import torch
-from negmine.errors import DamagedError, ResourceError, UsageError
+from negmine.clip_models import LOCAL, WEIGHTS_NAME, build, make_tokenizer, plan_model, text_config
+from negmine.console import note
+from negmine.errors import DamagedError, UsageError
 from open_clip.model import CLIP, get_model_preprocess_cfg
-from safetensors import SafetensorError
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from ahnpl.checkpoint import CONFIG_NAME, WEIGHTS_NAME, find_checkpoint, model_name_of, read_json
+from ahnpl.checkpoint import STATE_NAME, find_checkpoint, model_name_of, verify
 from ahnpl.lora import add_low_rank
 from ahnpl.losses import Features
 from ahnpl.names import pick
 from ahnpl.packing import Packed, pack
+from ahnpl.ranks import Ranks
 from ahnpl.stream import Batch
 from ahnpl.towers import OWN_MODELS
-
-_LOCAL = "local-dir:"
-_LOADING_ERRORS = (
-    RuntimeError, ValueError, KeyError, TypeError, AssertionError, SafetensorError, EOFError, UnpicklingError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,13 +39,15 @@ class ModelSpec:
 
     Attributes:
         name: open_clip's, ``tiny``, or ``local-dir:FOLDER``.
-        pretrained: open_clip's tag, a weights file, or a checkpoint folder of ours; None for random weights.
+        pretrained: open_clip's tag, a weights file, or a checkpoint folder; None for random weights.
         seed: of the random weights.
+        preprocess: how pictures are prepared, keys of a ``preprocess_cfg`` that count more than the weights' own.
     """
 
     name: str = "tiny"
     pretrained: str | None = None
     seed: int = 0
+    preprocess: Mapping[str, Any] | None = None
 
 
 class ClipModel(nn.Module):
@@ -63,6 +61,8 @@ class ClipModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    locked: str | None = None
+    """The tower whose weights stay, ``image`` or ``text``; its normalisation then keeps its statistics too."""
 
     def __init__(self, spec: ModelSpec, network: nn.Module, config: dict[str, Any]) -> None:
         super().__init__()
@@ -72,10 +72,26 @@ class ClipModel(nn.Module):
             value = torch.tensor(self.preprocess[name], dtype=torch.float32).view(1, -1, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
+    def train(self, mode: bool = True) -> ClipModel:
+        super().train(mode)
+        for name, module in self.network.named_modules() if self.locked else ():
+            if isinstance(module, _BatchNorm) and name.startswith("visual.") == (self.locked == "image"):
+                module.eval()
+        return self
+
     @property
     def image_size(self) -> int:
         size = self.preprocess["size"]
         return int(size if isinstance(size, int) else size[0])
+
+    def tokenizer(self) -> Callable[[], Callable[[list[str]], Tensor]]:
+        """What makes the model's tokenizer, here or in another process."""
+        return partial(make_tokenizer, self.spec.name, self.config["model_cfg"]["text_cfg"])
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a text that the model reads."""
+        return int(self.config["model_cfg"]["text_cfg"].get("context_length", DEFAULT_CONTEXT_LENGTH))
 
     @property
     def logit_scale(self) -> nn.Parameter:
@@ -117,7 +133,7 @@ class ClipModel(nn.Module):
         plain = Features(
             image=images,
             text=texts,
-            logit_scale=self.logit_scale.exp(),
+            logit_scale=self.logit_scale.exp().reshape(()),  # some models keep it as [1]
             text_negatives=_spread(negatives, batch.valid) if slots else None,
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,
@@ -174,7 +190,7 @@ def encode_packed(network: CLIP, texts: Packed) -> Tensor:
 
 
 def load_model(spec: ModelSpec) -> ClipModel:
-    """Make a model on the CPU, in float32.
+    """Make a model on the CPU, in float32. What its weights leave open is said on the first rank.
 
     Raises:
         UsageError: an unknown name or tag, with the nearest ones.
@@ -182,17 +198,23 @@ def load_model(spec: ModelSpec) -> ClipModel:
         ResourceError: weights that could not be downloaded.
     """
     _check_name(spec.name)
-    weights, quick_gelu = _find_weights(spec)
-    with _quiet(), torch.random.fork_rng(devices=[]), _explain_loading(spec):
+    weights = _find_weights(spec)
+    for folder in (weights, spec.name.removeprefix(LOCAL) if spec.name.startswith(LOCAL) else None):
+        if folder is not None and (Path(folder) / STATE_NAME).is_file():
+            verify(Path(folder), WEIGHTS_NAME)
+    plan = plan_model(spec.name, weights, spec.preprocess)
+    for remark in plan.remarks if Ranks.of_environment().first else ():
+        note(remark)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        network = open_clip.create_model(spec.name, pretrained=weights, force_quick_gelu=quick_gelu)
-    config = {"model_cfg": _config(spec.name, quick_gelu), "preprocess_cfg": dict(get_model_preprocess_cfg(network))}
+        network = build(plan)
+    config = {"model_cfg": dict(plan.model_cfg), "preprocess_cfg": dict(get_model_preprocess_cfg(network))}
     return ClipModel(spec, network, config)
 
 
 def load_checkpoint(folder: Path) -> ClipModel:
     """The model of a checkpoint folder (see `ahnpl.checkpoint`)."""
-    return load_model(ModelSpec(f"{_LOCAL}{folder}"))
+    return load_model(ModelSpec(f"{LOCAL}{folder}"))
 
 
 def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: bool, compiled: bool) -> None:
@@ -211,6 +233,7 @@ def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: boo
     try:
         if lock is not None:
             getattr(network, f"lock_{lock}_tower")()
+            model.locked = lock
         if checkpointing:
             network.set_grad_checkpointing(True)
     except (AttributeError, NotImplementedError, AssertionError) as error:
@@ -224,10 +247,11 @@ def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: boo
 
 
 def load_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
-    """open_clip's tokenizer of a model: texts to ``[N, L]`` tokens, 0 after the end."""
-    with _quiet():
-        tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(name)
-    return tokenizer
+    """The tokenizer of a model by name: texts to ``[N, L]`` tokens, 0 after the end.
+
+    Raises: see `negmine.clip_models.make_tokenizer`.
+    """
+    return make_tokenizer(name, text_config(name))
 
 
 def parameter_counts(model: ClipModel) -> dict[str, int]:
@@ -245,67 +269,32 @@ def is_own(name: str) -> bool:
 
 
 def _check_name(name: str) -> None:
-    if name.startswith(_LOCAL):
-        if not (Path(name.removeprefix(_LOCAL)) / CONFIG_NAME).is_file():
-            raise UsageError("this folder holds no open_clip model", where=name, why=f"{CONFIG_NAME} is missing")
-    else:
+    if name.startswith("hf-hub:"):
+        folder = name.rpartition("/")[2] or "FOLDER"
+        raise UsageError(
+            "models are not loaded from the hub by their name", where=name,
+            fix=f"hf download {name.removeprefix('hf-hub:')} --local-dir {folder}, and name {LOCAL}{folder}",
+        )  # fmt: skip
+    if not name.startswith(LOCAL):
         pick("model", name, open_clip.list_models())
 
 
-def _find_weights(spec: ModelSpec) -> tuple[str | None, bool]:
-    """A tag or file for open_clip, and whether the weights were trained with QuickGELU."""
+def _find_weights(spec: ModelSpec) -> str | None:
+    """A tag of open_clip's, or the path of a file or folder."""
     if spec.pretrained is None:
-        return None, False
+        return None
     path = Path(spec.pretrained)
     if path.is_dir():
         folder = find_checkpoint(path)
-        theirs = model_name_of(folder)
+        theirs = model_name_of(folder) if (folder / STATE_NAME).is_file() else spec.name
         if theirs != spec.name:
             raise DamagedError(
                 f"this checkpoint is of model {theirs}, not of {spec.name}",
                 where=str(folder),
                 fix=f"use --model {theirs}, or another checkpoint",
             )
-        return str(folder / WEIGHTS_NAME), False
-    if path.is_file():
-        return spec.pretrained, False
-    pick(f"pretrained file or tag for {spec.name}", spec.pretrained, open_clip.list_pretrained_tags_by_model(spec.name))
-    return spec.pretrained, bool(open_clip.get_pretrained_cfg(spec.name, spec.pretrained).get("quick_gelu"))
-
-
-def _config(name: str, quick_gelu: bool) -> dict[str, Any]:
-    if name.startswith(_LOCAL):
-        return dict(read_json(Path(name.removeprefix(_LOCAL)) / CONFIG_NAME)["model_cfg"])
-    config: dict[str, Any] = deepcopy(open_clip.get_model_config(name))
-    return {**config, "quick_gelu": True} if quick_gelu else config
-
-
-@contextmanager
-def _explain_loading(spec: ModelSpec) -> Iterator[None]:
-    """Turn what open_clip and torch raise while weights are loaded into an error with both names."""
-    try:
-        yield
-    except _LOADING_ERRORS as error:
-        if "download" in str(error).lower():
-            raise ResourceError(
-                f"could not download weights {spec.pretrained!r} of {spec.name}",
-                why=str(error).splitlines()[0],
-                fix="give --pretrained the path of a weights file",
-            ) from None
-        raise DamagedError(
-            f"these weights do not fit model {spec.name}",
-            where=spec.pretrained or spec.name,
-            why=" ".join(str(error).split())[:300],
-            fix="name the --model that the weights were made for",
-        ) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep open_clip's log lines from the terminal; what matters is raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+        return str(folder)
+    if not path.is_file():
+        tags = () if spec.name.startswith(LOCAL) else open_clip.list_pretrained_tags_by_model(spec.name)
+        pick(f"pretrained file or tag for {spec.name}", spec.pretrained, tags)
+    return spec.pretrained

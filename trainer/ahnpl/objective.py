@@ -14,11 +14,13 @@ from typing import Any, Final
 
 import torch
 from negmine.errors import UsageError
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from ahnpl.losses import Features, LossOut, RecipeLoss
+from ahnpl.memory import trial_batch
 from ahnpl.model import ClipModel
 from ahnpl.ranks import Ranks
 from ahnpl.stream import Batch
@@ -38,7 +40,8 @@ class Objective:
         seed: of what layers and losses draw, together with the step: a resumed run draws the same.
 
     Raises:
-        UsageError: parts with batch normalisation, which would see each part twice and never the batch.
+        UsageError: parts with batch normalisation, which would see each part twice and never the batch; or several
+            processes with it on a CPU, where none sees the others' pictures.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Objective:
         precision: str = "fp32",
         seed: int = 0,
     ) -> None:
-        if parts > 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        if parts > 1 and _normalises_over_batch(model):
             raise UsageError(
                 "this model normalises over the batch, and a batch in parts is not the same",
                 fix="use --accum 1, or a model without batch normalisation",
@@ -132,8 +135,33 @@ class Objective:
 def _distributed(model: ClipModel, ranks: Ranks) -> nn.Module:
     if ranks.count == 1:
         return model
-    unused = hasattr(model.network, "logit_bias") and model.network.logit_bias is not None
-    return DistributedDataParallel(model, gradient_as_bucket_view=True, find_unused_parameters=unused)
+    if _normalises_over_batch(model):
+        if model.mean.device.type == "cpu":
+            raise UsageError(
+                "this model normalises over the batch, and on a CPU no process sees the others' pictures",
+                fix="use one process, --lock image, or a model without batch normalisation",
+            )
+        model.network = convert_sync_batchnorm(model.network)  # type: ignore[no-untyped-call]
+    freeze_unreached(model)
+    return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+
+def _normalises_over_batch(model: ClipModel) -> bool:
+    return any(isinstance(module, _BatchNorm) and module.training for module in model.modules())
+
+
+def freeze_unreached(model: ClipModel) -> None:
+    """Fix weights that no feature depends on, such as CoCa's decoder or SigLIP's bias: no gradient comes for them, and
+    processes would wait for it."""
+    was_training = model.training
+    model.eval()  # leaves running statistics alone
+    with torch.compiler.set_stance("force_eager"):
+        found = model(trial_batch(model, 0, 0))
+        (found.image.sum() + found.text.sum() + found.logit_scale.sum()).backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+    model.train(was_training)
 
 
 def _joined(parts: list[Features]) -> Features:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from negmine.clip_models import read_preprocess
 from negmine.errors import UsageError
 from negmine.records import KINDS
 
 from ahnpl.config import TrainConfig, settings
 from ahnpl.losses import RecipeLoss, build_loss
-from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer, prepare
+from ahnpl.model import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.names import pick
 from ahnpl.ranks import Ranks
 from ahnpl.shards import ShardSet, Share, open_shards
@@ -31,6 +33,7 @@ class Plan:
         shares: of each epoch, those that this process reads.
         settings: what a checkpoint must agree with.
         ranks: this process among those of the run.
+        preprocess: what ``--preprocess`` says of pictures.
     """
 
     config: TrainConfig
@@ -45,6 +48,7 @@ class Plan:
     precision: str
     settings: dict[str, Any]
     ranks: Ranks
+    preprocess: Mapping[str, Any] | None = None
 
 
 def make_plan(config: TrainConfig) -> Plan:
@@ -54,26 +58,36 @@ def make_plan(config: TrainConfig) -> Plan:
         UsageError: unknown names, too few samples, or a recipe that needs negatives where there are none.
         DamagedError: shards that do not fit their index.
     """
-    loss = build_loss(config.recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        loss = build_loss(config.recipe)  # may draw weights of its own
     shards = open_shards(config.shards)
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
     ranks = Ranks.of_environment()
     shares = _shares(config, ranks)
     device = torch.device("cuda", ranks.local) if torch.cuda.is_available() else torch.device("cpu")
-    precision = ("bf16" if device.type == "cuda" else "fp32") if config.precision == "auto" else config.precision
+    precision = _auto_precision(device) if config.precision == "auto" else config.precision
+    pixels = read_preprocess(Path(config.preprocess)) if config.preprocess else None
     per_epoch = shards.samples // config.batch_size
     facts = {
         "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
-        "negatives": negatives, "precision": precision, "shares": shares[0].count,
+        "negatives": negatives, "precision": precision, "shares": shares[0].count, "preprocess": pixels,
     }  # fmt: skip
     if image_negatives:
         facts["image_negatives"] = image_negatives
     steps = config.steps or config.epochs * per_epoch
     return Plan(
         config, shards, eval_shards, loss, negatives, image_negatives, steps, shares, device, precision,
-        settings(config, **facts), ranks,
+        settings(config, **facts), ranks, pixels,
     )  # fmt: skip
+
+
+def _auto_precision(device: torch.device) -> str:
+    """bf16 where the GPU computes in it, fp16 where it would only pretend to (T4, V100 and older)."""
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def _shares(config: TrainConfig, ranks: Ranks) -> tuple[Share, ...]:
@@ -142,7 +156,7 @@ def make_draw(config: TrainConfig, epochs: int) -> Draw:
 
 def make_model(plan: Plan) -> ClipModel:
     """The model of a plan, on its device."""
-    spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed)
+    spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed, plan.preprocess)
     model = load_model(spec).to(plan.device)
     config = plan.config
     prepare(model, lock=config.lock, lora=config.lora, checkpointing=config.grad_checkpointing, compiled=config.compile)
@@ -152,9 +166,8 @@ def make_model(plan: Plan) -> ClipModel:
 def make_stream(plan: Plan, model: ClipModel) -> Stream:
     """The batches of a plan."""
     config = plan.config
-    tokenizer = partial(load_tokenizer, config.model)
     decoder = Decoder(
-        tokenizer,
+        model.tokenizer(),
         model.image_size,
         plan.negatives,
         plan.shards.negatives,

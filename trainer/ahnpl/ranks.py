@@ -9,7 +9,7 @@ or rows of the own rank only) are wrong by a factor or a term, and are not offer
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -68,8 +68,8 @@ class Ranks:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         try:
             yield
-        except (RuntimeError, torch.AcceleratorError) as error:
-            if not _of_connection(error):
+        except RuntimeError as error:
+            if not _is_of_connection(error):
                 raise
             raise ResourceError(
                 f"rank {self.rank} of {self.count} lost another rank of this run",
@@ -127,6 +127,12 @@ class Ranks:
         values = {field.name: getattr(features, field.name) for field in fields(features)}
         return replace(features, **{name: _gathered(value) for name, value in values.items() if _has_rows(value)})
 
+    def share(self, module: nn.Module) -> None:
+        """Give all ranks rank 0's parameters and buffers of a module that is not in `DistributedDataParallel`."""
+        if self.count > 1:
+            for tensor in (*module.parameters(), *module.buffers()):
+                dist.broadcast(tensor.detach(), src=0)
+
     def average(self, module: nn.Module) -> None:
         """Average the gradients of a module that is not wrapped in `DistributedDataParallel`."""
         if self.count > 1:
@@ -166,7 +172,6 @@ class _Gather(torch.autograd.Function):
         return whole.chunk(dist.get_world_size())[dist.get_rank()]
 
 
-def _of_connection(error: BaseException) -> bool:
-    text = f"{type(error).__name__} {error}".lower()
-    marks: Sequence[str] = ("gloo", "nccl", "connection", "broken pipe", "dist", "peer", "timed out", "socket")
-    return any(mark in text for mark in marks)
+def _is_of_connection(error: RuntimeError) -> bool:
+    """NCCL and the store have types of their own; gloo's errors are plain, and begin with its source file."""
+    return isinstance(error, dist.DistError) or "/gloo/" in str(error)

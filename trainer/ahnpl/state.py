@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from negmine.errors import DamagedError, UsageError
+from negmine.clip_models import effective
+from negmine.errors import DamagedError, UsageError, is_out_of_memory
 from negmine.store import differences
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from ahnpl.model import ClipModel
 from ahnpl.objective import Objective
 from ahnpl.optimise import optimiser_tensors, restore_optimiser
 from ahnpl.plan import Plan
-from ahnpl.stream import Stream
+from ahnpl.stream import Legible, Stream
 from ahnpl.teacher import Shadow
 from ahnpl.track import Tracker
 
@@ -53,6 +55,7 @@ class Run:
     seconds: float = 0.0
     samples: int = 0
     bad: int = 0
+    legible: Legible = field(default_factory=Legible)
     report: Report | None = None
 
     @property
@@ -88,6 +91,19 @@ def restore(run: Run, folder: Path) -> None:
         DamagedError: the checkpoint is damaged.
     """
     saved = ckpt.load(folder)
+    _check_configuration(run.model, saved, folder)
+    try:
+        _put_back(run, saved)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise DamagedError(
+            "this checkpoint does not hold this run", where=str(folder), why=" ".join(str(error).split())[:300],
+            fix="resume from an earlier one, or start again with --overwrite",
+        ) from None  # fmt: skip
+
+
+def _put_back(run: Run, saved: ckpt.Checkpoint) -> None:
     network, average, teacher = run.model.network, run.average, run.objective.teacher
     if average:
         average.model.network.load_state_dict(dict(saved.model))
@@ -97,7 +113,26 @@ def restore(run: Run, folder: Path) -> None:
     run.loss.load_state_dict(_without("loss", saved.training))
     restore_optimiser(run.optimiser, saved.training)
     run.scaler.load_state_dict(saved.state["scaler"])
-    run.step = run.resumed = int(saved.state["step"])
+    run.step = run.resumed = saved.state["step"]
+
+
+def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path) -> None:
+    """Weights go on in the layers, and with the pixels, that they were trained with."""
+    then, now = (
+        {
+            "model_cfg": effective(config["model_cfg"]),
+            "preprocess_cfg": json.loads(json.dumps(config["preprocess_cfg"])),
+        }
+        for config in (saved.config, model.config)
+    )
+    changed = differences(then, now, "configuration")
+    if changed:
+        raise DamagedError(
+            "this run was begun with a model of another configuration",
+            where=str(folder),
+            why="; ".join(changed),
+            fix="start again with --overwrite, or continue it in another --out with --pretrained and this folder",
+        )
 
 
 def _kept_apart(run: Run) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import queue
 import random
-import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from negmine.errors import InputError, ResourceError, UsageError
+from negmine.errors import InputError, UsageError
 from negmine.records import KINDS, Sample, TextNegative
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ahnpl.images import BadImage, training_pixels
 from ahnpl.shards import (
@@ -38,6 +37,7 @@ from ahnpl.shards import (
     wanted_of,
     wanted_of_planned,
 )  # fmt: skip
+from ahnpl.workers import Workers
 
 SHUFFLE_WINDOW = 1000
 """Samples in the shuffle buffer, encoded."""
@@ -59,6 +59,28 @@ class BadSample:
 
 
 @dataclass(frozen=True)
+class Legible:
+    """How many negatives a model can tell from a true caption of the same picture.
+
+    A tokenizer may drop case, and drops what comes after the tower's last position: a negative then reads as the truth.
+
+    Attributes:
+        total: negatives looked at.
+        alike: of these, such that have the tokens of a true caption.
+    """
+
+    total: int = 0
+    alike: int = 0
+
+    def __add__(self, other: Legible) -> Legible:
+        return Legible(self.total + other.total, self.alike + other.alike)
+
+    @property
+    def percent_alike(self) -> float:
+        return 100 * self.alike / max(self.total, 1)
+
+
+@dataclass(frozen=True)
 class Batch:
     """One training batch; K slots for negatives, empty ones hold an empty text and are False in `valid`.
 
@@ -71,6 +93,7 @@ class Batch:
         image_ids: ``[B]``, equal for captions of one image.
         keys: of the samples.
         bad: samples of this batch that others stand in for.
+        legible: of its samples' negatives, how many the model can tell from the truth; the others are left out.
         image_negatives: ``[B, J, 3, S, S]`` bytes, cropped as the image is; None where no recipe term asks for them.
         image_negative_texts: ``[B, J, L]`` tokens of their own captions.
         image_valid: ``[B, J]`` bool.
@@ -84,6 +107,7 @@ class Batch:
     image_ids: Tensor
     keys: list[str]
     bad: list[BadSample] = field(default_factory=list)
+    legible: Legible = Legible()
     image_negatives: Tensor | None = None
     image_negative_texts: Tensor | None = None
     image_valid: Tensor | None = None
@@ -95,14 +119,17 @@ class Batch:
         return self._map(Tensor.pin_memory)
 
     def split(self, parts: int) -> list[Batch]:
-        """The batch in at most `parts` batches of nearly equal size, in order; ``bad`` stays with the first."""
+        """The batch in at most `parts` batches of nearly equal size, in order; counts stay with the first."""
         size = len(self.keys)
         bounds = [size * part // parts for part in range(parts + 1)]
         return [self._rows(slice(a, b)) for a, b in pairwise(bounds) if a < b]
 
     def _rows(self, rows: slice) -> Batch:
         part = self._map(lambda tensor: tensor[rows])
-        return replace(part, keys=self.keys[rows], bad=self.bad if rows.start == 0 else [])
+        first = rows.start == 0
+        return replace(
+            part, keys=self.keys[rows], bad=self.bad if first else [], legible=self.legible if first else Legible()
+        )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         tensors: dict[str, Any] = {n: change(value) for n, value in vars(self).items() if isinstance(value, Tensor)}
@@ -129,6 +156,7 @@ class Decoded:
     Attributes:
         negatives: slot to text negative.
         pictures: image negatives; `captions` are their own.
+        legible: of the sample's negatives.
     """
 
     sample: Sample
@@ -136,6 +164,7 @@ class Decoded:
     negatives: dict[int, TextNegative]
     pictures: list[Tensor]
     captions: list[str]
+    legible: Legible
 
 
 @dataclass(frozen=True)
@@ -212,6 +241,7 @@ class Decoder(Dataset[Batch]):
         """Decode the samples; for one that cannot be decoded the next spare stands in, None where there is none."""
         good: list[Decoded | None] = []
         spares = iter(work.spares)
+        self._remember([text for located in work.samples for text in self._texts(located.sample)])
         for located in work.samples:
             decoded = self._try(located, work.epoch, bad)
             while decoded is None and (spare := next(spares, None)) is not None:
@@ -233,6 +263,7 @@ class Decoder(Dataset[Batch]):
         Raises:
             BadImage: one of the pictures cannot be decoded.
         """
+        sample, legible = self.legible(sample)
         name = f"{self.seed}/{epoch}/{sample.key}"
         chance = random.Random(name)
         pixels = training_pixels(sample.image, self.image_size, chance)
@@ -243,7 +274,26 @@ class Decoder(Dataset[Batch]):
             training_pixels(sample.image_negative_bytes[place], self.image_size, random.Random(name))
             for place in chosen
         ]
-        return Decoded(sample, pixels, texts, pictures, [sample.image_negatives[place].caption for place in chosen])
+        captions = [sample.image_negatives[place].caption for place in chosen]
+        return Decoded(sample, pixels, texts, pictures, captions, legible)
+
+    def legible(self, sample: Sample) -> tuple[Sample, Legible]:
+        """The sample without the negatives that read as a true caption: their text, or that of a false picture."""
+        texts, pictures = sample.negatives if self.negatives else (), sample.image_negatives
+        pictures = pictures if self.image_negatives else ()
+        if not texts and not pictures:
+            return sample, Legible()
+        true = {self._read(text) for text in (sample.caption, *sample.captions)}
+        kept = tuple(negative for negative in texts if self._read(negative.text) not in true)
+        places = [place for place, negative in enumerate(pictures) if self._read(negative.caption) not in true]
+        total = len(texts) + len(pictures)
+        found = replace(
+            sample,
+            negatives=kept,
+            image_negatives=tuple(pictures[place] for place in places),
+            image_negative_bytes=tuple(sample.image_negative_bytes[place] for place in places),
+        )
+        return found, Legible(total, total - len(kept) - len(places))
 
     def choose(self, sample: Sample, chance: random.Random, epoch: int) -> dict[int, TextNegative]:
         """Slot to negative. All that are allowed, each in its slot, if they fit; else K drawn, in slot order."""
@@ -270,6 +320,7 @@ class Decoder(Dataset[Batch]):
             image_ids=torch.tensor([_number(one.sample.image_id) for one in good], dtype=torch.long),
             keys=[one.sample.key for one in good],
             bad=bad,
+            legible=sum((one.legible for one in good), Legible()),
         )
         return self._with_pictures(batch, good, tokens[own:]) if self.image_negatives else batch
 
@@ -291,6 +342,21 @@ class Decoder(Dataset[Batch]):
 
     def tokenize(self, texts: list[str]) -> Tensor:
         """``[N, L]`` tokens; a text seen before is not tokenised again."""
+        self._remember(texts)
+        return torch.from_numpy(np.stack([self._tokens[text] for text in texts])).long()
+
+    def _texts(self, sample: Sample) -> list[str]:
+        """All texts of a sample that may be needed."""
+        negatives = [negative.text for negative in sample.negatives] if self.negatives else []
+        pictures = [negative.caption for negative in sample.image_negatives] if self.image_negatives else []
+        return [sample.caption, *(sample.captions if negatives or pictures else ()), *negatives, *pictures]
+
+    def _read(self, text: str) -> bytes:
+        """A text as the model reads it."""
+        self._remember([text])
+        return self._tokens[text].tobytes()
+
+    def _remember(self, texts: list[str]) -> None:
         unseen = [text for text in dict.fromkeys(texts) if text not in self._tokens]
         if len(self._tokens) + len(unseen) > CACHED_TEXTS:
             self._tokens.clear()
@@ -298,7 +364,6 @@ class Decoder(Dataset[Batch]):
         if unseen:
             self._tokenizer = self._tokenizer or self._make_tokenizer()
             self._tokens |= zip(unseen, self._tokenizer(unseen).int().numpy(), strict=True)
-        return torch.from_numpy(np.stack([self._tokens[text] for text in texts])).long()
 
 
 class Stream:
@@ -351,7 +416,7 @@ class Stream:
         self.shards, self.decoder, self.batch_size, self.seed = shards, decoder, batch_size, seed
         self.max_bad, self.window, self.shares = max_bad, window, shares
         self._feed = _Feed()
-        self._loader = _make_loader(decoder, self._feed, workers, pin)
+        self._workers = Workers(decoder, self._feed, workers, pin=pin)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -363,27 +428,20 @@ class Stream:
         Raises:
             DamagedError: a shard is damaged.
             InputError: more than `max_bad` of the samples are bad.
+            ResourceError: a worker died or hangs.
         """
         bad = 0
         parts = zip(*(self._work(share, epoch, skip) for share in self.shares), strict=True)
         with _Prefetch(parts, depth=4) as work:
             self._feed.work = work
-            for batch in self._decoded():
+            for batch in self._workers.batches():
                 bad += len(batch.bad)
                 self._check_bad(bad, batch)
                 yield batch
 
-    def _decoded(self) -> Iterator[Batch]:
-        try:
-            yield from self._loader
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise ResourceError(
-                "a decode worker died",
-                why=str(error).splitlines()[0],
-                fix="use fewer --workers; the same command resumes from the last checkpoint",
-            ) from None
+    def close(self) -> None:
+        """End the workers."""
+        self._workers.close()
 
     def _work(self, share: Share, epoch: int, skip: int) -> Iterator[Work]:
         """A share's part of each batch."""
@@ -425,22 +483,6 @@ class _Feed:
             yield list(parts)
 
 
-def _make_loader(decoder: Decoder, feed: _Feed, workers: int, pin: bool) -> Iterable[Batch]:
-    parallel: dict[str, Any] = (
-        {"multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": 4} if workers else {}
-    )
-    return DataLoader(
-        decoder,
-        batch_sampler=feed,
-        collate_fn=_as_it_is,
-        generator=torch.Generator(),  # leaves the run's random state alone
-        num_workers=workers,
-        pin_memory=pin,
-        worker_init_fn=_ignore_interrupts,
-        **parallel,
-    )
-
-
 def _full(part: list[Decoded | None], anywhere: list[Decoded]) -> Iterator[Decoded]:
     """The part with its own samples, or else those of the batch, again in the empty places."""
     again = cycle([one for one in part if one is not None] or anywhere)
@@ -450,15 +492,6 @@ def _full(part: list[Decoded | None], anywhere: list[Decoded]) -> Iterator[Decod
 def _filled(items: list[Any], length: int, blank: Any) -> list[Any]:
     """The items and as many blanks as make `length`."""
     return [*items, *[blank] * (length - len(items))]
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; only the main process answers it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Prefetch:

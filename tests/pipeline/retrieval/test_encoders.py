@@ -64,6 +64,41 @@ def test_mining_with_the_latest_checkpoint_of_a_run(small_work: Path, tmp_path: 
         make_encoder(f"checkpoint:{tmp_path}/none", "text").identity()
 
 
+def test_a_checkpoint_that_names_code_is_refused(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "run", 1)
+    evil = {"hf_tokenizer_name": "x", "tokenizer_kwargs": {"trust_remote_code": True}}
+    body = {"model_cfg": {**TINY, "text_cfg": {**TINY["text_cfg"], **evil}}}  # type: ignore[dict-item]
+    (tmp_path / "run" / "open_clip_config.json").write_text(json.dumps(body))
+    (tmp_path / "run" / "tok.py").write_text(f"open({str(tmp_path / 'PWNED')!r}, 'w')")
+    (tmp_path / "run" / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["tok.Tok", null]}}')
+    encoder = make_encoder(f"checkpoint:{tmp_path}/run", "text")
+    for enter in (encoder.identity, encoder.load):
+        with pytest.raises(DamagedError, match="trust_remote_code"):
+            enter()
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_weights_that_do_not_say_their_activation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The model's own tags say it for themselves, and a name with QuickGELU is another encoder."""
+    import open_clip
+
+    (tmp_path / "configs").mkdir()
+    for name, quick in (("mined", {}), ("mined-quickgelu", {"quick_gelu": True})):
+        (tmp_path / "configs" / f"{name}.json").write_text(json.dumps({**TINY, **quick}))
+    open_clip.add_model_config(tmp_path / "configs")
+    torch.save(open_clip.create_model("mined").state_dict(), tmp_path / "w.pt")
+    vectors = []
+    for name in ("mined", "mined-quickgelu"):
+        encoder = make_encoder(f"open_clip:{name}:{tmp_path}/w.pt", "text")
+        encoder.load()
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("name mined-quickgelu instead" in said) == (name == "mined")
+        vectors.append(encoder.encode(["a"], ["a dog on a mat"]))
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-4
+    assert "quick_gelu: false -> true" in make_encoder("open_clip:ViT-B-32:openai", "text").identity()
+    assert "quick_gelu" not in make_encoder("open_clip:ViT-B-32:laion2b_e16", "text").identity()
+
+
 def test_a_model_gone_wrong_is_noticed(small_work: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

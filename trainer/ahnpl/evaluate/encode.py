@@ -17,7 +17,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 from ahnpl.evaluate.items import Box
 from ahnpl.images import BadImage, Pixels, evaluation_pixels
-from ahnpl.model import ClipModel, load_tokenizer
+from ahnpl.model import ClipModel, text_numbers
 
 Thing = TypeVar("Thing")
 MISSING = "the file is missing"
@@ -37,7 +37,7 @@ class Encoder:
     def __init__(self, model: ClipModel, batch_size: int, pool: ThreadPoolExecutor) -> None:
         self.model, self.batch_size, self.pool = model, batch_size, pool
         self.transform = load_transform(model)
-        self.tokenizer = load_tokenizer(model.spec.name)
+        self.tokenizer = model.tokenizer()()
 
     def pictures(self, pictures: Sequence[Picture]) -> list[Tensor | str]:
         """A feature ``[D]`` for each picture, or why there is none.
@@ -56,12 +56,24 @@ class Encoder:
         Raises:
             InputError: a feature is not finite.
         """
-        device = self.model.mean.device
-        parts = [
-            _finite(self.model.encode_text(self.tokenizer(some).to(device)), "a text", some)
-            for some in chunks(texts, 4 * self.batch_size)
-        ]
-        return torch.cat(parts) if parts else torch.zeros(0)
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[Tensor, list[int]]:
+        """Features ``[N, D]``, and N numbers that are equal where the model reads the same.
+
+        Raises:
+            InputError: a feature is not finite.
+        """
+        features, numbers = [], list[int]()
+        for some in chunks(texts, 4 * self.batch_size):
+            tokens = self.tokenizer(some)
+            numbers += text_numbers(tokens).tolist()
+            features.append(_finite(self.model.encode_text(tokens.to(self.model.mean.device)), "a text", some))
+        return (torch.cat(features) if features else torch.zeros(0)), numbers
+
+    def numbers(self, texts: Sequence[str]) -> list[int]:
+        """The numbers of `read`, without encoding."""
+        return text_numbers(self.tokenizer(list(texts))).tolist() if texts else []
 
     def _encode_pixels(self, pixels: Sequence[Pixels]) -> Iterator[Tensor]:
         for some in chunks(pixels, self.batch_size):

@@ -58,6 +58,7 @@ class Item:
         paraphrase: the caption in other words, true as well.
         claim: set where the caption itself may be false.
         box: the part of the picture that is meant; None is all of it.
+        also_true: other captions that are true of the picture.
     """
 
     image_id: str
@@ -69,6 +70,7 @@ class Item:
     paraphrase: str | None = None
     claim: Claim | None = None
     box: Box | None = None
+    also_true: tuple[str, ...] = ()
 
 
 def shard_items(shards: ShardSet) -> Iterator[Item]:
@@ -80,4 +82,5 @@ def shard_items(shards: ShardSet) -> Iterator[Item]:
             Twin(content, negative.caption, negative.kind)
             for negative, content in zip(sample.image_negatives, sample.image_negative_bytes, strict=True)
         )
-        yield Item(sample.image_id, sample.image, sample.caption, foils, located.shard, twins)
+        others = tuple(caption for caption in sample.captions if caption != sample.caption)
+        yield Item(sample.image_id, sample.image, sample.caption, foils, located.shard, twins, also_true=others)

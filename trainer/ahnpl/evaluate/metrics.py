@@ -46,18 +46,31 @@ class Marks:
     Attributes:
         outcomes: `WRONG`, `TIED` or `RIGHT`.
         pictures: a number for each picture; equal numbers are one picture.
+        alike: 1 where the model reads the false text as a true one, 0 elsewhere.
     """
 
     outcomes: bytearray = field(default_factory=bytearray)
     pictures: array[int] = field(default_factory=lambda: array("q"))
+    alike: bytearray = field(default_factory=bytearray)
 
-    def add(self, outcome: int, picture: int) -> None:
+    def add(self, outcome: int, picture: int, alike: bool = False) -> None:
         self.outcomes.append(outcome)
         self.pictures.append(picture)
+        self.alike.append(alike)
 
     @property
     def accuracy(self) -> Accuracy:
-        return Accuracy(self.outcomes.count(RIGHT), self.outcomes.count(TIED), len(self.outcomes))
+        """Of all, as papers count: where the texts are alike there is a tie, which is wrong."""
+        return _accuracy(self.outcomes)
+
+    @property
+    def legible(self) -> Accuracy:
+        """Of those alone whose texts differ for the model."""
+        return _accuracy(bytes(outcome for outcome, alike in zip(self.outcomes, self.alike, strict=True) if not alike))
+
+
+def _accuracy(outcomes: bytes | bytearray) -> Accuracy:
+    return Accuracy(outcomes.count(RIGHT), outcomes.count(TIED), len(outcomes))
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,16 @@ class Measure:
     def micro(self) -> Accuracy:
         """All items together."""
         return micro(self.by_kind.values())
+
+    @property
+    def alike(self) -> int:
+        """Items whose false text has the tokens of a true one."""
+        return sum(sum(marks.alike) for marks in self.kinds.values())
+
+    @property
+    def legible(self) -> Accuracy:
+        """All items together but those that are `alike`."""
+        return micro(marks.legible for marks in self.kinds.values())
 
     @property
     def macro(self) -> float:

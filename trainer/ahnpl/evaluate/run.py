@@ -58,6 +58,7 @@ class Report:
         diagnostics: of the features; None where it was not asked for, or where there were too few.
         authors: the averages that a benchmark's authors print, by name.
         dropped: rows that a benchmark's reader left out, by reason.
+        context_length: tokens of a text that the model reads.
     """
 
     measures: tuple[Measure, ...]
@@ -68,6 +69,7 @@ class Report:
     diagnostics: Diagnostics | None = None
     authors: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    context_length: int = 0
 
     def measure(self, name: str) -> Measure:
         """A measure by its name; an empty one if nothing allowed it."""
@@ -152,46 +154,59 @@ class _Scorer:
     def add(self, items: list[Item]) -> None:
         self._add_images(items)
         good = [item for item in items if item.image_id in self.place]
-        features = self.encoder.texts([text for item in good for text in _texts(item)])
+        features, numbers = self.encoder.read([text for item in good for text in _texts(item)])
         places = [self.place[item.image_id] for item in good]
         start = 0
         for item, place, other in zip(good, places, others(places), strict=True):
-            own = features[start : start + len(_texts(item))]
-            start += len(own)
-            self._judge(item, own, place, other)
+            end = start + len(_texts(item))
+            own = features[start:end]
+            self._judge(item, own, self._alike(item, numbers[start:end]), place, other)
+            start = end
             self.texts.append(own[0])
             self.owners.append(place)
             self.sampled.add(len(self.texts) - 1, own[1 : 1 + len(item.foils)])
         self._match([item for item in good if item.twins])
 
-    def _judge(self, item: Item, texts: Tensor, place: int, other: int | None) -> None:
-        """`texts`: the caption, its foils, then its paraphrase."""
+    def _alike(self, item: Item, read: list[int]) -> list[bool]:
+        """For each foil, whether the model reads a true caption there; `read` is of `_texts`."""
+        end = 1 + len(item.foils)
+        others = self.encoder.numbers(item.also_true) if item.foils else []
+        true = {read[0], *read[end:], *others}
+        return [number in true for number in read[1:end]]
+
+    def _judge(self, item: Item, texts: Tensor, alike: list[bool], place: int, other: int | None) -> None:
+        """`texts`: the caption, its foils, then its paraphrase; `alike` of the foils."""
         scores = (texts @ self.images[place]).tolist()
         if item.claim is not None:
             self.claims.append((item.claim, place, scores[0]))
             return
-        foils = scores[1 : 1 + len(item.foils)]
-        self._mark(FOILS, item, place, scores[0], foils)
+        end = 1 + len(item.foils)
+        foils = scores[1:end]
+        self._mark(FOILS, item, place, scores[0], foils, alike)
         if other is not None:
             elsewhere = (texts @ self.images[other]).tolist()
-            self._mark(OTHER_PICTURE, item, place, elsewhere[0], elsewhere[1 : 1 + len(item.foils)])
+            self._mark(OTHER_PICTURE, item, place, elsewhere[0], elsewhere[1:end], alike)
         if len(foils) > 1:
             kinds = {foil.kind for foil in item.foils}
             kind = kinds.pop() if len(kinds) == 1 else "several kinds"
-            self.marks[ALL_FOILS][kind].add(outcome(scores[0] - max(foils)), place)
+            self.marks[ALL_FOILS][kind].add(outcome(scores[0] - max(foils)), place, any(alike))
         if item.paraphrase is not None:
-            self._judge_paraphrase(item.foils[0].kind, scores, (texts @ texts.T).tolist(), place)
+            self._judge_paraphrase(item.foils[0].kind, scores, (texts @ texts.T).tolist(), place, alike[0])
 
-    def _judge_paraphrase(self, kind: str, scores: list[float], between: list[list[float]], place: int) -> None:
+    def _judge_paraphrase(
+        self, kind: str, scores: list[float], between: list[list[float]], place: int, alike: bool
+    ) -> None:
         """`scores` of the caption, one foil and the paraphrase with the picture, `between` each other."""
         caption, foil, paraphrase = range(3)
-        self.marks[BOTH][kind].add(outcome(min(scores[caption], scores[paraphrase]) - scores[foil]), place)
+        self.marks[BOTH][kind].add(outcome(min(scores[caption], scores[paraphrase]) - scores[foil]), place, alike)
         lead = between[caption][paraphrase] - max(between[caption][foil], between[paraphrase][foil])
-        self.marks[TEXT_ONLY][kind].add(outcome(lead), place)
+        self.marks[TEXT_ONLY][kind].add(outcome(lead), place, alike)
 
-    def _mark(self, name: str, item: Item, place: int, true: float, false: Sequence[float]) -> None:
-        for foil, score in zip(item.foils, false, strict=True):
-            self.marks[name][foil.kind].add(outcome(true - score), place)
+    def _mark(
+        self, name: str, item: Item, place: int, true: float, false: Sequence[float], alike: Sequence[bool]
+    ) -> None:
+        for foil, score, same in zip(item.foils, false, alike, strict=True):
+            self.marks[name][foil.kind].add(outcome(true - score), place, same)
 
     def _match(self, items: list[Item]) -> None:
         """Each picture and caption against each twin of theirs."""
@@ -205,13 +220,13 @@ class _Scorer:
             else:
                 whole.append((item, twin, feature))
         self.twins += len(whole)
-        captions = self.encoder.texts([text for item, twin, _ in whole for text in (item.caption, twin.caption)])
+        captions, read = self.encoder.read([text for item, twin, _ in whole for text in (item.caption, twin.caption)])
         for n, (item, twin, feature) in enumerate(whole):
             place = self.place[item.image_id]
             self.sampled.add_twin(place, feature)
             text, image = leads(torch.stack([self.images[place], feature]) @ captions[2 * n : 2 * n + 2].T)
             for name, lead in ((GROUP, min(text, image)), (IMAGE, image), (TEXT, text)):
-                self.marks[name][twin.kind].add(outcome(lead), place)
+                self.marks[name][twin.kind].add(outcome(lead), place, read[2 * n] == read[2 * n + 1])
 
     def _add_images(self, items: list[Item]) -> None:
         new = {i.image_id: i for i in items if i.image_id not in self.place and i.image_id not in self.bad}
@@ -233,7 +248,10 @@ class _Scorer:
         ]
         measures += _retrieval(images, texts, owners) if retrieval else []
         found = self.sampled.diagnose(images, texts, owners) if diagnose and not self.claims else None
-        return Report(tuple(measures), len(images), len(texts), list(self.bad.values()), numbers, found)
+        return Report(
+            tuple(measures), len(images), len(texts), list(self.bad.values()), numbers, found,
+            context_length=self.encoder.model.context_length,
+        )  # fmt: skip
 
     def _judge_claims(self) -> dict[str, float]:
         """Areas under the curve of the statements that may be false and, if some are for fitting, their accuracy."""

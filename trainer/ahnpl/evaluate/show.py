@@ -32,6 +32,7 @@ def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
             figures[f"{measure.name}{_chance(measure)}, ties are wrong"] = _measure_rows(measure)
     if single:
         figures["recall, mean of queries, ties are wrong"] = single
+    figures |= _alike_rows(report)
     if report.numbers:
         figures["not shares of items"] = {name: f"{value:.3f}" for name, value in report.numbers.items()}
     if report.authors:
@@ -69,6 +70,7 @@ def as_figures(report: Report, changes: Changes | None = None) -> dict[str, Any]
         "images": report.images,
         "captions": report.captions,
         "dropped": report.dropped,
+        "context_length": report.context_length,
         "bad": report.bad,
         "tie_rule": TIE_RULE,
         "interval": "95 % Wilson",
@@ -88,6 +90,17 @@ def _measure_rows(measure: Measure) -> dict[str, str]:
         low, high = measure.picture_interval
         rows["all, mean over pictures"] = f"{measure.by_picture:.1%} [{low:.1%}, {high:.1%}]"
     return rows
+
+
+def _alike_rows(report: Report) -> dict[str, dict[str, str]]:
+    """Where the model cannot tell a false text from a true one: how often, and the accuracy over the rest."""
+    rows = {
+        measure.name: f"{measure.alike:,} of {measure.micro.total:,} equal; the others {_cell(measure.legible)}"
+        for measure in report.measures
+        if measure.alike and measure.detail
+    }
+    name = f"texts that are equal for this model, which reads {report.context_length} tokens: wrong above"
+    return {name: rows} if rows else {}
 
 
 def _chance(measure: Measure) -> str:
@@ -131,7 +144,8 @@ def _measure_numbers(measure: Measure) -> dict[str, Any]:
     low, high = measure.picture_interval
     return {
         "chance": measure.chance, "micro": _numbers(measure.micro), **means, "by_picture_low": low,
-        "by_picture_high": high, "kinds": _by_kind(measure.by_kind),
+        "by_picture_high": high, "kinds": _by_kind(measure.by_kind), "alike": measure.alike,
+        "legible": _numbers(measure.legible),
     }  # fmt: skip
 
 

@@ -157,20 +157,21 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
     return Recipe(name, body, settled)
 
 
-def _resolve(recipe: Any, seen: tuple[str, ...]) -> tuple[str, Mapping[str, Any], dict[str, Any]]:
+def _resolve(recipe: Any, seen: tuple[Path, ...]) -> tuple[str, Mapping[str, Any], dict[str, Any]]:
     """The name, the body that has terms, and the parameters set on the way to it."""
     if not isinstance(recipe, Mapping):
         path = _path(str(recipe))
-        if path.stem in seen:
-            raise UsageError("recipes extend each other in a circle", where=" -> ".join([*seen, path.stem]))
-        name, body, overrides = _resolve(_read(path), (*seen, path.stem))
+        if path.resolve() in seen:
+            names = [one.stem for one in (*seen, path)]
+            raise UsageError("recipes extend each other in a circle", where=" -> ".join(names))
+        name, body, overrides = _resolve(_read(path), (*seen, path.resolve()))
         return path.stem, body, overrides
     if "extends" not in recipe:
         for key in recipe:
             pick("recipe key", key, _FIELDS)
         if "terms" not in recipe:
             raise UsageError("a recipe needs `terms`, or `extends` with the name of another recipe")
-        return (seen or ("recipe",))[-1], recipe, {}
+        return seen[-1].stem if seen else "recipe", recipe, {}
     own = {key: value for key, value in recipe.items() if key not in {*_FIELDS, "extends"}}
     name, body, overrides = _resolve(recipe["extends"], seen)
     return name, _add(body, recipe), {**overrides, **own}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from negmine.clip_models import LOCAL, WEIGHTS_NAME, read_config
 from negmine.errors import UsageError
 from negmine.retrieval.encoders.base import Modality
 from negmine.retrieval.encoders.openclip import OpenClip
 from negmine.store import file_sha256
 
-WEIGHTS: Final = "open_clip_model.safetensors"
 _STEPS: Final = "checkpoints"
 
 
@@ -21,12 +21,12 @@ def latest(path: Path) -> Path:
         UsageError: there is none.
     """
     found = [path, *sorted((path / _STEPS).glob("step-*"), reverse=True)]
-    folder = next((one for one in found if (one / WEIGHTS).is_file()), None)
+    folder = next((one for one in found if (one / WEIGHTS_NAME).is_file()), None)
     if folder is None:
         raise UsageError(
             "there is no checkpoint here",
             where=str(path),
-            why=f"neither {WEIGHTS} nor {_STEPS}/step-*/{WEIGHTS}",
+            why=f"neither {WEIGHTS_NAME} nor {_STEPS}/step-*/{WEIGHTS_NAME}",
             fix="name the folder of an ahnpl-train run, or of one of its checkpoints",
         )
     return folder
@@ -40,11 +40,12 @@ class Checkpoint(OpenClip):
 
     def __init__(self, argument: str, modality: Modality) -> None:
         self._folder = latest(Path(argument))
-        super().__init__(f"local-dir:{self._folder}", modality)
+        super().__init__(f"{LOCAL}{self._folder}", modality)
 
     def identity(self) -> str:
-        return f"{file_sha256(self._folder / WEIGHTS)}, open_clip {self.version()}"
+        read_config(self._folder)  # refuses one that says more than a model's
+        return f"{file_sha256(self._folder / WEIGHTS_NAME)}, open_clip {self.version()}"
 
     def load(self) -> None:
-        self._name, self._weights = f"local-dir:{self._folder}", ""
+        self._name, self._weights = f"{LOCAL}{self._folder}", ""
         super().load()

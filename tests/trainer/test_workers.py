@@ -1,0 +1,169 @@
+"""Decode workers: they hear no signal, their death is a message, and they leave nothing."""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ahnpl.checkpoint import list_checkpoints
+from ahnpl.workers import Workers, explained
+from negmine.errors import Exit, ResourceError
+from negmine.runs import read_metrics
+from torch.utils.data import Dataset
+
+
+class Doomed(Dataset[int]):
+    """Sends itself a signal at the third batch."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __getitems__(self, work: list[int]) -> int:
+        if work[0] == 2:
+            os.kill(os.getpid(), self.number)
+        return os.getpid()
+
+
+def end(workers: Workers) -> None:
+    """Close, and check that no process is left."""
+    gc.collect()
+    workers.close()
+    assert not [child for child in multiprocessing.active_children() if child.name.startswith("SpawnProcess")]
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(signal.SIGKILL, "killed by signal"), pytest.param(signal.SIGSTOP, "timed out", marks=pytest.mark.full)],
+)
+def test_a_worker_that_dies_or_hangs_is_a_message(number: int, why: str) -> None:
+    workers = Workers(Doomed(number), [[n] for n in range(9)], 1, pin=False, patience=25)
+    with pytest.raises(ResourceError, match=rf"decode worker(.|\n)*{why}(.|\n)*--workers"), explained():
+        for process in workers.batches():
+            assert process != os.getpid()
+            time.sleep(0.5)
+    end(workers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_workers_hear_no_signal(number: int) -> None:
+    workers = Workers(Doomed(number), [[n] for n in range(4)], 1, pin=False)
+    assert len(list(workers.batches())) == 4
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()  # this process hears all
+    end(workers)
+
+
+class Run:
+    """``ahnpl-train`` in a process group of its own, with one decode worker and a folder for what it leaves."""
+
+    def __init__(self, shards: Path, micro: str, folder: Path) -> None:
+        self.out, self.temporary, self.said = folder / "run", folder / "temporary", folder / "said.txt"
+        self.temporary.mkdir()
+        command = [
+            sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--shards", f"{shards}/*.tar",
+            "--model", micro, "--recipe", "clip", "--steps", "100000", "--save-every", "100000", "--batch-size", "16",
+            "--log-every", "1", "--workers", "1", "--out", str(self.out),
+        ]  # fmt: skip
+        env = {**os.environ, "TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"}
+        with self.said.open("wb") as said:
+            self.process = subprocess.Popen(command, stdout=said, stderr=said, env=env, start_new_session=True)
+        while not read_metrics(self.out) and self.process.poll() is None:
+            time.sleep(0.05)
+
+    def group(self) -> list[int]:
+        """Processes of the group that are alive."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(words[2]) == self.process.pid and words[0] != "Z":
+                found.append(int(folder.name))
+        return found
+
+    def worker(self) -> int:
+        commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self.group()}
+        return next(pid for pid, words in commands.items() if b"spawn_main" in words)
+
+    def assert_gone(self) -> None:
+        until = time.monotonic() + 20
+        while self.group() and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not self.group()
+
+
+@pytest.fixture
+def run(shards: Path, micro: str, tmp_path: Path) -> Iterator[Callable[[], Run]]:
+    started = []
+
+    def start() -> Run:
+        started.append(Run(shards, micro, tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.group():
+            os.killpg(one.process.pid, signal.SIGKILL)
+
+
+def stop_group(run: Run, number: int) -> None:
+    os.killpg(run.process.pid, number)
+
+
+def stop_group_twice(run: Run, number: int) -> None:
+    os.killpg(run.process.pid, number)
+    time.sleep(0.1)
+    os.killpg(run.process.pid, number)
+
+
+def stop_parent(run: Run, number: int) -> None:
+    run.process.send_signal(number)
+
+
+@pytest.mark.parametrize(
+    ("stop", "number"),
+    [
+        (stop_group, signal.SIGTERM),
+        *(pytest.param(stop, number, marks=pytest.mark.full)
+          for stop in (stop_group, stop_group_twice, stop_parent)
+          for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)),
+    ],
+)  # fmt: skip
+def test_a_stopped_run_is_saved_and_leaves_nothing(
+    run: Callable[[], Run], stop: Callable[[Run, int], None], number: int
+) -> None:
+    one = run()
+    stop(one, number)
+    assert one.process.wait(60) == Exit.INTERRUPTED, one.said.read_text()
+    said = " ".join(one.said.read_text().split())
+    assert said.count("error stopped after step") == 1 and "Traceback" not in said
+    last = json.loads((list_checkpoints(one.out)[-1] / "state.json").read_text())["step"]
+    assert last == max(row["step"] for row in read_metrics(one.out))
+    one.assert_gone()
+    assert not list(one.temporary.glob("pymp-*"))
+
+
+def test_a_run_whose_worker_is_killed(run: Callable[[], Run]) -> None:
+    one = run()
+    os.kill(one.worker(), signal.SIGKILL)
+    assert one.process.wait(60) == Exit.RESOURCE, one.said.read_text()
+    said = " ".join(one.said.read_text().split())
+    assert "a decode worker died" in said and "the same command resumes" in said and "Traceback" not in said
+    one.assert_gone()
+
+
+@pytest.mark.full
+def test_no_worker_outlives_a_killed_run(run: Callable[[], Run]) -> None:
+    one = run()
+    one.process.kill()
+    one.process.wait()
+    one.assert_gone()
