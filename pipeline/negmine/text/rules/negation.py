@@ -24,7 +24,7 @@ def _existence(caption: Caption) -> Iterator[Change]:
     """ "there is a dog" -> "there is no dog"; "no dog" -> "a dog"."""
     for phrase in caption.phrases:
         first = caption.tokens[phrase.first].text.lower()
-        if first == "no" and phrase.unit > phrase.first:
+        if first == "no" and phrase.unit > phrase.first and phrase.name != "one":
             yield Change(phrase.first, phrase.first, _some(caption, phrase))
         elif first in _INDEFINITE and _is_said_to_exist(caption, phrase):
             yield Change(phrase.first, phrase.first, "no")
@@ -56,6 +56,8 @@ def _verbs(caption: Caption) -> Iterator[Change]:
         following = caption.tokens[i + 1] if i + 1 < len(caption.tokens) else None
         if following is None or following.text.lower() in ("not", "n't", "no"):
             continue
+        if not caption.scopes.isdisjoint({i + 1, token.head}):
+            continue  # "at least two dogs are running" may be true with "not" as well
         after_there = i > 0 and caption.tokens[i - 1].dep == "expl"
         if token.text.lower() in _BE and caption.is_loose(i, i) and not after_there:
             yield Change(i, i, f"{moved(caption, i, i)} not")
@@ -66,5 +68,6 @@ def _verbs(caption: Caption) -> Iterator[Change]:
 def _denials(caption: Caption) -> Iterator[Change]:
     """ "is not riding" -> "is riding"."""
     for i, token in enumerate(caption.tokens):
-        if i and token.text.lower() in ("not", "n't"):
+        following = caption.tokens[i + 1].text.lower() if i + 1 < len(caption.tokens) else ""
+        if i and token.text.lower() in ("not", "n't") and following not in ("only", "just"):
             yield Change(i - 1, i, moved(caption, i - 1, i - 1))
