@@ -127,7 +127,10 @@ def _number(caption: Caption, first: int, last: int) -> Iterable[int]:
     numeral = _number_after(caption, last)
     if numeral == NO:
         return ()
-    return range(numeral if _is_place(caption, first, last) else first, numeral + 1)
+    end = numeral + 1
+    while end < len(caption.tokens) and _is_number(caption, end):
+        end += 1
+    return range(numeral if _is_place(caption, first, last) else first, end)
 
 
 def _bound(caption: Caption, first: int, last: int) -> Iterator[int]:
@@ -231,7 +234,6 @@ def _seeming(caption: Caption, first: int, last: int) -> Iterator[int]:
     following = caption.tokens[last + 1].text.lower() if last + 1 < len(caption.tokens) else ""
     if not kinds.isdisjoint({"xcomp", "acomp", "oprd", "ccomp", "attr"}) or following in ("to", "as", "like", "that"):
         yield from _complement(caption, first, last)
-        yield from _following(caption, last, verbs=True)
 
 
 def _supposed(caption: Caption, first: int, last: int) -> Iterable[int]:
