@@ -118,13 +118,13 @@ def _only(caption: Caption, first: int, last: int) -> Iterator[int]:
     """Of "only": the noun behind it or else what is said; a number is exact, and may change."""
     noun = _noun_after(caption, first, last)
     reached = _noun(caption, first, last) if noun != NO else _said(caption, first, last)
-    numeral = _number_after(caption, last)
+    numeral = _number_after(caption, first, last)
     return (i for i in reached if i != numeral)
 
 
 def _number(caption: Caption, first: int, last: int) -> Iterable[int]:
     """Of "about": a number behind it."""
-    numeral = _number_after(caption, last)
+    numeral = _number_after(caption, first, last)
     if numeral == NO:
         return ()
     end = numeral + 1
@@ -135,7 +135,7 @@ def _number(caption: Caption, first: int, last: int) -> Iterable[int]:
 
 def _bound(caption: Caption, first: int, last: int) -> Iterator[int]:
     """Of "at least" before a number: the number, and what is said of those counted, for there may be more."""
-    numeral = _number_after(caption, last)
+    numeral = _number_after(caption, first, last)
     yield from _number(caption, first, last)
     if numeral != NO:
         yield from _of_subject(caption, numeral)
@@ -143,7 +143,7 @@ def _bound(caption: Caption, first: int, last: int) -> Iterator[int]:
 
 def _upper_bound(caption: Caption, first: int, last: int) -> Iterator[int]:
     """Of "at most" before a number: also the noun, for nothing needs to be there."""
-    numeral = _number_after(caption, last)
+    numeral = _number_after(caption, first, last)
     yield from _number(caption, first, last)
     if numeral != NO and not _is_place(caption, first, last):
         yield from _noun(caption, first, numeral)
@@ -380,14 +380,16 @@ def _is_number(caption: Caption, i: int) -> bool:
     return caption.tokens[i].tag == "CD" or caption.tokens[i].text.lower() in _NUMBERS
 
 
-def _number_after(caption: Caption, last: int) -> int:
-    """The number that follows, maybe behind an article or "about"."""
+def _number_after(caption: Caption, first: int, last: int) -> int:
+    """The number that follows, maybe behind an article or "about"; "a" itself behind more words than one."""
+    article = NO
     for i in range(last + 1, min(last + 3, len(caption.tokens))):
         if _is_number(caption, i):
             return i
         if caption.tokens[i].text.lower() not in _BEFORE_NUMBER:
-            return NO
-    return NO
+            break
+        article = i
+    return article if last > first else NO
 
 
 def _of_subject(caption: Caption, first: int) -> Iterator[int]:

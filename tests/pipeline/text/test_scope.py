@@ -1,6 +1,6 @@
-"""Where an edit may leave a caption true: what is denied, counted with a bound or left open, and the two sides of a tie.
+"""Where an edit may leave a caption true: what is denied, counted with a bound or left open; what equal things have.
 
-In the captions below braces mark what no negative may change. They were set by hand, not by what the code finds, and the
+Braces in the captions mark what no negative may change. They were set by hand, not by what the code finds, and the
 rules are run as `negmine parse` runs them.
 """
 
@@ -108,6 +108,7 @@ There are {up to ten people in a boat}.
 No {more than two cups are on the table}.
 {About ten} people stand in a park.
 {Around twenty} people stand in a park.
+There is {at least a} yellow block on top of a tower.
 {Almost fifty} sheep stand in a field.
 {Nearly four} dogs run.
 {Three} or more dogs on a couch

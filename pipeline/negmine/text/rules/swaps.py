@@ -129,7 +129,8 @@ def unlikeness(one: Phrase, other: Phrase, words: Words) -> int:
 
 def _groups(phrase: Phrase, words: Words) -> set[str]:
     places = words.vocabulary.nouns["count"]
-    return {place.group for place in places.get(phrase.name) or places.get(phrase.name.rsplit(" ", 1)[-1], ())}
+    named = places.get(phrase.name) or places.get(phrase.name.rsplit(" ", 1)[-1], ())
+    return {place.group for place in named if not place.after}
 
 
 def _modifiers(caption: Caption, phrase: Phrase) -> tuple[object, ...]:
