@@ -33,6 +33,7 @@ _BEFORE_NUMBER: Final = frozenset({"a", "an", "the", "about", "around", "another
 _WITH: Final = frozenset({"with", "of"})
 _SHARED: Final = frozenset({"both", "either", "neither", "respectively"})
 _PRONOMINAL: Final = frozenset({"one", "other", "others"})
+_TELLING_APART: Final = _SHARED | _PRONOMINAL
 _COUNTS: Final = frozenset({"several", "many", "couple", "pair", "trio"})
 _TELLS_OF_LIST: Final = frozenset({"of", "the", "these", "those", "them", "his", "her", "its", "their", "all"})
 
@@ -40,15 +41,17 @@ _TELLS_OF_LIST: Final = frozenset({"of", "the", "these", "those", "them", "his",
 def scopes(caption: Caption) -> frozenset[int]:
     """Tokens of a caption that no edit may touch, because it might stay true."""
     lowers = tuple(token.text.lower() for token in caption.tokens)
-    found: set[int] = set()
-    i = 0
-    while i < len(lowers):
+    found, end = set[int](), 0
+    for i, word in enumerate(lowers):
+        if i < end or not (word in _STARTS or caption.tokens[i].lemma in _VERBS or word.endswith(_PRIVATIVE)):
+            continue
         size, reach = _operator(caption, lowers, i)
+        end = i + size
         if reach is not None:
-            reached = set(reach(caption, i, i + size - 1))
-            found |= reached if reach in _WITH_THEMSELVES else reached.difference(range(i, i + size))
-        i += size
-    found.update(_told_one_by_one(caption, lowers))
+            reached = set(reach(caption, i, end - 1))
+            found |= reached if reach in _WITH_THEMSELVES else reached.difference(range(i, end))
+    if not _TELLING_APART.isdisjoint(lowers):
+        found.update(_told_one_by_one(caption, lowers))
     return frozenset(found)
 
 
@@ -58,11 +61,8 @@ def _operator(caption: Caption, lowers: tuple[str, ...], i: int) -> tuple[int, R
         for size in range(min(_LONGEST, len(lowers) - i), 0, -1):
             if lowers[i : i + size] in _OPERATORS:
                 return size, _OPERATORS[lowers[i : i + size]]
-    token = caption.tokens[i]
-    if token.pos == "VERB" and token.lemma in _DENYING_VERBS:
-        return 1, _complement
-    if token.pos == "VERB" and token.lemma in _SEEMING_VERBS:
-        return 1, _seeming
+    if caption.tokens[i].pos == "VERB" and caption.tokens[i].lemma in _VERBS:
+        return 1, _VERBS[caption.tokens[i].lemma]
     return 1, _itself if _is_privative(lowers[i]) else None
 
 
@@ -78,7 +78,7 @@ def _noun(caption: Caption, first: int, last: int) -> Iterator[int]:
     yield from _below(caption, noun, since=first)
     for place in {first, noun}:
         role = caption.tokens[place]
-        while role.dep == "conj" and not _is_apart(caption, role.head, place):
+        while role.dep == "conj" and role.head < place and not _is_apart(caption, role.head, place):
             place, role = role.head, caption.tokens[role.head]
         if role.dep in _SUBJECTS or (role.dep in _ARGUMENTS and caption.tokens[role.head].pos == "VERB"):
             yield role.head
@@ -250,7 +250,7 @@ def _choice(caption: Caption, first: int, last: int) -> Iterator[int]:
         return
     yield from _following(caption, last, first_verb=True, prepositions=False)
     before = next((p for p in caption.phrases if p.head == first - 1), None)
-    yield from range(before.first, first) if before is not None else (first - 1,)
+    yield from range(max(0, first - 1) if before is None else before.first, first)
     for part in (governor, *(c for c in caption.children[governor] if tokens[c].dep == "conj")):
         if tokens[part].pos in ("VERB", "AUX"):
             yield part
@@ -441,8 +441,14 @@ _WITH_THEMSELVES: Final = frozenset({_number, _bound, _upper_bound, _itself})
 
 _STARTS: Final = frozenset(words[0] for words in _OPERATORS)
 _LONGEST: Final = max(map(len, _OPERATORS))
-_DENYING_VERBS: Final = frozenset({"lack", "miss", "avoid", "refuse", "fail", "exclude", "prevent", "forbid"})
-_SEEMING_VERBS: Final = frozenset({"seem", "appear", "resemble", "pretend"})
+_VERBS: Final[Mapping[str, Reach]] = {
+    **dict.fromkeys(("lack", "miss", "avoid", "refuse", "fail", "exclude", "prevent", "forbid"), _complement),
+    **dict.fromkeys(("seem", "appear", "pretend"), _seeming),
+    "resemble": _complement,
+}
+"""Verbs by lemma that deny or leave open what hangs on them."""
+
+_PRIVATIVE: Final = "less"
 _NOT_PRIVATIVE: Final = frozenset(
     {"stainless", "wireless", "cordless", "seamless", "countless", "priceless", "endless", "timeless", "unless"}
 )
@@ -450,4 +456,4 @@ _NOT_PRIVATIVE: Final = frozenset(
 
 def _is_privative(word: str) -> bool:
     """Whether a word says that something is lacking: "leafless", "shirtless"."""
-    return len(word) > 6 and word.endswith("less") and word not in _NOT_PRIVATIVE
+    return len(word) > 6 and word.endswith(_PRIVATIVE) and word not in _NOT_PRIVATIVE

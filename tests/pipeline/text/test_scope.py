@@ -11,8 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+from negmine.text.analyse import parse
 from negmine.text.caption import Caption
 from negmine.text.guards import in_scope, together
 from negmine.text.presets import load_preset, names
@@ -93,6 +96,39 @@ PEOPLE WITHOUT {SHOES} ON A BEACH
 THERE IS NO {SNOW ON THE GROUND}
 A {leafless} tree in a field
 A person in a kitchen without {a knife or a pan}
+A plate of food without any {vegetables}
+A person not {wearing a helmet} rides a motorcycle.
+A zebra that isn't {standing near a tree}.
+I can't {see a dog in this picture}.
+You won't {find a car on this street}.
+None of {the people in the boat are wearing life jackets}.
+Neither of {the two women is looking at the camera}.
+A room having neither {a bed nor a couch}.
+The cat is neither {on the bed nor under the table}.
+A bowl with nothing {in it}.
+A park with nobody in it except {a dog}.
+{Nobody on the beach is wearing a hat}.
+No {person in this photo is standing}.
+In this picture no {dog is visible}.
+A street with no {traffic lights or signs}.
+A bench with no one {on it} in a park.
+A boy without {shoes or socks} stands on a rug.
+Without {a helmet}, a man rides a bicycle.
+A man is riding a bicycle without {wearing a helmet}.
+A dog never {sits on the couch}.
+The bus barely {fits under the bridge}.
+The shelf is empty of {books}.
+The clock lacks {hands}.
+The man refuses {to eat the sandwich}.
+A dog failing {to catch a frisbee}
+A woman who doesn't {ride a horse} but leads it
+A cat with a collar, not {a tie}, on a bed
+A giraffe standing with no other {animals} in sight
+The man has no {umbrella} but he has a hat.
+A bed that has not {been made in a room}
+No {dog, cat or bird is in the room}.
+There are neither {cars nor people on the street}.
+Nowhere {in the room is a chair}.
 """
 
 BOUNDED = """
@@ -125,6 +161,25 @@ Only one {zebra is drinking}.
 {Two} dogs in a yard, one chasing the other.
 {Two} women, one in red and one in blue, sit on a bench.
 {Two} men on a bench, both with a hat.
+A herd of {at least ten} cows grazing in a field
+{At most three children are playing in a park}.
+There are {no fewer than six} cups on the shelf.
+There are {no more than two boats in the harbor}.
+A bus with {more than twenty} passengers on a road
+{More than one} dog {runs on the beach}.
+A crowd of {over one hundred} people at a game
+{Up to three dogs can be seen in the yard}.
+Not {all of the dogs are black}.
+Not {every chair is occupied by a person}.
+{About a dozen} donuts in a box
+{Nearly twenty} sheep stand near a fence.
+All {three dogs} are running.
+Only {the dog is on the bed}.
+The dog is the only {animal in the room}.
+Some horses are {eating grass} while others are sleeping.
+Several of {the men are wearing hats}.
+Half of {the oranges are peeled}.
+{Two} cats on a bed, one sleeping and the other playing.
 """
 
 OPEN = """
@@ -141,6 +196,14 @@ A man appears {to be holding a phone}.
 The boy seems {to be riding a bike}.
 It looks like {a dog on a sofa}.
 A kite shaped like {a fish}
+{A man} or {a woman} rides a horse.
+{Either a man} or {a woman} is driving the car.
+A person is either {sitting} or {standing on a bench}.
+Perhaps there is {a dog behind the fence}.
+A man possibly {holding a phone} walks on a street.
+What seems {to be a cat} is under a car.
+A probably {wet dog} runs on a beach.
+A boy dressed like {a pirate} holds a sword.
 A man holding a racket as if {to hit a ball}
 """
 
@@ -208,12 +271,25 @@ def test_no_preset_edits_what_is_denied_bounded_or_open(parsed: Parsed, words: W
     assert made > 1_000  # what is outside is still edited
 
 
+def captions_of(folder: str) -> list[str]:
+    lines = (CASES / folder / "pairs.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line)["caption"] for line in lines]
+
+
 def test_the_folders_of_cases_are_all_marked() -> None:
     known = {without_marks(text)[0] for text in marked(DENIED) + marked(BOUNDED) + marked(OPEN)}
-    folder = (CASES / "negation" / "pairs.jsonl").read_text("utf-8").splitlines()
-    captions = {json.loads(line)["caption"] for line in folder}
-    assert len(captions) == 12
-    assert captions <= known
+    operator = re.compile(r"\b(no|not|without|than|or)\b|n't|^Over")
+    captions = captions_of("negation") + [text for text in captions_of("truth2") if operator.search(text)]
+    assert len(captions) == 12 + 13
+    assert set(captions) <= known
+
+
+def test_any_order_of_words_has_scopes_within_the_caption(nlp: Any, words: Words) -> None:
+    rng = Random(3)
+    bits = "no not without neither nor at least most or one the other a dog cats is riding on beach , . all like seems"
+    texts = [" ".join(rng.choices(bits.split(), k=rng.randint(1, 9))) for _ in range(300)]
+    for text, caption in parse(nlp, texts, words.vocabulary).items():
+        assert caption.scopes <= set(range(len(caption.tokens))), text
 
 
 @pytest.mark.parametrize(
@@ -253,6 +329,12 @@ def test_refusals_in_scope_are_counted(parsed: Parsed, words: Words) -> None:
         ("No dog is without a collar", {"A dog is without a collar"}),
         ("At least two dogs are running", set()),
         ("Maybe a dog is on a bed", set()),
+        ("A no parking sign on a pole", set()),
+        ("No one is on the bed", set()),
+        ("There aren't any dogs on the bed", set()),
+        ("A man can't reach a ball", {"A man can reach a ball"}),
+        ("The man has no umbrella", {"The man has an umbrella"}),
+        ("There is no snow on the hill", {"There is some snow on the hill"}),
     ],
 )
 def test_a_denial_is_taken_back_but_none_is_put_into_another(
@@ -289,11 +371,7 @@ def same_statements(one: str, other: str) -> bool:
     return parts[0] == parts[1]
 
 
-def conjunct_captions() -> list[str]:
-    return [json.loads(line)["caption"] for line in (CASES / "conjuncts" / "pairs.jsonl").read_text().splitlines()]
-
-
-@pytest.mark.parametrize("caption", [*EQUAL, *conjunct_captions()])
+@pytest.mark.parametrize("caption", [*EQUAL, *captions_of("conjuncts"), *captions_of("truth2")])
 def test_equal_things_do_not_exchange_what_they_have(parsed: Parsed, words: Words, caption: str) -> None:
     for candidate in accepted(parsed(caption), words, SWAPS):
         assert candidate.rule != "swap_attribute", candidate.negative
