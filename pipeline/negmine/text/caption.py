@@ -80,6 +80,7 @@ class Caption:
         relations: in order of their first token.
         conjuncts: pairs of token indices that one conjunction joins, every pair of a list; first before second.
         bound: tokens inside a listed multi-word unit, never edited alone.
+        scopes: tokens whose exchange may leave the caption true, see `negmine.text.scope`.
         parsed: false for a text in which no rule should look, such as one in another script.
     """
 
@@ -89,6 +90,7 @@ class Caption:
     relations: tuple[Relation, ...]
     conjuncts: frozenset[tuple[int, int]]
     bound: frozenset[int] = frozenset()
+    scopes: frozenset[int] = frozenset()
     parsed: bool = True
 
     @cached_property

@@ -7,7 +7,7 @@ that comes of it. A guard returns whether it refuses. The first that does is the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -28,6 +28,8 @@ _PRONOUNS: Final = _SINGULAR_PRONOUNS | _RECIPROCALS
 _ONE: Final = frozenset({"one", "1"})
 _OTHER: Final = frozenset({"another", "other", "same"})
 _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
+_AWAY: Final = "away from"
+_RESTING: Final = frozenset({"be", "stand", "sit", "lie", "lay", "park", "place", "locate", "position", "rest", "wait"})
 _ANIMATE: Final = frozenset({"person", "animal"})
 CONTEXT: Final = 75
 """Tokens of a text that CLIP reads, between the marks of its start and end; a token has at least one character."""
@@ -104,6 +106,12 @@ def evidence(caption: Caption, words: Words) -> Evidence:
 # --- of proposals ----------------------------------------------------------------------------------------------------
 
 
+def in_scope(proposal: Proposal, case: Case) -> bool:
+    """A change of what is denied, counted with a bound, or left open: "no dog", "at least two", "a cat or a dog"."""
+    scopes = case.caption.scopes
+    return bool(scopes) and any(not scopes.isdisjoint(range(c.first, c.last + 1)) for c in proposal.changes)
+
+
 def coordination(proposal: Proposal, case: Case) -> bool:
     """Conjuncts exchanged, or one pulled out of its list (C9).
 
@@ -117,25 +125,10 @@ def coordination(proposal: Proposal, case: Case) -> bool:
         first, second = sorted(proposal.focus)
         return all(token.pos not in ("NOUN", "PROPN") for token in caption.tokens[first:second])
     one, other = caption.phrases[swap.one], caption.phrases[swap.other]
-    if _in_equal_conjuncts(caption, swap.one, swap.other):
-        return True
     if caption.are_conjuncts(one.head, other.head) or _only_joined(caption, one.head, other.head):
         listed = any(token.text == "," for token in caption.tokens[one.head : other.head])
         return listed or swap.level is Level.PHRASE or not _told_apart(case, one, other)
     return any(head in pair for head in (one.head, other.head) for pair in caption.conjuncts)
-
-
-def _in_equal_conjuncts(caption: Caption, one: int, other: int) -> bool:
-    """Whether two phrases belong to conjuncts of one name: "a bowl of bananas and a bowl of apples"."""
-    owners = [
-        [caption.phrases[r.subject] for r in caption.relations if r.object == n and r.subject != NO]
-        for n in (one, other)
-    ]
-    return any(
-        left.name == right.name and caption.are_conjuncts(left.head, right.head)
-        for left in owners[0]
-        for right in owners[1]
-    )
 
 
 def _told_apart(case: Case, one: Phrase, other: Phrase) -> bool:
@@ -160,21 +153,99 @@ def _only_joined(caption: Caption, one: int, other: int) -> bool:
 
 def symmetric(proposal: Proposal, case: Case) -> bool:
     """The two sides of a relation that holds both ways: "a dog next to a cat" (C10)."""
-    swap = proposal.swap
+    swap, caption = proposal.swap, case.caption
     if swap is None or swap.level is Level.ATTRIBUTE:
         return False
-    one, other = case.caption.phrases[swap.one], case.caption.phrases[swap.other]
-    ties = [r for r in case.caption.relations if {r.subject, r.object} == {swap.one, swap.other}]
+    one, other = caption.phrases[swap.one], caption.phrases[swap.other]
+    ties = [r for r in caption.relations if {r.subject, r.object} == {swap.one, swap.other}]
+    if not ties:
+        between = caption.tokens[one.whole + 1 : other.first]
+        is_near = all(token.pos not in ("NOUN", "PROPN") and token.tag != "CC" for token in between)
+        return is_near and _ends_symmetric([t.text.lower() for t in between], case.words.vocabulary.symmetric)
     nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and proposal.oddity == 0
     return any(_holds_both_ways(tie, case) and not (nouns_tell and tie.name in _SPATIAL) for tie in ties)
+
+
+def _ends_symmetric(words: Sequence[str], symmetric: frozenset[str]) -> bool:
+    """Whether words end in a relation that holds both ways."""
+    return any(" ".join(words[start:]) in symmetric for start in range(len(words)))
 
 
 def _holds_both_ways(relation: Relation, case: Case) -> bool:
     if relation.name == AGENT:
         item = case.caption.phrases[relation.object].name
         return case.words.lexicon.broad_class(item) not in _ANIMATE
+    if relation.name == _AWAY and not _is_at_rest(case.caption, relation):
+        return False
     vocabulary = case.words.vocabulary
     return relation.name in (vocabulary.symmetric_verbs if relation.verb else vocabulary.symmetric)
+
+
+def _is_at_rest(caption: Caption, relation: Relation) -> bool:
+    """Whether a relation tells of a distance only, and not which way one looks or goes: "facing away from"."""
+    before = caption.tokens[relation.first - 1] if relation.first else None
+    return before is None or before.pos != "VERB" or before.lemma in _RESTING
+
+
+def equal_things(proposal: Proposal, case: Case) -> bool:
+    """What two things of one name have, exchanged: "a red shirt and a blue shirt", also of their owners (C9)."""
+    swap, caption = proposal.swap, case.caption
+    if swap is None:
+        return False
+    one, other = caption.phrases[swap.one], caption.phrases[swap.other]
+    if swap.level is Level.ATTRIBUTE:
+        behind = [_noun_behind(caption, attribute) for attribute in proposal.focus]
+        return (
+            behind[0] == behind[1]
+            or _share_noun(caption, one, other)
+            or _may_be_one_kind(one.name, other.name, case.words)
+        )
+    return any(
+        left.head < right.first and _share_noun(caption, left, right) and _are_joined(case, left, right)
+        for left in _owners(caption, swap.one)
+        for right in _owners(caption, swap.other)
+    )
+
+
+def _may_be_one_kind(one: str, other: str, words: Words) -> bool:
+    """Whether two nouns may name the same thing: "boat" and "ship"."""
+    groups = [{place.group for place in words.vocabulary.nouns["count"].get(noun, ())} for noun in (one, other)]
+    is_kin = other in words.vocabulary.overlapping.get(one, NONE) and not groups[0].isdisjoint(groups[1])
+    return is_kin or words.lexicon.overlap(one, other)
+
+
+def _noun_behind(caption: Caption, attribute: int) -> str:
+    """The first noun behind an attribute, or the unit it begins, whatever the parser made the attribute belong to."""
+    tokens = caption.tokens
+    noun = next((i for i in range(attribute + 1, len(tokens)) if tokens[i].pos in ("NOUN", "PROPN")), attribute)
+    unit = next((p.name for p in caption.phrases if noun in caption.bound and p.unit <= noun <= p.head), "")
+    return unit or tokens[noun].lemma
+
+
+def _owners(caption: Caption, item: int) -> Iterator[Phrase]:
+    """What a phrase is said of: the subject of its relation, and the noun that stands right before that."""
+    for relation in caption.relations:
+        if relation.object == item:
+            if relation.subject != NO:
+                yield caption.phrases[relation.subject]
+            yield from (phrase for phrase in caption.phrases if phrase.whole == relation.first - 1)
+
+
+def _are_joined(case: Case, one: Phrase, other: Phrase) -> bool:
+    """Whether a conjunction or a relation that holds both ways joins two phrases, as parsed or as it reads."""
+    caption = case.caption
+    if caption.are_conjuncts(one.head, other.head):
+        return True
+    before = caption.tokens[other.first - 1]
+    words = [token.text.lower() for token in caption.tokens[one.whole + 1 : other.first]]
+    return before.tag == "CC" or before.text == "," or _ends_symmetric(words, case.words.vocabulary.symmetric)
+
+
+def _share_noun(caption: Caption, one: Phrase, other: Phrase) -> bool:
+    """Whether two phrases name one kind of thing; parsers take "the horse stands" for a compound."""
+    units = [{token.lemma for token in caption.tokens[phrase.unit : phrase.head + 1]} for phrase in (one, other)]
+    heads = [caption.tokens[phrase.head].lemma for phrase in (one, other)]
+    return heads[0] in units[1] or heads[1] in units[0] or "one" in heads or "ones" in heads
 
 
 def same_referent(proposal: Proposal, case: Case) -> bool:
@@ -330,8 +401,10 @@ def _tokenizer() -> Any:
 
 _Guards = tuple[Callable[..., bool], ...]
 
-SWAP_GUARDS: Final[_Guards] = (coordination, symmetric, same_referent, near_synonym, pronoun, in_sibling)
-UNHEARD_GUARDS: Final[_Guards] = (near_synonym, pronoun)
+UNHEARD_GUARDS: Final[_Guards] = (in_scope, near_synonym, pronoun)
+SWAP_GUARDS: Final[_Guards] = (
+    in_scope, equal_things, coordination, symmetric, same_referent, near_synonym, pronoun, in_sibling,
+)  # fmt: skip
 REPLACEMENT_GUARDS: Final[_Guards] = (*UNHEARD_GUARDS, in_caption, in_sibling)
 TEXT_GUARDS: Final[_Guards] = (unchanged, sibling_equal)
 DUPLICATE: Final = "duplicate"

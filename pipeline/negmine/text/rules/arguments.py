@@ -16,6 +16,7 @@ COMITATIVE = "with"
 STRICT = frozenset({"on", "on top of", "atop", "in", "inside", "under", "underneath", "beneath", "below", "above"})
 """Of contact, containment or height; of others it may be true either way ("near a pole, before a house")."""
 
+_IN_OR_ON = frozenset({"in", "inside", "on", "on top of", "atop"})
 _PEOPLE = frozenset({"people", "person"})
 
 
@@ -95,16 +96,36 @@ def _whole_phrases(
     vague = any(owner.name.rsplit(" ", 1)[-1] in words.vocabulary.vague - _PEOPLE for owner in owners)
     if vague or one.object == other.subject or _worn(caption, one, words) != _worn(caption, other, words):
         return
+    if not _are_told_of_two(caption, one, other, words):
+        return
     names = caption.phrases[one.object].name, caption.phrases[other.object].name
     (first, last), (second, end) = spans
-    if any(token.tag in ("VBG", "VBN") for token in caption.tokens[last:second]):
-        return  # "men on the street riding past a car on bikes": the last phrase may be said of the men as well
     yield Proposal(
         (Change(first, last, moved(caption, second, end)), Change(second, end, moved(caption, first, last))),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((owners[0].name, other.name, names[1]), (owners[1].name, one.name, names[0])),
         oddity=unlikeness(*owners, words),
     )  # fmt: skip
+
+
+def _are_told_of_two(caption: Caption, one: Relation, other: Relation, words: Words) -> bool:
+    """Whether two phrases cannot both be said of one thing or event, as they can in "men on a beach riding on horses".
+
+    They cannot where two conjuncts own them, or where a finite verb parts what is in or on one thing from what is in or
+    on another. A place holds all that is told ("a person in a park with a laptop on a bench").
+    """
+    owners = caption.phrases[one.subject], caption.phrases[other.subject]
+    items = caption.phrases[one.object], caption.phrases[other.object]
+    if any(_is_scene(phrase, words) for phrase in (*owners, *items)):
+        return False
+    if caption.are_conjuncts(owners[0].head, owners[1].head):
+        return True
+    between = caption.tokens[items[0].head + 1 : owners[1].first]
+    return {one.name, other.name} <= STRICT and any(token.tag in ("VBZ", "VBP", "VBD") for token in between)
+
+
+def _is_scene(phrase: Phrase, words: Words) -> bool:
+    return not words.vocabulary.scenes.isdisjoint({phrase.name, phrase.name.rsplit(" ", 1)[-1]})
 
 
 def _objects(
@@ -118,6 +139,8 @@ def _objects(
         or (_worn(caption, other, words) or COMITATIVE in (one.name, other.name))
     ):
         return
+    if {one.name, other.name} <= _IN_OR_ON and (_is_scene(left, words) or _is_scene(right, words)):
+        return  # "in a boat on a river"
     if STRICT.isdisjoint({one.name, other.name}) or not words.vocabulary.symmetric.isdisjoint({one.name, other.name}):
         return
     if not (_same_article(caption, left, right) and _goes_with(one, right, words) and _goes_with(other, left, words)):

@@ -6,35 +6,37 @@ from collections.abc import Iterator
 from random import Random
 
 from negmine.text.caption import Caption, Phrase
+from negmine.text.inflect import article
 from negmine.text.proposal import Change, Proposal, Words, moved
 
 _ADDITIVE = {"with": "without", "without": "with"}
 _BE = frozenset({"is", "are", "was", "were"})
+_WHOLE = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
 _INDEFINITE = frozenset({"a", "an", "some", "many", "several"})
 
 
 def negate(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     """Say that something is not so: of existence, of company, of a verb; or, where it is denied, that it is."""
-    found = [*_existence(caption), *_company(caption, words), *_verbs(caption), *_denials(caption)]
+    found = [*_existence(caption, words), *_company(caption, words), *_verbs(caption), *_denials(caption)]
     for change in rng.sample(found, len(found)):
         yield Proposal((change,))
 
 
-def _existence(caption: Caption) -> Iterator[Change]:
+def _existence(caption: Caption, words: Words) -> Iterator[Change]:
     """ "there is a dog" -> "there is no dog"; "no dog" -> "a dog"."""
     for phrase in caption.phrases:
         first = caption.tokens[phrase.first].text.lower()
-        if first == "no" and phrase.unit > phrase.first:
-            yield Change(phrase.first, phrase.first, _some(caption, phrase))
+        if first == "no" and phrase.unit > phrase.first and phrase.head in caption.scopes:
+            yield Change(phrase.first, phrase.first, _some(caption, phrase, words))
         elif first in _INDEFINITE and _is_said_to_exist(caption, phrase):
             yield Change(phrase.first, phrase.first, "no")
 
 
-def _some(caption: Caption, phrase: Phrase) -> str:
-    following = caption.tokens[phrase.first + 1].text.lower()
-    if phrase.plural:
+def _some(caption: Caption, phrase: Phrase, words: Words) -> str:
+    nouns = words.vocabulary.nouns
+    if phrase.plural or (phrase.name in nouns["mass"] and phrase.name not in nouns["count"]):
         return "some"
-    return "an" if following[0] in "aeio" else "a"
+    return article(caption.tokens[phrase.first + 1].text.lower())
 
 
 def _is_said_to_exist(caption: Caption, phrase: Phrase) -> bool:
@@ -46,7 +48,9 @@ def _company(caption: Caption, words: Words) -> Iterator[Change]:
     """ "a man with a hat" -> "a man without a hat"."""
     for relation in caption.relations:
         other = _ADDITIVE.get(relation.name)
-        if other and caption.phrases[relation.object].name not in words.vocabulary.vague:
+        following = caption.tokens[relation.last + 1]
+        is_bounded = following.text.lower() == "any" or (other == "without" and relation.last + 1 in caption.scopes)
+        if other and not is_bounded and caption.phrases[relation.object].name not in words.vocabulary.vague:
             yield Change(relation.first, relation.last, other)
 
 
@@ -54,8 +58,10 @@ def _verbs(caption: Caption) -> Iterator[Change]:
     """ "is riding" -> "is not riding"; "a man riding" -> "a man not riding"."""
     for i, token in enumerate(caption.tokens):
         following = caption.tokens[i + 1] if i + 1 < len(caption.tokens) else None
-        if following is None or following.text.lower() in ("not", "n't", "no"):
+        if following is None or following.text.lower() in ("not", "n't", "n’t", "no", "neither", "never"):
             continue
+        if not caption.scopes.isdisjoint({i + 1, token.head}):
+            continue  # "at least two dogs are running" may be true with "not" as well
         after_there = i > 0 and caption.tokens[i - 1].dep == "expl"
         if token.text.lower() in _BE and caption.is_loose(i, i) and not after_there:
             yield Change(i, i, f"{moved(caption, i, i)} not")
@@ -66,5 +72,7 @@ def _verbs(caption: Caption) -> Iterator[Change]:
 def _denials(caption: Caption) -> Iterator[Change]:
     """ "is not riding" -> "is riding"."""
     for i, token in enumerate(caption.tokens):
-        if i and token.text.lower() in ("not", "n't"):
-            yield Change(i - 1, i, moved(caption, i - 1, i - 1))
+        following = caption.tokens[i + 1].text.lower() if i + 1 < len(caption.tokens) else ""
+        if i and token.text.lower() in ("not", "n't", "n’t") and following not in ("only", "just", "any"):
+            verb = moved(caption, i - 1, i - 1)
+            yield Change(i - 1, i, _WHOLE.get(verb, verb))

@@ -16,6 +16,7 @@ LOOKS = frozenset({"colour", "material", "pattern"})
 """Dimensions that go with any thing, so that attributes of different ones may be exchanged."""
 
 _PERSON = "person"
+_DOERS = frozenset({"person", "animal"})
 WORN = frozenset({"garment", "headwear", "neckwear", "clothes", "eyewear", "costume", "footwear"})
 ARTICLES = frozenset({"a", "an", "the"})
 
@@ -119,9 +120,17 @@ def is_worn(phrase: Phrase, words: Words) -> bool:
 
 
 def unlikeness(one: Phrase, other: Phrase, words: Words) -> int:
-    """0 for two things of one kind, 1 for two of different kinds, which seldom do or bear what the other does."""
+    """0 for two people, two animals or two things of one curated group, 1 for others, which seldom bear the same."""
     kinds = [_PERSON if p.name in ("people", "person") else words.lexicon.broad_class(p.name) for p in (one, other)]
-    return int(kinds[0] != kinds[1])
+    if kinds[0] != kinds[1]:
+        return 1
+    return int(kinds[0] not in _DOERS and _groups(one, words).isdisjoint(_groups(other, words)))
+
+
+def _groups(phrase: Phrase, words: Words) -> set[str]:
+    places = words.vocabulary.nouns["count"]
+    named = places.get(phrase.name) or places.get(phrase.name.rsplit(" ", 1)[-1], ())
+    return {place.group for place in named if not place.after}
 
 
 def _modifiers(caption: Caption, phrase: Phrase) -> tuple[object, ...]:
