@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from random import Random
 
 from negmine.text.caption import Caption, Phrase
+from negmine.text.inflect import article
 from negmine.text.proposal import Change, Proposal, Words, moved
 
 _ADDITIVE = {"with": "without", "without": "with"}
@@ -34,7 +35,7 @@ def _some(caption: Caption, phrase: Phrase) -> str:
     following = caption.tokens[phrase.first + 1].text.lower()
     if phrase.plural:
         return "some"
-    return "an" if following[0] in "aeio" else "a"
+    return article(following)
 
 
 def _is_said_to_exist(caption: Caption, phrase: Phrase) -> bool:
