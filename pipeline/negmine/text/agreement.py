@@ -17,7 +17,7 @@ def agreeing_verbs(caption: Caption, head: int) -> Iterator[int]:
     """Tokens whose form follows the number of the noun `head`."""
     tokens = caption.tokens
     token = tokens[head]
-    if token.dep in ("nsubj", "nsubjpass") or (token.dep == "attr" and _is_existential(caption, token.head)):
+    if token.dep in ("nsubj", "nsubjpass") or _is_inverted(caption, head):
         yield from _finite_of(caption, token.head)
         for child in caption.children[token.head]:
             if tokens[child].dep == "conj" and not _has_subject(caption, child):
@@ -46,6 +46,9 @@ def is_sure(caption: Caption, head: int) -> bool:
     "A woman talking on the phone [looks] away" and "Two dogs run and [bark]" may hold one more, taken for a noun.
     """
     tokens = caption.tokens
+    listed = [head, *(i for pair in caption.conjuncts if head in pair for i in pair)]
+    if any(tokens[child].text.lower() in ("or", "nor") for i in listed for child in caption.children[i]):
+        return False  # the verb follows the nearest
     if tokens[head].dep not in ("nsubj", "nsubjpass", "ROOT"):
         return True
     is_plural = tokens[head].tag in ("NNS", "NNPS")
@@ -62,8 +65,13 @@ def _may_follow(caption: Caption, i: int, is_plural: bool) -> bool:
     return is_form and (before.tag == "CC" or (before.tag == "NN" and not is_plural and before.head == i))
 
 
-def _is_existential(caption: Caption, verb: int) -> bool:
-    return any(caption.tokens[child].dep == "expl" for child in caption.children[verb])
+def _is_inverted(caption: Caption, head: int) -> bool:
+    """Whether a noun follows the verb that it is the subject of: "there is a dog", "On the left sits a woman"."""
+    token, verb = caption.tokens[head], caption.tokens[head].head
+    if token.dep == "attr" and any(caption.tokens[child].dep == "expl" for child in caption.children[verb]):
+        return True
+    is_main = caption.tokens[verb].dep == "ROOT" and not _has_subject(caption, verb)
+    return token.dep in ("attr", "dobj") and is_main and verb < head
 
 
 def _has_subject(caption: Caption, verb: int) -> bool:

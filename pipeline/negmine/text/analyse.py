@@ -100,11 +100,10 @@ def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, C
 
 def read_until(text: str) -> int:
     """How many characters of a text are parsed: all, or the sentences within its first `MAX_WORDS` words."""
-    end = next((word.end() for n, word in enumerate(_WORD.finditer(text), 1) if n == MAX_WORDS), len(text))
-    if _WORD.search(text, end) is None:
+    end = next((word.start() for n, word in enumerate(_WORD.finditer(text)) if n == MAX_WORDS), None)
+    if end is None:
         return len(text)
-    ends = [sentence.end() for sentence in _SENTENCE_END.finditer(text, 0, end)]
-    return ends[-1] if ends else end
+    return max((sentence.end() for sentence in _SENTENCE_END.finditer(text, 0, end)), default=end)
 
 
 def _readable(text: str) -> str:

@@ -1,9 +1,8 @@
 """Whether a text is English: by its letters, then by the share of its words that English knows.
 
-A word is known if it is of a closed class, or in lemminflect's dictionary of inflections, or in WordNet. Each caption of
-COCO has 62 % known words or more, misspelt ones included; captions in other languages have some 30 % or fewer. A capital
-inside a sentence marks a name, which says nothing of the language: a caption of names, or of few words, is not called
-foreign.
+A word is known if it is of a closed class, in lemminflect's dictionary of inflections, or in WordNet. Each caption of
+COCO has 62 % known words or more, misspelt ones included; captions in other languages have about 30 %. A capital inside
+a sentence marks a name, which says nothing of the language: a caption of names, or of few words, is not called foreign.
 """
 
 from __future__ import annotations

@@ -85,10 +85,11 @@ class Words:
         return found
 
     def _kind(self, noun: str) -> str:
-        broad_class = self.lexicon.broad_class(noun)
-        if broad_class == "person" and noun not in self.vocabulary.kind_of:
-            return "animal"
-        return self.vocabulary.kind_of.get(noun, broad_class)
+        """The kind whose things stand in for a noun; of one that no group knows, its broad class."""
+        broad_class, known = self.lexicon.broad_class(noun), self.vocabulary.kind_of.get(noun)
+        if known or not self.vocabulary.names_concept(noun):
+            return known or ("animal" if broad_class == "person" else broad_class)
+        return "animal" if broad_class in ("person", noun) else ""
 
     @cached_property
     def clusters(self) -> Clusters:

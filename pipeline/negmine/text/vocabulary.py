@@ -309,11 +309,12 @@ def includes(one: str, other: str) -> bool:
 
 
 def _kinds(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    put_in, groups = _put_in(nouns), nouns["count"]
-    return {
-        kind: tuple(sorted({form for name in names for concept in _used(groups[name]) for form in put_in[concept]}))
-        for kind, names in nouns["kinds"].items()
-    }
+    put_in, kind_of, found = _put_in(nouns), _kind_of(nouns), defaultdict[str, set[str]](set)
+    for group, concepts in nouns["count"].items():
+        if group not in nouns["after"]:
+            for form in (form for concept in _used(concepts) for form in put_in[concept] if form in kind_of):
+                found[kind_of[form]].add(form)
+    return {kind: tuple(sorted(forms)) for kind, forms in found.items()}
 
 
 def _kind_of(nouns: Mapping[str, Any]) -> dict[str, str]:

@@ -87,7 +87,8 @@ def _is_put_in(caption: Caption, item: Phrase, words: Words) -> bool:
     """Whether an article and a noun that this rule also puts in: what is only ever dropped would tell."""
     if item.plural or caption.tokens[item.first].text.lower() not in _ARTICLES:
         return False
-    return item.name in words.vocabulary.places or item.name in words.vocabulary.put_in
+    is_thing = item.name in words.vocabulary.put_in and item.name not in words.vocabulary.vague
+    return is_thing or item.name in words.vocabulary.places
 
 
 def _is_listed(caption: Caption, end: int) -> bool:

@@ -42,7 +42,8 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             yield from _neighbours(caption, phrase, words, rng)
             continue
         near = tuple(dict.fromkeys(other for place in known.places for other in place.others))
-        far = words.peers(known.noun) if known.counted == "count" else ()
+        stands_alone = phrase.whole == phrase.head  # "a plate of food" is no bottle of food
+        far = words.peers(known.noun) if known.counted == "count" and stands_alone else ()
         drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)))
         as_plural = phrase.plural and known.counted == "count"
         has_sex = known.noun in words.vocabulary.sexes
