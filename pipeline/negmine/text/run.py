@@ -325,7 +325,7 @@ class Chooser:
         return cls(settings, _read_exchanges(candidates), np.load(here(weights), mmap_mode="r"))
 
     def choose(self, pool: Pool) -> tuple[Any, Any]:
-        """Places of the chosen candidates, and the scores of all."""
+        """Places of the chosen candidates, and the scores of all; a rule's weight counts against thinning too."""
         weights = dict(self.settings.weights)
         preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
         score, kept = log_weights(pool, self.weights), kept_share(pool, self.exchanges)

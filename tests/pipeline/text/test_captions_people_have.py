@@ -1,4 +1,4 @@
-"""Grammar, words and reading of rule negatives, over all that any rule proposes for captions of the kinds people have."""
+"""Grammar, words and reading of rule negatives, over all that rules propose for captions of the kinds people have."""
 
 from __future__ import annotations
 
@@ -173,17 +173,15 @@ def test_the_inside_of_is_a_noun(made: Made, place: str) -> None:
 
 # --- what is put in --------------------------------------------------------------------------------------------------
 
-BODY = frozenset(
-    "arm artery beard bone brain crown hand head heart kidney knee lap leg liver lung moustache mouth muscle nail nerve "
-    "pigtail ponytail shoulder stomach tendon vein".split()
-)
+INSIDE = ["artery", "bone", "brain", "heart", "kidney", "liver", "lung", "muscle", "nerve", "stomach", "tendon", "vein"]
+OUTSIDE = ["arm", "beard", "hand", "head", "knee", "lap", "leg", "moustache", "mouth", "nail", "ponytail", "shoulder"]
 
 
 @pytest.mark.parametrize("caption", [*captions_of("person"), "Some people wait for a bus", "A person's bag on a chair"])
 def test_a_person_is_no_part_of_a_body(made: Made, caption: str) -> None:
     for candidate in made(caption):
         for old, new in exchanged(caption, candidate):
-            assert old not in ("person", "people") or lemma(new, "NOUN") not in BODY, candidate.negative
+            assert old not in ("person", "people") or lemma(new, "NOUN") not in INSIDE + OUTSIDE, candidate.negative
 
 
 @pytest.mark.parametrize(
