@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from negmine.text.caption import Caption
-from negmine.text.inflect import agreeing
+from negmine.text.inflect import agreeing, is_third_person
+from negmine.text.mend import may_be_third_person, may_be_verb, sentences
 from negmine.text.proposal import Change
 
 _FINITE = ("VBZ", "VBP")
@@ -16,7 +17,7 @@ def agreeing_verbs(caption: Caption, head: int) -> Iterator[int]:
     """Tokens whose form follows the number of the noun `head`."""
     tokens = caption.tokens
     token = tokens[head]
-    if token.dep in ("nsubj", "nsubjpass") or (token.dep == "attr" and _is_existential(caption, token.head)):
+    if token.dep in ("nsubj", "nsubjpass") or _is_inverted(caption, head):
         yield from _finite_of(caption, token.head)
         for child in caption.children[token.head]:
             if tokens[child].dep == "conj" and not _has_subject(caption, child):
@@ -35,12 +36,42 @@ def number_changes(caption: Caption, head: int, is_plural: bool) -> tuple[Change
         text = caption.tokens[verb].text
         form = agreeing(text, is_plural)
         if form != text.lower():
-            changes.append(Change(verb, verb, form))
+            changes.append(Change(verb, verb, form if text[0].isalpha() else f" {form}"))
     return tuple(changes)
 
 
-def _is_existential(caption: Caption, verb: int) -> bool:
-    return any(caption.tokens[child].dep == "expl" for child in caption.children[verb])
+def is_sure(caption: Caption, head: int) -> bool:
+    """Whether all verbs that follow the number of the noun `head` are known to be verbs.
+
+    "A woman talking on the phone [looks] away" and "Two dogs run and [bark]" may hold one more, taken for a noun.
+    """
+    tokens = caption.tokens
+    listed = [head, *(i for pair in caption.conjuncts if head in pair for i in pair)]
+    if any(tokens[child].text.lower() in ("or", "nor") for i in listed for child in caption.children[i]):
+        return False  # the verb follows the nearest
+    if tokens[head].dep not in ("nsubj", "nsubjpass", "ROOT"):
+        return True
+    is_plural = tokens[head].tag in ("NNS", "NNPS")
+    rest = next(sentence[head - sentence[0] + 1 :] for sentence in sentences(tokens) if head in sentence)
+    return not any(_may_follow(caption, i, is_plural) for i in rest)
+
+
+def _may_follow(caption: Caption, i: int, is_plural: bool) -> bool:
+    """Whether a noun without a determiner of its own, behind "and" or another noun, may be a verb of that number."""
+    token, before = caption.tokens[i], caption.tokens[i - 1]
+    if token.pos != "NOUN" or i in caption.bound:
+        return False
+    is_form = token.tag == "NN" and may_be_verb(token) if is_plural else may_be_third_person(token)
+    return is_form and (before.tag == "CC" or (before.tag == "NN" and not is_plural and before.head == i))
+
+
+def _is_inverted(caption: Caption, head: int) -> bool:
+    """Whether a noun follows the verb that it is the subject of: "there is a dog", "On the left sits a woman"."""
+    token, verb = caption.tokens[head], caption.tokens[head].head
+    if token.dep == "attr" and any(caption.tokens[child].dep == "expl" for child in caption.children[verb]):
+        return True
+    is_main = caption.tokens[verb].dep == "ROOT" and not _has_subject(caption, verb)
+    return token.dep in ("attr", "dobj") and is_main and verb < head
 
 
 def _has_subject(caption: Caption, verb: int) -> bool:
@@ -59,5 +90,6 @@ def _finite_of(caption: Caption, verb: int) -> Iterator[int]:
     tokens = caption.tokens
     auxiliaries = [child for child in caption.children[verb] if tokens[child].dep in ("aux", "auxpass")]
     first = min(auxiliaries, default=verb)
-    if tokens[first].tag in _FINITE or tokens[first].text.lower() in _PAST_OF_BE:
+    text = tokens[first].text.lower()
+    if tokens[first].tag in _FINITE or text in _PAST_OF_BE or is_third_person(text):
         yield first

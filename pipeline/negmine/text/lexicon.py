@@ -15,6 +15,12 @@ from typing import Final, NamedTuple
 
 NOUN, VERB, ADJECTIVE = "n", "v", "a"
 TANGIBLE: Final = frozenset({"animal", "artifact", "body", "food", "object", "person", "plant"})
+TOPMOST: Final = "Tops"
+"""Lexicographer file of the nouns that stand above all others; some give their names to the other files."""
+
+PLURAL_OF: Final = {"people": "person"}
+"""Nouns of a file for collections, of which captions speak as of several of a class."""
+
 TABLE: Final = "wordnet.tsv.gz"
 
 
@@ -55,6 +61,10 @@ class Lexicon:
     def __reduce__(self) -> tuple[object, ...]:
         return Lexicon, ([f"{pos}\t{word}\t{rest}" for (pos, word), rest in self._rows.items()],)
 
+    def knows(self, word: str) -> bool:
+        """Whether a lemma has an entry as any part of speech."""
+        return any((pos, word) in self._rows for pos in (NOUN, VERB, ADJECTIVE))
+
     def entry(self, word: str, pos: str = NOUN) -> Entry:
         """The entry of a lemma, `UNKNOWN` where there is none."""
         key = pos, word
@@ -67,13 +77,15 @@ class Lexicon:
     def broad_class(self, noun: str) -> str:
         """WordNet's lexicographer file of a noun's commonest sense that can be touched, else of its commonest; or ''.
 
-        An unknown compound is what its last word is.
+        An unknown compound is what its last word is; a noun that names a class ("person") is of that class.
         """
         found = self._classes.get(noun)
         if found is None:
             classes = self.entry(noun).classes or self.entry(noun.rsplit(" ", 1)[-1]).classes
             found = next((name for name in classes if name in TANGIBLE), classes[0] if classes else "")
-            self._classes[noun] = found
+            if TOPMOST in classes[:1]:
+                found = noun if noun in TANGIBLE else found
+            self._classes[noun] = found = PLURAL_OF.get(noun, found)
         return found
 
     def implied(self, noun: str) -> frozenset[str]:

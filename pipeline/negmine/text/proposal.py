@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from negmine.records import Edit
 from negmine.text.caption import NO, Caption
-from negmine.text.clusters import CLASSES, Clusters, packaged_counts
-from negmine.text.inflect import article, capitalised, in_case_of, plural
+from negmine.text.clusters import Clusters, packaged_counts
+from negmine.text.inflect import article, capitalised, ends_as_plural, in_case_of, plural
 from negmine.text.lexicon import Lexicon
-from negmine.text.vocabulary import NONE, Vocabulary
+from negmine.text.vocabulary import NONE, Vocabulary, includes
 
 Option = TypeVar("Option")
 
@@ -40,16 +40,6 @@ class Words:
     _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
     _cumulative: dict[tuple[Any, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
     _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
-
-    @cached_property
-    def concepts_by_class(self) -> Mapping[str, tuple[str, ...]]:
-        """Countable concepts that are put in for others, by their broad class."""
-        found: dict[str, set[str]] = {}
-        for places in self.vocabulary.nouns["count"].values():
-            for other in (other for place in places for other in place.others):
-                if self.lexicon.entry(other).classes:  # of a compound's last word the class may mislead: "baseball bat"
-                    found.setdefault(self.lexicon.broad_class(other), set()).add(other)
-        return {name: tuple(sorted(members)) for name, members in found.items() if name in CLASSES}
 
     def frequency(self, word: str) -> float:
         """How often captions use a noun in either number, or another word; a little above 0 for one never seen."""
@@ -78,26 +68,28 @@ class Words:
         return list(found)
 
     def peers(self, noun: str) -> tuple[str, ...]:
-        """Things of a noun's broad class that cannot be said of it; for a person, whom many nouns fit, animals.
+        """Things of a noun's kind that cannot be said of it; for a person, whom many nouns fit, animals.
 
         Those that captions use, if there are any.
         """
         found = self._peers.get(noun)
         if found is None:
-            broad_class = self.lexicon.broad_class(noun)
-            things = self.concepts_by_class.get("animal" if broad_class == "person" else broad_class, ())
             signs = self.vocabulary.noun_signs.get(noun, NONE)
-            is_place = noun in self.vocabulary.scenes
             exclusive = tuple(
                 other
-                for other in things
-                if (other in self.vocabulary.scenes) == is_place
-                and other not in signs
-                and not self.lexicon.overlap(noun, other)
+                for other in self.vocabulary.kinds.get(self._kind(noun), ())
+                if other not in signs and not includes(noun, other) and not self.lexicon.overlap(noun, other)
             )
             seen = tuple(other for other in exclusive if self.frequency(other) >= SEEN)
             found = self._peers[noun] = seen or exclusive
         return found
+
+    def _kind(self, noun: str) -> str:
+        """The kind whose things stand in for a noun; of one that no group knows, its broad class."""
+        broad_class, known = self.lexicon.broad_class(noun), self.vocabulary.kind_of.get(noun)
+        if known or not self.vocabulary.names_concept(noun):
+            return known or ("animal" if broad_class == "person" else broad_class)
+        return "animal" if broad_class in ("person", noun) else ""
 
     @cached_property
     def clusters(self) -> Clusters:
@@ -183,14 +175,25 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
         edit = _smallest(caption.text, caption.tokens[first].start, caption.tokens[last].end, new)
         if edit is not None:
             edits.append(edit)
+        owner = _repaired_owner(caption, last + 1, new)
+        if owner is not None:
+            edits.append(owner)
         rewritten = last
     return tuple(edits)
 
 
+def _repaired_owner(caption: Caption, index: int, owner: str) -> Edit | None:
+    """The mark of a possessive behind a change: "dogs'" and "men's", "a dog's" and "a waitress's"."""
+    token = caption.tokens[index] if index < len(caption.tokens) else None
+    if token is None or token.tag != "POS" or token.text[:1] not in "'’":
+        return None
+    needed = token.text[0] if ends_as_plural(owner) else token.text[0] + ("S" if caption.capitals.upper else "s")
+    return None if needed == token.text else Edit(token.start, token.end, token.text, needed)
+
+
 def _capitals_at(caption: Caption, first: int, new: str) -> str:
-    if caption.is_upper:
-        return new.upper()
     is_capital = caption.tokens[first].text[:1].isupper() and caption.starts_sentence(first)
+    new = caption.capitals.write(new)
     return capitalised(new) if is_capital else new
 
 
@@ -200,10 +203,10 @@ def _repaired_article(caption: Caption, index: int, following: str) -> Edit | No
     if token.text not in _ARTICLES:
         return None
     first_word = following.partition(" ")[0]
-    needed = article(first_word.lower() if caption.is_upper else first_word)
+    needed = article(first_word.lower() if caption.capitals.upper else first_word)
     if needed == token.text.lower():
         return None
-    new = needed.upper() if caption.is_upper else in_case_of(token.text[0], needed)
+    new = needed.upper() if caption.capitals.upper else in_case_of(token.text[0], needed)
     return Edit(token.start, token.end, token.text, new)
 
 

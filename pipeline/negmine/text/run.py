@@ -325,12 +325,11 @@ class Chooser:
         return cls(settings, _read_exchanges(candidates), np.load(here(weights), mmap_mode="r"))
 
     def choose(self, pool: Pool) -> tuple[Any, Any]:
-        """Places of the chosen candidates, and the scores of all."""
-        preference = np.array([dict(self.settings.weights).get(rule, 0.0) for rule in self.settings.rules])
-        score = log_weights(pool, self.weights)
-        chosen = choose(
-            pool, score + preference[pool.kind], kept_share(pool, self.exchanges), self.settings.per_caption
-        )
+        """Places of the chosen candidates, and the scores of all; a rule's weight counts against thinning too."""
+        weights = dict(self.settings.weights)
+        preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
+        score, kept = log_weights(pool, self.weights), kept_share(pool, self.exchanges)
+        chosen = choose(pool, score + preference, np.minimum(1.0, kept * np.exp(preference)), self.settings.per_caption)
         return chosen, score
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from negmine.errors import UsageError
 from negmine.records import Negative, apply_edits
-from negmine.text.analyse import is_parsable, load_model, parse
+from negmine.text.analyse import load_model, parse, read_until
 from negmine.text.caption import Caption
 from negmine.text.clusters import packaged_counts
 from negmine.text.guards import (
@@ -27,6 +27,7 @@ from negmine.text.guards import (
     refusal,
     text_refusal,
 )
+from negmine.text.language import why_foreign
 from negmine.text.lexicon import packaged_lexicon
 from negmine.text.others import others_of
 from negmine.text.proposal import Proposal, Words, realise
@@ -183,7 +184,9 @@ def varied_negatives(
 
 def why_none(caption: str) -> str:
     """The reason counted for a caption without negatives."""
-    return "none:no_candidate" if is_parsable(caption) else "none:script"
+    if foreign := why_foreign(caption):
+        return f"none:{foreign}"
+    return "none:no_candidate" if read_until(caption) == len(caption) else "none:long"
 
 
 def candidates(

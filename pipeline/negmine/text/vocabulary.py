@@ -13,6 +13,9 @@ from typing import Any, Final, NamedTuple
 COUNTED: Final = ("count", "mass", "plural")
 """Ways a noun is counted: one section of ``nouns.toml`` each."""
 
+LEAST_SUFFIX: Final = 4
+"""Letters of a noun that, at the end of a longer word, is taken to say what the whole is: a sailboat is a boat."""
+
 NONE: Final[frozenset[str]] = frozenset()
 Signs = Mapping[str, frozenset[str]]
 """Word to the words which, said of the same picture, are a sign that it may be true."""
@@ -39,7 +42,10 @@ class Value(NamedTuple):
 class Dimension(NamedTuple):
     """What the attributes of one dimension apply to; an empty set sets no condition.
 
-    `likely` limits the values put in for nouns of a class.
+    Attributes:
+        likely: noun or class to the values put in for it, where these are limited.
+        usual: value to the nouns of which it is true as a rule.
+        shades: words that make one name with a value behind them ("mint green").
     """
 
     classes: frozenset[str]
@@ -47,10 +53,17 @@ class Dimension(NamedTuple):
     not_nouns: frozenset[str]
     predicate: bool
     likely: Mapping[str, frozenset[str]]
+    usual: Mapping[str, frozenset[str]]
+    shades: frozenset[str]
 
-    def allows(self, value: str, broad_class: str) -> bool:
+    def allows(self, value: str, noun: str, broad_class: str) -> bool:
         """Whether a value is likely enough of a noun of a class."""
-        return broad_class not in self.likely or value in self.likely[broad_class]
+        name = next((name for name in (noun, _last_word(noun), broad_class) if name in self.likely), None)
+        return name is None or value in self.likely[name]
+
+    def is_usual(self, value: str, noun: str) -> bool:
+        """Whether a noun as a rule has a value, said or not."""
+        return not self.usual.get(value, NONE).isdisjoint((noun, _last_word(noun)))
 
 
 class Contrary(NamedTuple):
@@ -90,6 +103,7 @@ class Vocabulary:
 
     Attributes:
         nouns: how a noun is counted (``count``, ``mass``, ``plural``) to its form to its places.
+        kinds: kind of things to the nouns put in for one another; kind_of: noun to its kind.
         noun_signs: noun to the words that are a sign of it.
         overlapping: noun to those that may be said of the same thing, or that one picture holds together.
         dimensions: by name.
@@ -104,6 +118,8 @@ class Vocabulary:
         measures, vague, scenes, uncounted, several_people: sets of lemmas, see the data file.
         counts: number to its words; the first is the one put in.
         function_words: words that say nothing of what a caption is about.
+        closed_class: these, and all other words of closed classes.
+        foreign: common words of other languages.
         more_than_two: words such as "several"; signs_of_more: their signs.
         measured: measure to those that exclude it ("a group of", "a couple of").
         sexes: noun to ``male`` or ``female``.
@@ -115,6 +131,8 @@ class Vocabulary:
     """
 
     nouns: Mapping[str, Mapping[str, tuple[Place, ...]]]
+    kinds: Mapping[str, tuple[str, ...]]
+    kind_of: Mapping[str, str]
     noun_signs: Signs
     overlapping: Signs
     dimensions: Mapping[str, Dimension]
@@ -133,6 +151,8 @@ class Vocabulary:
     several_people: frozenset[str]
     counts: Mapping[int, tuple[str, ...]]
     function_words: frozenset[str]
+    closed_class: frozenset[str]
+    foreign: frozenset[str]
     more_than_two: tuple[str, ...]
     signs_of_more: frozenset[str]
     measured: Signs
@@ -178,6 +198,10 @@ class Vocabulary:
         values = self.attributes.get(word)
         return values[0] if values else None
 
+    def is_of(self, dimension: str, word: str) -> bool:
+        """Whether a word names a value of a dimension."""
+        return any(value.dimension == dimension for value in self.attributes.get(word, ()))
+
     def number(self, word: str) -> int | None:
         """The number a counting word stands for; vague ones such as "couple" are no counts."""
         return next((n for n, words in self.counts.items() if word in words[:2]), None)
@@ -191,6 +215,8 @@ def packaged_vocabulary() -> Vocabulary:
     values, attribute_signs = _attributes(attributes)
     return Vocabulary(
         nouns={counted: _places(counted, nouns) for counted in COUNTED},
+        kinds=_kinds(nouns),
+        kind_of=_kind_of(nouns),
         noun_signs=_noun_signs(nouns),
         overlapping=_pairs(nouns, "related", "overlapping"),
         dimensions={name: _dimension(table) for name, table in attributes.items()},
@@ -209,6 +235,8 @@ def packaged_vocabulary() -> Vocabulary:
         several_people=frozenset(words["several_people"]["words"]),
         counts={int(number): tuple(forms) for number, forms in words["counts"].items()},
         function_words=frozenset(words["function_words"]),
+        closed_class=frozenset(words["function_words"]) | frozenset(words["closed_class"]),
+        foreign=frozenset(words["foreign"]),
         more_than_two=tuple(words["more_than_two"]["words"]),
         signs_of_more=frozenset(words["more_than_two"]["signs"]),
         measured=_measured(words["measured"]),
@@ -260,10 +288,43 @@ def _places(counted: str, nouns: Mapping[str, Any]) -> dict[str, tuple[Place, ..
         for name in (_forms(concept)[0] for concept in concepts):
             clash = forms_of[name].union(*(overlapping.get(form, NONE) for form in forms_of[name]))
             put_in_here = (form for other in used if other not in clash for form in put_in[other])
-            others = tuple(form for form in put_in_here if form not in clash)
+            others = tuple(
+                form
+                for form in put_in_here
+                if form not in clash and not any(includes(form, own) for own in forms_of[name])
+            )
             for form in sorted(forms_of[name]):
                 places[form].append(Place(group, name, others, after, not_after))
     return {form: tuple(found) for form, found in places.items()}
+
+
+def _last_word(noun: str) -> str:
+    return noun.rsplit(" ", 1)[-1]
+
+
+def includes(one: str, other: str) -> bool:
+    """Whether one noun, by its last word, names a thing that the other names too: "rocking chair" and "chair"."""
+    longer, shorter = (one, other) if len(one) > len(other) else (other, one)
+    return longer.endswith(" " + shorter) or (len(shorter) >= LEAST_SUFFIX and longer.endswith(shorter))
+
+
+def _kinds(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    put_in, kind_of, found = _put_in(nouns), _kind_of(nouns), defaultdict[str, set[str]](set)
+    for group, concepts in nouns["count"].items():
+        if group not in nouns["after"]:
+            for form in (form for concept in _used(concepts) for form in put_in[concept] if form in kind_of):
+                found[kind_of[form]].add(form)
+    return {kind: tuple(sorted(forms)) for kind, forms in found.items()}
+
+
+def _kind_of(nouns: Mapping[str, Any]) -> dict[str, str]:
+    """Form to the kind of the first group that has one: a basket is a vessel before it is carried."""
+    kinds = {group: kind for kind, groups in nouns["kinds"].items() for group in groups}
+    found: dict[str, str] = {}
+    for group, concepts in nouns["count"].items():
+        for form in (form for concept in concepts for form in _forms(concept) if group in kinds):
+            found.setdefault(form, kinds[group])
+    return found
 
 
 def _put_in(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -308,9 +369,13 @@ def _setting(table: Mapping[str, Sequence[str]]) -> Setting:
 
 
 def _dimension(table: Mapping[str, Any]) -> Dimension:
-    classes, nouns, not_nouns = (frozenset(table.get(name, ())) for name in ("classes", "nouns", "not_nouns"))
-    likely = {name: frozenset(values) for name, values in table.get("likely", {}).items()}
-    return Dimension(classes, nouns, not_nouns, bool(table.get("predicate")), likely)
+    classes, nouns, not_nouns, shades = (
+        frozenset(table.get(name, ())) for name in ("classes", "nouns", "not_nouns", "shades")
+    )
+    likely, usual = (
+        {name: frozenset(words) for name, words in table.get(key, {}).items()} for key in ("likely", "usual")
+    )
+    return Dimension(classes, nouns, not_nouns, bool(table.get("predicate")), likely, usual, shades)
 
 
 def _attributes(tables: Mapping[str, Any]) -> tuple[dict[str, tuple[Value, ...]], dict[str, frozenset[str]]]:

@@ -62,8 +62,12 @@ def test_only_the_hidden_phases_are_removed(manifest: Manifest, work: Path) -> N
 
 
 def test_a_weight_is_heard(manifest: Manifest, tmp_path: Path) -> None:
-    more = parsed(tmp_path, weights=(("replace_attribute", 3.0),)).counts
+    """Even where nearly all candidates are thinned away, as those of counts are, which have no way back."""
+    weights = (("replace_attribute", 3.0), ("replace_count", 2.0), ("replace_object", -1.0))
+    more = parsed(tmp_path, weights=weights).counts
     assert more["kind:replace_attribute"] > 1.2 * manifest.counts["kind:replace_attribute"]
+    assert more["kind:replace_count"] > 2 * manifest.counts["kind:replace_count"]
+    assert more["kind:replace_object"] < 0.8 * manifest.counts["kind:replace_object"]
 
 
 def test_common_words_flow_both_ways(manifest: Manifest, work: Path) -> None:

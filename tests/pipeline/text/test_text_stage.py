@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from negmine.errors import UsageError
 from negmine.records import KINDS, Edit, Negative, apply_edits
-from negmine.text.analyse import is_parsable, load_model, parse
+from negmine.text.analyse import load_model, parse
 from negmine.text.caption import Caption
 from negmine.text.guards import normalised
 from negmine.text.proposal import Change, Words, realise
@@ -183,21 +183,6 @@ def test_equal_captions_under_two_keys_get_negatives_each(nlp: Any, words: Words
     rows = [("1", "a", "A man riding a horse."), ("2", "a", "A man riding a horse.")]
     negatives, _ = run(rows, nlp, words)
     assert {n.key for n in negatives} == {"1", "2"}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("A dog.", True),
-        ("Un café très élégant", True),
-        ("собака", False),
-        ("123 !?", False),
-        ("", False),
-        ("a " * 300, False),
-    ],
-)
-def test_is_parsable(text: str, expected: bool) -> None:
-    assert is_parsable(text) is expected
 
 
 def test_edits_are_minimal_and_repair_articles(parsed: Callable[[str], Caption]) -> None:

@@ -20,7 +20,8 @@ class Preset(BaseModel):
         rules: names from `negmine.text.rules.RULES`.
         per_caption: the most negatives of one caption.
         balanced: whether the choice is balanced over the corpus, so that texts alone do not tell; else it is varied.
-        weights: rule to log weight: 0.7 makes its candidates about twice as likely to be chosen. Only where balanced.
+        weights: rule to log weight: 0.7 makes its candidates about twice as likely to be chosen, and keeps twice as
+            many of those that are thinned because few flow back. Only where balanced.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

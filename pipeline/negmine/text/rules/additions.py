@@ -10,8 +10,9 @@ from operator import itemgetter
 from random import Random
 
 from negmine.text.caption import Caption, Phrase, Relation
+from negmine.text.inflect import article
 from negmine.text.proposal import Change, Proposal, Words, moved
-from negmine.text.rules.attributes import fits
+from negmine.text.rules.attributes import fits, is_shaded
 from negmine.text.rules.spans import phrase_end
 from negmine.text.rules.swaps import LOOKS
 from negmine.text.vocabulary import NONE, Value
@@ -41,22 +42,21 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
     settings = _other_settings(caption, words)
     for relation, end in _last_places(caption, words):
         item = caption.phrases[relation.object]
-        article = "the" if caption.tokens[item.first].text.lower() == "the" else "a"
+        determiner = "the" if caption.tokens[item.first].text.lower() == "the" else "a"
         near = words.vocabulary.near.get(relation.name, NONE)
         beside = [preposition for preposition in BESIDE if preposition not in near]
         things = words.drawn(rng, _things(item.name, words), PER_KIND)
         places = words.drawn(rng, settings, PER_KIND, itemgetter(1))
         for preposition, noun in (*places, *((rng.choice(beside), thing) for thing in things)):
             yield Proposal(
-                (Change(relation.first, end, _phrase(preposition, article, noun)),), old=item.name, new=noun,
+                (Change(relation.first, end, _phrase(preposition, determiner, noun)),), old=item.name, new=noun,
                 signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
                 facts=((preposition, noun),), exchange=(relation.name, preposition),
             )  # fmt: skip
 
 
-def _phrase(preposition: str, article: str, noun: str) -> str:
-    article = "an" if article == "a" and noun[0] in "aeio" else article
-    return f"{preposition} {article} {noun}"
+def _phrase(preposition: str, determiner: str, noun: str) -> str:
+    return f"{preposition} {article(noun) if determiner == 'a' else determiner} {noun}"
 
 
 def _last_places(caption: Caption, words: Words) -> list[tuple[Relation, int]]:
@@ -87,7 +87,8 @@ def _is_put_in(caption: Caption, item: Phrase, words: Words) -> bool:
     """Whether an article and a noun that this rule also puts in: what is only ever dropped would tell."""
     if item.plural or caption.tokens[item.first].text.lower() not in _ARTICLES:
         return False
-    return item.name in words.vocabulary.places or item.name in words.vocabulary.put_in
+    is_thing = item.name in words.vocabulary.put_in and item.name not in words.vocabulary.vague
+    return is_thing or item.name in words.vocabulary.places
 
 
 def _is_listed(caption: Caption, end: int) -> bool:
@@ -160,13 +161,16 @@ def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Word
 
     if value.dimension not in LOOKS:
         return  # of size, age and style two things of a picture often share one
-    if fits(value, phrase.name, words) and value.name not in _USUAL:
+    dimension = words.vocabulary.dimensions[value.dimension]
+
+    def is_told(name: str) -> bool:
+        """Whether a value is a likely one of the noun, and one that would be said."""
+        is_usual = name in _USUAL or dimension.is_usual(name, phrase.name)
+        return not is_usual and fits(Value(value.dimension, name, ()), phrase.name, words)
+
+    if is_told(value.name):
         yield proposal(taken, "", NONE)
-    others = [
-        other
-        for other in value.others
-        if other not in _USUAL and fits(Value(value.dimension, other, ()), phrase.name, words)
-    ]
+    others = [other for other in value.others if is_told(other)]
     for other in words.drawn(rng, others, PER_KIND):
         yield proposal(other, value.name, words.vocabulary.attribute_signs[other])
 
@@ -178,7 +182,7 @@ def _may_drop(caption: Caption, attribute: int, words: Words) -> bool:
         return False
     after, before = tokens[attribute + 1], tokens[attribute - 1].text.lower() if attribute else ""
     in_list = after.tag in ("CC", ",", "HYPH") or before in ("and", ",", "or", "very", "-", "so")
-    return not in_list and caption.is_loose(attribute, attribute)
+    return not in_list and not is_shaded(caption, attribute, words) and caption.is_loose(attribute, attribute)
 
 
 def _may_gain(caption: Caption, phrase: Phrase, words: Words) -> bool:

@@ -31,13 +31,23 @@ def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[P
         if value is None:
             continue
         dimension, broad_class = words.vocabulary.dimensions[value.dimension], words.lexicon.broad_class(owned.noun)
-        others = [other for other in value.others if dimension.allows(other, broad_class)]
+        others = [other for other in value.others if dimension.allows(other, owned.noun, broad_class)]
+        first = owned.token - is_shaded(caption, owned.token, words)
         for other in words.drawn(rng, others, PER_ATTRIBUTE):
             yield Proposal(
-                (Change(owned.token, owned.token, other),), old=value.name, new=other, repeatable=True,
+                (Change(first, owned.token, other),), old=value.name, new=other, repeatable=True,
                 signs=words.vocabulary.attribute_signs[other], facts=((other, owned.noun),),
                 exchange=(value.name, other),
             )  # fmt: skip
+
+
+def is_shaded(caption: Caption, token: int, words: Words) -> bool:
+    """Whether the word before an attribute makes one name with it: "mint green" is no red with mint."""
+    if token == 0 or not caption.is_loose(token - 1, token - 1):
+        return False
+    before, vocabulary = caption.tokens[token - 1].text.lower(), words.vocabulary
+    values = vocabulary.attributes.get(caption.tokens[token].text.lower(), ())
+    return any(before in vocabulary.dimensions[value.dimension].shades for value in values)
 
 
 def _owned(caption: Caption) -> Iterator[Owned]:
@@ -88,4 +98,4 @@ def applies(dimension: Dimension, noun: str, words: Words) -> bool:
 def fits(value: Value, noun: str, words: Words) -> bool:
     """Whether a value is a likely one of a noun."""
     dimension = words.vocabulary.dimensions[value.dimension]
-    return applies(dimension, noun, words) and dimension.allows(value.name, words.lexicon.broad_class(noun))
+    return applies(dimension, noun, words) and dimension.allows(value.name, noun, words.lexicon.broad_class(noun))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from negmine.text.agreement import number_changes
+from negmine.text.agreement import is_sure, number_changes
 from negmine.text.caption import NO, Caption, Phrase
 from negmine.text.inflect import numbered, plural
 from negmine.text.proposal import Change, Proposal, Words, preposition_before
@@ -51,7 +51,8 @@ def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -
     if phrase.determiner != NO and number == 1:
         return
     near = [n for n in words.vocabulary.counts if 2 <= n <= 10 and 0 < abs(n - number) <= NEAREST]
-    near += [1] if number == 2 and phrase.determiner == NO and phrase.unit == phrase.numeral + 1 else []
+    is_bare = phrase.determiner == NO and phrase.unit == phrase.numeral + 1
+    near += [1] if number == 2 and is_bare and is_sure(caption, phrase.head) else []
     for other in rng.sample(near, min(PER_COUNT, len(near))):
         yield _proposal(caption, phrase, phrase.numeral, words.vocabulary.counts[number][0], other, words)
 
@@ -102,7 +103,7 @@ def _more_than_one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[P
 def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
     """Whether "two" is as likely here as "a": of a subject or a companion, not of what somebody rides or sits on."""
     token = caption.tokens[phrase.head]
-    if words.lexicon.broad_class(phrase.name) not in COUNTABLE:
+    if words.lexicon.broad_class(phrase.name) not in COUNTABLE or not is_sure(caption, phrase.head):
         return False
     if token.dep == "pobj":
         previous = caption.tokens[max(0, caption.tokens[phrase.head].head - 1)].text.lower()

@@ -31,14 +31,19 @@ _PRONOUNS = {
 def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     """Replace a noun (with its compounds) by one of the same group, in the same number."""
     for index, phrase in enumerate(caption.phrases):
-        if not caption.is_loose(phrase.unit, phrase.head) or _is_name(caption, phrase):
+        if (
+            not caption.is_loose(phrase.unit, phrase.head)
+            or _is_name(caption, phrase)
+            or _is_colour(caption, phrase, words)
+        ):
             continue
         known = _known(caption, index, words)
         if known is None:
             yield from _neighbours(caption, phrase, words, rng)
             continue
         near = tuple(dict.fromkeys(other for place in known.places for other in place.others))
-        far = words.peers(known.noun) if known.counted == "count" else ()
+        stands_alone = phrase.whole == phrase.head  # "a plate of food" is no bottle of food
+        far = words.peers(known.noun) if known.counted == "count" and stands_alone else ()
         drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)))
         as_plural = phrase.plural and known.counted == "count"
         has_sex = known.noun in words.vocabulary.sexes
@@ -80,6 +85,20 @@ def _is_name(caption: Caption, phrase: Phrase) -> bool:
         token.tag in ("NNP", "NNPS") and token.text[:1].isupper() and not caption.starts_sentence(phrase.unit)
         for token in caption.tokens[phrase.unit : phrase.head + 1]
     )
+
+
+def _is_colour(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether a noun is a colour beside another: "a black and silver motorcycle"."""
+    if not words.vocabulary.is_of("colour", caption.tokens[phrase.head].text.lower()):
+        return False
+    joined = [place + step for step in (-1, 1) for place in [phrase.head + step] if _joins(caption, place)]
+    return any(
+        words.vocabulary.is_of("colour", caption.tokens[i].text.lower()) for i in joined if 0 <= i < len(caption.tokens)
+    )
+
+
+def _joins(caption: Caption, place: int) -> bool:
+    return 0 <= place < len(caption.tokens) and (caption.tokens[place].tag == "CC" or caption.tokens[place].text == ",")
 
 
 class _Known(NamedTuple):

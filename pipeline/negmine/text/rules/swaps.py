@@ -10,7 +10,7 @@ from negmine.text.agreement import number_changes
 from negmine.text.caption import NO, Caption, Phrase
 from negmine.text.inflect import numbered
 from negmine.text.proposal import Change, Level, Proposal, Swap, Words, moved
-from negmine.text.rules.attributes import fits
+from negmine.text.rules.attributes import fits, is_shaded
 
 LOOKS = frozenset({"colour", "material", "pattern"})
 """Dimensions that go with any thing, so that attributes of different ones may be exchanged."""
@@ -44,7 +44,8 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
 
 def swap_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     """Exchange one attribute of each of two phrases, of one dimension or both about looks."""
-    owners = [(n, a) for n, phrase in enumerate(caption.phrases) for a in phrase.attributes]
+    phrases = enumerate(caption.phrases)
+    owners = [(n, a) for n, phrase in phrases for a in phrase.attributes if not is_shaded(caption, a, words)]
     pairs = [(x, y) for x, y in combinations(owners, 2) if x[0] != y[0]]
     rng.shuffle(pairs)
     for (one, first), (other, second) in pairs:
