@@ -26,6 +26,7 @@ from ahnpl.evaluate import (
 )
 from ahnpl.evaluate.compare import compare
 from ahnpl.evaluate.encode import Encoder, Picture, open_encoder
+from ahnpl.evaluate.files import Pictures, read_rows
 from ahnpl.evaluate.items import Item
 from ahnpl.evaluate.metrics import area_under_curve, best_threshold
 from ahnpl.evaluate.run import (
@@ -49,6 +50,8 @@ from negmine.errors import InputError, UsageError
 from PIL import Image
 
 from tests.trainer.conftest import draw, encode, make_sample
+
+CASES = Path(__file__).parents[1] / "cases"
 
 Reader = Callable[[Path, Path | None, Counter[str]], Iterator[Item]]
 
@@ -170,6 +173,81 @@ class TestSugarCrepe:
         rows = [self.row(0, image="../secret.jpg", kind="x"), self.row(5, image="elsewhere/5.jpg", kind="x")]
         path = write(tmp_path / "items.jsonl", rows)
         assert [item.image for item in items(sugarcrepe.read, path, images)] == [None, make_sample(5).image]
+
+
+class TestNamesOfPictures:
+    """A picture is found by its path, or by the end of it; a namesake in another folder is another picture."""
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        for name in ("a/0.jpg", "b/0.jpg", "b/1.jpg", "deep/down/2.jpg"):
+            (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "pictures" / name).write_bytes(name.encode())
+        return tmp_path / "pictures"
+
+    @pytest.mark.parametrize(
+        ("below", "name", "found"),
+        [
+            (".", "a/0.jpg", "a/0.jpg"),
+            (".", "./a//0.jpg", "a/0.jpg"),
+            (".", "b/0", "b/0.jpg"),
+            (".", "1.jpg", "b/1.jpg"),
+            (".", "down/2.jpg", "deep/down/2.jpg"),
+            (".", "2", "deep/down/2.jpg"),
+            ("b", "b/1.jpg", "b/1.jpg"),
+            ("b", "pictures/b/1.jpg", "b/1.jpg"),
+            ("b", "val2014/1.jpg", "b/1.jpg"),  # that folder is nowhere: the pictures lie together
+            (".", "a/1.jpg", None),
+            ("b", "a/b/1.jpg", None),
+            ("a", "../b/1.jpg", None),
+        ],
+    )
+    def test_a_name(self, root: Path, below: str, name: str, found: str | None) -> None:
+        content = Pictures(root / below).read(name)
+        assert content == (None if found is None else found.encode())
+
+    def test_a_name_that_two_files_have_is_refused(self, root: Path) -> None:
+        with pytest.raises(InputError, match=r"several files(.|\n)*a/0\.jpg, b/0\.jpg"):
+            Pictures(root).read("0.jpg")
+
+    def test_one_file_is_not_two_pictures(self, root: Path) -> None:
+        pictures = Pictures(root / "b")
+        assert pictures.read("train/0.jpg") == pictures.read("train/0.jpg") == b"b/0.jpg"
+        with pytest.raises(InputError, match=r"two pictures(.|\n)*train/0\.jpg and val/0\.jpg"):
+            pictures.read("val/0.jpg")
+
+    def test_captions_of_two_folders_are_of_two_pictures(self, model: ClipModel) -> None:
+        folder = CASES / "evaljson"
+        found = items(retrieval.read, folder / "karp.json", folder / "img")
+        assert [item.image_id for item in found] == ["a/0.jpg", "a/1.jpg", "a/3.jpg", "b/0.jpg", "b/1.jpg", "b/3.jpg"]
+        assert [item.image for item in found] == [(folder / "img" / item.image_id).read_bytes() for item in found]
+
+    def test_a_picture_that_is_missing_is_missing(self) -> None:
+        folder = CASES / "evaljson"
+        found = items(sugarcrepe.read, folder / "missing.jsonl", folder / "img")
+        assert [item.image_id for item in found if item.image is None] == ["b/2.jpg"]
+
+    def test_two_folders_of_coco_under_one_root(self) -> None:
+        folder = CASES / "cocofolders"
+        for name in ("captions_train2017.json", "captions_val2017.json"):
+            found = items(retrieval.read, folder / name, folder / "coco")
+            assert found and all(item.image for item in found)
+
+
+class TestLines:
+    @pytest.mark.parametrize("name", ["sep.jsonl", "bom.jsonl"])
+    def test_lines_end_where_json_says(self, name: str) -> None:
+        folder = CASES / "evaljson"
+        rows = list(read_rows(folder / name, "captions"))
+        assert [row.key for row in rows] == ["1", "2", "3", "4"]
+        assert all(row.text("image") == f"a/{n}.jpg" for n, row in enumerate(rows))
+
+    @pytest.mark.parametrize("line", ["[" * 100_000, '{"a": 1', '{"a": "\\ud800"}', "9" * 5_000])
+    def test_a_broken_line_is_named(self, tmp_path: Path, line: str) -> None:
+        path = tmp_path / "rows.jsonl"
+        path.write_text(f'{{"image": "a.jpg"}}\n{line}\n')
+        with pytest.raises(InputError, match=r"rows\.jsonl, line 2"):
+            list(read_rows(path, "captions"))
 
 
 class TestSugarCrepePlusPlus:
@@ -445,26 +523,28 @@ class TestZeroShot:
     @pytest.fixture
     def folders(self, tmp_path: Path) -> Path:
         root = tmp_path / "classes"
-        for name, count in {"red_circle": 2, "square": 1, "empty": 0}.items():
+        for name, count in {"red_circle": 2, "square": 1}.items():
             (root / name).mkdir(parents=True)
             for n in range(count):
                 (root / name / f"{n}.png").write_bytes(encode(draw("red", "circle", "left"), "png"))
         (root / "square" / "notes.txt").write_text("not a picture")
         return root
 
-    PROMPTS: ClassVar = {
-        "a photo of a red circle.": RIGHT,
-        "a photo of a square.": WRONG,
-        "a photo of a empty.": (-1.0, 0.0),
-    }
+    PROMPTS: ClassVar = {"a photo of a red circle.": RIGHT, "a photo of a square.": WRONG}
 
     def test_top_1_and_the_mean_per_class(self, folders: Path, scripted: Callable[..., Any]) -> None:
         report = scripted([RIGHT, WRONG, WRONG], self.PROMPTS)("zeroshot", folders)
         assert report.authors == {"top-1": pytest.approx(2 / 3), "mean per class": pytest.approx(3 / 4)}
         assert report.dropped == {"files that are no pictures": 1}
 
-    def test_a_class_without_pictures_is_no_number(self, folders: Path, scripted: Callable[..., Any]) -> None:
-        report = scripted([RIGHT, WRONG, WRONG], self.PROMPTS)("zeroshot", folders)
+    def test_a_class_without_pictures_is_no_number(
+        self, folders: Path, scripted: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        (folders / "empty").mkdir()
+        path = write(tmp_path / "c.json", {"classes": {name: name for name in ("red circle", "square", "empty")}})
+        (folders / "red_circle").rename(folders / "red circle")
+        prompts = {**self.PROMPTS, "a photo of a empty.": (-1.0, 0.0)}
+        report = scripted([RIGHT, WRONG, WRONG], prompts)("zeroshot", path, folders)
         changes = compare(report, report)
         assert "NaN" not in json.dumps(as_figures(report, changes))
         table = as_table(report, changes)
@@ -494,6 +574,7 @@ class TestZeroShot:
     def test_two_classes_of_one_name_stay_two(
         self, folders: Path, scripted: Callable[..., Any], tmp_path: Path
     ) -> None:
+        (folders / "empty").mkdir()
         path = write(tmp_path / "c.json", {"classes": {"red_circle": "crane", "square": "crane", "empty": "empty"}})
         prompts = {"a photo of a crane.": RIGHT, "a photo of a empty.": WRONG}
         report = scripted([RIGHT] * 3, prompts)("zeroshot", path, folders)
@@ -502,7 +583,7 @@ class TestZeroShot:
         assert report.authors["top-1"] == 0
 
     def test_classes_are_those_of_open_clip(self, folders: Path, model: ClipModel) -> None:
-        names, templates = ["red circle", "square", "empty"], ("a photo of a {}.", "art of the {}.")
+        names, templates = ["red circle", "square", "star"], ("a photo of a {}.", "art of the {}.")
         classes = zeroshot.Classes({name: (name,) for name in names}, templates)
         with open_encoder(model) as encoder:
             ours = zeroshot.class_features(encoder, classes)
@@ -518,6 +599,7 @@ class TestZeroShot:
 
     def test_what_cannot_be_chosen_among(self, tmp_path: Path, folders: Path) -> None:
         (tmp_path / "one" / "class").mkdir(parents=True)
+        (folders / "square" / "0.png").rename(tmp_path / "one" / "class" / "0.png")
         with pytest.raises(UsageError, match="two classes"):
             zeroshot.read_classes(tmp_path / "one", None)
         with pytest.raises(InputError, match="class file"):
@@ -525,6 +607,18 @@ class TestZeroShot:
         path = write(tmp_path / "d.json", {"classes": {"a": "a", "b": "b"}, "templates": ["a photo"]})
         with pytest.raises(UsageError, match=r"no \{\}"):
             zeroshot.read_classes(path, folders)
+
+    @pytest.mark.parametrize(
+        ("folder", "said"),
+        [
+            ("food", r"1 of 2 folders hold no picture(.|\n)*meta(.|\n)*food/images"),
+            ("split", r"splits and not classes(.|\n)*split/test"),
+            ("imagenet", r"numbers of WordNet(.|\n)*n01440764"),
+        ],
+    )
+    def test_folders_that_are_no_classes(self, folder: str, said: str, model: ClipModel) -> None:
+        with pytest.raises(UsageError, match=said):
+            BENCHMARKS["zeroshot"].score(CASES / "zeroshot" / folder, None, model, Settings())
 
 
 FORMATS = {name: benchmark.read for name, benchmark in BENCHMARKS.items() if isinstance(benchmark, CaptionBenchmark)}

@@ -308,7 +308,7 @@ def evaluate(
     against: Against = None,
     histograms: Histograms = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at a time.")] = 64,
-    workers: Annotated[int, typer.Option(min=1, help="Decoding threads.")] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="Decoding threads; 0 decodes in turn.")] = 2,
     limit: Annotated[int | None, typer.Option(min=1, help="Score the first items only.")] = None,
     max_bad: MaxBad = 0.01,
     json: AsJson = False,

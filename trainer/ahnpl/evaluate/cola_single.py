@@ -7,7 +7,6 @@ and the mean over labels that are true of one of these. Ties share a place.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ from negmine.errors import InputError
 from torch import Tensor
 
 from ahnpl.evaluate.encode import Picture, check_bad, chunks, open_encoder
-from ahnpl.evaluate.files import Row, find_files, open_pictures
+from ahnpl.evaluate.files import Row, find_files, open_pictures, read_json
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import Settings
@@ -88,11 +87,7 @@ def read(file: Path) -> tuple[list[str], list[Pictured]]:
     Raises:
         InputError: another format.
     """
-    try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"this is not a {NAME} file", where=str(file), why=str(error)) from None
-    match body:
+    match read_json(file, NAME):
         case {"labels": [*labels], "data": [*rows]} | [[*labels], [*rows]]:
             named = [str(label) for label in labels]
             return named, [_pictured(Row(row, str(at), file, NAME), len(named)) for at, row in enumerate(rows)]

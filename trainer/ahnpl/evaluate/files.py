@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from negmine.errors import InputError, UsageError
+from negmine.images import BadImageError, ImageRoot
+from negmine.sources.files import BOM, MAX_LINE_BYTES, numbered_lines, walk
 
 SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".webp")
 """Of pictures; tried in this order where a benchmark names a picture without one."""
@@ -45,7 +49,7 @@ class Row:
     def number(self, *names: str) -> int:
         """The same for a whole number."""
         found = self.get(*names)
-        if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
+        if isinstance(found, bool) or not isinstance(found, int | float) or found % 1:
             raise self.error(f"{names[0]!r} should be a whole number and is {found!r}")
         return int(found)
 
@@ -83,16 +87,13 @@ def read_rows(file: Path, format_name: str) -> Iterator[Row]:
     Raises:
         InputError: not JSON.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-        if file.suffix == ".jsonl":
-            for number, line in enumerate(text.splitlines(), 1):
-                if line.strip():
-                    yield Row(json.loads(line), str(number), file, format_name)
-            return
-        body = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"this is not a {format_name} file", where=str(file), why=str(error)) from None
+    if file.suffix == ".jsonl":
+        with file.open("rb") as stream:
+            for number, line in numbered_lines(stream):
+                if line is None or line.strip():
+                    yield Row(_parsed(line, f"{file}, line {number}", format_name), str(number), file, format_name)
+        return
+    body = read_json(file, format_name)
     if not isinstance(body, dict | list):
         raise InputError(f"this is not a {format_name} file", where=str(file), why="it holds no rows")
     named = body.items() if isinstance(body, dict) else enumerate(body)
@@ -100,30 +101,95 @@ def read_rows(file: Path, format_name: str) -> Iterator[Row]:
         yield Row(value, str(key), file, format_name)
 
 
-@dataclass
-class Pictures:
-    """The pictures below a folder, by name; never one outside of it."""
+def read_json(file: Path, format_name: str) -> Any:
+    """The one JSON value of a file.
 
-    root: Path
-    _below: dict[str, Path] | None = field(default=None, repr=False)
+    Raises:
+        InputError: not JSON.
+    """
+    return _parsed(file.read_bytes().removeprefix(BOM), str(file), format_name)
+
+
+def _parsed(content: bytes | None, where: str, format_name: str) -> Any:
+    try:
+        if content is None:
+            raise ValueError(f"more than {MAX_LINE_BYTES:,} bytes")
+        value = json.loads(content.decode())
+        json.dumps(value, ensure_ascii=False).encode()  # escapes of half a character are no text
+        return value
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"this is not a {format_name} file", where=where, why=str(error)) from None
+
+
+class Pictures:
+    """The pictures below a folder, by name; never one outside of it, and never a namesake in another folder.
+
+    A name is answered by the file of that path below the folder. If there is none, by the one file whose path ends so:
+    benchmarks keep the pictures of several sources in sub-folders and leave the folder out, or name it where it is
+    the given folder itself. If there is none of these either, and the folder that the name begins with is nowhere,
+    by the one file that is called so: the pictures were put together in one folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._source = ImageRoot(str(root))
+        self._asked: dict[str, str] = {}
 
     def read(self, name: str) -> bytes | None:
-        """Encoded bytes of a picture: in the folder as named, directly in it, or anywhere below; None if missing."""
-        names = [name] if Path(name).suffix else [name + suffix for suffix in SUFFIXES]
-        for candidate in (self.root / path for name in names for path in (name, Path(name).name)):
-            if candidate.is_file() and candidate.resolve().is_relative_to(self.root.resolve()):
-                return candidate.read_bytes()
-        found = next((path for name in names if (path := self._find(Path(name).name))), None)
-        return found.read_bytes() if found else None
+        """Encoded bytes of a picture; None if it is missing. The suffix may be left out.
 
-    def _find(self, name: str) -> Path | None:
-        """Benchmarks over several sources keep their pictures in sub-folders; the tree is walked once, if at all."""
-        if self._below is None:
-            self._below = {}
-            for path in sorted(self.root.rglob("*")):
-                if path.is_file() and not path.is_symlink():
-                    self._below.setdefault(path.name, path)
-        return self._below.get(name)
+        Raises:
+            InputError: several files may be meant, or one file stands for two names.
+        """
+        names = [name] if PurePosixPath(name).suffix.lower() in SUFFIXES else [name + suffix for suffix in SUFFIXES]
+        for candidate in (*names, *filter(None, map(self._elsewhere, names))):
+            with suppress(BadImageError):
+                return self._source.read(candidate)
+        return None
+
+    def _elsewhere(self, name: str) -> str | None:
+        """The file that a name means which is not the path of one."""
+        parts = PurePosixPath(name).parts
+        if ".." in parts or not parts:
+            return None
+        files = self._by_name.get(parts[-1], [])
+        meant = [file for file in files if (*self._above, *PurePosixPath(file).parts)[-len(parts) :] == parts]
+        if not meant and self._folders.isdisjoint(parts[:-1]):
+            meant = files
+        if len(meant) > 1:
+            raise InputError(
+                "a picture's name means several files",
+                where=f"{name} in {self.root}",
+                why=", ".join(meant[:3]),
+                fix="give --images the folder that the names begin in, or name the pictures with their folders",
+            )
+        if meant and self._asked.setdefault(meant[0], name) != name:
+            raise InputError(
+                "one file would stand for two pictures",
+                where=f"{meant[0]} in {self.root}",
+                why=f"both {self._asked[meant[0]]} and {name} are asked for, and their folders are not there",
+                fix="give --images the folder that holds these folders",
+            )
+        return meant[0] if meant else None
+
+    @cached_property
+    def _above(self) -> tuple[str, ...]:
+        return self.root.resolve().parts
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """Name to paths of the files below the folder; the tree is walked once, if at all."""
+        found: dict[str, list[str]] = {}
+        for folder, names in walk(str(self.root)):
+            for name in names:
+                found.setdefault(name, []).append(f"{folder}/{name}" if folder else name)
+        return found
+
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        """Names of the folders that pictures lie in: the folder itself, and those below it."""
+        below = (part for files in self._by_name.values() for file in files for part in PurePosixPath(file).parts[:-1])
+        return frozenset({*below, *self._above[-1:]})
 
 
 def open_pictures(images: Path | None, path: Path) -> Pictures:

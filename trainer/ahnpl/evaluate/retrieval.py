@@ -5,7 +5,6 @@ Read are Karpathy's JSON (its test split), COCO's captions JSON, or JSONL with `
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 from negmine.errors import InputError
 
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import Row, find_files, open_pictures, read_json, read_rows
 from ahnpl.evaluate.items import Item
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import CaptionBenchmark
@@ -55,14 +54,16 @@ def _pairs(file: Path, dropped: Counter[str]) -> Iterator[tuple[Row, str, str]]:
             dropped[f"captions of other splits than {SPLIT}"] += len(sentences)
             continue
         for sentence in sentences:
-            yield row, row.text("filename"), Row(sentence, row.key, file, NAME).text("raw")
+            yield row, _path(row), Row(sentence, row.key, file, NAME).text("raw")
+
+
+def _path(row: Row) -> str:
+    name = row.text("filename")
+    return f"{row.text('filepath').rstrip('/')}/{name}" if row.has("filepath") else name
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"this is not a {NAME} file", where=str(file), why=str(error)) from None
+    body = read_json(file, NAME)
     if isinstance(body, dict) and isinstance(body.get("images"), list):
         return body
     raise InputError(f"this is not a {NAME} file", where=str(file), why="it has no list of images")

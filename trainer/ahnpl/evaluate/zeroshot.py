@@ -8,9 +8,9 @@ they call mean per class.
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from negmine.errors import InputError, UsageError
 from torch import Tensor
 
 from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, open_encoder
-from ahnpl.evaluate.files import SUFFIXES, open_pictures
+from ahnpl.evaluate.files import SUFFIXES, open_pictures, read_json
 from ahnpl.evaluate.metrics import RIGHT, TIE, WRONG, Marks, Measure
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import Settings
@@ -29,6 +29,9 @@ from ahnpl.model import ClipModel
 
 TEMPLATES: Final = ("a photo of a {}.",)
 KS: Final = (1, 5)
+
+SPLITS: Final = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+WORDNET_ID: Final = re.compile(r"[nN]\d{8}")
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,60 @@ def read_classes(path: Path, images: Path | None) -> tuple[Classes, Path]:
     Raises: see `ZeroShot.score`.
     """
     if path.is_dir():
-        folders = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
-        return Classes({folder: (folder.replace("_", " "),) for folder in folders}), path
+        folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        _check_folders(path, folders)
+        return Classes({folder.name: (folder.name.replace("_", " "),) for folder in folders}), path
     if not path.is_file():
-        raise UsageError("no such folder or class file", where=str(path))
+        raise UsageError("no such folder or class file", where=str(path), fix="name a folder that holds one a class")
+    body = read_json(path, "class")
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
         names = {str(folder): _names(name) for folder, name in body["classes"].items()}
         templates = tuple(str(template) for template in body.get("templates", TEMPLATES))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("this is not a class file", where=str(path), why=repr(error)) from None
     return Classes(names, templates), open_pictures(images, path).root
+
+
+def _check_folders(path: Path, folders: Sequence[Path]) -> None:
+    """Folders that look like anything but classes are refused: scored, they would give a number all the same.
+
+    Raises:
+        UsageError: one holds no picture, they are splits, or their names are numbers of WordNet.
+    """
+    names = [folder.name for folder in folders]
+    empty = [folder.name for folder in folders if not any(_is_picture(file) for file in folder.rglob("*"))]
+    if empty:
+        raise UsageError(
+            f"{len(empty)} of {len(folders)} folders hold no picture",
+            where=str(path),
+            why=f"{', '.join(empty[:5])}: is this one level above the classes?",
+            fix=f"name the folder that holds one a class{_one_below(folders)}, or list the classes in a JSON file",
+        )
+    if names and {name.casefold() for name in names} <= SPLITS:
+        raise UsageError(
+            "these folders are splits and not classes",
+            where=str(path),
+            why=", ".join(names),
+            fix=f"name one of them, e.g. {folders[0]}",
+        )
+    numbers = [name for name in names if WORDNET_ID.fullmatch(name)]
+    if numbers:
+        raise UsageError(
+            "these classes are called by numbers of WordNet, which no model knows",
+            where=str(path),
+            why=f"{', '.join(numbers[:3])} ({len(numbers)} of {len(names)})",
+            fix='give names in a JSON file: {"classes": {"n01440764": "tench", ...}}, and the folder as --images',
+        )
+
+
+def _one_below(folders: Sequence[Path]) -> str:
+    """The folder among these that itself has folders, for a message."""
+    deeper = [folder for folder in folders if any(inner.is_dir() for inner in folder.iterdir())]
+    return f", perhaps {deeper[0]}" if len(deeper) == 1 else ""
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and file.is_file()
 
 
 def class_features(encoder: Encoder, classes: Classes) -> Tensor:
@@ -143,7 +189,7 @@ def _pictures(root: Path, classes: Classes, dropped: Counter[str]) -> Iterator[t
             dropped["files of folders that are no class"] += sum(1 for path in folder.rglob("*") if path.is_file())
     for place, folder in enumerate(root / name for name in classes.names):
         for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in SUFFIXES:
+            if _is_picture(file):
                 yield place, file
             elif file.is_file():
                 dropped["files that are no pictures"] += 1
