@@ -42,8 +42,6 @@ class Detector:
         visible: it counts towards "any defect CLIP can see".
         true: such a negative is probably still true of the picture.
         available: whether it can run here.
-        floor: share of SugarCrepe's negatives, 0 to 1, that it finds; people have checked those, so it is about how
-            often it is wrong. None where it was not measured.
     """
 
     title: str
@@ -51,7 +49,6 @@ class Detector:
     visible: bool = False
     true: bool = False
     available: Callable[[], bool] = lambda: True
-    floor: float | None = None
 
 
 def each(test: Callable[[Judged], bool]) -> Callable[[Sequence[Judged]], Verdicts]:
@@ -299,3 +296,18 @@ DETECTORS: Final[Mapping[str, Detector]] = {
     "link_grammar": Detector("link-grammar: words not connected", breaks_linkage, available=grammar.has_link_grammar),
 }
 """By name, in the order they are shown. A new one is a function and a line here."""
+
+
+def defects_of(pairs: Iterable[tuple[str, str]], names: Iterable[str] | None = None) -> list[frozenset[str]]:
+    """Names of the defects that each (caption, negative) has, for checks of single texts.
+
+    Args:
+        names: of the detectors that look; None for all that can run here.
+
+    >>> defects_of([("A man without a hat.", "A man without a turban.")], ["negated", "number"])
+    [frozenset({'negated'})]
+    """
+    items = [Judged(str(n), str(n), caption, negative, "") for n, (caption, negative) in enumerate(pairs)]
+    chosen = [name for name in (DETECTORS if names is None else names) if DETECTORS[name].available()]
+    found = {name: DETECTORS[name].find(items) for name in chosen}
+    return [frozenset(name for name, verdicts in found.items() if verdicts[n]) for n in range(len(items))]

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from negmine.audit.wording import number_of
+from negmine.audit.wording import is_rather_noun, number_of, parts_of_speech
 from negmine.audit.words import Judged, edits, lower, places
 
 _BATCH: Final = 256
@@ -173,9 +173,10 @@ def _turned(item: Judged) -> frozenset[int]:
     """Numbers of the caption's words where a noun of one number became one of the other."""
     before, after = lower(item.before), lower(item.after)
     return frozenset(
-        j - 1
+        old
         for i, j, k, m in edits(before, after)
-        if i < j and k < m and {number_of(before[j - 1]), number_of(after[m - 1])} == {"s", "p"}
+        for old, new in (zip(range(i, j), range(k, m), strict=True) if j - i == m - k else [(j - 1, m - 1)])
+        if i < j and k < m and {number_of(before[old]), number_of(after[new])} == {"s", "p"}
     )
 
 
@@ -183,6 +184,8 @@ def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
     before, after = lower(item.before), lower(item.after)
     starts = {start: n for n, (start, _) in enumerate(places(item.caption))}
     kept = set(range(len(before))).difference(*(range(i, j) for i, j, _, _ in edits(before, after)))
+    if any(starts.get(verb.idx) in kept and starts.get(doc[:].root.idx) in nouns for verb in _hidden_verbs(doc)):
+        return True
     agreeing = ((verb, _subject(verb.head if verb.dep_ == "conj" else verb)) for verb in doc if _number(verb))
     return any(
         subject is not None
@@ -196,6 +199,15 @@ def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
 def _number(verb: Any) -> str | None:
     """``s`` or ``p`` for a finite verb that shows its number, else None."""
     return _VERBS.get(verb.lower_) or _TAGS.get(verb.tag_)
+
+
+def _hidden_verbs(doc: Any) -> list[Any]:
+    """Forms in s that are nouns to a parser that finds no verb in the text: *a woman on the phone looks away*."""
+    if any(token.tag_ in ("VBZ", "VBP", "VBD", "MD") for token in doc):
+        return []
+    found = (token for token in doc if token.tag_ == "NNS" and token.i > 1 and token.nbor(-1).tag_ == "NN")
+    found = (token for token in found if token.nbor(-2).lower_ in ("a", "an", "the"))
+    return [token for token in found if "VERB" in parts_of_speech(token.lower_) and not is_rather_noun(token.lower_)]
 
 
 _TAGS: Final = {"VBZ": "s", "VBP": "p"}

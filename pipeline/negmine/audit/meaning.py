@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from negmine.audit.wording import number_of, parts_of_speech
+from negmine.audit.wording import number_of
 from negmine.audit.words import FUNCTION_WORDS, Change, Judged, content_stems, edits, is_word, lower, stem, wordlist
 
 _SAME: Final = (
@@ -170,15 +170,15 @@ def _is_kind(before: tuple[str, ...], after: tuple[str, ...], i: int, j: int, k:
         )
     if old or len(new) != 1 or i >= len(before) or number_of(before[i]) == "":
         return False
-    return new[0] in _KINDS or (number_of(new[0]) == "s" and _is_plain_noun(new[0]))
+    return new[0] in _KINDS or _is_plain_noun(new[0])
 
 
 _CLASS: Final = {"person": "person", "animal": "animal", "plant": "plant", "food": "food", "object": "artifact"}
 """Class of the kinds of what is itself a class."""
 _MATTER: Final = wordlist(
     "metal steel iron brass bronze copper gold silver stone brick concrete wood glass leather plastic paper "
-    "cardboard cotton silk wool denim lace straw marble tile rubber clay velvet fur clear toy baby giant "
-    "miniature adult"
+    "cardboard cotton silk wool denim lace straw marble tile rubber clay velvet fur cobblestone chrome "
+    "crystal plaid clear toy baby giant miniature adult"
 )
 """Nouns that say what a thing is like, not which kind of it."""
 
@@ -187,8 +187,8 @@ def _is_plain_noun(word: str) -> bool:
     from negmine.text.lexicon import packaged_lexicon
 
     lexicon = packaged_lexicon()
-    noun = bool(lexicon.entry(word).classes) and not lexicon.entry(word, "a").classes
-    return noun and word not in _MATTER and word not in FUNCTION_WORDS and parts_of_speech(word) == {"NOUN"}
+    noun = bool(lexicon.entry(word).classes) and not lexicon.entry(word, "a").classes and number_of(word) != "p"
+    return noun and word not in _MATTER | FUNCTION_WORDS and not word.endswith(("ing", "ed"))
 
 
 _BY_DEFAULT: Final = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from negmine.audit.grammar import parsed
-from negmine.audit.words import Judged, edits, lower, places, wordlist
+from negmine.audit.words import Judged, content_stems, edits, is_word, lower, places, wordlist
 
 _NEGATORS: Final = wordlist("not n't n’t never cannot longer")
 _NOBODY: Final = frozenset({"nobody", "none", "nothing", "nowhere", "neither"})
@@ -38,7 +38,7 @@ _CUED: Final = re.compile(
 _NO_NEGATION: Final = re.compile(
     r"\b(not (only|just|merely|simply|necessarily|to mention|(too |very |so )?far)\b|(or|if|why) not\b"
     r"|no\.|no (doubt|matter|problem|\d)|without (a |any )?doubt|(nothing|none|nobody|no one) (but|except|other than)\b"
-    r"|(no|don['’]t|do not)[ -](?:[\w-]+,?[ -]){1,5}?(signs?|symbols?|zone|area)\b)",
+    r"|(no|don['’]t|do not)[ -](?:[\w-]+[,”\x22]?[ -]){1,5}?(signs?|symbols?|zone|area)\b)",
     re.IGNORECASE,
 )
 """Phrases whose negator denies nothing of the picture: *not only*, *not far from*, a *no parking sign*."""
@@ -82,7 +82,15 @@ def _lies_inside(item: Judged, scopes: Iterable[frozenset[int]]) -> bool:
     changed = edits(before, after)
     if any(_BRINGS.intersection(after[k:m]) for _, _, k, m in changed):
         return False
-    return any(all(_is_inside(i, j, scope) for i, j, _, _ in changed) for scope in scopes)
+    moved_only = content_stems(item.caption) == content_stems(item.negative)
+    return any(
+        all(_is_inside(i, j, scope) for i, j, _, _ in changed) or (moved_only and _holds_all(scope, before))
+        for scope in scopes
+    )
+
+
+def _holds_all(scope: frozenset[int], words: Sequence[str]) -> bool:
+    return scope.issuperset(n for n, word in enumerate(words) if is_word(word))
 
 
 def _negations(words: Iterable[str]) -> int:
@@ -159,9 +167,14 @@ def _of_noun(noun: Any, cue: Any) -> set[int]:
 
 
 def _of_phrase(noun: Any) -> Iterator[Any]:
-    """A noun's phrase; what it is *with*, and what is *doing* something, is rather the noun before it."""
-    apart = {t.i for child in noun.rights if child.lower_ == "with" or child.tag_ == "VBG" for t in child.subtree}
+    """A noun's phrase; what is *with*, *doing* or *in a* something, is rather the noun before it."""
+    apart = {t.i for child in noun.rights if _belongs_before(child) for t in child.subtree}
     return (t for t in _below(noun) if t.i not in apart)
+
+
+def _belongs_before(token: Any) -> bool:
+    elsewhere = token.dep_ == "prep" and token.lower_ != "of" and token.i + 1 < len(token.doc)
+    return token.lower_ == "with" or token.tag_ == "VBG" or (elsewhere and token.nbor(1).lower_ in ("a", "an"))
 
 
 def _below(token: Any) -> Iterator[Any]:
@@ -202,7 +215,7 @@ def quantified(doc: Any) -> Iterator[frozenset[int]]:
                 inside = {t.i for t in number}
                 yield frozenset(inside | _of_noun(_counted(number[-1]), doc[i]) if phrase in _FEWER else inside)
         if words[i : i + 2] == ["or", "more"] or words[i : i + 2] in (["or", "fewer"], ["or", "less"]):
-            yield frozenset({i - 1} if i and doc[i - 1].like_num else ())
+            yield frozenset(t.i for t in _number(doc, i - 1)) if i else frozenset()
 
 
 def _number(doc: Any, start: int) -> list[Any]:

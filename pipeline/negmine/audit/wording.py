@@ -41,7 +41,9 @@ def parts_of_speech(word: str) -> frozenset[str]:
 
 
 _ONE: Final = frozenset({"a", "an", "one", "another", "each", "every"})
-_SEVERAL: Final = wordlist("two three four five six seven eight nine ten several many both these those")
+_SEVERAL: Final = wordlist("two three four five six seven eight nine ten several")
+_PLURAL: Final = wordlist("many both these those")
+"""They may also stand alone before a verb: *these show a dog*."""
 
 
 def wrong_numbers(words: tuple[str, ...]) -> int:
@@ -59,7 +61,9 @@ def wrong_numbers(words: tuple[str, ...]) -> int:
 def _disagrees(determiner: str, noun: str) -> bool:
     if determiner in _ONE:
         return number_of(noun) == "p"
-    return determiner in _SEVERAL and number_of(noun) == "s" and parts_of_speech(noun) == {"NOUN"}
+    if determiner in _SEVERAL:
+        return number_of(noun) == "s"
+    return determiner in _PLURAL and number_of(noun) == "s" and "VERB" not in parts_of_speech(noun)
 
 
 def _ends_noun(word: str) -> bool:
@@ -82,7 +86,7 @@ _NO_NOUN: Final = wordlist(
     "of in on at with from for to into onto by behind beside under beneath near above below next and or is are "
     "was were that which who while a an the his its their"
 )
-_SECOND: Final = wordlist("a an the his her its their this these those some two three his is are was were of")
+_SECOND: Final = wordlist("a an the his her its their this these those some two three it them him is are was were of")
 
 
 def stray_determiners(words: tuple[str, ...]) -> int:
@@ -108,7 +112,7 @@ def loses_verb(item: Judged) -> bool:
         return True
     changed = [(before, i, j, after[k:m]) for i, j, k, m in edits(before, after) if m == k + 1]
     return any(
-        (j == i + 1 and _is_verb_here(words, i) and _is_rather_noun(*new)) or _ends_in_only_verb(words, i, j, *new)
+        (j == i + 1 and _is_verb_here(words, i) and is_rather_noun(*new)) or _ends_in_only_verb(words, i, j, *new)
         for words, i, j, new in changed
     )
 
@@ -144,7 +148,7 @@ _DONE: Final = wordlist("watches drinks flies hands washes slices rocks releases
 """Forms that are verbs in captions, whatever WordNet has more of."""
 
 
-def _is_rather_noun(word: str) -> bool:
+def is_rather_noun(word: str) -> bool:
     """A plural noun that WordNet knows as a verb in fewer senses, if at all."""
     from negmine.text.lexicon import TANGIBLE, packaged_lexicon
 
@@ -166,17 +170,17 @@ def breaks_case(item: Judged) -> bool:
     """New words in lower case in a title, or in a text all in capitals; a text that is recased as a whole is sound."""
     changed = edits(item.before, item.after)
     new = [word for _, _, k, m in changed for word in item.after[k:m] if word.isalpha()]
-    if _is_shouted(item.before, 1.0):
-        return _is_shouted(item.after, 0.5) and any(not word.isupper() for word in new)
+    if _is_shouted(item.before):
+        return sum(word.isupper() and len(word) > 1 for word in item.after) > 1 and any(not w.isupper() for w in new)
     kept = len(item.after) - len(new) > len(new)
     gone = [word for i, j, _, _ in changed for word in item.before[i:j]]
     lowered = any(word.islower() and word not in _LITTLE for word in new)
     return _is_title(item.before) and kept and lowered and not any(w.islower() and w not in _LITTLE for w in gone)
 
 
-def _is_shouted(words: tuple[str, ...], share: float) -> bool:
+def _is_shouted(words: tuple[str, ...]) -> bool:
     long = [word for word in words if word.isalpha() and len(word) > 1]
-    return len(long) >= _FEWEST and sum(word.isupper() for word in long) >= share * len(long)
+    return len(long) >= _FEWEST and all(word.isupper() for word in long)
 
 
 def _is_title(words: tuple[str, ...]) -> bool:
@@ -200,4 +204,10 @@ def mixes_languages(item: Judged) -> bool:
     foreign = sum(word in _FOREIGN for word in before)
     english = sum(word in FUNCTION_WORDS for word in before)
     new = [w for w in item.new_words if w.isascii() and w not in _FOREIGN]
-    return foreign > english and foreign + (len(before) < 8) >= 2 and any(parts_of_speech(word) for word in new)
+    return foreign > english and foreign + (len(before) < 8) >= 2 and any(_is_english(word) for word in new)
+
+
+def _is_english(word: str) -> bool:
+    from negmine.text.lexicon import packaged_lexicon
+
+    return bool(parts_of_speech(word) or packaged_lexicon().entry(stem(word)).classes)
