@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
-from negmine.audit import grammar
+from negmine.audit import grammar, scope, sense, wording
 from negmine.audit.article import wrong_articles
-from negmine.audit.exchange import is_coordination_swap, is_symmetric_swap
-from negmine.audit.meaning import is_still_said, says_a_sibling_word, says_a_word_implied_by_a_sibling
+from negmine.audit.exchange import is_coordination_swap, is_equal_swap, is_reordered, is_symmetric_swap
+from negmine.audit.meaning import (
+    goes_without_saying,
+    is_still_said,
+    names_a_kind,
+    only_leaves_out,
+    says_a_sibling_word,
+    says_a_word_implied_by_a_sibling,
+)
 from negmine.audit.words import FUNCTION_WORDS, Judged, lower, stem
 
 Verdicts = Sequence[bool | None]
@@ -105,6 +112,11 @@ def breaks_agreement(items: Sequence[Judged]) -> Verdicts:
     return [errors[item.negative] > errors[item.caption] for item in items]
 
 
+def breaks_verb_number(items: Sequence[Judged]) -> Verdicts:
+    return grammar.verbs_left_behind(items, _load_parser)
+
+
+@cache
 def _load_parser() -> Any:
     from negmine.text.analyse import load_model
 
@@ -225,17 +237,56 @@ def exchanges_equals(item: Judged) -> bool:
     return is_symmetric_swap(lower(item.before), lower(item.after))
 
 
+def exchanges_namesakes(item: Judged) -> bool:
+    return is_equal_swap(lower(item.before), lower(item.after))
+
+
+def reorders(item: Judged) -> bool:
+    return is_reordered(lower(item.before), lower(item.after))
+
+
+def inside(scopes: Callable[[Any], Iterable[frozenset[int]]]) -> Callable[[Sequence[Judged]], Verdicts]:
+    """A detector of edits that lie inside one of these scopes of the caption."""
+    return lambda items: scope.edits_inside(items, _load_parser, scopes)
+
+
+def worse(count: Callable[[tuple[str, ...]], int]) -> Callable[[Sequence[Judged]], Verdicts]:
+    """A detector of negatives with more of something than their caption has."""
+    return each(lambda item: count(lower(item.after)) > count(lower(item.before)))
+
+
 DETECTORS: Final[Mapping[str, Detector]] = {
     "a_an": Detector("a/an broken", each(breaks_article), visible=True),
     "agreement": Detector("agreement worse than in the caption", breaks_agreement, visible=True),
     "coordination": Detector("conjuncts exchanged", each(exchanges_conjuncts), visible=True, true=True),
     "symmetric": Detector("symmetric relation turned round", each(exchanges_equals), true=True),
+    "equal_things": Detector(
+        "attributes of equal things exchanged", each(exchanges_namesakes), visible=True, true=True
+    ),
+    "reordered": Detector("phrases of one scene reordered", each(reorders), true=True),
+    "negated": Detector("edit inside a negation", inside(scope.negated), true=True),
+    "quantified": Detector("edit under at least, fewer than ...", inside(scope.quantified), true=True),
+    "alternative": Detector("edit in one of two alternatives", inside(scope.alternatives), true=True),
+    "left_out": Detector("words only left out", each(only_leaves_out), true=True),
+    "kind_of": Detector("a kind of the thing put in", each(names_a_kind), true=True),
+    "by_default": Detector("attribute true by default", each(goes_without_saying), true=True),
     "identical": Detector("same token ids as the caption", identical_ids, visible=True, true=True),
     "equals_sibling": Detector("equal to another caption of the picture", each(equals_sibling), true=True),
     "repeated": Detector("given twice for one caption", repeated),
     "near_synonym": Detector("near-synonym or hypernym", each(is_still_said), visible=True, true=True),
     "sibling_word": Detector("new content word in another caption", each(says_a_sibling_word), true=True),
     "sibling_implied": Detector("new noun implied by another caption", each(says_a_word_implied_by_a_sibling)),
+    "number": Detector("determiner and noun of two numbers", worse(wording.wrong_numbers), visible=True),
+    "verb_number": Detector("subject's number changed, verb's not", breaks_verb_number, visible=True),
+    "verb_lost": Detector("noun in place of the verb", each(wording.loses_verb), visible=True),
+    "possessive": Detector("possessive broken", worse(wording.wrong_possessives), visible=True),
+    "stray_determiner": Detector("determiner without a noun", worse(wording.stray_determiners), visible=True),
+    "side": Detector("left or right as a thing", each(sense.makes_side_a_thing), visible=True),
+    "body_part": Detector("body part for a person", each(sense.puts_a_part_for_a_person), visible=True),
+    "shade": Detector("colour that has no such shade", worse(sense.wrong_shades), visible=True),
+    "pair": Detector("both, or the other, of not two", each(sense.breaks_pair), visible=True),
+    "languages": Detector("English word in another language", each(wording.mixes_languages), visible=True),
+    "case": Detector("case of the caption broken", each(wording.breaks_case)),
     "unit_cut": Detector("multi-word unit cut", each(cuts_unit)),
     "unknown_word": Detector("unknown word form", unknown_words),
     "placeholder": Detector("placeholder left in", each(has_placeholder)),
@@ -245,3 +296,18 @@ DETECTORS: Final[Mapping[str, Detector]] = {
     "link_grammar": Detector("link-grammar: words not connected", breaks_linkage, available=grammar.has_link_grammar),
 }
 """By name, in the order they are shown. A new one is a function and a line here."""
+
+
+def defects_of(pairs: Iterable[tuple[str, str]], names: Iterable[str] | None = None) -> list[frozenset[str]]:
+    """Names of the defects that each (caption, negative) has, for checks of single texts.
+
+    Args:
+        names: of the detectors that look; None for all that can run here.
+
+    >>> defects_of([("A man without a hat.", "A man without a turban.")], ["negated", "number"])
+    [frozenset({'negated'})]
+    """
+    items = [Judged(str(n), str(n), caption, negative, "") for n, (caption, negative) in enumerate(pairs)]
+    chosen = [name for name in (DETECTORS if names is None else names) if DETECTORS[name].available()]
+    found = {name: DETECTORS[name].find(items) for name in chosen}
+    return [frozenset(name for name, verdicts in found.items() if verdicts[n]) for n in range(len(items))]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
+
+from negmine.audit.wording import is_rather_noun, number_of, parts_of_speech
+from negmine.audit.words import Judged, edits, lower, places
 
 _BATCH: Final = 256
 _SINGULAR: Final = frozenset({"a", "an", "another", "each", "every", "one", "this", "that"})
@@ -103,12 +106,17 @@ def agreement_errors(texts: Iterable[str], load: Callable[[], Any]) -> dict[str,
     Args:
         load: gives a spaCy pipeline with a tagger and a parser.
     """
+    return {text: _disagreements(doc) for text, doc in parsed(texts, load)}
+
+
+def parsed(texts: Iterable[str], load: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
+    """Each distinct text with its parse."""
     from threadpoolctl import threadpool_limits
 
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
-    nlp = load()
-    with threadpool_limits(1):  # sums must not depend on the number of threads
-        return {doc.text: _disagreements(doc) for doc in nlp.pipe(distinct, batch_size=_BATCH)}
+    if distinct:
+        with threadpool_limits(1):  # sums must not depend on the number of threads
+            yield from ((doc.text, doc) for doc in load().pipe(distinct, batch_size=_BATCH))
 
 
 def _disagreements(doc: Any) -> int:
@@ -133,11 +141,76 @@ def _verb_disagrees(token: Any) -> bool:
     number = _VERBS.get(token.lower_)
     if number is None or not token.tag_.startswith("VB"):
         return False
-    governor = token.head if token.dep_ in ("aux", "auxpass") else token
-    subject = next((t for t in governor.children if t.dep_ in ("nsubj", "nsubjpass") and t.i < token.i), None)
+    subject = _subject(token)
+    return subject is not None and (number, subject.tag_) in (("s", "NNS"), ("p", "NN"))
+
+
+def _subject(verb: Any) -> Any:
+    """The one noun before a finite verb that it must agree with, if there is one."""
+    governor = verb.head if verb.dep_ in ("aux", "auxpass") else verb
+    subject = next((t for t in governor.children if t.dep_ in ("nsubj", "nsubjpass") and t.i < verb.i), None)
     if subject is None or subject.lower_ in _EITHER_NUMBER or any(t.dep_ == "conj" for t in subject.children):
-        return False
-    return (number, subject.tag_) in (("s", "NNS"), ("p", "NN"))
+        return None
+    return subject
+
+
+# --- verbs left behind -----------------------------------------------------------------------------------------------
+
+
+def verbs_left_behind(items: Sequence[Judged], load: Callable[[], Any]) -> list[bool]:
+    """Whether a subject changed its number and a verb of it did not: *Two women talking on the phone looks away*.
+
+    Read from the parse of the caption, whose grammar is sound; only captions with such a change are parsed.
+    """
+    turned = [_turned(item) for item in items]
+    docs = dict(parsed((item.caption for item, nouns in zip(items, turned, strict=True) if nouns), load))
+    return [
+        bool(nouns) and _leaves_verb(docs[item.caption], item, nouns) for item, nouns in zip(items, turned, strict=True)
+    ]
+
+
+def _turned(item: Judged) -> frozenset[int]:
+    """Numbers of the caption's words where a noun of one number became one of the other."""
+    before, after = lower(item.before), lower(item.after)
+    return frozenset(
+        old
+        for i, j, k, m in edits(before, after)
+        for old, new in (zip(range(i, j), range(k, m), strict=True) if j - i == m - k else [(j - 1, m - 1)])
+        if i < j and k < m and {number_of(before[old]), number_of(after[new])} == {"s", "p"}
+    )
+
+
+def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
+    before, after = lower(item.before), lower(item.after)
+    starts = {start: n for n, (start, _) in enumerate(places(item.caption))}
+    kept = set(range(len(before))).difference(*(range(i, j) for i, j, _, _ in edits(before, after)))
+    if any(starts.get(verb.idx) in kept and starts.get(doc[:].root.idx) in nouns for verb in _hidden_verbs(doc)):
+        return True
+    agreeing = ((verb, _subject(verb.head if verb.dep_ == "conj" else verb)) for verb in doc if _number(verb))
+    return any(
+        subject is not None
+        and number_of(subject.lower_) == _number(verb)
+        and starts.get(subject.idx) in nouns
+        and starts.get(verb.idx) in kept
+        for verb, subject in agreeing
+    )
+
+
+def _number(verb: Any) -> str | None:
+    """``s`` or ``p`` for a finite verb that shows its number, else None."""
+    return _VERBS.get(verb.lower_) or _TAGS.get(verb.tag_)
+
+
+def _hidden_verbs(doc: Any) -> list[Any]:
+    """Forms in s that are nouns to a parser that finds no verb in the text: *a woman on the phone looks away*."""
+    if any(token.tag_ in ("VBZ", "VBP", "VBD", "MD") for token in doc):
+        return []
+    found = (token for token in doc if token.tag_ == "NNS" and token.i > 1 and token.nbor(-1).tag_ == "NN")
+    found = (token for token in found if token.nbor(-2).lower_ in ("a", "an", "the"))
+    return [token for token in found if "VERB" in parts_of_speech(token.lower_) and not is_rather_noun(token.lower_)]
+
+
+_TAGS: Final = {"VBZ": "s", "VBP": "p"}
 
 
 # --- link-grammar ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from negmine.audit.words import Change, Judged, content_stems, lower, stem
+from negmine.audit.wording import number_of
+from negmine.audit.words import FUNCTION_WORDS, Change, Judged, content_stems, edits, is_word, lower, stem, wordlist
 
 _SAME: Final = (
     "large big huge giant enormous gigantic massive immense gargantuan oversized great",
@@ -121,3 +122,111 @@ def _sibling_stems(item: Judged) -> frozenset[str]:
 @lru_cache(maxsize=10_000)
 def _stems(text: str) -> frozenset[str]:
     return content_stems(text)
+
+
+# --- less said, or more that goes without saying ---------------------------------------------------------------------
+
+_PRIVATIVE: Final = wordlist(
+    "toy fake stuffed plastic model mock painted pretend statue sculpture picture photo drawing image reflection "
+    "shadow no not without never nobody nothing none neither nor few hardly barely cannot"
+)
+"""Words without which a text says something else, or the contrary."""
+
+
+def only_leaves_out(item: Judged) -> bool:
+    """Words are gone and none has come: what is true with more words is true with less, outside a negation."""
+    gone = [word for change in item.changes for word in change.old]
+    return (
+        bool(gone)
+        and all(set(change.new) <= {"a", "an"} and len(change.new) < len(change.old) for change in item.changes)
+        and not _PRIVATIVE.intersection(lower(item.before))
+        and not any(word.endswith(("n't", "n’t")) for word in lower(item.before))
+        and any(is_word(word) and word not in FUNCTION_WORDS for word in gone)
+    )
+
+
+_KINDS: Final = wordlist(
+    "rocking folding dining living swimming washing sewing parking racing sailing fishing rowing skating wedding "
+    "baking frying mixing serving shopping steering cutting"
+)
+"""Participles that make a kind of a thing: *rocking chair*."""
+
+
+def names_a_kind(item: Judged) -> bool:
+    """A thing has become one of its kinds: *game* a *video game*, *chair* a *rocking chair*, *dog* a *poodle*."""
+    before, after = lower(item.before), lower(item.after)
+    return any(_is_kind(before, after, *places) for places in edits(before, after))
+
+
+def _is_kind(before: tuple[str, ...], after: tuple[str, ...], i: int, j: int, k: int, m: int) -> bool:
+    from negmine.text.lexicon import packaged_lexicon
+
+    lexicon = packaged_lexicon()
+    old, new = (tuple(w for w in words if w not in ("a", "an")) for words in (before[i:j], after[k:m]))
+    if len(old) == 1 and new and old[0] not in after and new[-1] not in before:
+        thing, kind = stem(old[0]), " ".join((*new[:-1], stem(new[-1])))
+        return thing in lexicon.entry(kind).hypernyms and lexicon.broad_class(kind) == _CLASS.get(
+            thing, lexicon.broad_class(thing)
+        )
+    if old or len(new) != 1 or i >= len(before) or number_of(before[i]) == "":
+        return False
+    return new[0] in _KINDS or _is_plain_noun(new[0])
+
+
+_CLASS: Final = {"person": "person", "animal": "animal", "plant": "plant", "food": "food", "object": "artifact"}
+"""Class of the kinds of what is itself a class."""
+_MATTER: Final = wordlist(
+    "metal steel iron brass bronze copper gold silver stone brick concrete wood glass leather plastic paper "
+    "cardboard cotton silk wool denim lace straw marble tile rubber clay velvet fur cobblestone chrome "
+    "crystal plaid clear toy baby giant miniature adult"
+)
+"""Nouns that say what a thing is like, not which kind of it."""
+
+
+def _is_plain_noun(word: str) -> bool:
+    from negmine.text.lexicon import packaged_lexicon
+
+    lexicon = packaged_lexicon()
+    noun = bool(lexicon.entry(word).classes) and not lexicon.entry(word, "a").classes and number_of(word) != "p"
+    return noun and word not in _MATTER | FUNCTION_WORDS and not word.endswith(("ing", "ed"))
+
+
+_BY_DEFAULT: Final = {
+    "metal metallic steel iron": "bicycle bike motorcycle motorbike car truck bus train scissors fork knife faucet",
+    "young little small": "baby child toddler infant boy girl kid kitten puppy calf foal lamb chick cub",
+    "green": "grass lawn broccoli lettuce cucumber leaf bush tree spinach",
+    "blue": "sky ocean",
+    "white": "snow cloud milk toilet sheep seagull",
+    "yellow": "banana lemon",
+    "orange": "carrot",
+    "red": "tomato strawberry",
+    "gray grey": "elephant",
+    "striped": "zebra",
+    "spotted tall": "giraffe",
+    "tall": "skyscraper",
+    "large big": "elephant airplane bus whale skyscraper",
+    "round": "ball wheel pizza donut doughnut orange coin tire",
+    "rubber black": "tire",
+    "wooden": "tree log branch stump",
+    "ceramic porcelain": "toilet mug",
+    "wet": "water rain ocean river lake",
+    "cold": "snow ice",
+    "furry": "cat dog bear kitten puppy sheep rabbit",
+    "plastic": "frisbee toothbrush",
+    "glass": "window mirror",
+}  # fmt: skip
+_DEFAULTS: Final = frozenset(
+    (one, thing) for words, things in _BY_DEFAULT.items() for one in words.split() for thing in things.split()
+)
+
+
+def goes_without_saying(item: Judged) -> bool:
+    """A thing was given an attribute that most of its kind have: *metal bicycle*, *green grass*, *young child*."""
+    before, after = lower(item.before), lower(item.after)
+    added = [places for places in edits(before, after) if set(before[places[0] : places[1]]) <= {"a", "an"}]
+    return any(
+        (after[n], stem(after[n + 1])) in _DEFAULTS
+        for _, _, k, m in added
+        for n in range(k, m)
+        if after[n] not in before and n + 1 < len(after)
+    )

@@ -11,11 +11,12 @@ import numpy as np
 
 from negmine.audit.blind import Accuracy, Margins, accuracy
 from negmine.audit.defects import DETECTORS, Verdicts, any_visible, suspected_true
+from negmine.audit.floors import SUGARCREPE
 from negmine.audit.judges import Answer
 from negmine.audit.sample import ALL, Coverage, Sample
 from negmine.audit.words import Judged, tokens
 
-VERSION: Final = 1
+VERSION: Final = 2
 ANY_VISIBLE: Final = "any_visible"
 SUSPECTED_TRUE: Final = "suspected_true"
 COMPOSED: Final = {
@@ -90,6 +91,7 @@ class Report:
 
     Attributes:
         kinds: report by kind; ``all`` is last.
+        by_length: captions by their words (``1-10`` ...), and the share of them with a negative.
         verdicts: of each detector on each item, for examples.
         notes: what was not measured, and why.
     """
@@ -99,6 +101,7 @@ class Report:
     rows: int
     skipped: Mapping[str, int]
     kinds: Mapping[str, KindReport]
+    by_length: Mapping[str, Rate]
     paraphrases: Paraphrases | None
     notes: tuple[str, ...]
     items: tuple[Judged, ...]
@@ -120,7 +123,10 @@ def make_report(
     margins = {name: np.array(said["margins"], float) for name, said in answers.items() if "margins" in said}
     kinds = {kind: _report(kind, sample, verdicts, margins) for kind in sample.coverage}
     paraphrases = _paraphrases(sample.items, verdicts, answers)
-    return Report(source, seed, sample.rows, sample.skipped, kinds, paraphrases, tuple(notes), sample.items, verdicts)
+    by_length = {name: Rate(captions, covered) for name, (captions, covered) in sample.by_length.items()}
+    return Report(
+        source, seed, sample.rows, sample.skipped, kinds, by_length, paraphrases, tuple(notes), sample.items, verdicts
+    )
 
 
 def _report(kind: str, sample: Sample, verdicts: Mapping[str, Verdicts], margins: Mapping[str, Margins]) -> KindReport:
@@ -178,7 +184,11 @@ def _paraphrases(
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain data: ``kinds -> KIND -> coverage, defects, diversity, lengths, blind``."""
+    """The report as plain data: ``kinds -> KIND -> coverage, defects, diversity, lengths, blind``.
+
+    ``floors`` are the rates of the same detectors on SugarCrepe, 0 to 1; ``still_true`` names the detectors whose
+    hits count as possibly still true, ``visible`` those that count as a defect that CLIP can see.
+    """
     return {
         "version": VERSION,
         "source": report.source,
@@ -186,6 +196,10 @@ def to_json(report: Report) -> dict[str, Any]:
         "rows": report.rows,
         "skipped": dict(report.skipped),
         "kinds": {kind: _kind_json(one) for kind, one in report.kinds.items()},
+        "by_length": {name: _rate_json(rate) for name, rate in report.by_length.items()},
+        "floors": {name: round(SUGARCREPE[name] / 100, 6) for name in report.verdicts if name in SUGARCREPE},
+        "still_true": [name for name in report.verdicts if name in DETECTORS and DETECTORS[name].true],
+        "visible": [name for name in report.verdicts if name in DETECTORS and DETECTORS[name].visible],
         "paraphrases": None if report.paraphrases is None else {
             name: _rate_json(rate) for name, rate in vars(report.paraphrases).items()
         },

@@ -10,7 +10,7 @@ from typing import Final
 from negmine.audit.blind import ATTACKERS, Accuracy
 from negmine.audit.measure import KindReport, Rate, Report
 from negmine.audit.sample import ALL
-from negmine.audit.table import TITLES, figures, percent
+from negmine.audit.table import TITLES, figures, floor, percent, sign
 from negmine.audit.words import Judged
 from negmine.page import before_after, compared, document
 
@@ -59,8 +59,10 @@ BLIND: Final = (
     "interval. 50 is chance; the further from it, the more a model can learn without looking.</p>"
 )
 DEFECTS: Final = (
-    "<p>Signs found by rule in the texts. Most are reliable for what they claim; agreement carries the parser's own "
-    "mistakes (about 1.7 % on text people have checked), and words in sibling captions are a suspicion, no proof.</p>"
+    "<p>Signs found by rule in the texts: that the negative may still be true of the picture (true?), or that its "
+    "text is broken where CLIP can see it (text). The floor is what the same rule finds in SugarCrepe, in percent; "
+    "people have checked those negatives, so it is about how often the rule is wrong. Words in sibling captions are a "
+    "suspicion, no proof.</p>"
 )
 
 
@@ -102,16 +104,16 @@ def _scale(found: Accuracy) -> str:
 
 
 def defect_table(kinds: Mapping[str, KindReport]) -> str:
-    """Share of negatives with each defect, a column a kind."""
+    """Share of negatives with each defect, a column a kind, and the detector's floor."""
     names = [name for name in TITLES if name in kinds[ALL].defects]
     head = "".join(f"<th>{escape(kind)}</th>" for kind in kinds)
     rows = "".join(
-        f"<tr><td>{escape(TITLES[name])}</td>{''.join(_heat(one.defects[name]) for one in kinds.values())}</tr>"
+        f"<tr><td>{escape(TITLES[name])}</td><td>{sign(name)}</td>"
+        f"{''.join(_heat(one.defects[name]) for one in kinds.values())}<td>{floor(name)}</td></tr>"
         for name in names
     )
-    return (
-        f"<div class=wide tabindex=0><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    top = f"<tr><td></td><th>sign</th>{head}<th>floor</th></tr>"
+    return f"<div class=wide tabindex=0><table><thead>{top}</thead><tbody>{rows}</tbody></table></div>"
 
 
 def _heat(rate: Rate) -> str:

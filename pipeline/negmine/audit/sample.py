@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import heapq
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -19,6 +21,8 @@ from negmine.errors import InputError
 ALL: Final = "all"
 """Name of the row over all kinds."""
 AT_LEAST: Final = (1, 2, 4)
+LONGEST: Final = (10, 20, 50, 200)
+"""Most words of a caption of each class of lengths; the last class has no end."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,14 @@ class Sample:
     Attributes:
         items: negatives of the drawn captions, each caption with all of its negatives, by key.
         coverage: by kind, and over all.
+        by_length: captions, and those of them with a negative, by the captions' words: ``1-10``, ``11-20`` ...
         rows: rows of the source that were used.
         skipped: rows that could not be, by reason.
     """
 
     items: tuple[Judged, ...]
     coverage: Mapping[str, Coverage]
+    by_length: Mapping[str, tuple[int, int]]
     rows: int
     skipped: Mapping[str, int]
 
@@ -51,19 +57,20 @@ def draw(source: Source, size: int, seed: int) -> Sample:
     """Draw whole captions until their negatives fill `size`: those whose seeded hash is smallest.
 
     So the draw depends neither on the order of the rows nor on what else is in the source. Memory: the sample, and
-    8 bytes a negative and a caption for the counts.
+    8 bytes a negative and 9 a caption for the counts.
 
     Raises:
         InputError: there is no negative at all.
     """
     drawn = _Smallest(size)
-    captions = array("Q")
+    captions, lengths = array("Q"), array("B")
     by_kind: defaultdict[str, array[int]] = defaultdict(lambda: array("Q"))
     rows = 0
     for row in source.rows():
         rows += 1
         rank = _rank(row.key, seed)
         captions.append(rank)
+        lengths.append(bisect_left(LONGEST, row.caption.count(" ") + 1))
         for _, kind in row.negatives:
             by_kind[kind].append(rank)
         drawn.add(rank, row)
@@ -72,7 +79,8 @@ def draw(source: Source, size: int, seed: int) -> Sample:
     kept = drawn.rows()
     siblings = _siblings(source, {row.image_id for row in kept})
     items = tuple(item for row in kept for item in _judged(row, siblings.get(row.image_id, ())))
-    return Sample(items, _coverage(captions, by_kind), rows, dict(source.skipped))
+    coverage = _coverage(captions, by_kind)
+    return Sample(items, coverage, _by_length(captions, lengths, by_kind), rows, dict(source.skipped))
 
 
 def _rank(key: str, seed: int) -> int:
@@ -123,6 +131,18 @@ def _coverage(captions: Sequence[int], by_kind: Mapping[str, Sequence[int]]) -> 
     groups = {kind: np.asarray(ranks, np.uint64) for kind, ranks in sorted(by_kind.items())}
     groups[ALL] = np.concatenate(list(groups.values()))
     return {kind: _covered(ranks, total) for kind, ranks in groups.items()}
+
+
+def _by_length(
+    captions: Sequence[int], lengths: Sequence[int], by_kind: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, int]]:
+    """Captions, and those with a negative, of each class of lengths that there is."""
+    ranks, first = np.unique(np.asarray(captions, np.uint64), return_index=True)
+    covered = np.isin(ranks, np.concatenate([np.asarray(found, np.uint64) for found in by_kind.values()]))
+    classes = np.asarray(lengths, np.uint8)[first]
+    names = [f"{low + 1}-{high}" for low, high in pairwise((0, *LONGEST))] + [f"{LONGEST[-1] + 1}-"]
+    counts = {name: (int((classes == n).sum()), int(covered[classes == n].sum())) for n, name in enumerate(names)}
+    return {name: found for name, found in counts.items() if found[0]}
 
 
 def _covered(ranks: np.ndarray[tuple[int], np.dtype[np.uint64]], captions: int) -> Coverage:

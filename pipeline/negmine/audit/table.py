@@ -8,6 +8,7 @@ from rich.table import Table
 from negmine import console
 from negmine.audit.blind import ATTACKERS, Accuracy
 from negmine.audit.defects import DETECTORS
+from negmine.audit.floors import SUGARCREPE
 from negmine.audit.measure import ANY_VISIBLE, COMPOSED, SUSPECTED_TRUE, KindReport, Rate, Report
 from negmine.audit.sample import ALL
 
@@ -25,6 +26,7 @@ def show(report: Report) -> None:
     for table in (kinds_table(report), criteria_table(whole), figures_table(report)):
         console.results.print()
         console.results.print(table)
+    console.results.print("[dim]floor[/dim] percent of SugarCrepe's negatives, which people have checked")
     for note in report.notes:
         console.results.print(f"[dim]not measured[/dim] {escape(note)}")
 
@@ -44,12 +46,24 @@ def kinds_table(report: Report) -> Table:
 
 
 def criteria_table(whole: KindReport) -> Table:
-    table = Table("criterion, all kinds", box=None, pad_edge=False, header_style="dim")
-    for head in ("hits", "of", "%"):
+    """A line a criterion: what it is a sign of, and the floor, what it finds in SugarCrepe."""
+    table = Table("criterion, all kinds", "sign", box=None, pad_edge=False, header_style="dim")
+    for head in ("hits", "of", "%", "floor"):
         table.add_column(head, justify="right")
     for name, rate in whole.defects.items():
-        table.add_row(TITLES[name], f"{rate.hits:,}", f"{rate.n:,}", percent(rate))
+        table.add_row(TITLES[name], sign(name), f"{rate.hits:,}", f"{rate.n:,}", percent(rate), floor(name))
     return table
+
+
+def sign(name: str) -> str:
+    """What a hit of a detector counts as: possibly still true, a defect that CLIP can see, both or neither."""
+    one = DETECTORS.get(name)
+    return " ".join(word for word, counts in (("true?", one.true), ("text", one.visible)) if counts) if one else ""
+
+
+def floor(name: str) -> str:
+    """Percent of SugarCrepe's negatives that a criterion finds, where it was measured."""
+    return f"{SUGARCREPE[name]:.2g}" if name in SUGARCREPE else ""
 
 
 def figures_table(report: Report) -> Table:
@@ -66,6 +80,11 @@ def figures(report: Report) -> list[tuple[str, str]]:
     """Name and value of what is told of all kinds together, for people."""
     whole = report.kinds[ALL]
     rows = [(f"captions with {k} or more", f"{share:.1%}") for k, share in whole.coverage.at_least.items()]
+    if len(report.by_length) > 1:
+        rows += [
+            (f"captions of {name} words: with one or more", f"{one.rate:.1%} of {one.n:,}")
+            for name, one in report.by_length.items()
+        ]
     rows += [
         ("distinct edits", f"{whole.diversity.edits:,} of {whole.diversity.n:,}"),
         ("entropy of the words put in", f"{whole.diversity.entropy:.2f} bits"),

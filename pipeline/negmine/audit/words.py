@@ -11,6 +11,12 @@ from typing import Final
 _TOKEN: Final = re.compile(r"<\w+>|\w+(?:[-'’]\w+)*|[^\w\s]")
 _WORD: Final = re.compile(r"\w")
 
+
+def wordlist(text: str) -> frozenset[str]:
+    """The words of a text, parted by blanks, as a set."""
+    return frozenset(text.split())
+
+
 FUNCTION_WORDS: Final = frozenset(
     [
         "a",
@@ -210,6 +216,11 @@ def tokens(text: str) -> tuple[str, ...]:
     return tuple(_TOKEN.findall(text))
 
 
+def places(text: str) -> tuple[tuple[int, int], ...]:
+    """Where each of the `tokens` of a text begins and ends."""
+    return tuple(found.span() for found in _TOKEN.finditer(text))
+
+
 def lower(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.lower() for word in words)
 
@@ -224,13 +235,23 @@ def differences(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[Change
     >>> differences(("a", "red", "bus"), ("a", "blue", "bus"))
     (Change(old=('red',), new=('blue',)),)
     """
+    return tuple(Change(before[i:j], after[k:m]) for i, j, k, m in edits(before, after))
+
+
+def edits(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[tuple[int, int, int, int], ...]:
+    """Where they differ, in order: ``before[i:j]`` has become ``after[k:m]``.
+
+    >>> edits(("a", "red", "bus"), ("a", "blue", "bus"))
+    ((1, 2, 1, 2),)
+    """
     start = _shared(before, after)
     end = _shared(before[start:][::-1], after[start:][::-1])
     old, new = before[start : len(before) - end], after[start : len(after) - end]
     if len(old) * len(new) > _ALIGNED:
-        return (Change(old, new),)
+        return ((start, start + len(old), start, start + len(new)),)
     matcher = SequenceMatcher(None, old, new, autojunk=False)
-    return tuple(Change(old[i:j], new[k:m]) for what, i, j, k, m in matcher.get_opcodes() if what != "equal")
+    found = (places for what, *places in matcher.get_opcodes() if what != "equal")
+    return tuple((i + start, j + start, k + start, m + start) for i, j, k, m in found)
 
 
 _ALIGNED: Final = 100 * 100
