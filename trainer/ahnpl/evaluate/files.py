@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from negmine.errors import InputError, UsageError
-from negmine.images import BadImageError, ImageRoot
+from negmine.images import ImageRoot
+from negmine.pixels import BadImageError
 from negmine.sources.files import BOM, MAX_LINE_BYTES, numbered_lines, walk
 
 SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".webp")
