@@ -1,9 +1,14 @@
 """Detectors of single kinds of fault, each on sentences that have it and on near misses that have not."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import pytest
-from negmine.audit.defects import DETECTORS, defects_of
+from negmine.audit.defects import DETECTORS, any_visible, defects_of, suspected_true
+from negmine.audit.floors import SUGARCREPE
+from negmine.audit.measure import COMPOSED
+from negmine.audit.words import Judged
 
 FAULTY = {
     "equal_things": """
@@ -54,6 +59,13 @@ FAULTY = {
         A street with no cars -> A street with no red cars
         There is nothing on the table. -> There is nothing on the chair.
         A kitchen with no table and no chairs -> A kitchen with no piano and no beds
+        Without a helmet, a boy rides a bike -> Without a jacket, a boy rides a bike
+        Not a single person is on the beach -> Not a single dog is on the beach
+        A cat that has not eaten its food -> A cat that has not eaten its toy
+        A dog but no cat on a sofa -> A dog but no bird on a sofa
+        There is no longer a tree in the yard -> There is no longer a bench in the yard
+        At the table nobody is eating -> At the table nobody is drinking
+        A white cat, not a dog, lies on a bed -> A white cat, not a bird, lies on a bed
         A truck that does not have any windows is on a road -> A truck that does not have any lights is on a road
         """,
     "quantified": """
@@ -264,6 +276,10 @@ SOUND = {
         A man with no shirt and a woman in a hat -> A man with no shirt and a woman in a kimono
         A man not wearing a helmet rides a bike -> A man not wearing a helmet rides a horse
         A man without a shirt sitting on a bench -> A man without a shirt sitting on a horse
+        A toilet with no seat in a dirty room -> A toilet with no seat in a clean room
+        A "no entry" sign in front of a house -> A "no entry" sign in front of a church
+        There is no man on the horse and the horse is brown -> There is no man on the horse and the horse is white
+        Without a helmet, a boy rides a bike -> Without a helmet, a boy rides a horse
         A dog without a leash and a cat -> A dog without a leash and a cow
         A man on a horse -> A man on no horse
         The boys aren't running but the girls are riding bikes -> The boys aren't running but the girls are riding horses
@@ -452,3 +468,17 @@ def test_near_misses_are_left_alone(name: str) -> None:
     assert len(pairs) >= 8
     wrong = [pair for pair, found in zip(pairs, defects_of(pairs, [name]), strict=True) if name in found]
     assert wrong == []
+
+
+def test_every_detector_that_is_always_there_has_a_floor() -> None:
+    assert set(SUGARCREPE) == {name for name, one in DETECTORS.items() if name != "link_grammar"} | set(COMPOSED)
+    noisy = {name for name, share in SUGARCREPE.items() if name in FAULTY and share > 1}
+    assert noisy == set()
+
+
+def test_a_hit_counts_in_the_sum_of_its_meaning() -> None:
+    pairs = [*_pairs(FAULTY["negated"])[:2], *_pairs(FAULTY["side"])[:3], ("a cat", "a bus")]
+    items = [Judged(str(n), "i", *pair, "kind") for n, pair in enumerate(pairs)]
+    verdicts = {name: DETECTORS[name].find(items) for name in ("negated", "side", "case")}
+    assert list(suspected_true(verdicts)) == [True, True, False, False, False, False]
+    assert list(any_visible(verdicts)) == [False, False, True, True, True, False]

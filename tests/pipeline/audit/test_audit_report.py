@@ -11,8 +11,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from negmine.audit.floors import SUGARCREPE
 from negmine.audit.judges import judge, seated
-from negmine.audit.measure import Report, diversity, lengths, make_report, to_json
+from negmine.audit.measure import Rate, Report, diversity, lengths, make_report, to_json
 from negmine.audit.page import page
 from negmine.audit.read import Listed, Source, open_source
 from negmine.audit.run import DATA, PAGE, AuditSettings, audit_negatives
@@ -191,6 +192,24 @@ def test_coverage_counts_every_caption_and_not_only_the_drawn() -> None:
     assert coverage[ALL].at_least == {"1": 0.75, "2": 0.5, "4": 0.25}
     assert coverage["other"].at_least == {"1": 0.25, "2": 0, "4": 0}
     assert (coverage[ALL].negatives, coverage["k"].negatives, coverage["k"].captions) == (7, 6, 4)
+
+
+def test_coverage_by_length_counts_each_caption_once() -> None:
+    def row(key: str, words: int, *negatives: str) -> Listed:
+        return Listed(key, key, " ".join(["word"] * words), tuple((text, "k") for text in negatives))
+
+    rows = [row("a", 10, "x"), row("b", 11), row("c", 20, "x", "y"), row("c", 20, "z"), row("d", 250)]
+    report = audit(Memory(rows), 100)
+    assert report.by_length == {"1-10": Rate(1, 1), "11-20": Rate(2, 1), "201-": Rate(1, 0)}
+    assert to_json(report)["by_length"]["11-20"] == {"n": 2, "hits": 1, "rate": 0.5}
+
+
+def test_the_data_says_what_a_hit_means_and_how_often_people_have_one() -> None:
+    data = to_json(audit(Memory([listed(0, 1)]), 10))
+    assert "negated" in data["still_true"] and "negated" not in data["visible"]
+    assert "side" in data["visible"] and "side" not in data["still_true"]
+    assert data["floors"]["kind_of"] == pytest.approx(SUGARCREPE["kind_of"] / 100)
+    assert "<th>floor</th>" in page(audit(Memory([listed(0, 1)]), 10))
 
 
 def test_one_caption_over_several_rows_is_one_caption() -> None:

@@ -1,0 +1,47 @@
+"""No file, however broken, is a traceback, a hang, a row that nobody counted, or much memory.
+
+A few seconds a target here; ``--full`` tries a thousand files each, drawn anew every time. What fails is printed small
+by hypothesis; keep it as a seed in ``tests/cases/attack``.
+"""
+
+from __future__ import annotations
+
+import resource
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.fuzz.mutations import mutations
+from tests.fuzz.targets import TARGETS, Target
+
+FEW, MANY = 60, 1_000
+LONGEST = timedelta(seconds=10)
+MOST_MEMORY = 500_000
+"""Growth of the process in kB."""
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_good_file_is_read(target: Target, tmp_path: Path) -> None:
+    """Else nothing of the reader would be tried below."""
+    for content in target.good():
+        target.read(content, tmp_path)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_broken_file_is_refused_in_words(target: Target, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    full = request.config.getoption("--full")
+
+    @settings(
+        max_examples=MANY if full else FEW, deadline=LONGEST, derandomize=not full, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(mutations(target.seeds()))
+    def read(content: bytes) -> None:
+        target.refuses_in_words(content, tmp_path)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    read()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY
