@@ -244,10 +244,14 @@ def _supposed(caption: Caption, first: int, last: int) -> Iterable[int]:
 def _choice(caption: Caption, first: int, last: int) -> Iterator[int]:
     """Of "or": all alternatives."""
     tokens, governor = caption.tokens, caption.tokens[first].head
-    if first and last + 1 < len(tokens) and _is_number(caption, first - 1) and _is_number(caption, last + 1):
-        yield from (first - 1, last + 1)
+    if numbers := _range(caption, first, last):
+        yield from numbers
         yield from _of_subject(caption, last + 1)
         return
+    while tokens[governor].dep == "conj" and tokens[governor].head < governor and not _is_and(caption, governor):
+        governor = tokens[governor].head
+    if tokens[governor].dep == "appos":  # "a cat, a dog or a bird"
+        yield from next((range(p.first, p.head + 1) for p in caption.phrases if p.head == tokens[governor].head), ())
     yield from _following(caption, last, first_verb=True, prepositions=False)
     before = next((p for p in caption.phrases if p.head == first - 1), None)
     yield from range(max(0, first - 1) if before is None else before.first, first)
@@ -257,6 +261,19 @@ def _choice(caption: Caption, first: int, last: int) -> Iterator[int]:
             yield from _predicate(caption, part)
         elif part != first:
             yield from _below(caption, part)
+
+
+def _range(caption: Caption, first: int, last: int) -> tuple[int, ...]:
+    """Of "to" between two numbers: both."""
+    ends = (first - 1, last + 1)
+    is_range = first > 0 and ends[1] < len(caption.tokens) and all(_is_number(caption, end) for end in ends)
+    return ends if is_range else ()
+
+
+def _is_and(caption: Caption, conjunct: int) -> bool:
+    """Whether "and" joins a conjunct to the one before."""
+    siblings = caption.children[caption.tokens[conjunct].head]
+    return any(caption.tokens[c].text.lower() == "and" and c < conjunct for c in siblings)
 
 
 def _itself(caption: Caption, first: int, last: int) -> Iterable[int]:
@@ -296,7 +313,7 @@ def _below(caption: Caption, top: int, since: int = 0) -> set[int]:
 
 
 def _predicate(caption: Caption, verb: int) -> Iterator[int]:
-    """What is said of a verb's subject: its dependents to the right, and "there are" with what there is."""
+    """What is said of a verb's subject, and of "there are" also what there is."""
     is_there = any(caption.tokens[child].dep == "expl" for child in caption.children[verb])
     for child in caption.children[verb]:
         dep = caption.tokens[child].dep
@@ -422,15 +439,17 @@ _OPERATORS: Final = _table(
     (_complement, "clear of, instead of, rather than, except, except for, other than, unlike, unable"),
     (_absent, "absent, missing"),
     (_bound, "at least, atleast, more than, greater than, no fewer than, no less than, not fewer than, not less than"),
-    (_bound, "over, well over, a minimum of, as many as"),
+    (_bound, "over, well over, a minimum of, as many as, at the least, at the very least"),
     (_number, "about, around, almost, nearly, approximately, roughly, close to"),
-    (_upper_bound, "at most, atmost, fewer than, less than, up to, no more than, not more than, under, a maximum of"),
+    (_upper_bound, "at the most, at most, atmost, fewer than, less than, no more than, not more than, a maximum of"),
+    (_upper_bound, "up to, under"),
     (_bound_behind, "or more, or so, +"),
     (_only, "only"),
     (_all, "all, every, each, any, most"),
     (_some, "some"),
     (_part, "many, several, half, part, one, two, three, four, five"),
     (_choice, "or, and/or"),
+    (_range, "to, -, –, and"),
     (_said, "possibly, maybe, perhaps, probably, presumably, seemingly, apparently, supposedly, likely"),
     (_modal, "may, might, could, must"),
     (_likeness, "like"),
