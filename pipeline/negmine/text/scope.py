@@ -398,15 +398,15 @@ def _is_number(caption: Caption, i: int) -> bool:
 
 
 def _number_after(caption: Caption, first: int, last: int) -> int:
-    """The number that follows, maybe behind an article or "about"; "a" itself behind more words than one."""
-    article = NO
-    for i in range(last + 1, min(last + 3, len(caption.tokens))):
-        if _is_number(caption, i):
-            return i
-        if caption.tokens[i].text.lower() not in _BEFORE_NUMBER:
+    """The number that follows, maybe behind an article or "about"; "a" itself in "at least a", but not in "up to a"."""
+    words = [token.text.lower() for token in caption.tokens[last : last + 3]]
+    for offset in range(1, len(words)):
+        if _is_number(caption, last + offset):
+            return last + offset
+        if words[offset] not in _BEFORE_NUMBER:
             break
-        article = i
-    return article if last > first else NO
+    counts_article = last > first and words[0] != "to" and words[1:2] in (["a"], ["an"])
+    return last + 1 if counts_article else NO
 
 
 def _of_subject(caption: Caption, first: int) -> Iterator[int]:
@@ -430,7 +430,7 @@ def _table(*rows: tuple[Reach | None, str]) -> Mapping[tuple[str, ...], Reach | 
 _OPERATORS: Final = _table(
     (None, "not only, not just, not to mention, without a doubt, without doubt, no doubt, no matter, nothing but"),
     (None, "none other than, all kinds, all sorts, all types, all over, all around, all the way, at all, each other"),
-    (None, "one another, more or less, such as, if not"),
+    (None, "one another, more or less, such as, if not, an all, some sort, some kind, some type, some one"),
     (_denied_noun, "no"),
     (_noun, "none, nobody, nothing, no one, neither, zero"),
     (_few, "few"),

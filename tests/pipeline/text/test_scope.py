@@ -229,6 +229,11 @@ NO_DENIAL = [
     "A dog appears in a window.",
     "Two dogs look at each other.",
     "An almost empty street with two cars",
+    "A jet pulled up to the terminal of an airport.",
+    "A horse walks up to a fence.",
+    "A car parked close to a wall",
+    "Some type of vehicle is parked inside a garage.",
+    "An all white kitchen with a table",
 ]
 
 
