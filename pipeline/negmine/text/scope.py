@@ -244,10 +244,14 @@ def _supposed(caption: Caption, first: int, last: int) -> Iterable[int]:
 def _choice(caption: Caption, first: int, last: int) -> Iterator[int]:
     """Of "or": all alternatives."""
     tokens, governor = caption.tokens, caption.tokens[first].head
-    if first and last + 1 < len(tokens) and _is_number(caption, first - 1) and _is_number(caption, last + 1):
-        yield from (first - 1, last + 1)
+    if numbers := _range(caption, first, last):
+        yield from numbers
         yield from _of_subject(caption, last + 1)
         return
+    while tokens[governor].dep == "conj" and tokens[governor].head < governor and not _is_and(caption, governor):
+        governor = tokens[governor].head
+    if tokens[governor].dep == "appos":  # "a cat, a dog or a bird"
+        yield from next((range(p.first, p.head + 1) for p in caption.phrases if p.head == tokens[governor].head), ())
     yield from _following(caption, last, first_verb=True, prepositions=False)
     before = next((p for p in caption.phrases if p.head == first - 1), None)
     yield from range(max(0, first - 1) if before is None else before.first, first)
@@ -257,6 +261,19 @@ def _choice(caption: Caption, first: int, last: int) -> Iterator[int]:
             yield from _predicate(caption, part)
         elif part != first:
             yield from _below(caption, part)
+
+
+def _range(caption: Caption, first: int, last: int) -> tuple[int, ...]:
+    """Of "to" between two numbers: both."""
+    ends = (first - 1, last + 1)
+    is_range = first > 0 and ends[1] < len(caption.tokens) and all(_is_number(caption, end) for end in ends)
+    return ends if is_range else ()
+
+
+def _is_and(caption: Caption, conjunct: int) -> bool:
+    """Whether "and" joins a conjunct to the one before."""
+    siblings = caption.children[caption.tokens[conjunct].head]
+    return any(caption.tokens[c].text.lower() == "and" and c < conjunct for c in siblings)
 
 
 def _itself(caption: Caption, first: int, last: int) -> Iterable[int]:
@@ -296,7 +313,7 @@ def _below(caption: Caption, top: int, since: int = 0) -> set[int]:
 
 
 def _predicate(caption: Caption, verb: int) -> Iterator[int]:
-    """What is said of a verb's subject: its dependents to the right, and "there are" with what there is."""
+    """What is said of a verb's subject, and of "there are" also what there is."""
     is_there = any(caption.tokens[child].dep == "expl" for child in caption.children[verb])
     for child in caption.children[verb]:
         dep = caption.tokens[child].dep
@@ -381,15 +398,15 @@ def _is_number(caption: Caption, i: int) -> bool:
 
 
 def _number_after(caption: Caption, first: int, last: int) -> int:
-    """The number that follows, maybe behind an article or "about"; "a" itself behind more words than one."""
-    article = NO
-    for i in range(last + 1, min(last + 3, len(caption.tokens))):
-        if _is_number(caption, i):
-            return i
-        if caption.tokens[i].text.lower() not in _BEFORE_NUMBER:
+    """The number that follows, maybe behind an article or "about"; "a" itself in "at least a", but not in "up to a"."""
+    words = [token.text.lower() for token in caption.tokens[last : last + 3]]
+    for offset in range(1, len(words)):
+        if _is_number(caption, last + offset):
+            return last + offset
+        if words[offset] not in _BEFORE_NUMBER:
             break
-        article = i
-    return article if last > first else NO
+    counts_article = last > first and words[0] != "to" and words[1:2] in (["a"], ["an"])
+    return last + 1 if counts_article else NO
 
 
 def _of_subject(caption: Caption, first: int) -> Iterator[int]:
@@ -413,7 +430,7 @@ def _table(*rows: tuple[Reach | None, str]) -> Mapping[tuple[str, ...], Reach | 
 _OPERATORS: Final = _table(
     (None, "not only, not just, not to mention, without a doubt, without doubt, no doubt, no matter, nothing but"),
     (None, "none other than, all kinds, all sorts, all types, all over, all around, all the way, at all, each other"),
-    (None, "one another, more or less, such as, if not"),
+    (None, "one another, more or less, such as, if not, an all, some sort, some kind, some type, some one"),
     (_denied_noun, "no"),
     (_noun, "none, nobody, nothing, no one, neither, zero"),
     (_few, "few"),
@@ -422,15 +439,17 @@ _OPERATORS: Final = _table(
     (_complement, "clear of, instead of, rather than, except, except for, other than, unlike, unable"),
     (_absent, "absent, missing"),
     (_bound, "at least, atleast, more than, greater than, no fewer than, no less than, not fewer than, not less than"),
-    (_bound, "over, well over, a minimum of, as many as"),
+    (_bound, "over, well over, a minimum of, as many as, at the least, at the very least"),
     (_number, "about, around, almost, nearly, approximately, roughly, close to"),
-    (_upper_bound, "at most, atmost, fewer than, less than, up to, no more than, not more than, under, a maximum of"),
+    (_upper_bound, "at the most, at most, atmost, fewer than, less than, no more than, not more than, a maximum of"),
+    (_upper_bound, "up to, under"),
     (_bound_behind, "or more, or so, +"),
     (_only, "only"),
     (_all, "all, every, each, any, most"),
     (_some, "some"),
     (_part, "many, several, half, part, one, two, three, four, five"),
     (_choice, "or, and/or"),
+    (_range, "to, -, –, and"),
     (_said, "possibly, maybe, perhaps, probably, presumably, seemingly, apparently, supposedly, likely"),
     (_modal, "may, might, could, must"),
     (_likeness, "like"),

@@ -180,6 +180,10 @@ Some horses are {eating grass} while others are sleeping.
 Several of {the men are wearing hats}.
 Half of {the oranges are peeled}.
 {Two} cats on a bed, one sleeping and the other playing.
+Between {two} and {five} dogs on a beach
+{Two} to {three} dogs on a beach
+At the very least {two} dogs are on a bed
+{As many as five} cows in a field
 """
 
 OPEN = """
@@ -197,6 +201,8 @@ The boy seems {to be riding a bike}.
 It looks like {a dog on a sofa}.
 A kite shaped like {a fish}
 {A man} or {a woman} rides a horse.
+{A cat}, {a dog} or {a bird} on a roof
+{A cat} and/or {a dog} on a roof
 {Either a man} or {a woman} is driving the car.
 A person is either {sitting} or {standing on a bench}.
 Perhaps there is {a dog behind the fence}.
@@ -223,6 +229,11 @@ NO_DENIAL = [
     "A dog appears in a window.",
     "Two dogs look at each other.",
     "An almost empty street with two cars",
+    "A jet pulled up to the terminal of an airport.",
+    "A horse walks up to a fence.",
+    "A car parked close to a wall",
+    "Some type of vehicle is parked inside a garage.",
+    "An all white kitchen with a table",
 ]
 
 
