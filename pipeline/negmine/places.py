@@ -164,10 +164,13 @@ def fixed_part(system: Any, path: str) -> tuple[str, str]:
     return path, ""
 
 
-def matches(system: Any, path: str) -> list[str]:
+def matches(system: Any, path: str, *, some: bool = False) -> list[str]:
     """The files that a path or pattern names, each once, in the pattern's order.
 
     ``*``, ``?``, ``[...]`` and ``{00..07}`` make a pattern where nothing of that very name exists.
+
+    Args:
+        some: whether alternatives in braces may be missing; they are given all the same.
 
     Raises:
         UsageError: nothing is there, or nothing for one of the alternatives in braces.
@@ -183,7 +186,7 @@ def matches(system: Any, path: str) -> list[str]:
     for alternative in alternatives:
         fixed, wild = fixed_part(system, alternative)
         names = sorted(system.glob(glob.escape(fixed) + wild)) if _WILD.search(wild) else [alternative]
-        if not names or (names == [alternative] and not system.exists(alternative)):
+        if not some and (not names or (names == [alternative] and not system.exists(alternative))):
             raise UsageError(
                 "there is no such file",
                 where=alternative,

@@ -152,12 +152,11 @@ def test_unreadable_pictures(tmp_path: Path, name: str, reason: str) -> None:
 def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     """A pipe without a writer would wait for ever, and a device has no end."""
     os.mkfifo(tmp_path / "pipe.jpg")
-    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
     (tmp_path / "folder.jpg").mkdir()
-    root = ImageRoot(str(tmp_path))
-    for name in ("pipe.jpg", "zero.jpg", "folder.jpg", "pipe.jpg::a.jpg", "zero.jpg::a.jpg"):
+    for root, name in ((tmp_path, "pipe.jpg"), (tmp_path, "folder.jpg"), (tmp_path, "pipe.jpg::a.jpg"),
+                       (Path("/dev"), "zero"), (Path("/dev"), "zero::a.jpg")):  # fmt: skip
         with pytest.raises(BadImageError, match="no regular file") as caught:
-            root.read(name)
+            ImageRoot(str(root)).read(name)
         assert caught.value.reason == "missing_image"
 
 

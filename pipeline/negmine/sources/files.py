@@ -131,7 +131,7 @@ def expand(path: str, ending: str | None = None, *, some: bool = False) -> list[
             raise UsageError("this is a folder; this format is read from files", where=path, fix="name the file")
         found = sorted(name for name in system.ls(inner, detail=False) if name.endswith(ending))
     else:
-        found = matches(system, inner)
+        found = matches(system, inner, some=some)
     missing = [name for name in found if not system.isfile(name)]
     if len(missing) == len(found) or (missing and not some):
         where = (missing or [inner])[0]
