@@ -90,13 +90,20 @@ def _captions(rows: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def _pictures(root: ImageRoot, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    return [known_picture(root, row) for row in rows]
+
+
+def known_picture(root: ImageRoot, place: Sequence[Any]) -> bytes:
+    """A picture that was looked at when the pairs were read; `place` has the columns `PLACE`.
+
+    Raises:
+        DamagedError: it is not there any more, or is another one.
+    """
     try:
-        return [root.read(*row) for row in rows]
+        return root.read(*place)
     except BadImageError as error:
         raise DamagedError(
-            "a picture changed since the pairs were read",
-            why=f"{error.reason}: {error.detail}",
-            fix="run this command again with --overwrite",
+            "a picture changed since the pairs were read", why=str(error), fix="read the pairs again with --overwrite"
         ) from None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from negmine.errors import InputError, UsageError
 from negmine.images import PLACE, ImageRoot
 from negmine.retrieval.corpus import Corpus, read_vectors
+from negmine.retrieval.embed import known_picture
 from negmine.retrieval.search import NO_ID, pair_scores
 from negmine.retrieval.settings import Source
 from negmine.retrieval.words import normalised
@@ -331,7 +332,7 @@ class Cross:
             return Item(key, caption, None)
         if self._images is None:
             raise UsageError("the pairs were read without pictures", fix="read them again with --images FOLDER")
-        return Item(key, None, self._images.read(*place))
+        return Item(key, None, known_picture(self._images, place))
 
     def _read_part(self, part: int) -> Sequence[tuple[Any, ...]]:
         columns = ["key", "caption", *PLACE]
