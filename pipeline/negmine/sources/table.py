@@ -216,8 +216,6 @@ def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
         first = lines.begin()
         try:
             cells = next(reader)
-            if len(lines.record) > 1 and len(cells) != shape.cells:
-                raise csv.Error
         except StopIteration:
             return
         except (csv.Error, Unusable) as error:
@@ -230,7 +228,10 @@ def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
             yield first, problem, ""
         else:
             text = "".join(lines.record)
-            if text.strip():
+            if len(lines.record) > 1 and len(cells) != shape.cells:
+                problem = Unusable("column_count", f"{len(cells)} cells in lines {first} to {lines.number}")
+                yield from ((line, problem, "") for line, held in enumerate(lines.record, first) if held.strip())
+            elif text.strip():
                 yield first, cells, text
 
 
