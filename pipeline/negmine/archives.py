@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from negmine.records import MAX_MEMBER_BYTES
-
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -128,6 +126,8 @@ class ParquetCells:
         Raises:
             ValueError: there is no such cell, it is empty or larger than `MAX_MEMBER_BYTES`, or the file is damaged.
         """
+        from negmine.records import MAX_MEMBER_BYTES
+
         match = _CELL.fullmatch(cell)
         if match is None:
             raise ValueError(f"{cell!r} is no cell of a table; column[row] is one")

@@ -86,6 +86,19 @@ def test_other_unusable_inputs(tmp_path: Path) -> None:
     refused(negmine("parse", "nowhere://bucket/captions.jsonl", "--work", work), 2, "URL")
 
 
+def test_the_columns_are_named_on_the_command_line(tmp_path: Path) -> None:
+    path, work = tmp_path / "gcc.txt", tmp_path / "work"
+    path.write_text("two dogs behind a red car\thttp://x/0.jpg\nthree people ride brown horses\thttp://x/1.jpg\n")
+    named = ["--no-header", "--caption-column", 1, "--image-column", 2, "--delimiter", "tab"]
+    figures = succeed("parse", path, *named, "--work", work, "--workers", 1, "--json").figures
+    assert (figures["columns"], figures["pairs"]) == ("caption <- 1, image <- 2", 2)
+    refused(negmine("parse", path, *named[:-1], "; ", "--work", work), 2, "cannot separate columns")
+    refused(
+        negmine("parse", path, *named, "--key-column", 3, "--work", work, "--overwrite"), 2, "there is no column '3'"
+    )
+    refused(negmine("retrieve", *named, "--work", work), 2, "PAIRS are not given")
+
+
 def test_mended_input_is_taken_by_the_same_command(tmp_path: Path) -> None:
     """Nothing was made of the damaged file, so nothing stands against the whole one."""
     path = tmp_path / "captions.json"

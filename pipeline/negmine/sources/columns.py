@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from string import Formatter
 from typing import Any, Final
 
@@ -108,7 +109,7 @@ class Choice:
     key: str | None
     image_id: str | None
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """All columns that are read."""
         parts = self.image.parts if isinstance(self.image, Pattern) else (("", self.image, ""),)

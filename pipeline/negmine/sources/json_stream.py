@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 from negmine.sources import files
 
 _BLOCK: Final = 64 * 1024
+_BLANKS: Final = " \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER: Final = json.JSONDecoder()
 _SAMPLE: Final = 100
@@ -132,12 +133,12 @@ class _Document:
     def peek(self) -> str:
         """The next character that is no white space; empty at the end."""
         while True:
+            if self._at < len(self._text) and self._text[self._at] not in _BLANKS:
+                return self._text[self._at]
             match = _SPACE.match(self._text, self._at)
             assert match is not None
             self._at = match.end()
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more():
+            if self._at == len(self._text) and not self._more():
                 return ""
 
     def _entries(self) -> Iterator[Any]:

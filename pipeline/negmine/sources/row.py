@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 import unicodedata
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ MAX_TEXT: Final = 16 * 1024 * 1024
 """Characters of a text; longer ones are rejected. As much as a line may have bytes."""
 
 _LARGEST_ID: Final = 2**64
+_FEW_CHARACTERS: Final = 20
+_WORD = re.compile(r"[^\W_]")
 
 Reason = Literal[
     "json_syntax",  # not JSON
@@ -181,8 +184,10 @@ def _is_missing(value: object) -> bool:
 
 def _says_nothing(text: str) -> bool:
     """Whether text is a name of nothing, or marks alone; what is blank is left to cleaning."""
-    if text.strip().casefold() in _MISSING:
+    if len(text) < _FEW_CHARACTERS and text.strip().casefold() in _MISSING:
         return True
+    if _WORD.search(text):
+        return False
     kinds = {unicodedata.category(character)[0] for character in text} - {"Z", "C"}
     return bool(kinds) and kinds.isdisjoint("LNS")
 

@@ -96,8 +96,8 @@ class Delimited(WithColumns):
             except Unusable as problem:
                 yield problem.rejected(line, source)
                 continue
-            if joined := sum(bool(further.strip()) for further in text.split("\n")[1:]):
-                self.notes["joined_lines"] += joined
+            if "\n" in text[:-1]:
+                self.notes["joined_lines"] += sum(bool(further.strip()) for further in text.split("\n")[1:])
             yield from choice.rows(line, source, _values(dict(zip(names, cells, strict=True)), choice))
 
     def _delimiter(self, header: str) -> str | None:
@@ -121,6 +121,8 @@ def split(line: str, delimiter: str) -> list[str]:
         except csv.Error:
             return []
     cells = [cell if delimiter == "\t" else cell.strip(" ") for cell in line.rstrip("\r\n").split(delimiter)]
+    if '"' not in line:
+        return cells
     every = all(map(_QUOTED.fullmatch, cells))
     return [
         cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) and (every or '""' in cell[1:-1]) else cell
@@ -214,8 +216,6 @@ def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
         first = lines.begin()
         try:
             cells = next(reader)
-            if len(lines.record) > 1 and len(cells) != shape.cells:
-                raise csv.Error
         except StopIteration:
             return
         except (csv.Error, Unusable) as error:
@@ -228,7 +228,10 @@ def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
             yield first, problem, ""
         else:
             text = "".join(lines.record)
-            if text.strip():
+            if len(lines.record) > 1 and len(cells) != shape.cells:
+                problem = Unusable("column_count", f"{len(cells)} cells in lines {first} to {lines.number}")
+                yield from ((line, problem, "") for line, held in enumerate(lines.record, first) if held.strip())
+            elif text.strip():
                 yield first, cells, text
 
 
@@ -260,8 +263,9 @@ class _Lines:
             raise Unusable("line_too_long", f"more than {files.MAX_LINE_BYTES:,} bytes")
         text = _text(line)
         self.record.append(text)
-        self._rows += self.is_row(text)
-        if self._rows > 1 and len(self.record) > 1:
+        if len(self.record) > 1:
+            self._rows += self.is_row(text) + (self.is_row(self.record[0]) if len(self.record) == 2 else 0)
+        if self._rows > 1:
             raise Unusable("csv_syntax", "a quote is opened and not closed")
         return text
 

@@ -237,6 +237,15 @@ def test_bare_commas_in_a_caption(tmp_path: Path, header: str, line: str, captio
         assert (row.image, row.caption, notes(source)["changed:bare_delimiter"]) == ("a.jpg", caption, 1)
 
 
+def test_a_row_of_several_lines_with_too_many_cells_is_refused_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('image,caption\na.jpg,"x\n\nhe sits",y\nc.jpg,"two\nlines"\n')
+    source = open_source(str(path))
+    rows = list(source.read(str(path)))
+    assert reasons(rows) == [(2, "column_count"), (4, "column_count"), (5, "ok")]
+    assert notes(source)["joined_lines"] == 1
+
+
 def test_a_cell_may_be_as_long_as_a_text(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"image,caption\na.jpg,{'a ' * 100_000}\n")
