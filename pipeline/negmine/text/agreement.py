@@ -91,5 +91,6 @@ def _finite_of(caption: Caption, verb: int) -> Iterator[int]:
     auxiliaries = [child for child in caption.children[verb] if tokens[child].dep in ("aux", "auxpass")]
     first = min(auxiliaries, default=verb)
     text = tokens[first].text.lower()
-    if tokens[first].tag in _FINITE or text in _PAST_OF_BE or is_third_person(text):
+    is_mistagged = tokens[first].pos == "VERB" and is_third_person(text)  # "butts", taken for a past
+    if tokens[first].tag in _FINITE or text in _PAST_OF_BE or is_mistagged:
         yield first

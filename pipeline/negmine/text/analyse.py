@@ -164,7 +164,7 @@ def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Ca
         bare = Caption(text, tokens, (), (), frozenset())
         return replace(bare, scopes=scopes(bare))
     units = _listed_units(tokens, vocabulary)
-    tokens = _with_units_mended(with_verbs_mended(tokens, units), units, vocabulary)
+    tokens = _with_units_mended(with_verbs_mended(tokens, units.keys()), units, vocabulary)
     phrases = _phrases(tokens, units, vocabulary)
     bare = Caption(text, tokens, phrases, (), _conjuncts(tokens), frozenset(units))
     return replace(bare, relations=_relations(bare, vocabulary), scopes=scopes(bare))
@@ -176,7 +176,7 @@ def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Ca
 def _phrases(
     tokens: Sequence[Token], units: Mapping[int, tuple[int, int]], vocabulary: Vocabulary
 ) -> tuple[Phrase, ...]:
-    doubtful = doubtful_nouns(tokens, units)
+    doubtful = doubtful_nouns(tokens, units.keys())
     heads = [
         i for i in range(len(tokens)) if _is_head(tokens, i) and units.get(i, (i, i))[1] == i and i not in doubtful
     ]

@@ -7,13 +7,13 @@ its sentence's only candidate for a verb is left alone (`doubtful_nouns`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import partial
 from itertools import pairwise
 from typing import Final
 
 from negmine.text.caption import NO, Token
-from negmine.text.inflect import is_inflected, lemma
+from negmine.text.inflect import ends_as_plural, is_inflected, lemma
 
 SINGULAR: Final = frozenset({"a", "an", "one", "each", "every", "another", "this", "that"})
 """Words before a noun of one thing."""
@@ -45,7 +45,8 @@ _MEASURES: Final = frozenset(
 _NOMINAL: Final = ("NOUN", "PROPN", "PRON")
 _MODIFIERS: Final = ("JJ", "NN", "NNP", "VBG", "VBN", "CD", "HYPH", "RB", "JJR", "JJS")
 _FINITE: Final = ("VBZ", "VBP", "VBD", "MD")
-_CLAUSES: Final = ("acl", "relcl", "advcl", "ccomp")
+_BEHIND_SUBJECT: Final = ("acl", "relcl", "advcl", "ccomp", "appos", "dobj")
+"""What parsers make of a verb behind its subject that they take for a noun."""
 _CONJUNCTIONS: Final = ("as", "while", "when", "like")
 """Words that taggers take for prepositions of the clause behind them."""
 
@@ -53,7 +54,7 @@ _CONJUNCTIONS: Final = ("as", "while", "when", "like")
 # --- verbs made of nouns ---------------------------------------------------------------------------------------------
 
 
-def with_verbs_mended(tokens: Sequence[Token], units: Collection[int]) -> tuple[Token, ...]:
+def with_verbs_mended(tokens: Sequence[Token], units: Set[int]) -> tuple[Token, ...]:
     """The tokens with nouns that must be verbs made verbs, their subjects and objects with them.
 
     Args:
@@ -65,7 +66,7 @@ def with_verbs_mended(tokens: Sequence[Token], units: Collection[int]) -> tuple[
             _become_verb(mended, verb, subject)
     for i in range(len(mended)):
         verb = _verb_behind(mended, i)
-        if verb != NO and verb not in units:
+        if verb != NO and units.isdisjoint((i, verb)):
             subject = _subject_of(mended, verb)
             if subject == verb - 1:
                 _become_verb(mended, verb, subject)
@@ -101,8 +102,10 @@ def _misread_pairs(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
         elif token.dep == "compound" and above.tag in ("VBZ", "VBP", "VBD") and i + 1 == token.head:
             if above.dep != "appos" and not _is_inner(tokens, token.head):
                 yield token.head, i
-        elif token.dep in _CLAUSES and token.tag == "NNS" and token.head == i - 1 and may_be_verb(token):
-            yield i, token.head
+        elif token.dep in _BEHIND_SUBJECT and token.head == i - 1 and above.tag == "NN" and may_be_third_person(token):
+            is_clause = token.dep not in ("appos", "dobj")
+            if is_clause or (above.dep == "ROOT" and any(t.tag == "DT" and t.head == token.head for t in tokens[:i])):
+                yield i, token.head
 
 
 def may_be_verb(token: Token) -> bool:
@@ -111,9 +114,10 @@ def may_be_verb(token: Token) -> bool:
 
 
 def may_be_third_person(token: Token) -> bool:
-    """Whether a noun in the parse may be a verb in "s": "flies", or "surfs", which is tagged as a singular noun."""
-    is_plural = token.tag == "NNS" or not is_inflected(token.text.lower(), "NOUN")
-    return is_plural and token.text.lower().endswith("s") and may_be_verb(token)
+    """Whether a noun in the parse may be a verb in "s": "flies", or "surfs" and "golfs", tagged as singular nouns."""
+    word = token.text.lower()
+    is_plural = token.tag == "NNS" or ends_as_plural(word) or not is_inflected(word, "NOUN")
+    return token.tag in ("NN", "NNS", "NNP") and is_plural and word.endswith("s") and may_be_verb(token)
 
 
 def _verb_behind(tokens: Sequence[Token], i: int) -> int:
@@ -122,14 +126,21 @@ def _verb_behind(tokens: Sequence[Token], i: int) -> int:
         return NO
     for place in range(i + 1, len(tokens)):
         token = tokens[place]
-        if token.tag == "NNS":
-            end = tokens[tokens[i].head]
+        if token.tag == "NNS" or (token.tag == "NN" and ends_as_plural(token.text)):
+            end = _end_of_compound(tokens, tokens[i].head)
             is_verb = place > i + 1 and _is_noun(tokens[place - 1]) and may_be_third_person(token)
-            return place if is_verb and (end.tag == "NNS" or end.pos == "VERB") else NO
+            return place if is_verb and (end.tag == "NNS" or end is token or end.pos == "VERB") else NO
         is_inside = token.tag in _MODIFIERS or (token.tag == "CC" and tokens[place - 1].tag == "JJ")
         if not is_inside or token.text.lower() in _MEASURES:
             return NO
     return NO
+
+
+def _end_of_compound(tokens: Sequence[Token], noun: int) -> Token:
+    """The noun that ends a chain of nouns."""
+    while tokens[noun].dep in ("compound", "nmod", "amod") and tokens[noun].head > noun:
+        noun = tokens[noun].head
+    return tokens[noun]
 
 
 def _is_noun(token: Token) -> bool:
@@ -224,7 +235,7 @@ def _as_verb(token: Token) -> Token:
 # --- nouns left alone ------------------------------------------------------------------------------------------------
 
 
-def doubtful_nouns(tokens: Sequence[Token], units: Collection[int]) -> frozenset[int]:
+def doubtful_nouns(tokens: Sequence[Token], units: Set[int]) -> frozenset[int]:
     """Heads of noun phrases that may be, or hold, the verb that their sentence lacks; and plurals of one "a".
 
     Args:

@@ -85,11 +85,12 @@ class Words:
         return found
 
     def _kind(self, noun: str) -> str:
-        """The kind whose things stand in for a noun; of one that no group knows, its broad class."""
-        broad_class, known = self.lexicon.broad_class(noun), self.vocabulary.kind_of.get(noun)
-        if known or not self.vocabulary.names_concept(noun):
-            return known or ("animal" if broad_class == "person" else broad_class)
-        return "animal" if broad_class in ("person", noun) else ""
+        """The kind whose things stand in for a noun: its own, or that of its class if it is a person or in no group."""
+        broad_class, vocabulary = self.lexicon.broad_class(noun), self.vocabulary
+        if noun in vocabulary.kind_of:
+            return vocabulary.kind_of[noun]
+        is_known = vocabulary.names_concept(noun) and broad_class not in ("person", noun)
+        return "" if is_known else vocabulary.kind_of_class.get(broad_class, "")
 
     @cached_property
     def clusters(self) -> Clusters:

@@ -103,7 +103,8 @@ class Vocabulary:
 
     Attributes:
         nouns: how a noun is counted (``count``, ``mass``, ``plural``) to its form to its places.
-        kinds: kind of things to the nouns put in for one another; kind_of: noun to its kind.
+        kinds: kind of things to the nouns put in for one another.
+        kind_of: noun to its kind; kind_of_class: broad class to that of its other nouns.
         noun_signs: noun to the words that are a sign of it.
         overlapping: noun to those that may be said of the same thing, or that one picture holds together.
         dimensions: by name.
@@ -133,6 +134,7 @@ class Vocabulary:
     nouns: Mapping[str, Mapping[str, tuple[Place, ...]]]
     kinds: Mapping[str, tuple[str, ...]]
     kind_of: Mapping[str, str]
+    kind_of_class: Mapping[str, str]
     noun_signs: Signs
     overlapping: Signs
     dimensions: Mapping[str, Dimension]
@@ -217,6 +219,7 @@ def packaged_vocabulary() -> Vocabulary:
         nouns={counted: _places(counted, nouns) for counted in COUNTED},
         kinds=_kinds(nouns),
         kind_of=_kind_of(nouns),
+        kind_of_class=nouns["kind_of_class"],
         noun_signs=_noun_signs(nouns),
         overlapping=_pairs(nouns, "related", "overlapping"),
         dimensions={name: _dimension(table) for name, table in attributes.items()},

@@ -80,7 +80,7 @@ def test_no_rule_takes_the_verb_for_a_noun(made: Made, caption: str, verb: str) 
         assert not forms.isdisjoint(candidate.negative.lower().split()), candidate.negative
 
 
-@pytest.mark.parametrize("caption", ["a chef waiters fish", "A dog cats", "A baseball players with a bat"])
+@pytest.mark.parametrize("caption", ["a chef waiters fish", "A baseball players with a bat"])
 def test_a_plural_of_one_a_is_left_alone(made: Made, caption: str) -> None:
     for candidate in made(caption, ("replace_object", "replace_count")):
         assert caption.split()[2] in candidate.negative.split(), candidate.negative

@@ -64,7 +64,8 @@ def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> 
         return
     determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
     others: Sequence[str] = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
-    if not others and (phrase.plural or determiner):
+    is_of = phrase.head + 1 < len(caption.tokens) and caption.tokens[phrase.head + 1].text.lower() == "of"
+    if not others and (phrase.plural or determiner) and not is_of:
         others = words.peers(noun)
     is_counted = phrase.plural or determiner in _COUNTING
     fitting = [
