@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ahnpl.shards import open_shards
 
 from tests.e2e.harness import CAPTIONS, SAMPLE, hashes, negmine, refused, start, succeed, write_embeddings
 from tests.e2e.object_store import KEY, SECRET, Proxy, object_store
@@ -175,6 +176,37 @@ class TestStages:
         refused(negmine(*PARSE, "--work", "s3://bkt/work"), 5, "s3://bkt/work/pairs", "host elsewhere, process 7")
 
 
+ODD = "o?d*[v1]{a,b} #%20+&=é'"
+
+
+class TestNames:
+    def test_keys_are_themselves(self, store: Proxy, tmp_path: Path) -> None:
+        """Also as patterns would read them, and with doubled slashes and ``..`` as on a disk."""
+        few = ("--limit", 20, "--preset", "swaps", "--workers", 1)
+        store.direct.pipe_file("bkt/oxdyv/wrong.tar", b"what the pattern would match")
+        succeed("parse", CAPTIONS, "--images", SAMPLE, *few, "--work", tmp_path / "work")
+        succeed("shard", "--work", tmp_path / "work", "--out", tmp_path / "data", "--workers", 1)
+        succeed("parse", CAPTIONS, "--images", SAMPLE, *few, "--work", f"s3://bkt//{ODD}/x/../work/")
+        told = succeed("shard", "--work", f"s3://bkt/{ODD}/work", "--out", f"s3://bkt/{ODD}/data", "--workers", 1)
+        assert f"written to s3://bkt/{ODD}/data" in told.out
+        store.direct.rm_file("bkt/oxdyv/wrong.tar")
+        expected = hashes(tmp_path / "work", tmp_path / "data")
+        assert store.hashes() == {f"{ODD}/{name}": digest for name, digest in expected.items()}
+        succeed("verify", f"s3://bkt/{ODD}/data")
+        store.direct.put(str(CAPTIONS), f"bkt/{ODD}/in.jsonl")
+        succeed("parse", f"s3://bkt/{ODD}/in.jsonl", *few, "--work", tmp_path / "far")
+
+    def test_shards_for_the_trainer(self, store: Proxy, local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("shard-00000.tar", "shard-00001.tar", "index.json"):
+            store.direct.put_file(str(local / "data" / name), f"bkt/{ODD}/{name}")
+        found = open_shards([f"s3://bkt/{ODD}/*.tar"])
+        assert [shard.url for shard in found.shards] == [f"s3://bkt/{ODD}/shard-0000{n}.tar" for n in (0, 1)]
+        assert open_shards([f"s3://bkt/{ODD}/shard-{{00000..00001}}.tar"]) == found
+
+    def test_nothing_leaves_the_bucket(self, store: Proxy) -> None:
+        refused(negmine(*PARSE, "--work", "s3://../../etc"), 2, "names no bucket")
+
+
 TRAIN = (
     sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--model", "tiny", "--batch-size", "16",
     "--steps", "6", "--save-every", "2", "--log-every", "1", "--workers", "0", "--lr", "1e-3",
@@ -248,6 +280,11 @@ class TestRefusals:
         refused(negmine(*command, "--work", tmp_path), 2, "this must be on a disk", "s3://bkt/one.jsonl")
 
     def test_credentials_in_an_address(self, store: Proxy) -> None:
-        outcome = negmine(*PARSE, "--work", f"s3://{KEY}:{SECRET}@bkt/work")
-        refused(outcome, 2, "holds no credentials")
-        assert KEY not in outcome.err and SECRET not in outcome.err
+        bad = f"s3://{KEY}:{SECRET}@bkt/work"
+        for command in (
+            (*PARSE, "--work", bad), ("parse", bad), ("parse", CAPTIONS, "--images", bad), ("verify", bad),
+            ("shard", "--out", bad), ("report", "--out", f"{bad}/page.html"),
+        ):  # fmt: skip
+            outcome = negmine(*command)
+            refused(outcome, 2, "holds no credentials")
+            assert KEY not in outcome.err and SECRET not in outcome.err

@@ -213,3 +213,44 @@ class TestStore:
     def test_a_missing_picture_is_missing(self) -> None:
         with pytest.raises(BadImageError, match="missing_image"):
             ImageRoot("memory://photos").read("nothing.jpg")
+
+
+def test_links_stay_inside_the_root(tmp_path: Path) -> None:
+    """The root may be a link, and links may lead about in it; none leads out, by itself or on the way."""
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    for folder in (photos / "sub", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_bytes(picture())
+    (tmp_path / "root").symlink_to(photos)
+    (photos / "inside.jpg").symlink_to("sub/a.jpg")
+    (photos / "folder").symlink_to("sub")
+    (photos / "out.jpg").symlink_to(elsewhere / "a.jpg")
+    (photos / "way").symlink_to(elsewhere)
+    (photos / "up").symlink_to("..")
+    (photos / "loop.jpg").symlink_to("loop.jpg")
+    (photos / "null.jpg").symlink_to("/dev/null")
+    for root in (ImageRoot(str(tmp_path / "root")), ImageRoot(str(photos))):
+        for name in ("sub/a.jpg", "inside.jpg", "folder/a.jpg", "up/photos/sub/a.jpg", f"{tmp_path}/root/sub/a.jpg"):
+            assert root.read(name) == picture()
+        for name in ("out.jpg", "way/a.jpg", "up/elsewhere/a.jpg", "folder/../../elsewhere/a.jpg", "null.jpg"):
+            with pytest.raises(BadImageError, match="is not below") as caught:
+                root.read(name)
+            assert caught.value.reason == "path_outside"
+        with pytest.raises(BadImageError) as caught:
+            root.read("loop.jpg")
+        assert caught.value.reason == "missing_image"
+
+
+def test_archives_that_were_the_input_may_be_links(tmp_path: Path) -> None:
+    """Caches of downloads keep files elsewhere. A row that merely names an archive leads nowhere."""
+    (tmp_path / "photos").mkdir()
+    with tarfile.open(tmp_path / "blob", "w") as tar:
+        member = tarfile.TarInfo("a.jpg")
+        member.size = len(picture())
+        tar.addfile(member, io.BytesIO(picture()))
+    (tmp_path / "photos" / "x.tar").symlink_to(tmp_path / "blob")
+    root = ImageRoot(str(tmp_path / "photos"))
+    assert root.read("x.tar::a.jpg", 512, len(picture())) == picture()
+    with pytest.raises(BadImageError) as caught:
+        ImageRoot(str(tmp_path / "photos")).read("x.tar::a.jpg")
+    assert caught.value.reason == "path_outside"

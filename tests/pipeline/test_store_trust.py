@@ -174,8 +174,8 @@ WRONG: list[tuple[str, Any]] = [
     (where, value)
     for where in ("records", "records.0", "records.0.index", "records.0.files", "records.0.files.0", "records.0.counts",
                   "records.0.files.0.rows", "records.0.files.0.bytes", "records.0.files.0.file", "extra",
-                  "records.0.files.0.sha256", "extra_counts", "stage", "settings", "inputs", "packages", "context", "context.images",
-                  "inputs.pairs", "records.0.counts.pairs")
+                  "records.0.files.0.sha256", "extra_counts", "stage", "settings", "inputs", "packages", "context",
+                  "context.images", "inputs.pairs", "records.0.counts.pairs")
     for value in (7.5, [], [[]], True, -1, {"a": [1]}, ...)
     if (where, value) not in (("extra", []), ("records", []), ("settings", {"a": [1]}))
 ]  # fmt: skip

@@ -74,7 +74,7 @@ def make_plan(
     if settings.planner == "clusters" and not isinstance(searcher, Dense):
         raise UsageError("clusters need embeddings", fix="mine with an encoder, not with bm25")
     with reading(work / "neighbours") as neighbours:
-        inputs = {"pairs": neighbours.spec.inputs["pairs"], "neighbours": neighbours.digest}
+        inputs = {"pairs": neighbours.spec.inputs.get("pairs", ""), "neighbours": neighbours.digest}
         spec = Spec(STAGE, asdict(settings), inputs, {"numpy": np.__version__})
         with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
             if not store.finished:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from negmine.engine import Engine, PartFunction, run_phase
-from negmine.errors import UsageError
+from negmine.errors import DamagedError, UsageError
 from negmine.images import root_of
 from negmine.ingest import check_share
 from negmine.pixels import MAX_PIXELS
@@ -21,6 +21,7 @@ from negmine.shards.write import Pictures, ShardSource, Slice, Tables, read_batc
 from negmine.split import Split
 from negmine.store import (
     MANIFEST,
+    REDO,
     REJECTED_FILE,
     Manifest,
     PartRecord,
@@ -126,8 +127,6 @@ def _stages(work: Path, settings: ShardSettings) -> list[str]:
 
 
 def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
-    from negmine.errors import DamagedError
-
     pairs = stages["pairs"]
     for name, manifest in stages.items():
         if name == "pairs":
@@ -160,12 +159,12 @@ def cut_plan(plan: Manifest, folder: Path, settings: ShardSettings) -> list[Slic
     """
     chosen = plan.spec.settings
     for name, ours in (("train_fraction", settings.train_fraction), ("seed", settings.seed)):
-        if chosen[name] != ours:
+        if chosen.get(name) != ours:
             raise UsageError(
-                f"the plan was made with --{name.replace('_', '-')} {chosen[name]}, not {ours}", where=str(folder),
+                f"the plan was made with --{name.replace('_', '-')} {chosen.get(name)}, not {ours}", where=str(folder),
                 fix="use the plan's, or plan again: negmine retrieve --plan ... --overwrite",
             )  # fmt: skip
-    batch = int(chosen["batch"])
+    batch = _batch(plan, folder)
     if settings.shard_size < batch:
         raise UsageError(
             f"a shard of {settings.shard_size} samples holds no batch of {batch}", fix="raise --shard-size"
@@ -176,7 +175,16 @@ def cut_plan(plan: Manifest, folder: Path, settings: ShardSettings) -> list[Slic
 
 def planned_batch(work: Path) -> int:
     """The size of the batches of ``work/plan``."""
-    return int(load_manifest(work / PLAN).spec.settings["batch"])
+    return _batch(load_manifest(work / PLAN), work / PLAN)
+
+
+def _batch(plan: Manifest, folder: Path) -> int:
+    batch = plan.spec.settings.get("batch")
+    if not isinstance(batch, int) or batch < 2:
+        raise DamagedError(
+            "this plan says no size of its batches", where=str(folder), why=f"batch is {batch!r}", fix=REDO
+        )
+    return batch
 
 
 def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
@@ -208,7 +216,7 @@ def _write_split(
             total = sum(rows.count for rows in phase.plan)
             run_phase(store, phase, engine, len(phase.plan), title=f"writing {folder}", unit="samples", total=total)
             rejected = merge_rejected(store)
-            batch = int(stages[PLAN].spec.settings["batch"]) if phase.tables.plan else None
+            batch = _batch(stages[PLAN], phase.tables.plan) if phase.tables.plan else None
             index = write_text(folder, INDEX_NAME, make_index(store, phase, batch).to_json())
             store.finish([rejected, index])
         assert store.manifest is not None

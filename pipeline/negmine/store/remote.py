@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import posixpath
 import shutil
 import tempfile
 import uuid
@@ -119,7 +120,8 @@ def file_system(address: str) -> tuple[Any, str]:
 @cache
 def _mirror() -> Path:
     """The folder of all homes of this process's addresses, gone with the process."""
-    folder = Path(tempfile.mkdtemp(prefix=MIRROR)).resolve()
+    folder = Path(tempfile.gettempdir()).resolve() / f"{MIRROR}{uuid.uuid4().hex}"
+    folder.mkdir(mode=0o700)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -127,7 +129,10 @@ def _mirror() -> Path:
 def open_home(address: str) -> Path:
     """The home of a folder's address, with the folders and control files that lie there now."""
     system, _ = file_system(address)
-    protocol, _, rest = address.rstrip("/").partition("://")
+    protocol, _, rest = address.partition("://")
+    rest = posixpath.normpath(rest)
+    if rest.partition("/")[0] in ("", ".", ".."):
+        raise UsageError("this address names no bucket", where=address, fix="write it as s3://BUCKET/FOLDER")
     home = _mirror() / protocol.replace("s3a", "s3") / rest
     home.mkdir(parents=True, exist_ok=True)
     key = _key(home)
@@ -185,7 +190,7 @@ def send(path: Path) -> None:
             raise OSError(f"{arrived:,} of {size:,} bytes arrived")
 
     request(put, address)
-    request(lambda: system.copy(temporary, key), address)  # again gives the same
+    request(lambda: system.cp_file(temporary, key), address)  # again gives the same; `copy` takes keys for patterns
     request(lambda: _remove(system, [temporary]), address)
 
 
