@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 from ahnpl.losses import Features, build_loss
-from ahnpl.memory import estimate_memory
+from ahnpl.memory import estimate_memory, trial_batch
+from ahnpl.mfu import known_peak
 from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
-from negmine.errors import DamagedError, UsageError
+from ahnpl.plan import _auto_precision
+from negmine.errors import DamagedError, Exit, UsageError, is_out_of_memory
 from open_clip.model import CLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
@@ -140,6 +145,68 @@ def test_memory_grows_with_the_batch_and_the_negatives(tiny: ClipModel) -> None:
     assert large == 2 * small
     assert 1.5 * small < more < 2.5 * small
     assert estimate_memory(tiny, 1, 0)["weights"] == 4 * sum(parameter_counts(tiny).values())
+
+
+def test_memory_is_that_of_one_process(tiny: ClipModel) -> None:
+    whole, part = (estimate_memory(tiny, 16, 3, parts=parts, half=half) for parts, half in ((1, False), (4, True)))
+    assert part["activations"] == whole["activations"] // 8
+    assert part["loss"] == whole["loss"] == 30 * 16 * 16 * 4  # of the joined batch, in float32
+    assert part["weights"] == whole["weights"]
+
+
+def test_a_scale_of_one_entry_is_a_scalar(tiny: ClipModel) -> None:
+    """Else it would be gathered, and joined, like the rows of a batch."""
+    model = deepcopy(tiny)
+    model.network.logit_scale = torch.nn.Parameter(tiny.logit_scale.detach().reshape(1))
+    assert model(texts_only(make_batch(side=64))).logit_scale.shape == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA L40", 181e12),
+        ("NVIDIA L40S", 362e12), ("NVIDIA L4", 121e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("NVIDIA A10", 125e12),
+        ("NVIDIA A10G", 70e12), ("NVIDIA B200", 2250e12), ("NVIDIA GeForce RTX 4090", 165e12), ("Tesla T4", 65e12),
+        ("Tesla V100-SXM2-16GB", 125e12), ("NVIDIA RTX A4000", None), ("NVIDIA GeForce RTX 3090", None),
+    ],
+)  # fmt: skip
+def test_peaks_by_the_words_of_a_name(name: str, peak: float | None) -> None:
+    assert known_peak(name) == peak
+
+
+def test_auto_is_a_precision_that_the_gpu_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a T4 says of itself is asked without emulation; no GPU is needed to be asked."""
+    asked = []
+
+    def answer(including_emulation: bool = True) -> bool:
+        asked.append(including_emulation)
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", answer)
+    assert _auto_precision(torch.device("cuda")) == "fp16" and asked == [False]
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert _auto_precision(torch.device("cuda")) == "bf16"
+    assert _auto_precision(torch.device("cpu")) == "fp32"
+
+
+def test_a_dry_run_measures_on_the_models_device(tiny: ClipModel) -> None:
+    """``meta`` stands in for a GPU: its tensors do not meet those of a CPU."""
+    model = deepcopy(tiny).to("meta")
+    batch = trial_batch(model, 2, 1)
+    tensors = [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
+    assert len(tensors) == 9 and all(tensor.device.type == "meta" for tensor in tensors)
+
+
+def test_memory_that_runs_out_is_a_message(tmp_path: Path) -> None:
+    """A CPU's allocator has no type for it."""
+    code = (
+        "import typer, torch; from negmine import console; app = typer.Typer()\n"
+        "@app.command()\ndef main() -> None: torch.empty(2**50)\nconsole.run(app)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == Exit.RESOURCE and "out of memory" in done.stderr and "Traceback" not in done.stderr
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not is_out_of_memory(RuntimeError("CUDA error"))
 
 
 @pytest.mark.parametrize("recipe", ["clip", "negclip", "ahnpl", "mmclip_both"])

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from negmine.clip_models import effective
@@ -118,13 +119,7 @@ def _put_back(run: Run, saved: ckpt.Checkpoint) -> None:
 
 def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path) -> None:
     """Weights go on in the layers, and with the pixels, that they were trained with."""
-    then, now = (
-        {
-            "model_cfg": effective(config["model_cfg"]),
-            "preprocess_cfg": json.loads(json.dumps(config["preprocess_cfg"])),
-        }
-        for config in (saved.config, model.config)
-    )
+    then, now = (_configuration(config) for config in (saved.config, model.config))
     changed = differences(then, now, "configuration")
     if changed:
         raise DamagedError(
@@ -133,6 +128,13 @@ def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path)
             why="; ".join(changed),
             fix="start again with --overwrite, or continue it in another --out with --pretrained and this folder",
         )
+
+
+def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to compare; the pictures' size is the tower's."""
+    pixels = json.loads(json.dumps(config["preprocess_cfg"]))
+    pixels.pop("size", None)
+    return {"model_cfg": effective(config["model_cfg"]), "preprocess_cfg": pixels}
 
 
 def _kept_apart(run: Run) -> bool:

@@ -70,7 +70,10 @@ class Workers:
             with _signals_held() if self._count else nullcontext():
                 found = iter(self._loaders[0])
             self._children += [child for child in multiprocessing.active_children() if child not in before]
-            yield from found
+            try:
+                yield from found
+            except (ConnectionError, EOFError) as error:  # of the pipe that it died in the middle of
+                raise _of_worker(str(error) or type(error).__name__) from None
 
     def close(self) -> None:
         """End the processes, those too that do not answer."""
@@ -89,11 +92,15 @@ def explained() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader "):  # torch has no type of its own for it
             raise
-        raise ResourceError(
-            "a decode worker died or hangs",
-            why=str(error).splitlines()[0],
-            fix="if memory is short use fewer --workers; the same command resumes from the last checkpoint",
-        ) from None
+        raise _of_worker(str(error).splitlines()[0]) from None
+
+
+def _of_worker(why: str) -> ResourceError:
+    return ResourceError(
+        "a decode worker died or hangs",
+        why=why,
+        fix="if memory is short use fewer --workers; the same command resumes from the last checkpoint",
+    )
 
 
 @contextmanager

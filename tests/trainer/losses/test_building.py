@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,48 @@ from negmine.errors import UsageError
 from torch import Tensor
 
 from tests.trainer.losses.batches import WITH_NEGATIVES, built, golden, random_features
+
+CASES = Path(__file__).parents[2] / "cases/attack"
+ROW = "term: row, direction: i2t, columns: [inbatch]"
+
+
+class TestFiles:
+    @pytest.mark.parametrize("path", sorted(CASES.glob("*.yaml")), ids=lambda path: path.stem)
+    def test_hostile_files_are_refused_in_words(self, path: Path) -> None:
+        with pytest.raises(UsageError):
+            build_loss(path)
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("extends: clip\nextends: ahnpl", "'extends' is there twice, line 1"),
+            ("terms:\n  a: {weight: 1,\n  weight: 2}", "'weight' is there twice"),
+            ("terms: {a: {term: row}}", "'direction' and 'columns'"),
+            ("terms: {a: {%s, weight: 0.-1}}".replace("%s", ROW), "0.-1"),
+            ("terms: {a: {%s, weight: .inf}}".replace("%s", ROW), "inf is no number"),
+            ("terms: {1: {%s}}".replace("%s", ROW), "1 is no name"),
+            ("terms: {a: {%s, masks: {top_k: 3}}}".replace("%s", ROW), "masks of a row are a list"),
+            ("terms: [a]", "`terms` is a mapping"),
+            ("extends: clip\nterms: {i2t: 3}", "term i2t is a mapping"),
+            ("terms: &a {b: *a}", "more than 10,000 values"),
+            ("extends: clip\ntitle: 2020-13-45", "month must be"),
+            ("- 1", "a recipe is a mapping"),
+            ("", "a recipe is a mapping"),
+        ],
+    )
+    def test_why(self, text: str, why: str, tmp_path: Path) -> None:
+        (tmp_path / "mine.yaml").write_text(text)
+        with pytest.raises(UsageError, match=rf"mine\.yaml(.|\n)*{re.escape(why)}|{re.escape(why)}"):
+            build_loss(tmp_path / "mine.yaml")
+
+    def test_one_called_like_a_built_in_may_extend_it(self, tmp_path: Path) -> None:
+        (tmp_path / "hcl.yaml").write_text("extends: hcl\nbeta: 0.25\n")
+        loss = build_loss(tmp_path / "hcl.yaml")
+        assert loss.recipe.name == "hcl" and loss.recipe.parameters["beta"] == 0.25
+        (tmp_path / "a.yaml").write_text(f"extends: {tmp_path}/b.yaml\n")
+        (tmp_path / "b.yaml").write_text(f"extends: {tmp_path}/a.yaml\n")
+        with pytest.raises(UsageError, match="a -> b -> a"):
+            build_loss(tmp_path / "a.yaml")
 
 
 class TestRecipes:

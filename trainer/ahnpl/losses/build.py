@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from ahnpl.losses.terms import TERMS
 from ahnpl.names import pick
 
 RECIPE_FOLDER = Path(__file__).parents[1] / "recipes"
+MOST_VALUES = 10_000
+"""In a recipe, aliases written out; the largest of ours has some 200."""
 _FIELDS = {"title", "source", "evidence", "parameters", "forms", "shift_images", "teacher", "terms"}
 
 
@@ -132,9 +134,13 @@ def build_loss(recipe: str | Path | Mapping[str, Any]) -> RecipeLoss:
             ``extends: NAME`` and set that recipe's parameters: ``{"extends": "ahnpl", "form": "released"}``.
 
     Raises:
-        UsageError: an unknown recipe, key, form or option, with the nearest names.
+        UsageError: an unknown recipe, key, form or option, with the nearest names; or values of another kind.
     """
-    return RecipeLoss(read_recipe(recipe))
+    try:
+        return RecipeLoss(read_recipe(recipe))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:  # pieces say so of what they are given
+        where = None if isinstance(recipe, Mapping) else str(recipe)
+        raise UsageError("this recipe cannot be built", where=where, why=str(error)) from None
 
 
 def list_recipes() -> list[str]:
@@ -183,7 +189,7 @@ def _add(body: Mapping[str, Any], recipe: Mapping[str, Any]) -> Mapping[str, Any
     for field in _FIELDS & recipe.keys() - {"title", "source", "evidence"}:
         value = recipe[field]
         if not isinstance(value, Mapping):
-            raise UsageError(f"`{field}` of a recipe is a mapping, not {value!r}")
+            raise UsageError(f"`{field}` of a recipe is a mapping, not {str(value)[:60]!r}")
         inner = dict(added.get(field) or {})
         for key, new in value.items():
             old = inner.get(key)
@@ -200,12 +206,68 @@ def _path(recipe: str) -> Path:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        _check_keys(yaml.compose(text, yaml.SafeLoader))
+        body = yaml.safe_load(text)
+        _check_shape(body)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError("cannot read this recipe", where=str(path), why=str(error)) from None
+    checked: Mapping[str, Any] = body
+    return checked
+
+
+def _check_keys(root: yaml.Node | None) -> None:
+    """Check that no mapping has a key twice; YAML's readers take the last without a word.
+
+    Raises:
+        ValueError: one has.
+    """
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if not isinstance(node, yaml.MappingNode):
+            waiting += node.value
+            continue
+        waiting += [value for _, value in node.value]
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is there twice, line {node.start_mark.line + 1}")
+
+
+def _check_shape(body: Any) -> None:
+    """Check that a recipe is a mapping, its sections too, with names for keys, and of a recipe's size.
+
+    Raises:
+        ValueError: it is not.
+    """
     if not isinstance(body, Mapping):
-        raise UsageError("a recipe is a YAML mapping", where=str(path))
-    return body
+        raise ValueError("a recipe is a mapping")
+    left = MOST_VALUES
+    waiting = [body]
+    while waiting:
+        value = waiting.pop()
+        left -= 1
+        if left < 0:
+            raise ValueError(f"more than {MOST_VALUES:,} values; aliases count as often as they are used")
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{value} is no number to compute with")
+        if isinstance(value, Mapping):
+            odd = [key for key in value if not isinstance(key, str)]
+            if odd:
+                raise ValueError(f"{odd[0]!r} is no name")
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    for field in _FIELDS & body.keys() - {"title", "source", "evidence"}:
+        if not isinstance(body[field], Mapping) and body[field] is not None:
+            raise ValueError(f"`{field}` is a mapping, not {str(body[field])[:60]!r}")
+    for name, term in (body.get("terms") or {}).items():
+        if not isinstance(term, Mapping):
+            raise ValueError(f"term {name} is a mapping, not {str(term)[:60]!r}")
 
 
 def _check_type(recipe: str, key: str, value: Any, default: Any) -> None:

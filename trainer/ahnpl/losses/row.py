@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -69,6 +69,8 @@ class Row(nn.Module):
         self.positive = pick("positive", positive, POSITIVES)
         self.masked, self.drop_same_image, self.margin, self.scale = masked, drop_same_image, margin, scale
         self.detach_targets = detach_targets
+        if isinstance(masks, str | Mapping):
+            raise UsageError(f"masks of a row are a list, not {masks!r}")
         self.masks = [make("mask", spec, MASKS) for spec in masks]
         self.weights = nn.ModuleList(make("weight", spec, WEIGHTS) for spec in weights)
         self.banks = nn.ModuleList(make("bank", spec, BANKS) for spec in banks)

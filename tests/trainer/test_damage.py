@@ -1,0 +1,151 @@
+"""Files of a run that were cut, edited or moved: each is refused by its name, before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ahnpl.checkpoint import STATE_NAME, WEIGHTS_NAME, read_best, read_state
+from ahnpl.cli import load_any
+from ahnpl.config import TrainConfig
+from ahnpl.loop import train
+from ahnpl.model import ModelSpec, load_model
+from ahnpl.plan import make_plan
+from negmine.errors import DamagedError
+from negmine.seal import seal
+
+STEP = "step-00000002"
+
+
+@pytest.fixture(scope="module")
+def finished(shards: Path, micro: str, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """Two steps in half precision, so that the scaler has a state."""
+    config = TrainConfig(
+        shards=(f"{shards}/*.tar",), recipe="clip", model=micro, out=str(tmp_path_factory.mktemp("damage") / "run"),
+        steps=2, batch_size=8, workers=0, precision="fp16",
+    )  # fmt: skip
+    train(make_plan(config))
+    return config
+
+
+@pytest.fixture
+def run(finished: TrainConfig, tmp_path: Path) -> TrainConfig:
+    """A copy to damage."""
+    shutil.copytree(finished.out, tmp_path / "run")
+    return TrainConfig(**{**vars(finished), "out": str(tmp_path / "run")})
+
+
+def resumed(config: TrainConfig) -> int:
+    return train(make_plan(config)).resumed
+
+
+def state_of(config: TrainConfig) -> Path:
+    return Path(config.out) / "checkpoints" / STEP / STATE_NAME
+
+
+def flip(path: Path) -> None:
+    """One bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_whole_one_goes_on(run: TrainConfig) -> None:
+    assert resumed(run) == 2
+    assert set(read_state(state_of(run).parent)) >= {"step", "model", "settings", "scaler", "sha256"}
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_NAME, "training.safetensors"])
+def test_one_bit_of_the_tensors(run: TrainConfig, name: str) -> None:
+    flip(state_of(run).parent / name)
+    with pytest.raises(DamagedError, match=rf"{name}(.|\n)*checksum differs"):
+        resumed(run)
+
+
+def test_one_bit_where_it_is_evaluated_or_continued(run: TrainConfig) -> None:
+    folder = state_of(run).parent
+    flip(folder / WEIGHTS_NAME)
+    for load in (lambda: load_any(run.out), lambda: load_model(ModelSpec(run.model, run.out))):
+        with pytest.raises(DamagedError, match=rf"{WEIGHTS_NAME}(.|\n)*checksum differs"):
+            load()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": 1}, {"step": "2"}, {"step": None}, {"step": True}, {"settings": None}, {"settings": []},
+        {"scaler": None}, {"model": None}, {"model": 5}, {"sha256": 3}, {"scaler": {"scale": "x"}},
+        {"version": 2},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("write", [lambda body: seal(body), lambda body: json.dumps(body)], ids=["sealed", "earlier"])
+def test_a_state_that_lacks_or_lies(
+    run: TrainConfig, change: dict[str, Any], write: Callable[[dict[str, Any]], str]
+) -> None:
+    """Also where its checksum was made again, or as earlier versions wrote it, without one."""
+    path = state_of(run)
+    body = json.loads(path.read_text())
+    body.pop("checksum")
+    path.write_text(write({key: value for key, value in {**body, **change}.items() if value is not None}))
+    with pytest.raises(DamagedError, match=STEP):
+        resumed(run)
+
+
+def test_an_edited_state(run: TrainConfig) -> None:
+    path = state_of(run)
+    path.write_text(path.read_text().replace('"step": 2', '"step": 1'))
+    with pytest.raises(DamagedError, match=r"state\.json(.|\n)*checksum differs"):
+        resumed(run)
+
+
+def test_what_earlier_versions_wrote_is_read(run: TrainConfig) -> None:
+    path = state_of(run)
+    body = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in body.items() if key not in {"checksum", "sha256"}}))
+    assert resumed(run) == 2
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", "[]", "{", '{"checkpoint": 3, "score": 1}', '{"checkpoint": "../../x", "score": 1}',
+             '{"checkpoint": "step-00000002", "score": "1"}', '{"checkpoint": "step-00000009", "score": 0.5}']
+)  # fmt: skip
+def test_the_best_that_is_none(run: TrainConfig, body: str) -> None:
+    (Path(run.out) / "best.json").write_text(body)
+    with pytest.raises(DamagedError, match=r"best\.json"):
+        load_any(run.out)
+
+
+def test_the_case_of_a_best(run: TrainConfig) -> None:
+    shutil.copy(Path(__file__).parents[1] / "cases/attack/best_m00042.json", Path(run.out) / "best.json")
+    with pytest.raises(DamagedError, match=r"best\.json"):
+        read_best(Path(run.out))
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", '{"config": 3}', '{"config": {"model": 3, "pretrained": null, "seed": 0}}', "{", "\xff"]
+)
+def test_a_record_of_the_start_that_is_none(run: TrainConfig, body: str) -> None:
+    from ahnpl.export import load_start
+
+    (Path(run.out) / "run.json").write_text(body, encoding="latin-1")
+    with pytest.raises(DamagedError, match=r"run\.json"):
+        load_start(Path(run.out))
+
+
+def test_tensors_of_another_run(run: TrainConfig) -> None:
+    """Whole, but not what the run needs."""
+    from safetensors.torch import load_file, save_file
+
+    path = state_of(run)
+    tensors = load_file(path.parent / WEIGHTS_NAME)
+    tensors["logit_scale"] = torch.zeros(3)
+    save_file(tensors, path.parent / WEIGHTS_NAME)
+    body = {key: value for key, value in json.loads(path.read_text()).items() if key not in {"checksum", "sha256"}}
+    path.write_text(json.dumps(body))
+    with pytest.raises(DamagedError, match=f"does not hold this run(.|\n)*{STEP}(.|\n)*logit_scale"):
+        resumed(run)
