@@ -89,7 +89,9 @@ def _read_tar(source: str, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted
     try:
         tar = tarfile.open(fileobj=stream, mode="r:", tarinfo=Header)  # noqa: SIM115 - closed below
     except UNREADABLE as error:
-        yield Unusable("damaged_archive", f"cut or damaged, or no tar at all: {error}").rejected(None, source)
+        yield Unusable("damaged_archive", f"cut or damaged, or no tar at all: {files.printable(str(error))}").rejected(
+            None, source
+        )
         return
     with tar:
         yield from _samples(source, tar, stream)
@@ -153,7 +155,9 @@ def _headers(tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tarfile.TarInf
             following = _find_header(stream, tar.offset + tarfile.BLOCKSIZE)
             yield _hole(tar.offset, following, str(error))
         except UNREADABLE as error:
-            yield Unusable("damaged_archive", f"cut or damaged, byte {tar.offset:,} to the end: {error}")
+            yield Unusable(
+                "damaged_archive", f"cut or damaged, byte {tar.offset:,} to the end: {files.printable(str(error))}"
+            )
             return
         else:
             tar.members.clear()  # type: ignore[attr-defined]  # else the whole table of contents stays in memory
@@ -293,7 +297,10 @@ def _parts(own: Sequence[_Member], extra: Sequence[_Member]) -> tuple[_Member, d
         raise Unusable("duplicate_member", f"{excerpt(own[0].key)} has two members of one extension")
     images = [by_extension[extension] for extension in IMAGE_EXTENSIONS if extension in by_extension]
     if not images:
-        raise Unusable("no_image", f"{excerpt(own[0].key)} has only {', '.join(by_extension)}{_hint('; ', extra)}")
+        raise Unusable(
+            "no_image",
+            f"{excerpt(own[0].key)} has only {', '.join(map(excerpt, [*by_extension][:5]))}{_hint('; ', extra)}",
+        )
     if len(images) > 1:
         raise Unusable("several_images", ", ".join(excerpt(image.info.name) for image in images))
     return images[0], {extension: by_extension[extension] for extension in TEXT_EXTENSIONS if extension in by_extension}
