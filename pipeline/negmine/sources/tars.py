@@ -11,7 +11,6 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import IO, Final
 
 from negmine.archive import UNREADABLE, Header, NoMember
@@ -22,6 +21,7 @@ from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row
 
 _IMAGE_NEGATIVE = re.compile(rf"neg\d+\.({'|'.join(IMAGE_EXTENSIONS)})")
+_HIDDEN = re.compile(r"(?:^|/)\.(?!\.?\Z)[^/]*\Z")
 _MAGIC: Final = b"ustar"
 _MAGIC_AT: Final = 257
 _CHUNK: Final = 2048 * tarfile.BLOCKSIZE
@@ -128,7 +128,7 @@ def _members(source: str, tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[_
         number += 1
         if info.isdir():
             continue
-        if PurePosixPath(info.name).name.startswith("."):
+        if _HIDDEN.search(info.name):
             yield Noted("hidden_member")
             continue
         try:
@@ -234,21 +234,21 @@ def _checked(number: int, info: tarfile.TarInfo) -> _Member | None:
     Raises:
         Unusable: ``unsafe_path``, ``not_a_regular_file`` or ``member_too_large``.
     """
-    path = PurePosixPath(info.name)
-    if path.is_absolute() or ".." in path.parts:
+    *folders, name = [part for part in info.name.split("/") if part not in ("", ".")] or [""]
+    if info.name.startswith("/") or ".." in (*folders, name):
         raise Unusable("unsafe_path", f"{excerpt(info.name)} leaves the archive's folder")
-    if not path.name:
+    if not name:
         raise Unusable("unsafe_path", f"{excerpt(info.name)} is no file name")
     if not info.isreg() or info.issparse():
         raise Unusable("not_a_regular_file", f"{excerpt(info.name)} is a link, a device or sparse")
-    stem, _, extension = path.name.partition(".")
+    stem, _, extension = name.partition(".")
     extension = extension.lower()
     if _IMAGE_NEGATIVE.fullmatch(extension):
         return None
     limit = MAX_TEXT_BYTES if extension in TEXT_EXTENSIONS else MAX_MEMBER_BYTES
     if _is_known(extension) and info.size > limit:
         raise Unusable("member_too_large", f"{excerpt(info.name)} has {info.size:,} bytes, the limit is {limit:,}")
-    return _Member(number, str(path.with_name(stem)), extension, info)
+    return _Member(number, "/".join((*folders, stem)), extension, info)
 
 
 def _is_known(extension: str) -> bool:
