@@ -63,6 +63,7 @@ HOSTILE = {
     "size_of_10_to_25": block(b"y.jpg", b"x", size=10**25),
     "device_of_10_to_25": block(b"y.jpg", b"x", b"Z", 10**25),
     "name_not_utf8": block(b"\xff\xfe.jpg", b"x"),
+    "ending_not_utf8": block(b"b.j\xffg", b"x") + block(b"b.txt", b"x"),
     "name_with_newline": block(b"a\nb.jpg", b"x"),
 }
 

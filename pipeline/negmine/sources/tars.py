@@ -11,7 +11,6 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import IO, Final
 
 from negmine.archive import UNREADABLE, Header, NoMember
@@ -22,6 +21,7 @@ from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row
 
 _IMAGE_NEGATIVE = re.compile(rf"neg\d+\.({'|'.join(IMAGE_EXTENSIONS)})")
+_HIDDEN = re.compile(r"(?:^|/)\.(?!\.?\Z)[^/]*\Z")
 _MAGIC: Final = b"ustar"
 _MAGIC_AT: Final = 257
 _CHUNK: Final = 2048 * tarfile.BLOCKSIZE
@@ -89,7 +89,9 @@ def _read_tar(source: str, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted
     try:
         tar = tarfile.open(fileobj=stream, mode="r:", tarinfo=Header)  # noqa: SIM115 - closed below
     except UNREADABLE as error:
-        yield Unusable("damaged_archive", f"cut or damaged, or no tar at all: {error}").rejected(None, source)
+        yield Unusable("damaged_archive", f"cut or damaged, or no tar at all: {files.printable(str(error))}").rejected(
+            None, source
+        )
         return
     with tar:
         yield from _samples(source, tar, stream)
@@ -126,7 +128,7 @@ def _members(source: str, tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[_
         number += 1
         if info.isdir():
             continue
-        if PurePosixPath(info.name).name.startswith("."):
+        if _HIDDEN.search(info.name):
             yield Noted("hidden_member")
             continue
         try:
@@ -153,7 +155,9 @@ def _headers(tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tarfile.TarInf
             following = _find_header(stream, tar.offset + tarfile.BLOCKSIZE)
             yield _hole(tar.offset, following, str(error))
         except UNREADABLE as error:
-            yield Unusable("damaged_archive", f"cut or damaged, byte {tar.offset:,} to the end: {error}")
+            yield Unusable(
+                "damaged_archive", f"cut or damaged, byte {tar.offset:,} to the end: {files.printable(str(error))}"
+            )
             return
         else:
             tar.members.clear()  # type: ignore[attr-defined]  # else the whole table of contents stays in memory
@@ -230,21 +234,21 @@ def _checked(number: int, info: tarfile.TarInfo) -> _Member | None:
     Raises:
         Unusable: ``unsafe_path``, ``not_a_regular_file`` or ``member_too_large``.
     """
-    path = PurePosixPath(info.name)
-    if path.is_absolute() or ".." in path.parts:
+    *folders, name = [part for part in info.name.split("/") if part not in ("", ".")] or [""]
+    if info.name.startswith("/") or ".." in (*folders, name):
         raise Unusable("unsafe_path", f"{excerpt(info.name)} leaves the archive's folder")
-    if not path.name:
+    if not name:
         raise Unusable("unsafe_path", f"{excerpt(info.name)} is no file name")
     if not info.isreg() or info.issparse():
         raise Unusable("not_a_regular_file", f"{excerpt(info.name)} is a link, a device or sparse")
-    stem, _, extension = path.name.partition(".")
+    stem, _, extension = name.partition(".")
     extension = extension.lower()
     if _IMAGE_NEGATIVE.fullmatch(extension):
         return None
     limit = MAX_TEXT_BYTES if extension in TEXT_EXTENSIONS else MAX_MEMBER_BYTES
     if _is_known(extension) and info.size > limit:
         raise Unusable("member_too_large", f"{excerpt(info.name)} has {info.size:,} bytes, the limit is {limit:,}")
-    return _Member(number, str(path.with_name(stem)), extension, info)
+    return _Member(number, "/".join((*folders, stem)), extension, info)
 
 
 def _is_known(extension: str) -> bool:
@@ -293,7 +297,10 @@ def _parts(own: Sequence[_Member], extra: Sequence[_Member]) -> tuple[_Member, d
         raise Unusable("duplicate_member", f"{excerpt(own[0].key)} has two members of one extension")
     images = [by_extension[extension] for extension in IMAGE_EXTENSIONS if extension in by_extension]
     if not images:
-        raise Unusable("no_image", f"{excerpt(own[0].key)} has only {', '.join(by_extension)}{_hint('; ', extra)}")
+        raise Unusable(
+            "no_image",
+            f"{excerpt(own[0].key)} has only {', '.join(map(excerpt, [*by_extension][:5]))}{_hint('; ', extra)}",
+        )
     if len(images) > 1:
         raise Unusable("several_images", ", ".join(excerpt(image.info.name) for image in images))
     return images[0], {extension: by_extension[extension] for extension in TEXT_EXTENSIONS if extension in by_extension}

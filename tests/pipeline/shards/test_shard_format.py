@@ -224,6 +224,8 @@ def test_a_sample_has_the_types_of_its_fields_or_is_damaged() -> None:
         (b'"image_id":"i"', b'"image_id":7', "image_id"),
         (b'"slot":0', b'"slot":null', r"negatives\.0\.slot"),
         (b'"slot":0', b'"slot":-1', "slot below 0"),
+        (b'"slot":0', b'"slot":true', r"negatives\.0\.slot"),
+        (b'"score":0.5', b'"score":"0.5"', r"negatives\.0\.score"),
         (b'"a dog"', b'"\\ud800"', "hex escape"),
         (b'"a dog"', b'"\xff"', "sample a"),
         (b'"neg0.png"', b'"neg1.png"', "neg1.png"),
