@@ -19,7 +19,7 @@ _MOST = 6
 
 @st.composite
 def mutations(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
-    """One of some files with up to `_MOST` changes: bytes flipped, cut out, doubled, zeroed, put in, or the end lost."""
+    """One of some files with a few changes: bytes flipped, cut out, doubled, zeroed, put in, or the end lost."""
     content = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, _MOST))):
         at = draw(st.integers(0, len(content)))
