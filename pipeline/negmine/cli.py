@@ -656,7 +656,7 @@ class _Run:
             "rows read": counts["rows"],
             **_reading(counts),
             "rows rejected": _group(counts, "rejected:"),
-            "noted while reading": _group(counts, "noted:"),
+            "noted while reading": {name: n for name, n in _group(counts, "noted:").items() if ":" not in name},
             "captions changed": _group(counts, "changed:"),
             "image ids changed": _group(counts, "image_id:"),
         }
@@ -708,13 +708,11 @@ def _columns(
 def _reading(counts: dict[str, int]) -> dict[str, Any]:
     """How the input was read, where something had to be chosen."""
     figures: dict[str, Any] = {}
-    for title, prefix in (("columns", "columns:"), ("pictures in", "folder:")):
+    for title, prefix in (("columns", "noted:columns:"), ("pictures in", "noted:folder:")):
         found = _group(counts, prefix)
         if found:
             files = {name: f"{n:,} files" if n > 1 else "1 file" for name, n in found.items()}
             figures[title] = next(iter(found)) if len(found) == 1 else files
-    if joined := counts.get("joined_lines"):
-        figures["line ends inside of quotes"] = joined
     if few := counts.get("different_captions"):
         figures["different captions"] = few
     return figures

@@ -100,7 +100,7 @@ def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path,
 def _noting(rows: Iterable[Row | Rejected | Noted], counts: Counter[str]) -> Iterator[Row | Rejected]:
     for row in rows:
         if isinstance(row, Noted):
-            counts[f"noted:{row.what}"] += row.number
+            counts[f"noted:{row}"] += row.number
         else:
             yield row
 

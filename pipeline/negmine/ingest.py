@@ -123,7 +123,7 @@ def _make(store: Store, settings: IngestSettings, source: sources.Source, images
             limits = gather.Limits(settings.max_caption, settings.part_size, settings.limit)
             variety = _Variety()
             record = gather.gather(variety.watch(_rows(source, settings.path)), gathered, limits)
-            gathering.enter(replace(record, counts={**record.counts, **sources.notes(source), **variety.counts}))
+            gathering.enter(replace(record, counts={**record.counts, **variety.counts}))
             gathering.finish()
         assert gathering.manifest is not None
         counts = dict(gathering.manifest.counts)

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_IMAGE_COLUMN = re.compile(r"columns:.*image <- ([^{},]+?)(?:,|$)")
+_IMAGE_COLUMN = re.compile(r"noted:columns:.*image <- ([^{},]+?)(?:,|$)")
+_COLUMNS: Final = "noted:columns:"
 
 _HELP: Final = {
     "no_image": "name the column of the pictures with --image-column, or make their paths of columns, as in "
@@ -63,7 +64,7 @@ def _example(rejected: Path, reason: str) -> tuple[str, str]:
 
 def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, str | None]:
     if reason != "missing_image":
-        columns = [name.removeprefix("columns:") for name in counts if name.startswith("columns:")]
+        columns = [name.removeprefix(_COLUMNS) for name in counts if name.startswith(_COLUMNS)]
         chosen = f"read as: {'; '.join(columns)}" if columns and reason in _HELP else ""
         return chosen, _HELP.get(reason)
     name = detail.rpartition(": ")[0] or detail

@@ -58,7 +58,7 @@ def test_what_the_message_says_is_what_helps(tmp_path: Path) -> None:
     settings = IngestSettings(str(path), images=str(FORMATS / "img"), columns=Columns(image=pattern))
     counts = ingest(settings, tmp_path, LocalEngine(1), overwrite=True).counts
     assert (counts["pairs"], counts["rows"]) == (10, 10)
-    assert counts["columns:caption <- caption_str, image <- {image_name}.jpg"] == 1
+    assert counts["noted:columns:caption <- caption_str, image <- {image_name}.jpg"] == 1
 
 
 def test_rows_without_a_picture_say_which_columns_there_are(tmp_path: Path) -> None:

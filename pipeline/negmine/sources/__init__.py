@@ -5,7 +5,6 @@ A source turns its format into `Row`s and `Rejected`s, streaming; it cleans no t
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -29,7 +28,7 @@ from negmine.sources.row import Row, Source
 from negmine.sources.table import Delimited
 from negmine.sources.tars import Tars
 
-__all__ = ["SOURCES", "Columns", "Noted", "Row", "Source", "digest", "image_root", "notes", "open_source"]
+__all__ = ["SOURCES", "Columns", "Noted", "Row", "Source", "digest", "image_root", "open_source"]
 
 _ALL: tuple[Source, ...] = (
     Tars(), Parquet(), Karpathy(), Coco(), Json(), Jsonl(), Flickr(), Delimited("tsv", (".tsv", ".tab"), "\t"),
@@ -99,13 +98,8 @@ def open_source(
 def _told(source: Source, columns: Columns, images: str | None) -> Source:
     """A reader of its own, with what the user says."""
     if isinstance(source, Coco):
-        return replace(source, images=images, notes=Counter())
-    return replace(source, columns=columns, notes=Counter()) if isinstance(source, WithColumns) else source
-
-
-def notes(source: Source) -> Mapping[str, int]:
-    """What a reader chose and mended in the input, with the number of files or rows, once it was read."""
-    return source.notes if isinstance(source, WithColumns | Coco) else {}
+        return replace(source, images=images)
+    return replace(source, columns=columns) if isinstance(source, WithColumns) else source
 
 
 def image_root(source: Source, path: str) -> str | None:

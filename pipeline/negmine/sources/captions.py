@@ -18,7 +18,6 @@ TEXT_EXTENSIONS: Final = (*PLAIN_EXTENSIONS, "json")
 
 MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 
-_NAMES: Final = tuple(dict.fromkeys((*CAPTION_COLUMNS, "captions", "prompt")))
 _BLANK_LINE: Final = re.compile(r"\n[ \t\r]*\n")
 _SEVERAL_SENTENCES: Final = re.compile(r"\w[.!?][\"'”’)]*[ \t]+\S")
 """On one line."""
@@ -96,7 +95,7 @@ def _by_name(body: Mapping[str, object]) -> dict[str, object]:
 
 def _of_json(body: Mapping[str, object]) -> list[object]:
     """The value of the first known caption name; the items, if it is a list."""
-    value = next((body[name] for name in _NAMES if name in body), None)
+    value = next((body[name] for name in CAPTION_COLUMNS if name in body), None)
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

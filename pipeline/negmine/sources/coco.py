@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.columns import has_pictures
 from negmine.sources.json_stream import entries, outline
+from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, identifier, make_row
 
 
@@ -23,7 +23,6 @@ class Coco:
     Attributes:
         images: root of the pictures, if the user names one: where it holds a folder for each split, as COCO's own
             layout does, the pictures of ``captions_train2017.json`` are looked for in ``train2017``.
-        notes: folders that were chosen so, with the number of files.
     """
 
     name: ClassVar[str] = "coco"
@@ -31,7 +30,6 @@ class Coco:
     holds_images: ClassVar[bool] = False
 
     images: str | None = None
-    notes: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     def recognises(self, path: str, head: bytes) -> bool:
         """Images with a file name, or annotations that name an image by its id and not by a file or URL."""
@@ -43,12 +41,12 @@ class Coco:
             not {"image_id", "caption"}.isdisjoint(annotations) and not has_pictures(annotations)
         )
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         for file in files.expand(path):
             names = _image_names(file)
             folder = self._folder(file, names)
             if folder:
-                self.notes[f"folder:{folder}/"] += 1
+                yield Noted("folder", detail=f"{folder}/")
             for number, annotation in entries(file, "annotations"):
                 yield _row(number, file.name, annotation, names, folder)
 

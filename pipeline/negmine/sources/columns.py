@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from string import Formatter
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from negmine.errors import InputError, UsageError
 from negmine.records import Rejected
+from negmine.sources.noted import Noted
 from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, Row, Unusable, identifier, make_row
 
 KEY_COLUMNS: Final = ("key",)
@@ -117,6 +117,15 @@ class Choice:
             name for name in (self.caption, self.key, self.image_id, *(part[1] for part in parts)) if name is not None
         )
 
+    def noted(self, names: Sequence[str]) -> Noted:
+        """The choice, to be said aloud.
+
+        Args:
+            names: all that the file has.
+        """
+        others = f" (among {_listed(names)})" if self.image is None and len(names) > 1 else ""
+        return Noted("columns", detail=f"{self}{others}")
+
     def __str__(self) -> str:
         image = self.image.text if isinstance(self.image, Pattern) else self.image
         said = [f"caption <- {self.caption}", f"image <- {image}" if image else "no column names the pictures"]
@@ -146,18 +155,9 @@ class WithColumns:
 
     Attributes:
         columns: what the user says of them.
-        notes: what was chosen and mended while reading, with the number of files or rows; filled by `read`.
     """
 
     columns: Columns = Columns()
-    notes: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
-
-    def choose(self, names: Sequence[str], where: str, pictures: Sequence[str] = ()) -> Choice:
-        """`Columns.choose`, and a note of it."""
-        choice = self.columns.choose(names, where, pictures)
-        others = f" (among {_listed(names)})" if choice.image is None and len(names) > 1 else ""
-        self.notes[f"columns:{choice}{others}"] += 1
-        return choice
 
     def has_captions(self, names: Iterable[str]) -> bool:
         """Whether one of these columns holds captions."""

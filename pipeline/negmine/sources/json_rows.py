@@ -11,6 +11,7 @@ from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.columns import WithColumns, has_pictures, is_talk, no_caption_column
 from negmine.sources.json_stream import Outline, entries, outline
+from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt
 
 _HEAD_BYTES: Final = 1024 * 1024
@@ -34,11 +35,11 @@ class Json(WithColumns):
             return array is not None and has_pictures(seen.names(array))
         return any(map(seen.objects, seen.arrays)) or self._is_columns(seen)
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         for file in files.expand(path):
             yield from self._read(file)
 
-    def _read(self, file: files.File) -> Iterator[Row | Rejected]:
+    def _read(self, file: files.File) -> Iterator[Row | Rejected | Noted]:
         with file.open() as stream:
             seen = outline(stream.read(_HEAD_BYTES))
         if seen is None:
@@ -56,16 +57,18 @@ class Json(WithColumns):
             inner = [name for array in seen.arrays for name in seen.names(array)]
             raise no_caption_column(file.path, list(dict.fromkeys(inner)) or [*seen.values, *map(str, seen.arrays)])
 
-    def _objects(self, file: files.File, array: str | None, names: list[str]) -> Iterator[Row | Rejected]:
-        choice = self.choose(names, file.path)
+    def _objects(self, file: files.File, array: str | None, names: list[str]) -> Iterator[Row | Rejected | Noted]:
+        choice = self.columns.choose(names, file.path)
+        yield choice.noted(names)
         for number, entry in entries(file, array):
             if isinstance(entry, dict):
                 yield from choice.rows(number, file.name, entry)
             else:
                 yield Unusable("not_an_object", f"{excerpt(entry)} is no object").rejected(number, file.name)
 
-    def _lists(self, file: files.File, names: list[str]) -> Iterator[Row | Rejected]:
-        choice = self.choose(names, file.path)
+    def _lists(self, file: files.File, names: list[str]) -> Iterator[Row | Rejected | Noted]:
+        choice = self.columns.choose(names, file.path)
+        yield choice.noted(names)
         wanted = [name for name in names if name in choice.names]
         columns = (entries(file, name) for name in wanted)
         try:

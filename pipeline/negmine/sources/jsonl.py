@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.columns import WithColumns
+from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt
 
 _SAMPLE_OBJECTS: Final = 1_000
@@ -28,13 +29,15 @@ class Jsonl(WithColumns):
         """Any whole line of the head is an object with a caption: the first one may be the broken one."""
         return any(self.has_captions(_names(line)) for line in files.head_lines(head))
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         for file in files.expand(path):
             yield from self._read(file)
 
-    def _read(self, file: files.File) -> Iterator[Row | Rejected]:
+    def _read(self, file: files.File) -> Iterator[Row | Rejected | Noted]:
         names = _first_names(file)
-        choice = self.choose(names, file.path) if names else None
+        choice = self.columns.choose(names, file.path) if names else None
+        if choice is not None:
+            yield choice.noted(names)
         with file.open() as stream:
             for number, line in files.numbered_lines(stream):
                 if line is not None and not line.strip():

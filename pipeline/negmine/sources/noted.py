@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Note = Literal[
+    "columns",  # which column of a file is what
+    "folder",  # of a split of COCO below the root of the pictures
+    "joined_lines",  # further lines of a cell in quotes
+    "bare_delimiter",  # a caption with the delimiter in it, put together again
     "several_captions_of_one_text",  # a text of several lines, each a caption
     "one_caption_of_several_lines",  # a text of several lines that is one caption
     "further_text",  # a `.caption` beside a `.txt`, which goes first
@@ -18,7 +22,15 @@ Note = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Is counted as ``noted:WHAT``."""
+    """Is counted as ``noted:WHAT``, with what was chosen behind it where there was a choice.
+
+    Attributes:
+        detail: the choice, in words.
+    """
 
     what: Note
     number: int = 1
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}:{self.detail}" if self.detail else self.what

@@ -17,6 +17,7 @@ from negmine.errors import InputError
 from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.columns import Choice, WithColumns, has_pictures
+from negmine.sources.noted import Noted
 from negmine.sources.row import Row
 
 _MAGIC = b"PAR1"
@@ -58,16 +59,18 @@ class Parquet(WithColumns):
             except _DAMAGE as error:
                 raise files.damaged(file.path, str(error)) from None
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         for file in files.expand(path):
             with file.open() as stream:
                 yield from self._read(file, stream)
 
-    def _read(self, file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+    def _read(self, file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted]:
         number = 0
         try:
             table = pq.ParquetFile(stream)
-            choice = self.choose(table.schema_arrow.names, file.path, _pictures(table.schema_arrow))
+            names = table.schema_arrow.names
+            choice = self.columns.choose(names, file.path, _pictures(table.schema_arrow))
+            yield choice.noted(names)
             _check_types(table.schema_arrow, choice, file.path)
             cells = _cell_column(table, choice.image) if isinstance(choice.image, str) else None
             for values in _records(stream, choice, cells):

@@ -16,6 +16,7 @@ from typing import IO, Any, ClassVar, Final
 from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.columns import Choice, WithColumns, no_caption_column
+from negmine.sources.noted import Noted
 from negmine.sources.row import MAX_TEXT, Row, Unusable, excerpt
 
 QUOTING: Final = ",;"
@@ -57,12 +58,12 @@ class Delimited(WithColumns):
         delimiter = self._delimiter(first)
         return delimiter is not None and self.has_captions(split(first, delimiter))
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         for file in files.expand(path):
             with file.open() as stream:
                 yield from self._read(file, stream)
 
-    def _read(self, file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+    def _read(self, file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted]:
         lines = _Lines(stream)
         first = lines.peek()
         delimiter = self._delimiter(first)
@@ -74,12 +75,13 @@ class Delimited(WithColumns):
             next(lines, None)
         else:
             names = [str(number) for number in range(1, len(names) + 1)]
-        choice = self.choose(names, file.path)
+        choice = self.columns.choose(names, file.path)
+        yield choice.noted(names)
         yield from self._rows(file.name, lines, delimiter, names, choice)
 
     def _rows(
         self, source: str, lines: _Lines, delimiter: str, names: Sequence[str], choice: Choice
-    ) -> Iterator[Row | Rejected]:
+    ) -> Iterator[Row | Rejected | Noted]:
         shape = _Shape.of(names, choice, delimiter)
         records = _quoted(lines, delimiter, shape) if delimiter in QUOTING else _plain(lines, delimiter)
         for line, cells, text in records:
@@ -88,7 +90,7 @@ class Delimited(WithColumns):
                     raise cells
                 if len(cells) > len(names) and (mended := shape.mend(text)):
                     cells = mended
-                    self.notes["changed:bare_delimiter"] += 1
+                    yield Noted("bare_delimiter")
                 if len(cells) != len(names):
                     raise Unusable(
                         "column_count", f"{excerpt(text.strip())}: {len(cells)} cells, the header has {len(names)}"
@@ -97,7 +99,7 @@ class Delimited(WithColumns):
                 yield problem.rejected(line, source)
                 continue
             if "\n" in text[:-1]:
-                self.notes["joined_lines"] += sum(bool(further.strip()) for further in text.split("\n")[1:])
+                yield Noted("joined_lines", sum(bool(further.strip()) for further in text.split("\n")[1:]))
             yield from choice.rows(line, source, _values(dict(zip(names, cells, strict=True)), choice))
 
     def _delimiter(self, header: str) -> str | None:

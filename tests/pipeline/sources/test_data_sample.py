@@ -8,6 +8,8 @@ from pathlib import Path
 
 from negmine.sources import Row, open_source
 
+from tests.pipeline.sources.reading import read_all
+
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 
 
@@ -17,7 +19,7 @@ def lines(name: str) -> list[dict[str, str]]:
 
 def test_the_sample_reads_as_590_rows_of_118_photos() -> None:
     path = str(SAMPLE / "captions.jsonl")
-    rows = list(open_source(path).read(path))
+    rows, _ = read_all(open_source(path), path)
     assert len(rows) == 590
     images = Counter(row.image for row in rows if isinstance(row, Row))
     assert set(images.values()) == {5}

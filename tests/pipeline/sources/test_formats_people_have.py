@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from negmine.errors import InputError, UsageError
 from negmine.records import Rejected
-from negmine.sources import Columns, Row, notes, open_source
+from negmine.sources import Columns, Row, open_source
+
+from tests.pipeline.sources.reading import read_all
 
 CASES = Path(__file__).parents[2] / "cases"
 CAPTIONS = (
@@ -32,8 +34,8 @@ def read(
 ) -> tuple[list[Row | Rejected], list[str]]:
     """Rows, and what the reader says it chose."""
     source = open_source(str(path), columns=columns, images=images)
-    rows = list(source.read(str(path)))
-    return rows, [name for name in notes(source) if name.startswith(("columns:", "folder:"))]
+    rows, noted = read_all(source, path)
+    return rows, [name for name in noted if name.startswith(("columns:", "folder:"))]
 
 
 def pairs(rows: list[Row | Rejected]) -> list[tuple[str | None, str]]:
@@ -105,10 +107,10 @@ def test_flickr30ks_table_with_bars() -> None:
 
 
 def test_captions_with_bare_commas() -> None:
-    source = open_source(str(CASES / "flickr_txt" / "captions.txt"))
-    rows = list(source.read(str(CASES / "flickr_txt" / "captions.txt")))
+    path = CASES / "flickr_txt" / "captions.txt"
+    rows, noted = read_all(open_source(str(path)), path)
     assert pairs(rows) == [(f"{100 + n}_{'ab'[n % 2]}.jpg", caption) for n, caption in enumerate(FLICKR)]
-    assert notes(source)["changed:bare_delimiter"] == sum("," in caption for caption in FLICKR)
+    assert noted["bare_delimiter"] == sum("," in caption for caption in FLICKR)
 
 
 def test_columns_as_lists() -> None:

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.records import Rejected
-from negmine.sources import Row, files, notes, open_source
+from negmine.sources import Row, files, open_source
+
+from tests.pipeline.sources.reading import read_all
 
 NASTY = st.text(
     st.one_of(st.sampled_from("\"'\\,;|\t\n\r#a1. \u2028\ufeff[]{}"), st.characters(codec="utf-8")), max_size=12
@@ -28,8 +30,7 @@ def read(content: bytes, name: str) -> tuple[list[Row | Rejected], Counter[str]]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pairs"
         path.write_bytes(content)
-        source = open_source(str(path), name)
-        return list(source.read(str(path))), Counter(notes(source))
+        return read_all(open_source(str(path), name), path)
 
 
 def raw(delimiter: str) -> Write:

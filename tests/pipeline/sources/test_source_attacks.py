@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from negmine.errors import InputError, UsageError
 from negmine.records import Rejected
-from negmine.sources import Row, open_source
+from negmine.sources import Noted, Row, open_source
+
+from tests.pipeline.sources.reading import read_all
 
 CASES = Path(__file__).parents[2] / "cases" / "attack"
 
@@ -21,7 +23,7 @@ CASES = Path(__file__).parents[2] / "cases" / "attack"
 def outcome(path: Path) -> list[str] | str:
     """The reasons row by row, or the kind of the error; anything else is a fault."""
     try:
-        rows = list(open_source(str(path)).read(str(path)))
+        rows, _ = read_all(open_source(str(path)), path)
     except (InputError, UsageError) as error:
         return type(error).__name__
     return [row.reason if isinstance(row, Rejected) else "ok" for row in rows]
@@ -87,8 +89,9 @@ def read_under_a_limit(path: Path) -> str:
     """What reading prints in a process with `LIMIT` bytes of address space: the number of rows of each reason."""
     code = (
         "import sys; from collections import Counter; from negmine.errors import NegmineError\n"
-        "from negmine.sources import open_source\n"
-        "try: print(Counter(getattr(r, 'reason', 'ok') for r in open_source(sys.argv[1]).read(sys.argv[1])))\n"
+        "from negmine.sources import Noted, open_source\n"
+        "rows = (r for r in open_source(sys.argv[1]).read(sys.argv[1]) if not isinstance(r, Noted))\n"
+        "try: print(Counter(getattr(r, 'reason', 'ok') for r in rows))\n"
         "except NegmineError as error: print(type(error).__name__, error.why)"
     )
     done = subprocess.run(
@@ -138,6 +141,7 @@ def test_an_entry_that_does_not_end_is_not_read_to_the_end(tmp_path: Path, monke
     path = tmp_path / "a.json"
     path.write_text('[{"caption": "x"}, {"caption": "' + "x" * 1_000_000 + '"}]')
     rows = open_source(str(path)).read(str(path))
+    assert isinstance(next(rows), Noted)
     assert isinstance(next(rows), Row)
     with pytest.raises(InputError, match="longer than 200,000 characters"):
         next(rows)

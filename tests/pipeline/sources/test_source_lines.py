@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.errors import InputError
 from negmine.records import Rejected
-from negmine.sources import Row, files, notes, open_source
+from negmine.sources import Row, files, open_source
+
+from tests.pipeline.sources.reading import read_all
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 CAPTIONS = TEXT.map("a{}".format)
@@ -25,7 +27,7 @@ LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\t"), max_s
 
 
 def read(path: Path, name: str | None = None) -> list[Row | Rejected]:
-    return list(open_source(str(path), name).read(str(path)))
+    return read_all(open_source(str(path), name), path)[0]
 
 
 def reasons(rows: list[Row | Rejected]) -> list[tuple[int | None, str]]:
@@ -169,10 +171,9 @@ def test_a_quote_left_open_costs_its_own_row_alone(tmp_path: Path, header: str, 
     captions = ["one dog"] * 5 + ['"two dogs'] + ["three dogs"] * 20_000 + ["four" + '"' * closed]
     path = tmp_path / "a.csv"
     path.write_text("\n".join([header, *map(line, range(len(captions)), captions)]) + "\n")
-    source = open_source(str(path))
-    found = list(source.read(str(path)))
+    found, noted = read_all(open_source(str(path)), path)
     if header == "caption" and closed:  # nothing but the quotes tells where a caption ends: it is counted
-        assert (len(found), notes(source)["joined_lines"]) == (6, 20_001)
+        assert (len(found), noted["joined_lines"]) == (6, 20_001)
         return
     assert [row.row for row in found] == list(range(2, len(captions) + 2))
     assert [row.row for row in found if isinstance(row, Rejected)] == [7]
@@ -227,23 +228,21 @@ def test_tsv_takes_away_the_quotes_that_only_a_writer_can_have_put(tmp_path: Pat
 def test_bare_commas_in_a_caption(tmp_path: Path, header: str, line: str, caption: str | None) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{header}\n{line}\n")
-    source = open_source(str(path))
-    (row,) = source.read(str(path))
+    (row,), noted = read_all(open_source(str(path)), path)
     if caption is None:
         assert isinstance(row, Rejected)
         assert row.reason == "column_count"
     else:
         assert isinstance(row, Row)
-        assert (row.image, row.caption, notes(source)["changed:bare_delimiter"]) == ("a.jpg", caption, 1)
+        assert (row.image, row.caption, noted["bare_delimiter"]) == ("a.jpg", caption, 1)
 
 
 def test_a_row_of_several_lines_with_too_many_cells_is_refused_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('image,caption\na.jpg,"x\n\nhe sits",y\nc.jpg,"two\nlines"\n')
-    source = open_source(str(path))
-    rows = list(source.read(str(path)))
+    rows, noted = read_all(open_source(str(path)), path)
     assert reasons(rows) == [(2, "column_count"), (4, "column_count"), (5, "ok")]
-    assert notes(source)["joined_lines"] == 1
+    assert noted["joined_lines"] == 1
 
 
 def test_a_cell_may_be_as_long_as_a_text(tmp_path: Path) -> None:

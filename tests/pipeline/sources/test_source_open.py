@@ -15,6 +15,8 @@ from negmine.errors import InputError, UsageError
 from negmine.records import Rejected
 from negmine.sources import SOURCES, Noted, Row, digest, files, image_root, open_source
 
+from tests.pipeline.sources.reading import read_all
+
 
 def parquet() -> bytes:
     stream = io.BytesIO()
@@ -54,7 +56,7 @@ def test_formats_are_recognised_by_content_whatever_the_ending(tmp_path: Path, n
     path.write_bytes(EXAMPLES[name])
     source = open_source(str(path))
     assert source.name == name
-    (row,) = source.read(str(path))
+    ((row,), _) = read_all(source, path)
     assert isinstance(row, Row)
     assert row.caption == "a cat"
 
@@ -65,7 +67,7 @@ def test_formats_are_read_from_urls(name: str) -> None:
     with fsspec.open(url, "wb") as stream:
         stream.write(EXAMPLES[name])
     source = open_source(url)
-    (row,) = source.read(url)
+    ((row,), _) = read_all(source, url)
     assert isinstance(row, Row)
     assert (source.name, row.source, row.caption) == (name, "pairs.bin", "a cat")
     assert (row.image or "").endswith(("a.jpg", "pairs.bin::k1.jpg"))
@@ -144,7 +146,7 @@ def test_a_name_with_pattern_characters_is_a_name_first(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a{1}.jsonl").write_bytes(EXAMPLES["jsonl"])
     path = str(folder / "a{1}.jsonl")
-    assert [row.source for row in open_source(path).read(path)] == ["a{1}.jsonl"]
+    assert [row.source for row in read_all(open_source(path), path)[0]] == ["a{1}.jsonl"]
 
 
 def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +161,7 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("{a,sub/b}.tar", ".", ["a.tar", "sub/b.tar"]),
     ):
         source = open_source(path)
-        rows = list(source.read(path))
+        rows, _ = read_all(source, path)
         assert (image_root(source, path), [row.source for row in rows]) == (str(tmp_path / root), sources)
         for row in rows:
             assert isinstance(row, Row)
