@@ -327,7 +327,8 @@ def test_what_keeps_a_dotted_name_from_being_read_is_said(case: str) -> None:
 def test_further_members_are_passed_over_wherever_they_lie(tmp_path: Path) -> None:
     path = make(tmp_path / "a.tar", [
         ("a.jpg", b"p"), ("a.blip.txt", b"a photo"), ("a.mask.png", b"m"), ("a.txt", b"a cat"), ("a.depth.JPG", b"d"),
-        ("b.mask.png", b"m"), ("b.jpg", b"p"), ("b.txt", b"a dog"), ("._b.jpg", b"x"), ("d/..b.jpg", b"x"), ("a.late.png", b"m"),
+        ("b.mask.png", b"m"), ("b.jpg", b"p"), ("b.txt", b"a dog"), ("._b.jpg", b"x"), ("d/..b.jpg", b"x"),
+        ("a.late.png", b"m"),
     ])  # fmt: skip
     assert [(row.key, row.caption) for row in read(path) if isinstance(row, Row)] == [("a", "a cat"), ("b", "a dog")]
     assert counted(path) == {"row": 2, "extra_member": 3, "hidden_member": 2}
