@@ -163,13 +163,18 @@ def _files(body: Any, where: str) -> tuple[FileRecord, ...]:
 
 
 def _counts(body: Any, where: str) -> dict[str, int]:
-    if not isinstance(body, dict) or not all(map(_is_count, body.values())):
+    if not isinstance(body, dict) or not all(map(_is_whole, body.values())):
         raise _damaged(where, f"{_short(body)} is no table of counts")
     return dict(body)
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return _is_whole(value) and value >= 0
+
+
+def _is_whole(value: Any) -> bool:
+    """Sums of what was counted may be below 0: of similarities, in millionths."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _damaged(where: str, why: str) -> DamagedError:
