@@ -14,15 +14,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ahnpl.checkpoint import read_state
+from ahnpl.checkpoint import VERSION, read_best, read_state
 from ahnpl.evaluate import BENCHMARKS
 from ahnpl.evaluate.tasks import CaptionBenchmark
 from ahnpl.images import BadImage, open_image
 from ahnpl.losses import build_loss
 from negmine import sources
 from negmine.audit.read import open_source as open_negatives
+from negmine.clip_models import CONFIG_NAME, read_config
 from negmine.errors import Exit, NegmineError
 from negmine.gather import Limits, gather
 from negmine.images import BadImageError, inspect_image
@@ -31,7 +33,7 @@ from negmine.retrieval.settings import load_recipe
 from negmine.runs import read_runs
 from negmine.seal import seal
 from negmine.shards.format import Index, ShardEntry, decode_sample, describe, read_samples, write_samples
-from negmine.store import MANIFEST, Manifest, PartRecord, Spec, load_manifest
+from negmine.store import MANIFEST, FileRecord, Manifest, PartRecord, Spec, load_manifest
 from negmine.text.presets import load_preset
 
 DATA = Path(__file__).parents[2] / "data" / "sample"
@@ -186,7 +188,8 @@ def _read_index(content: bytes, folder: Path) -> None:
 
 def _manifest() -> list[bytes]:
     spec = Spec("pairs", {"seed": 0}, {"source": "0" * 64})
-    return [Manifest(spec, (PartRecord(0, (), {"pairs": 0}),)).to_text().encode()]
+    part = PartRecord(0, (FileRecord("part-00000.parquet", 1, 10, "0" * 64),), {"pairs": 1})
+    return [Manifest(spec, (part,)).to_text().encode()]
 
 
 def _read_manifest(content: bytes, folder: Path) -> None:
@@ -199,9 +202,34 @@ def _read_runs(content: bytes, folder: Path) -> None:
     read_runs([folder])
 
 
+def _state() -> list[bytes]:
+    body = {"version": VERSION, "model": "tiny", "step": 3, "settings": {}, "scaler": {}, "sha256": {}}
+    return [json.dumps(body).encode()]
+
+
 def _read_state(content: bytes, folder: Path) -> None:
     _written(folder, "state.json", content)
     read_state(folder)
+
+
+def _best() -> list[bytes]:
+    return [b'{"checkpoint": "step-00000003", "score": 0.5}']
+
+
+def _read_best(content: bytes, folder: Path) -> None:
+    _written(folder, "best.json", content)
+    read_best(folder)
+
+
+def _configuration() -> list[bytes]:
+    (path,) = Path(open_clip.__file__).parent.glob("model_configs/ViT-B-32.json")
+    statistics = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    return [json.dumps({"model_cfg": json.loads(path.read_text()), "preprocess_cfg": statistics}).encode()]
+
+
+def _read_configuration(content: bytes, folder: Path) -> None:
+    _written(folder, CONFIG_NAME, content)
+    read_config(folder)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -284,7 +312,9 @@ TARGETS = (
     Target("index", _index, _read_index),
     Target("manifest", _manifest, _read_manifest, ("manifest*",)),
     Target("metrics", lambda: [b'{"step": 1, "loss": 2.5}\n' * 3], _read_runs, ("runs*",)),
-    Target("state", lambda: [b'{"version": 1, "model": "tiny", "step": 3}'], _read_state),
+    Target("state", _state, _read_state),
+    Target("best", _best, _read_best, ("best*",)),
+    Target("configuration", _configuration, _read_configuration),
     Target("loss recipe", lambda: [b"extends: ahnpl\nform: released\n"], _read_loss, ("*.yaml",)),
     Target("mining recipe", lambda: [b"scores: [t2t]\nfilters: {margin: {}}\n"], _read_mining, ("*.yaml",)),
     Target("preset", lambda: [b'rules = ["negate"]\nper_caption = 4\nbalanced = false\n'], _read_preset, ("*.toml",)),
