@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
@@ -33,11 +34,17 @@ from negmine.retrieval.settings import load_recipe
 from negmine.runs import read_runs
 from negmine.seal import seal
 from negmine.shards.format import Index, ShardEntry, decode_sample, describe, read_samples, write_samples
-from negmine.store import MANIFEST, FileRecord, Manifest, PartRecord, Spec, load_manifest
+from negmine.store import JOURNAL, MANIFEST, FileRecord, Manifest, PartRecord, Spec, Store, load_manifest
 from negmine.text.presets import load_preset
 
 DATA = Path(__file__).parents[2] / "data" / "sample"
 CASES = Path(__file__).parents[1] / "cases"
+ATTACK = CASES / "attack"
+LARGEST_SEED = 20_000
+"""Bytes."""
+
+
+SPEC = Spec("pairs", {"seed": 0}, {"source": "0" * 64})
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Target:
     Attributes:
         good: files that are read.
         read: reads the content as a file below a folder.
-        harmful: files that once did harm, to begin with as well.
+        harmful: names of files in ``tests/cases/attack`` that once did harm.
     """
 
     name: str
@@ -55,9 +62,13 @@ class Target:
     read: Callable[[bytes, Path], object]
     harmful: tuple[str, ...] = ()
 
+    def once_harmful(self) -> list[Path]:
+        return [path for pattern in self.harmful for path in sorted(ATTACK.glob(pattern))]
+
     def seeds(self) -> list[bytes]:
-        harmful = [path for pattern in self.harmful for path in sorted((CASES / "attack").glob(pattern))]
-        return [*self.good(), *(path.read_bytes() for path in harmful)]
+        """What mutations begin with; the smaller ones of the harmful."""
+        harmful = (path.read_bytes() for path in self.once_harmful() if path.stat().st_size <= LARGEST_SEED)
+        return [*self.good(), *harmful]
 
     def refuses_in_words(self, content: bytes, folder: Path) -> None:
         """An error that a person can act on is right; any other is a bug."""
@@ -187,14 +198,24 @@ def _read_index(content: bytes, folder: Path) -> None:
 
 
 def _manifest() -> list[bytes]:
-    spec = Spec("pairs", {"seed": 0}, {"source": "0" * 64})
     part = PartRecord(0, (FileRecord("part-00000.parquet", 1, 10, "0" * 64),), {"pairs": 1})
-    return [Manifest(spec, (part,)).to_text().encode()]
+    return [Manifest(SPEC, (part,)).to_text().encode()]
 
 
 def _read_manifest(content: bytes, folder: Path) -> None:
     _written(folder, MANIFEST, _sealed(content).encode("utf-8", "surrogatepass"))
     load_manifest(folder)
+
+
+def _journal() -> list[bytes]:
+    with TemporaryDirectory() as folder, Store.open(Path(folder), SPEC):
+        return [(Path(folder) / JOURNAL).read_bytes()]
+
+
+def _read_journal(content: bytes, folder: Path) -> None:
+    _written(folder, JOURNAL, content)
+    with Store.open(folder, SPEC):
+        pass
 
 
 def _read_runs(content: bytes, folder: Path) -> None:
@@ -303,14 +324,20 @@ TARGETS = (
     Target("karpathy", _karpathy, partial(_pairs, "pairs.json", "karpathy")),
     Target("parquet", _parquet, partial(_pairs, "pairs.parquet", "parquet")),
     Target("tar", _tar, partial(_pairs, "pairs.tar", "tars")),
-    Target("recognition", lambda: [*_jsonl(), *_table(","), *_coco(), *_karpathy()], partial(_pairs, "pairs", None)),
-    Target("negatives.jsonl", _negatives, partial(_read_negatives, "negatives.jsonl")),
-    Target("negatives.tsv", _table_of_negatives, partial(_read_negatives, "negatives.tsv")),
-    Target("negatives.json", _sugarcrepe, partial(_read_negatives, "negatives.json")),
+    Target(
+        "recognition",
+        lambda: [*_jsonl(), *_table(","), *_coco(), *_karpathy()],
+        partial(_pairs, "pairs", None),
+        ("src_*", "big*", "nest_coco*", "nest30k*", "surr*", "raw_*", "u2028*", "t_*", "bomb*", "x_*", "zeroed*"),
+    ),
+    Target("negatives.jsonl", _negatives, partial(_read_negatives, "negatives.jsonl"), ("aud_*.jsonl",)),
+    Target("negatives.tsv", _table_of_negatives, partial(_read_negatives, "negatives.tsv"), ("aud_*.tsv",)),
+    Target("negatives.json", _sugarcrepe, partial(_read_negatives, "negatives.json"), ("aud_*.json",)),
     Target("shard", _shard, _read_shard),
     Target("sample", lambda: [describe(sample).encode() for sample in _samples()], _read_sample),
     Target("index", _index, _read_index),
     Target("manifest", _manifest, _read_manifest, ("manifest*",)),
+    Target("journal", _journal, _read_journal, ("journal*",)),
     Target("metrics", lambda: [b'{"step": 1, "loss": 2.5}\n' * 3], _read_runs, ("runs*",)),
     Target("state", _state, _read_state),
     Target("best", _best, _read_best, ("best*",)),
@@ -318,8 +345,8 @@ TARGETS = (
     Target("loss recipe", lambda: [b"extends: ahnpl\nform: released\n"], _read_loss, ("*.yaml",)),
     Target("mining recipe", lambda: [b"scores: [t2t]\nfilters: {margin: {}}\n"], _read_mining, ("*.yaml",)),
     Target("preset", lambda: [b'rules = ["negate"]\nper_caption = 4\nbalanced = false\n'], _read_preset, ("*.toml",)),
-    Target("sugarcrepe", _sugarcrepe, partial(_read_benchmark, "sugarcrepe", "replace_obj.json")),
+    Target("sugarcrepe", _sugarcrepe, partial(_read_benchmark, "sugarcrepe", "replace_obj.json"), ("b_sugarcrepe*",)),
     Target("retrieval", lambda: [*_karpathy(), *_coco()], partial(_read_benchmark, "retrieval", "captions.json")),
-    Target("pictures", _pictures, _look),
+    Target("pictures", _pictures, _look, ("*.png", "*.jpg", "timg_*")),
 )
 """A new reader is a line here."""

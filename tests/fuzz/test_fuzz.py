@@ -7,6 +7,7 @@ by hypothesis; keep it as a seed in ``tests/cases/attack``.
 from __future__ import annotations
 
 import resource
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.mutations import mutations
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import ATTACK, TARGETS, Target
 
 FEW, MANY = 60, 1_000
 LONGEST = timedelta(seconds=10)
@@ -27,6 +28,20 @@ def test_a_good_file_is_read(target: Target, tmp_path: Path) -> None:
     """Else nothing of the reader would be tried below."""
     for content in target.good():
         target.read(content, tmp_path)
+
+
+def test_every_harmful_file_has_a_target() -> None:
+    assert {path for target in TARGETS for path in target.once_harmful()} == set(ATTACK.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("target", "path"), [pytest.param(t, p, id=f"{t.name}-{p.name}") for t in TARGETS for p in t.once_harmful()]
+)
+def test_what_once_did_harm(target: Target, path: Path, tmp_path: Path) -> None:
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    target.refuses_in_words(path.read_bytes(), tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY
+    assert time.process_time() - started < LONGEST.total_seconds()
 
 
 @pytest.mark.timeout(1800)
