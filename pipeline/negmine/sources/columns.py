@@ -117,6 +117,10 @@ class Choice:
             name for name in (self.caption, self.key, self.image_id, *(part[1] for part in parts)) if name is not None
         )
 
+    def is_in(self, names: Iterable[str]) -> bool:
+        """Whether a table with these columns has the captions, and the pictures if this one has any."""
+        return self.names - {self.key, self.image_id} <= set(names)
+
     def noted(self, names: Sequence[str]) -> Noted:
         """The choice, to be said aloud.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any, ClassVar, Final
 
 from negmine.errors import InputError
 from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.columns import WithColumns, has_pictures, is_talk, no_caption_column
-from negmine.sources.json_stream import Outline, entries, outline
+from negmine.sources.json_stream import SAMPLE, Outline, all_entries, entries, names_in, outline
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt
 
@@ -19,7 +21,8 @@ _HEAD_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Json(WithColumns):
-    """The array may stand alone or under any name; its columns are the names in its first objects."""
+    """The array may stand alone or under any name; its columns are the names in its first objects. Where several hold
+    captions, as of one split each, all are read."""
 
     name: ClassVar[str] = "json"
     endings: ClassVar[tuple[str, ...]] = (".json",)
@@ -58,13 +61,23 @@ class Json(WithColumns):
             raise no_caption_column(file.path, list(dict.fromkeys(inner)) or [*seen.values, *map(str, seen.arrays)])
 
     def _objects(self, file: files.File, array: str | None, names: list[str]) -> Iterator[Row | Rejected | Noted]:
-        choice = self.columns.choose(names, file.path)
-        yield choice.noted(names)
-        for number, entry in entries(file, array):
-            if isinstance(entry, dict):
-                yield from choice.rows(number, file.name, entry)
-            else:
-                yield Unusable("not_an_object", f"{excerpt(entry)} is no object").rejected(number, file.name)
+        """The rows of an array, and of others that have its columns, or captions and pictures of their own."""
+        first = self.columns.choose(names, file.path)
+        number = 0
+        for name, group in groupby(all_entries(file), key=itemgetter(0)):
+            rows = (entry for _, entry in group)
+            head = [] if name == array else list(islice(rows, SAMPLE))
+            found = names if name == array else names_in(head)
+            own = self.columns.image is None and self.has_captions(found) and has_pictures(found)
+            if not (own or first.is_in(found)):
+                continue
+            choice = self.columns.choose(found, file.path)
+            yield choice.noted(found)
+            for number, entry in enumerate(chain(head, rows), number + 1):  # noqa: B020  goes on with the next array
+                if isinstance(entry, dict):
+                    yield from choice.rows(number, file.name, entry)
+                else:
+                    yield Unusable("not_an_object", f"{excerpt(entry)} is no object").rejected(number, file.name)
 
     def _lists(self, file: files.File, names: list[str]) -> Iterator[Row | Rejected | Noted]:
         choice = self.columns.choose(names, file.path)
@@ -79,9 +92,9 @@ class Json(WithColumns):
             raise files.damaged(file.path, f"the lists {', '.join(wanted)} differ in length") from None
 
     def _array(self, seen: Outline) -> str | None:
-        """The name of the array whose objects have captions."""
-        named = (name for name in seen.arrays if name is not None)
-        return next((name for name in named if self.has_captions(seen.names(name))), None)
+        """The name of the array whose objects have captions, and pictures if any has both."""
+        named = [name for name in seen.arrays if name is not None and self.has_captions(seen.names(name))]
+        return next((name for name in named if has_pictures(seen.names(name))), next(iter(named), None))
 
     def _is_row(self, seen: Outline) -> bool:
         """Whether the document is one line of a JSONL file."""

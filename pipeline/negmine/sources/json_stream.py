@@ -10,7 +10,7 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
@@ -20,11 +20,21 @@ _BLOCK: Final = 64 * 1024
 _BLANKS: Final = " \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER: Final = json.JSONDecoder()
-_SAMPLE: Final = 100
+SAMPLE: Final = 100
+"""Entries of an array by which its columns are known."""
 
 
 def entries(file: files.File, array: str | None) -> Iterator[tuple[int, Any]]:
     """The entries of a top-level array, or of the array that the document is (None), numbered from 1.
+
+    Raises:
+        InputError: as `all_entries`.
+    """
+    return enumerate((value for name, value in all_entries(file) if name == array), 1)
+
+
+def all_entries(file: files.File) -> Iterator[tuple[str | None, Any]]:
+    """The entries of all top-level arrays, each with the array's name; None if the document is the array.
 
     Bytes that are no UTF-8 become surrogates, which `make_row` refuses.
 
@@ -34,11 +44,7 @@ def entries(file: files.File, array: str | None) -> Iterator[tuple[int, Any]]:
     with file.open() as stream:
         document = _Document(stream)
         try:
-            number = 0
-            for name, value in document.walk():
-                if name == array:
-                    number += 1
-                    yield number, value
+            yield from document.walk()
             document.finish()
         except _Malformed as problem:
             raise files.damaged(f"{file.path}, at or before byte {stream.tell():,}", str(problem)) from None
@@ -61,7 +67,12 @@ class Outline:
 
     def names(self, array: str | None) -> list[str]:
         """The names in an array's first entries."""
-        return list(dict.fromkeys(name for entry in self.objects(array) for name in entry))
+        return names_in(self.arrays[array])
+
+
+def names_in(found: Iterable[Any]) -> list[str]:
+    """The names of the objects among some entries, in order."""
+    return list(dict.fromkeys(name for entry in found if isinstance(entry, dict) for name in entry))
 
 
 def outline(head: bytes) -> Outline | None:
@@ -73,7 +84,7 @@ def outline(head: bytes) -> Outline | None:
         for name, is_array, value in document.pieces():
             if not is_array:
                 found.values[name or ""] = value
-            elif len(entries := found.arrays.setdefault(name, [])) < _SAMPLE and value is not _EMPTY:
+            elif len(entries := found.arrays.setdefault(name, [])) < SAMPLE and value is not _EMPTY:
                 entries.append(value)
         document.finish()
     except _Malformed as problem:
