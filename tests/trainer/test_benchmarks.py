@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import open_clip
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from ahnpl.evaluate import (
@@ -47,13 +51,14 @@ from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.errors import InputError, UsageError
+from negmine.records import Rejected
 from PIL import Image
 
 from tests.trainer.conftest import draw, encode, make_sample
 
 CASES = Path(__file__).parents[1] / "cases"
 
-Reader = Callable[[Path, Path | None, Counter[str]], Iterator[Item]]
+Reader = Callable[[Path, Path | None, Counter[str]], Iterator[Item | Rejected]]
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +91,12 @@ def scripted(monkeypatch: pytest.MonkeyPatch, model: ClipModel) -> Callable[...,
         def see(self: Encoder, seen: list[Picture]) -> list[torch.Tensor | str]:
             return [unit(next(rows)) if picture.content is not None else "missing" for picture in seen]
 
-        def read(self: Encoder, asked: list[str]) -> torch.Tensor:
-            return torch.stack([unit(texts[text]) for text in asked]) if asked else torch.zeros(0)
+        def read(self: Encoder, asked: list[str]) -> tuple[torch.Tensor, list[int]]:
+            features = torch.stack([unit(texts[text]) for text in asked]) if asked else torch.zeros(0)
+            return features, self.numbers(asked)
 
         monkeypatch.setattr(Encoder, "pictures", see)
-        monkeypatch.setattr(Encoder, "texts", read)
+        monkeypatch.setattr(Encoder, "read", read)
         return lambda name, path, images=None, **options: BENCHMARKS[name].score(
             path, images, model, Settings(**options)
         )
@@ -99,7 +105,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch, model: ClipModel) -> Callable[...,
 
 
 def items(read: Reader, path: Path, images: Path | None) -> list[Item]:
-    return list(read(path, images, Counter()))
+    """What a reader gives, where it refuses no row."""
+    return [row for row in read(path, images, Counter()) if isinstance(row, Item)]
 
 
 def write(path: Path, body: Any) -> Path:
@@ -242,7 +249,7 @@ class TestLines:
         assert [row.key for row in rows] == ["1", "2", "3", "4"]
         assert all(row.text("image") == f"a/{n}.jpg" for n, row in enumerate(rows))
 
-    @pytest.mark.parametrize("line", ["[" * 100_000, '{"a": 1', '{"a": "\\ud800"}', "9" * 5_000])
+    @pytest.mark.parametrize("line", ['{"a": 1, "a": 2}', "[" * 100_000, '{"a": 1', '{"a": "\\ud800"}', "9" * 5_000])
     def test_a_broken_line_is_named(self, tmp_path: Path, line: str) -> None:
         path = tmp_path / "rows.jsonl"
         path.write_text(f'{{"image": "a.jpg"}}\n{line}\n')
@@ -480,7 +487,7 @@ class TestVsr:
 class TestRetrieval:
     CAPTIONS = (("0.jpg", "one"), ("0.jpg", "uno"), ("1.jpg", "two"))
 
-    def check(self, path: Path, images: Path) -> None:
+    def check(self, path: Path, images: Path | None) -> None:
         assert [(item.image_id, item.caption) for item in items(retrieval.read, path, images)] == list(self.CAPTIONS)
 
     def test_jsonl(self, tmp_path: Path, images: Path) -> None:
@@ -507,6 +514,55 @@ class TestRetrieval:
         dropped: Counter[str] = Counter()
         list(retrieval.read(path, images, dropped))
         assert dropped == {"captions of other splits than test": 1}
+
+    def contents(self) -> dict[str, bytes]:
+        return {name: make_sample(int(name[0])).image for name, _ in self.CAPTIONS}
+
+    def test_tables(self, tmp_path: Path, images: Path) -> None:
+        """Columns are chosen as `negmine parse` does; pictures are beside the table unless something else is said."""
+        csv = tmp_path / "captions.csv"
+        csv.write_text("Filepath;Title\n" + "".join(f"{name};{caption}\n" for name, caption in self.CAPTIONS))
+        self.check(csv, images)
+        beside = write(images / "captions.json", [{"image": f"./{n}", "text": text} for n, text in self.CAPTIONS])
+        self.check(beside, None)
+        assert {item.image_id: item.image for item in items(retrieval.read, beside, None)} == self.contents()
+
+    def test_inputs_that_hold_their_pictures(self, tmp_path: Path, images: Path) -> None:
+        """A tar, Parquet with the bytes inside, and a folder give the same pictures and captions."""
+        captions: dict[str, list[str]] = {}
+        for name, caption in self.CAPTIONS:
+            captions.setdefault(name, []).append(caption)
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for name, content in self.contents().items():
+            (folder / name).write_bytes(content)
+            (folder / name).with_suffix(".txt").write_text("\n".join(captions[name]))
+        with tarfile.open(tmp_path / "a.tar", "w") as tar:
+            for file in sorted(folder.iterdir()):
+                tar.add(file, file.name)
+        table = pa.table({"image": list(self.contents().values()), "captions": list(captions.values())})
+        pq.write_table(table, tmp_path / "b.parquet")
+        expected = [(make_sample(int(name[0])).image, caption) for name, caption in self.CAPTIONS]
+        for path in (folder, tmp_path / "a.tar", tmp_path / "b.parquet"):
+            found = items(retrieval.read, path, None)
+            assert [(item.image, item.caption) for item in found] == expected
+            assert len({item.image_id for item in found}) == 2
+
+    def test_refused_rows_are_counted_and_not_too_many(self, tmp_path: Path, images: Path, model: ClipModel) -> None:
+        path = tmp_path / "captions.jsonl"
+        rows = ['{"image": "0.jpg", "caption": "one"}', '{"image": "1.jpg", "caption": "two"}']
+        path.write_text("\n".join([*rows, '{"image": "2.jpg", "caption": 3}', "{", '{"caption": "no picture"}', ""]))
+        with pytest.raises(InputError, match=r"3 of 5 rows(.|\n)*captions\.jsonl, row 3(.|\n)*caption_not_text 1"):
+            BENCHMARKS["retrieval"].score(path, images, model, Settings())
+        report = BENCHMARKS["retrieval"].score(path, images, model, Settings(max_bad=0.6))
+        assert report.dropped == {"caption_not_text": 1, "json_syntax": 1, "no_image": 1}
+        assert (report.images, report.captions) == (2, 2)
+
+    def test_a_choice_of_columns_is_said(
+        self, tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.check(write(tmp_path / "c.jsonl", [{"file": n, "title": text} for n, text in self.CAPTIONS]), images)
+        assert "caption <- title, image <- file" in capsys.readouterr().err
 
     def test_recalls_have_intervals_and_a_sum(self, tmp_path: Path, images: Path, scripted: Callable[..., Any]) -> None:
         rows = [{"image": name, "caption": caption} for name, caption in self.CAPTIONS]
@@ -590,6 +646,69 @@ class TestZeroShot:
         theirs = open_clip.build_zero_shot_classifier(model.network, load_tokenizer("tiny"), names, templates)
         torch.testing.assert_close(ours, theirs.T)
 
+    def test_what_is_no_picture_of_a_class_is_counted(self, folders: Path, tmp_path: Path) -> None:
+        """Hidden files (thumbnails, macOS), pipes, links to nowhere and linked folders, beside pictures."""
+        square = folders / "square"
+        (square / ".thumbs").mkdir()
+        for name in (".thumbs/0.png", "._0.png", "deep.JPEG"):
+            (square / name).write_bytes(b"x")
+        os.mkfifo(square / "pipe.png")
+        (square / "lost.png").symlink_to("nowhere")
+        (square / "more").symlink_to(folders / "red_circle")
+        (folders / "aside").symlink_to(folders / "red_circle")  # as a class, a link is a folder
+        dropped: Counter[str] = Counter()
+        classes = zeroshot.Classes({"square": ("a",), "red_circle": ("b",)})
+        found = list(zeroshot._pictures(folders, classes, dropped))
+        assert [(place, file.name) for place, file in found] == [
+            (0, "0.png"),
+            (0, "deep.JPEG"),
+            (1, "0.png"),
+            (1, "1.png"),
+        ]
+        assert dropped == {
+            "files that are no pictures": 3, "hidden files": 2, "linked folders in a class": 1,
+            "files of folders that are no class": 2,
+        }  # fmt: skip
+
+    def test_one_level_above_the_classes(self, folders: Path, tmp_path: Path) -> None:
+        for upper, lower in {"shapes": "square", "colours": "red_circle"}.items():
+            (tmp_path / "above" / upper).mkdir(parents=True)
+            (folders / lower).rename(tmp_path / "above" / upper / lower)
+        with pytest.raises(UsageError, match=r"in folders of theirs(.|\n)*colours/red_circle"):
+            zeroshot.read_classes(tmp_path / "above", None)
+        path = write(tmp_path / "c.json", {"classes": {"shapes/square": "a", "colours/red_circle": "b"}})
+        classes, root = zeroshot.read_classes(path, tmp_path / "above")
+        dropped: Counter[str] = Counter()
+        assert [place for place, _ in zeroshot._pictures(root, classes, dropped)] == [0, 1, 1]
+        assert dropped == {"files that are no pictures": 1}
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            ({"classes": {"../x": "a", "square": "b"}}, "no folder below"),
+            ({"classes": {"/etc": "a", "square": "b"}}, "no folder below"),
+            ({"classes": {"": "a", "square": "b"}}, "no folder below"),
+            ({"classes": {"x\0": "a", "square": "b"}}, "no folder below"),
+            ({"classes": {"square": "a", "square/": "b"}}, "two classes"),
+            ({"classes": {"square": "a", "square/in": "b"}}, "a class too"),
+            ({"classes": {"square": "a", "red_circle": ["b", None]}}, "names of red_circle"),
+            ({"classes": {"square": "a", "red_circle": " "}}, "names of red_circle"),
+            ({"classes": {"square": "a", "red_circle": "b"}, "templates": "a {}"}, "templates should be texts"),
+            ({"classes": {"square": "a", "red_circle": "b"}, "templates": []}, "templates should be texts"),
+            ({"classes": {"square": "a", "red_circle": "b"}, "template": ["a {}"]}, "known are"),
+            (["square", "red_circle"], "no object 'classes'"),
+        ],
+    )
+    def test_a_class_file_that_is_none(self, body: Any, said: str, folders: Path, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=said):
+            zeroshot.read_classes(write(tmp_path / "c.json", body), folders)
+
+    @pytest.mark.parametrize("name", ["sqare", "x" * 5_000])
+    def test_a_class_without_a_folder(self, name: str, folders: Path, tmp_path: Path) -> None:
+        path = write(tmp_path / "c.json", {"classes": {name: "a", "square": "b"}})
+        with pytest.raises(UsageError, match=r"1 of 2 classes have no folder"):
+            zeroshot.read_classes(path, folders)
+
     def test_unreadable_pictures_are_refused(self, folders: Path, model: ClipModel) -> None:
         (folders / "red_circle" / "0.png").write_bytes(b"broken")
         with pytest.raises(InputError, match=r"1 of 3(.|\n)*0\.png"):
@@ -626,11 +745,13 @@ FORMATS = {name: benchmark.read for name, benchmark in BENCHMARKS.items() if isi
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("content", ["{", "3", '{"0": {"caption": "a"}}', '{"0": 3}', "[[1]]", "[null]"])
-def test_other_json_is_refused_with_its_place(name: str, content: str, tmp_path: Path, images: Path) -> None:
+def test_other_json_is_refused_with_its_place(
+    name: str, content: str, tmp_path: Path, images: Path, model: ClipModel
+) -> None:
     path = tmp_path / "broken.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=r"broken\.json"):
-        items(FORMATS[name], path, images)
+    with pytest.raises((InputError, UsageError), match=r"broken\.json"):
+        BENCHMARKS[name].score(path, images, model, Settings())
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -638,8 +759,9 @@ def test_nothing_there(name: str, tmp_path: Path, images: Path) -> None:
     for path in (tmp_path / "no.json", images):
         with pytest.raises(UsageError):
             items(FORMATS[name], path, images)
+    empty: Any = {"images": [{"file_name": "0.jpg"}]} if name == "retrieval" else {}
     with pytest.raises(UsageError, match="--images"):
-        items(FORMATS[name], write(tmp_path / "examples.json", {}), None)
+        items(FORMATS[name], write(tmp_path / "examples.json", empty), None)
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=12))

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from negmine.records import Rejected
 from negmine.sources import files
 from negmine.sources.json_stream import entries, outline
+from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row
 
 
+@dataclass(frozen=True)
 class Karpathy:
-    """Keys are sentence ids, image ids are COCO's where the file has them. All splits are read."""
+    """Keys are sentence ids, image ids are COCO's where the file has them.
 
-    name = "karpathy"
-    endings = ()
-    holds_images = False
+    Attributes:
+        split: the only one that is read, with images that are of none; None reads all.
+    """
+
+    name: ClassVar[str] = "karpathy"
+    endings: ClassVar[tuple[str, ...]] = ()
+    holds_images: ClassVar[bool] = False
+
+    split: str | None = None
 
     def recognises(self, path: str, head: bytes) -> bool:
         seen = outline(head)
         return seen is not None and "images" in seen.arrays and "sentences" in seen.names("images")
 
-    def read(self, path: str) -> Iterator[Row | Rejected]:
+    def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         for file in files.expand(path):
             for number, image in entries(file, "images"):
-                yield from _rows(number, file.name, image)
+                yield from _rows(number, file.name, image, self.split)
 
 
-def _rows(number: int, source: str, image: Any) -> Iterator[Row | Rejected]:
+def _rows(number: int, source: str, image: Any, split: str | None) -> Iterator[Row | Rejected | Noted]:
     if not isinstance(image, Mapping):
         yield Unusable("not_an_object", f"{excerpt(image)} is no image").rejected(number, source)
         return
     sentences = image.get("sentences")
     if not isinstance(sentences, list) or not sentences:
         yield Unusable("no_caption", f"sentences of {excerpt(image.get('filename'))}: none").rejected(number, source)
+        return
+    if split is not None and image.get("split", split) != split:
+        yield Noted("other_split", len(sentences))
         return
     for sentence in sentences:
         yield _row(number, source, image, sentence)

@@ -17,6 +17,7 @@ Note = Literal[
     "extra_member",  # `x.mask.png` in a tar that has `x.png`
     "hidden_member",  # `.x`, `._x.jpg` in a tar
     "members_after_end",  # of a tar: two were joined
+    "other_split",  # captions of other splits than the one that is asked for
 ]
 
 

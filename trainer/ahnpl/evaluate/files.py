@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,10 +41,10 @@ class Row:
         """The first of these fields that is there.
 
         Raises:
-            InputError: none of them, or not text.
+            InputError: none of them, or not text, or blank.
         """
         found = self.get(*names)
-        if not isinstance(found, str):
+        if not isinstance(found, str) or not found.strip():
             raise self.error(f"{names[0]!r} should be text and is {found!r}")
         return found
 
@@ -115,11 +116,20 @@ def _parsed(content: bytes | None, where: str, format_name: str) -> Any:
     try:
         if content is None:
             raise ValueError(f"more than {MAX_LINE_BYTES:,} bytes")
-        value = json.loads(content.decode())
+        value = json.loads(content.decode(), object_pairs_hook=_once)
         json.dumps(value, ensure_ascii=False).encode()  # escapes of half a character are no text
         return value
     except (ValueError, RecursionError) as error:
         raise InputError(f"this is not a {format_name} file", where=where, why=str(error)) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; JSON leaves open which of two values of one key would count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice[:100]!r} is there twice")
+    return found
 
 
 class Pictures:
@@ -136,12 +146,19 @@ class Pictures:
         self._source = ImageRoot(str(root))
         self._asked: dict[str, str] = {}
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, offset: int | None = None, size: int | None = None) -> bytes | None:
         """Encoded bytes of a picture; None if it is missing. The suffix may be left out.
+
+        Args:
+            name: path, or ``archive::member`` (see `ImageRoot.read`, for `offset` and `size` too).
 
         Raises:
             InputError: several files may be meant, or one file stands for two names.
         """
+        if "::" in name:
+            with suppress(BadImageError):
+                return self._source.read(name, offset, size)
+            return None
         names = [name] if PurePosixPath(name).suffix.lower() in SUFFIXES else [name + suffix for suffix in SUFFIXES]
         for candidate in (*names, *filter(None, map(self._elsewhere, names))):
             with suppress(BadImageError):

@@ -1,72 +1,78 @@
 """Retrieval among captioned pictures (recall at 1, 5, 10, both ways).
 
-Read are Karpathy's JSON (its test split), COCO's captions JSON, or JSONL with ``image`` and ``caption``.
+Read is what ``negmine parse`` reads, by the same readers; of Karpathy's splits the test split.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Final
 
-from negmine.errors import InputError
+from negmine.console import note
+from negmine.records import Rejected
+from negmine.sources import Row, Source, image_root, open_source
+from negmine.sources.columns import WithColumns
+from negmine.sources.files import root
+from negmine.sources.karpathy import Karpathy
 
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_json, read_rows
+from ahnpl.evaluate.files import Pictures, open_pictures
 from ahnpl.evaluate.items import Item
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import CaptionBenchmark
 
-NAME: Final = "captions"
 SPLIT: Final = "test"
 
 
-def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Item]:
-    """One item a caption; for JSONL the file's own folder is the default of `images`.
+def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Item | Rejected]:
+    """One item a caption; a picture is one path. What the source noted is said at the end.
+
+    Args:
+        images: the folder of the pictures. Without it tars, folders and Parquet hold their own, and those of a table
+            are relative to it.
 
     Raises:
-        UsageError: no such file, or no `images`.
-        InputError: a file of none of the three formats.
+        UsageError: no such file, no format that is known, or no `images`.
+        InputError: the file is cut or damaged, or has no caption column.
     """
-    file = find_files(path, NAME, "*.json", "*.jsonl")[0]
-    pictures = open_pictures(images or (file.parent if file.suffix == ".jsonl" else None), file)
-    for row, name, caption in _pairs(file, dropped):
-        yield Item(name, pictures.read(name), caption, (), row.where)
+    source = open_source(str(path), images=None if images is None else str(images))
+    if isinstance(source, Karpathy):
+        source = replace(source, split=SPLIT)
+    pictures = _pictures(source, path, images)
+    notes: Counter[str] = Counter()
+    try:
+        for row in source.read(str(path)):
+            if isinstance(row, Row):
+                yield _item(row, pictures)
+            elif isinstance(row, Rejected):
+                yield row
+            elif row.what == "other_split":
+                dropped[f"captions of other splits than {SPLIT}"] += row.number
+            else:
+                notes[str(row)] += row.number
+    finally:
+        for what, number in notes.items():
+            note(f"{path}: {what.replace(':', ': ', 1)}" + (f" ({number:,})" if number > 1 else ""))
 
 
-def _pairs(file: Path, dropped: Counter[str]) -> Iterator[tuple[Row, str, str]]:
-    """Row, picture and caption."""
-    if file.suffix == ".jsonl":
-        for row in read_rows(file, NAME):
-            yield row, row.text("image"), row.text("caption")
-        return
-    body = _read(file)
-    if "annotations" in body:
-        named = {Row(image, "images", file, NAME).get("id"): image.get("file_name") for image in body["images"]}
-        for place, annotation in enumerate(body["annotations"]):
-            row = Row(annotation, f"annotations {place}", file, NAME)
-            yield row, str(named.get(row.get("image_id"))), row.text("caption")
-        return
-    for place, image in enumerate(body["images"]):
-        row = Row(image, f"images {place}", file, NAME)
-        sentences = row.get("sentences")
-        if image.get("split", SPLIT) != SPLIT:
-            dropped[f"captions of other splits than {SPLIT}"] += len(sentences)
-            continue
-        for sentence in sentences:
-            yield row, _path(row), Row(sentence, row.key, file, NAME).text("raw")
+def _item(row: Row, pictures: Pictures) -> Item | Rejected:
+    if not row.caption.strip():
+        return Rejected(row.row, row.source, row.key, "empty_caption", None)
+    if row.image is None:
+        return Rejected(row.row, row.source, row.key, "no_image", "the row names no picture")
+    content = pictures.read(row.image, row.image_offset, row.image_bytes)
+    where = row.source if row.row is None else f"{row.source}, row {row.row}"
+    return Item(str(PurePosixPath(row.image)), content, row.caption, (), where)
 
 
-def _path(row: Row) -> str:
-    name = row.text("filename")
-    return f"{row.text('filepath').rstrip('/')}/{name}" if row.has("filepath") else name
-
-
-def _read(file: Path) -> dict[str, Any]:
-    body = read_json(file, NAME)
-    if isinstance(body, dict) and isinstance(body.get("images"), list):
-        return body
-    raise InputError(f"this is not a {NAME} file", where=str(file), why="it has no list of images")
+def _pictures(source: Source, path: Path, images: Path | None) -> Pictures:
+    if images is None:
+        own = image_root(source, str(path)) or (root(str(path)) if isinstance(source, WithColumns) else None)
+        if own is not None:
+            return Pictures(Path(own))
+    return open_pictures(images, path)
 
 
 def _authors(report: Report) -> dict[str, float]:

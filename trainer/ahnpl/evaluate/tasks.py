@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+from negmine.errors import InputError
+from negmine.records import Rejected
 
 from ahnpl.evaluate.items import Item, shard_items
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report, evaluate
 from ahnpl.model import ClipModel
 from ahnpl.shards import ShardSet
+
+EXAMPLES: Final = 5
+"""Refused rows that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Settings:
     Attributes:
         workers: decoding threads.
         limit: the first items only.
-        max_bad: share of the pictures that may be missing or unreadable.
+        max_bad: share of the pictures that may be missing or unreadable, and of the rows that may be refused.
         advance: told how many items were scored.
     """
 
@@ -49,21 +55,49 @@ class CaptionBenchmark:
     """A benchmark of captions and pictures.
 
     Attributes:
-        read: ``(path, pictures' folder, count of what is left out by reason) -> items``.
+        read: ``(path, pictures' folder, count of what is left out by reason) -> items``, and rows that are refused.
         authors: the averages that its authors print.
         retrieval: whether captions are to be found among all.
     """
 
-    read: Callable[[Path, Path | None, Counter[str]], Iterator[Item]]
+    read: Callable[[Path, Path | None, Counter[str]], Iterator[Item | Rejected]]
     authors: Callable[[Report], Mapping[str, float]] = _nothing
     retrieval: bool = False
 
     def score(self, path: Path, images: Path | None, model: ClipModel, settings: Settings) -> Report:
         """Raises: see `read` and `evaluate`."""
         dropped: Counter[str] = Counter()
-        items = self.read(path, images, dropped)
+        items = _usable(self.read(path, images, dropped), dropped, settings.max_bad)
         report = _evaluate(items, model, settings, retrieval=self.retrieval)
         return replace(report, authors=dict(self.authors(report)), dropped=dict(dropped))
+
+
+def _usable(rows: Iterator[Item | Rejected], dropped: Counter[str], max_bad: float) -> Iterator[Item]:
+    """The items; refused rows are counted by their reason.
+
+    Raises:
+        InputError: more than `max_bad` of the rows were refused, or all of them.
+    """
+    refused: Counter[str] = Counter()
+    examples: list[str] = []
+    kept = 0
+    for row in rows:
+        if isinstance(row, Rejected):
+            refused[row.reason] += 1
+            dropped[row.reason] += 1
+            if len(examples) < EXAMPLES:
+                examples.append(f"{row.source}, row {row.row}: {row.reason} ({row.detail})")
+        else:
+            kept += 1
+            yield row
+    bad, limit = refused.total(), f"more than --max-bad {max_bad:g} allows" if kept else "and none is left"
+    if bad > max_bad * (kept + bad) or (bad and not kept):
+        raise InputError(
+            f"{bad:,} of {kept + bad:,} rows were refused, {limit}",
+            where="; ".join(examples),
+            why=", ".join(f"{reason} {count:,}" for reason, count in refused.most_common()),
+            fix="mend these rows, or allow more with --max-bad; docs/formats.md lists the reasons",
+        )
 
 
 def score_shards(shards: ShardSet, model: ClipModel, settings: Settings) -> Report:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import torch
@@ -109,23 +109,73 @@ def read_classes(path: Path, images: Path | None) -> tuple[Classes, Path]:
         return Classes({folder.name: (folder.name.replace("_", " "),) for folder in folders}), path
     if not path.is_file():
         raise UsageError("no such folder or class file", where=str(path), fix="name a folder that holds one a class")
-    body = read_json(path, "class")
     try:
-        names = {str(folder): _names(name) for folder, name in body["classes"].items()}
-        templates = tuple(str(template) for template in body.get("templates", TEMPLATES))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("this is not a class file", where=str(path), why=repr(error)) from None
-    return Classes(names, templates), open_pictures(images, path).root
+        names, templates = _parts(read_json(path, "class"))
+    except ValueError as error:
+        raise InputError("this is not a class file", where=str(path), why=str(error)) from None
+    classes, root = Classes(names, templates), open_pictures(images, path).root
+    missing = [folder for folder in classes.names if not _is_folder(root / folder)]
+    if missing:
+        raise UsageError(
+            f"{len(missing)} of {len(classes.names)} classes have no folder",
+            where=str(root),
+            why=", ".join(missing[:5])[:300],
+            fix="check --images and the names; an empty folder keeps a class without pictures among the choices",
+        )
+    return classes, root
+
+
+def _parts(body: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Folder to names, and the templates, of a class file.
+
+    Raises:
+        ValueError: it is none, or two classes would share pictures.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("classes"), dict):
+        raise ValueError("it has no object 'classes'")
+    unknown = ", ".join(sorted(body.keys() - {"classes", "templates"}))
+    if unknown:
+        raise ValueError(f"it has {unknown[:100]}; known are classes and templates")
+    names: dict[str, tuple[str, ...]] = {}
+    for folder, name in body["classes"].items():
+        path = PurePosixPath(folder)
+        if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in folder:
+            raise ValueError(f"{folder[:100]!r} is no folder below the pictures'")
+        if str(path) in names:
+            raise ValueError(f"the folder {path} has two classes")
+        names[str(path)] = _texts([name] if isinstance(name, str) else name, f"the names of {folder}")
+    for folder in names:
+        above = next((str(one) for one in PurePosixPath(folder).parents if str(one) in names), None)
+        if above is not None:
+            raise ValueError(f"the folder {folder} lies in {above}, which is a class too")
+    return names, _texts(body.get("templates", list(TEMPLATES)), "templates")
+
+
+def _texts(value: Any, what: str) -> tuple[str, ...]:
+    """
+    Raises:
+        ValueError: it is no list of texts, or one is blank.
+    """
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one.strip() for one in value):
+        raise ValueError(f"{what[:100]} should be texts, and not {value!r:.100}")
+    return tuple(value)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _check_folders(path: Path, folders: Sequence[Path]) -> None:
     """Folders that look like anything but classes are refused: scored, they would give a number all the same.
 
     Raises:
-        UsageError: one holds no picture, they are splits, or their names are numbers of WordNet.
+        UsageError: one holds no picture, they are splits or hold the classes, or their names are numbers of WordNet.
     """
     names = [folder.name for folder in folders]
-    empty = [folder.name for folder in folders if not any(_is_picture(file) for file in folder.rglob("*"))]
+    empty = [folder.name for folder in folders if not any(map(_is_picture, _files(folder)))]
     if empty:
         raise UsageError(
             f"{len(empty)} of {len(folders)} folders hold no picture",
@@ -140,6 +190,14 @@ def _check_folders(path: Path, folders: Sequence[Path]) -> None:
             why=", ".join(names),
             fix=f"name one of them, e.g. {folders[0]}",
         )
+    deeper = _deeper(folders)
+    if len({folder.name for folder in deeper}) > 1:
+        raise UsageError(
+            "these folders hold no pictures but in folders of theirs",
+            where=str(path),
+            why=f"{', '.join(str(folder.relative_to(path)) for folder in deeper[:3])}: are these the classes?",
+            fix='name the folder that holds one a class, or list them in a JSON file: {"classes": {FOLDER: NAME, ...}}',
+        )
     numbers = [name for name in names if WORDNET_ID.fullmatch(name)]
     if numbers:
         raise UsageError(
@@ -150,14 +208,27 @@ def _check_folders(path: Path, folders: Sequence[Path]) -> None:
         )
 
 
+def _deeper(folders: Sequence[Path]) -> list[Path]:
+    """The folders inside of these that hold all pictures; empty where one of these holds a picture itself."""
+    if any(_is_picture(file) for folder in folders for file in folder.iterdir()):
+        return []
+    inner = (one for folder in folders for one in sorted(folder.iterdir()) if one.is_dir())
+    return [one for one in inner if any(map(_is_picture, _files(one)))]
+
+
 def _one_below(folders: Sequence[Path]) -> str:
     """The folder among these that itself has folders, for a message."""
     deeper = [folder for folder in folders if any(inner.is_dir() for inner in folder.iterdir())]
     return f", perhaps {deeper[0]}" if len(deeper) == 1 else ""
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """All below a folder but folders, sorted. Linked folders are given and not entered."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+
+
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and file.is_file()
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
 def class_features(encoder: Encoder, classes: Classes) -> Tensor:
@@ -174,24 +245,22 @@ def rank_of(scores: Tensor, place: int) -> int:
     return int((scores >= scores[place] - TIE).sum()) - 1
 
 
-def _names(name: Any) -> tuple[str, ...]:
-    if isinstance(name, str):
-        return (name,)
-    if not isinstance(name, list) or not name:
-        raise ValueError(f"a class is called {name!r}; it should be a text or a list of texts")
-    return tuple(map(str, name))
-
-
 def _pictures(root: Path, classes: Classes, dropped: Counter[str]) -> Iterator[tuple[int, Path]]:
     """(class, file) of every picture, class after class; everything else in the folders is counted."""
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and folder.name not in classes.names:
-            dropped["files of folders that are no class"] += sum(1 for path in folder.rglob("*") if path.is_file())
+            others = (path.relative_to(root).parents for path in _files(folder))
+            outside = sum(classes.names.keys().isdisjoint(map(str, above)) for above in others)
+            dropped.update({"files of folders that are no class": outside} if outside else {})
     for place, folder in enumerate(root / name for name in classes.names):
-        for file in sorted(folder.rglob("*")):
-            if _is_picture(file):
+        for file in _files(folder):
+            if any(part.startswith(".") for part in file.relative_to(folder).parts):
+                dropped["hidden files"] += 1
+            elif _is_picture(file):
                 yield place, file
-            elif file.is_file():
+            elif file.is_dir():
+                dropped["linked folders in a class"] += 1
+            else:
                 dropped["files that are no pictures"] += 1
 
 
