@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from negmine.addresses import address_of, is_address
 from negmine.archives import ParquetCells, is_parquet
+from negmine.files import filesystem
 from negmine.pixels import MAX_PIXELS, BadImageError, decode
 from negmine.records import MAX_MEMBER_BYTES, THUMBNAIL
 
@@ -105,8 +106,6 @@ class ImageRoot:
     """
 
     def __init__(self, root: str) -> None:
-        from negmine.sources.files import filesystem
-
         self._files, self._root = filesystem(root)
         self._remote = is_address(root)
         self._within = self._root if self._remote else os.path.realpath(self._root)

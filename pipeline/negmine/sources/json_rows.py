@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from negmine import files
 from negmine.errors import InputError
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.columns import WithColumns, has_pictures, is_talk, no_caption_column
 from negmine.sources.json_stream import Outline, entries, outline
 from negmine.sources.noted import Noted

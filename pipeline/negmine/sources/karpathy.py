@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from negmine import files
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.json_stream import entries, outline
 from negmine.sources.row import Row, Unusable, excerpt, make_row
 
