@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine import files
-from negmine.archives import Batches, cell_name
+from negmine.parquet_cells import Batches, cell_name
 from negmine.errors import InputError
 from negmine.records import Rejected
 from negmine.sources.columns import Choice, WithColumns, has_pictures

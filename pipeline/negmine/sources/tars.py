@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 from negmine import files
-from negmine.archive import UNREADABLE, Header, NoMember
+from negmine.tar_headers import UNREADABLE, Header, NoMember
 from negmine.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
 from negmine.sources.captions import MAX_TEXT_BYTES, TEXT_EXTENSIONS, Captions, captions_of
 from negmine.sources.noted import Noted
