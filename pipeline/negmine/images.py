@@ -13,9 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
 from negmine.addresses import address_of, is_address
-from negmine.archives import ParquetCells, is_parquet
+from negmine.parquet_cells import ParquetCells, is_parquet
+from negmine.files import filesystem
 from negmine.pixels import MAX_PIXELS, BadImageError, decode
 from negmine.records import MAX_MEMBER_BYTES, THUMBNAIL
+from negmine.tar_headers import UNREADABLE, Header
 
 if TYPE_CHECKING:
     from negmine.store import Manifest
@@ -105,8 +107,6 @@ class ImageRoot:
     """
 
     def __init__(self, root: str) -> None:
-        from negmine.sources.files import filesystem
-
         self._files, self._root = filesystem(root)
         self._remote = is_address(root)
         self._within = self._root if self._remote else os.path.realpath(self._root)
@@ -215,8 +215,8 @@ def _find(stream: IO[bytes], member: str) -> tuple[int, int]:
     """Where a tar member's content lies: offset and size in bytes."""
     stream.seek(0)
     try:
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
+        with tarfile.open(fileobj=stream, mode="r:", tarinfo=Header) as tar:
             found = tar.getmember(member)
             return found.offset_data, found.size
-    except (KeyError, tarfile.TarError) as error:
+    except UNREADABLE as error:
         raise BadImageError("missing_image", f"{member}: {error}") from None

@@ -58,10 +58,11 @@ class Decoded:
     plain: bool
 
 
-def decode(content: bytes, max_pixels: int = MAX_PIXELS, least: int | None = None) -> Decoded:
+def decode(content: bytes, max_pixels: int | None = MAX_PIXELS, least: int | None = None) -> Decoded:
     """Check the header, then decode everything.
 
     Args:
+        max_pixels: None where the size was checked before.
         least: a JPEG may be decoded at the smallest scale (1/2, 1/4, 1/8) at which both sides have so many pixels.
 
     Raises:

@@ -1,8 +1,7 @@
 """The contract between the stages: what a row of each table is. Nothing else lives here.
 
 Tables are Parquet with exactly these Arrow schemas; the dataclasses are the same rows for code that looks at one
-row at a time. ``trainer/ahnpl`` knows the pipeline only through this module, ``errors``, ``pixels`` and
-``shards.format``.
+row at a time.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ torch is imported only when there is work.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -80,23 +79,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 def train_main() -> NoReturn:
     """Console script ``ahnpl-train``."""
-    _run(train_app)
+    console.run(train_app)
 
 
 def eval_main() -> NoReturn:
     """Console script ``ahnpl-eval``."""
-    _run(eval_app)
+    console.run(eval_app)
 
 
 def export_main() -> NoReturn:
     """Console script ``ahnpl-export``."""
-    _run(export_app)
-
-
-def _run(app: typer.Typer) -> NoReturn:
-    """SIGTERM is answered as Ctrl-C is; while a run trains it has an answer of its own."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console.run(app)
+    console.run(export_app)
 
 
 # --- ahnpl-train -----------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 
 from negmine.addresses import readable
 from negmine.errors import InputError, UsageError
+from negmine.files import numbered_lines
 from negmine.seal import digest
-from negmine.sources.files import numbered_lines
 from negmine.sources.table import split
 
 UNNAMED: Final = "unnamed"

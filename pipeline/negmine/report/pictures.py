@@ -11,7 +11,7 @@ from typing import Any, Final
 from negmine.console import progress
 from negmine.images import ImageRoot
 from negmine.page import data_url, thumbnail
-from negmine.pixels import MAX_PIXELS, BadImageError, decode
+from negmine.pixels import BadImageError, decode
 from negmine.report.read import Picture
 
 LADDER: Final = ((224, 70), (192, 62), (160, 58), (128, 52), (112, 48), (96, 42), (80, 36), (64, 30))
@@ -72,7 +72,7 @@ def _read(picture: Picture, readers: Mapping[str, ImageRoot], missing: Counter[s
     side = LADDER[0][0]
     try:
         content = reader.read(picture.image, picture.offset, picture.size, picture.content)
-        small = decode(content, 8 * MAX_PIXELS, least=side).rgb
+        small = decode(content, None, least=side).rgb
     except BadImageError as error:
         missing[error.reason] += 1
         return None

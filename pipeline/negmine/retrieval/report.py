@@ -13,7 +13,7 @@ import numpy as np
 from negmine.images import PLACE, ImageRoot
 from negmine.lookup import rows_by_key
 from negmine.page import data_url, document, thumbnail
-from negmine.pixels import MAX_PIXELS, BadImageError, decode
+from negmine.pixels import BadImageError, decode
 from negmine.retrieval.corpus import Corpus
 from negmine.retrieval.filters import ABOUT_SCORES, ALWAYS
 from negmine.store import read_part
@@ -214,7 +214,7 @@ def _thumbnail(corpus: Corpus, pair: dict[str, Any]) -> bytes | None:
         return None
     try:
         content = ImageRoot(corpus.images).read(*(pair[name] for name in PLACE))
-        seen = decode(content, 8 * MAX_PIXELS, least=2 * _SIDE)
+        seen = decode(content, None, least=2 * _SIDE)
         return thumbnail(seen.rgb, _SIDE, _QUALITY)
     except (BadImageError, OSError):
         return None

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import IO, Any, Final
 
-from negmine.archive import UNREADABLE, Header, only_zeros
+from negmine.tar_headers import UNREADABLE, Header, only_zeros
 from negmine.errors import DamagedError
 from negmine.records import (
     IMAGE_EXTENSIONS,

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
+from negmine import files
 from negmine.addresses import without_query
 from negmine.errors import UsageError
-from negmine.sources import files
 from negmine.sources.coco import Coco
 from negmine.sources.columns import Columns, WithColumns
 from negmine.sources.digest import digest

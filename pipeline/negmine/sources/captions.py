@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from negmine.sources.files import BOM
+from negmine.files import BOM
 from negmine.sources.jsonl import parse_object
 from negmine.sources.noted import Note
 from negmine.sources.row import CAPTION_COLUMNS, Unusable

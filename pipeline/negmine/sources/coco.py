@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
+from negmine import files
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.columns import has_pictures
 from negmine.sources.json_stream import entries, outline
 from negmine.sources.noted import Noted

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from negmine import files
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.row import Row, Unusable, excerpt, make_row
 
 _LINE = re.compile(r"([^\t]+)#\d+\t(.*)", re.DOTALL)

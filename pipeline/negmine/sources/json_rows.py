@@ -8,9 +8,9 @@ from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import Any, ClassVar, Final
 
+from negmine import files
 from negmine.errors import InputError
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.columns import WithColumns, has_pictures, is_talk, no_caption_column
 from negmine.sources.json_stream import SAMPLE, Outline, all_entries, entries, names_in, outline
 from negmine.sources.noted import Noted

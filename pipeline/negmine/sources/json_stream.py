@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-from negmine.sources import files
+from negmine import files
 
 _BLOCK: Final = 64 * 1024
 _BLANKS: Final = " \t\r\n"

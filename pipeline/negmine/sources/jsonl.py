@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from negmine import files
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.columns import WithColumns
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from negmine.archives import Batches, cell_name
+from negmine import files
+from negmine.parquet_cells import Batches, cell_name
 from negmine.errors import InputError
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.columns import Choice, WithColumns, has_pictures
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar, Final
 
+from negmine import files
 from negmine.records import Rejected
-from negmine.sources import files
 from negmine.sources.columns import Choice, WithColumns, no_caption_column
 from negmine.sources.noted import Noted
 from negmine.sources.row import MAX_TEXT, Row, Unusable, excerpt

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final
 
-from negmine.archive import UNREADABLE, Header, NoMember
+from negmine import files
+from negmine.tar_headers import UNREADABLE, Header, NoMember
 from negmine.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
-from negmine.sources import files
 from negmine.sources.captions import MAX_TEXT_BYTES, TEXT_EXTENSIONS, Captions, captions_of
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row

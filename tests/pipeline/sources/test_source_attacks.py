@@ -135,7 +135,7 @@ def test_long_texts_are_refused_in_every_format(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_entry_that_does_not_end_is_not_read_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from negmine.sources import files
+    from negmine import files
 
     monkeypatch.setattr(files, "MAX_LINE_BYTES", 200_000)
     path = tmp_path / "a.json"

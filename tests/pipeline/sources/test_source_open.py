@@ -11,9 +11,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from negmine import files
 from negmine.errors import InputError, UsageError
 from negmine.records import Rejected
-from negmine.sources import SOURCES, Noted, Row, digest, files, image_root, open_source
+from negmine.sources import SOURCES, Noted, Row, digest, image_root, open_source
 
 from tests.pipeline.sources.reading import read_all
 

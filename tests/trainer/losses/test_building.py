@@ -28,7 +28,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "why"),
         [
-            ("extends: clip\nextends: ahnpl", "'extends' is there twice, line 1"),
+            ("extends: clip\nextends: ahnpl", "'extends' is there twice, line 2"),
             ("terms:\n  a: {weight: 1,\n  weight: 2}", "'weight' is there twice"),
             ("terms: {a: {term: row}}", "'direction' and 'columns'"),
             ("terms: {a: {%s, weight: 0.-1}}".replace("%s", ROW), "0.-1"),
@@ -37,10 +37,11 @@ class TestFiles:
             ("terms: {a: {%s, masks: {top_k: 3}}}".replace("%s", ROW), "masks of a row are a list"),
             ("terms: [a]", "`terms` is a mapping"),
             ("extends: clip\nterms: {i2t: 3}", "term i2t is a mapping"),
-            ("terms: &a {b: *a}", "more than 10,000 values"),
+            ("terms: &a {b: *a}", "aliases"),
+            ("a: &a {k: 1}\nb: &b {<<: [*a, *a]}\nterms: {<<: [*b, *b]}", "aliases"),
             ("extends: clip\ntitle: 2020-13-45", "month must be"),
-            ("- 1", "a recipe is a mapping"),
-            ("", "a recipe is a mapping"),
+            ("- 1", "is a table"),
+            ("", "is a table"),
         ],
     )
     def test_why(self, text: str, why: str, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from negmine.errors import InputError, UsageError
+from negmine.files import BOM, MAX_LINE_BYTES, numbered_lines, walk
 from negmine.images import ImageRoot
 from negmine.pixels import BadImageError
-from negmine.sources.files import BOM, MAX_LINE_BYTES, numbered_lines, walk
 
 SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".webp")
 """Of pictures; tried in this order where a benchmark names a picture without one."""

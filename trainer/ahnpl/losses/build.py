@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from negmine.documents import parse_yaml, read_settings
 from negmine.errors import UsageError
 from torch import Tensor, nn
 
@@ -30,8 +30,6 @@ from ahnpl.losses.terms import TERMS
 from ahnpl.names import pick
 
 RECIPE_FOLDER = Path(__file__).parents[1] / "recipes"
-MOST_VALUES = 10_000
-"""In a recipe, aliases written out; the largest of ours has some 200."""
 _FIELDS = {"title", "source", "evidence", "parameters", "forms", "shift_images", "teacher", "terms"}
 
 
@@ -205,60 +203,29 @@ def _path(recipe: str) -> Path:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    body = parse_yaml(read_settings(path), str(path))
     try:
-        text = path.read_text(encoding="utf-8")
-        _check_keys(yaml.compose(text, yaml.SafeLoader))
-        body = yaml.safe_load(text)
         _check_shape(body)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise UsageError("cannot read this recipe", where=str(path), why=str(error)) from None
-    checked: Mapping[str, Any] = body
-    return checked
+    return body
 
 
-def _check_keys(root: yaml.Node | None) -> None:
-    """Check that no mapping has a key twice; YAML's readers take the last without a word.
-
-    Raises:
-        ValueError: one has.
-    """
-    waiting, seen = [root], set[int]()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-            continue
-        seen.add(id(node))
-        if not isinstance(node, yaml.MappingNode):
-            waiting += node.value
-            continue
-        waiting += [value for _, value in node.value]
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise ValueError(f"{twice!r} is there twice, line {node.start_mark.line + 1}")
-
-
-def _check_shape(body: Any) -> None:
-    """Check that a recipe is a mapping, its sections too, with names for keys, and of a recipe's size.
+def _check_shape(body: Mapping[str, Any]) -> None:
+    """Check that a recipe's sections are mappings with names for keys, and its numbers finite.
 
     Raises:
-        ValueError: it is not.
+        ValueError: they are not.
     """
-    if not isinstance(body, Mapping):
-        raise ValueError("a recipe is a mapping")
-    left = MOST_VALUES
-    waiting = [body]
+    waiting: list[Any] = [body]
     while waiting:
         value = waiting.pop()
-        left -= 1
-        if left < 0:
-            raise ValueError(f"more than {MOST_VALUES:,} values; aliases count as often as they are used")
         if isinstance(value, float) and not isfinite(value):
             raise ValueError(f"{value} is no number to compute with")
         if isinstance(value, Mapping):
-            odd = [key for key in value if not isinstance(key, str)]
-            if odd:
-                raise ValueError(f"{odd[0]!r} is no name")
+            odd = next((key for key in value if not isinstance(key, str)), None)
+            if odd is not None:
+                raise ValueError(f"{odd!r} is no name")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value

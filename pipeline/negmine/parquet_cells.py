@@ -10,10 +10,13 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from negmine.records import MAX_MEMBER_BYTES
 
 BATCH_BYTES: Final = 64 * 1024 * 1024
 """Decoded at once of one column or of several, as far as the file's own sizes tell."""
@@ -59,8 +62,6 @@ class Batches:
         Raises:
             pyarrow.ArrowException: it is no Parquet, or damaged.
         """
-        import pyarrow.parquet as pq
-
         self._plain = pq.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER_BYTES)
         self.metadata = self._plain.metadata
         leaves = [self.metadata.schema.column(number) for number in range(len(self.metadata.schema))]
@@ -96,9 +97,6 @@ class Batches:
 
 
 def _longest(column: pa.Array) -> int:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if pa.types.is_dictionary(column.type):
         return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
     if pa.types.is_struct(column.type):
@@ -126,8 +124,6 @@ class ParquetCells:
         Raises:
             ValueError: there is no such cell, it is empty or larger than `MAX_MEMBER_BYTES`, or the file is damaged.
         """
-        from negmine.records import MAX_MEMBER_BYTES
-
         match = _CELL.fullmatch(cell)
         if match is None:
             raise ValueError(f"{cell!r} is no cell of a table; column[row] is one")
@@ -148,8 +144,6 @@ class ParquetCells:
         return batch[row - start]
 
     def _decode(self, column: _Column, row: int) -> tuple[int, pa.Array]:
-        import pyarrow as pa
-
         try:
             for start, batch in column.decode_to(row):
                 self._kept[column, start] = batch.nbytes
@@ -165,8 +159,6 @@ class _Column:
     """The bytes of one column of an open file: batches by their first row, counted from 0, as far as they are held."""
 
     def __init__(self, stream: IO[bytes], leaf: str) -> None:
-        import pyarrow as pa
-
         self.stream, self._leaf = stream, leaf
         try:
             self._table = Batches(stream, lambda path: path == leaf)

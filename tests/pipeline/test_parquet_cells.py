@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from negmine import archives
+from negmine import parquet_cells
 from negmine.engine.local import LocalEngine
 from negmine.errors import InputError
 from negmine.images import BadImageError, ImageRoot
@@ -26,16 +26,16 @@ def table(path: Path, pictures: list[bytes | None], **options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kept", [archives.KEPT_BYTES, 1])
-@pytest.mark.parametrize("batch", [archives.BATCH_BYTES, 5_000])
-@pytest.mark.parametrize("swollen", [archives.SWOLLEN_BYTES, 1])
+@pytest.mark.parametrize("kept", [parquet_cells.KEPT_BYTES, 1])
+@pytest.mark.parametrize("batch", [parquet_cells.BATCH_BYTES, 5_000])
+@pytest.mark.parametrize("swollen", [parquet_cells.SWOLLEN_BYTES, 1])
 @pytest.mark.parametrize("options", [{"row_group_size": 7}, {"use_dictionary": False, "compression": "none"}])
 def test_any_cell_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, batch: int, swollen: int, options: dict[str, object]
 ) -> None:
-    monkeypatch.setattr(archives, "KEPT_BYTES", kept)
-    monkeypatch.setattr(archives, "BATCH_BYTES", batch)
-    monkeypatch.setattr(archives, "SWOLLEN_BYTES", swollen)
+    monkeypatch.setattr(parquet_cells, "KEPT_BYTES", kept)
+    monkeypatch.setattr(parquet_cells, "BATCH_BYTES", batch)
+    monkeypatch.setattr(parquet_cells, "SWOLLEN_BYTES", swollen)
     rng = random.Random(0)
     pictures = [rng.randbytes(rng.randrange(1, 3_000)) for _ in range(40)]
     table(tmp_path / "a.bin", pictures, **options)

@@ -1,4 +1,4 @@
-"""Where the input lies: local paths, patterns and fsspec URLs, and how their bytes are read."""
+"""Files that somebody else wrote: local paths, patterns and fsspec URLs, and how their bytes are read."""
 
 from __future__ import annotations
 
