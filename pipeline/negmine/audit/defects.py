@@ -145,8 +145,12 @@ def unknown_words(items: Sequence[Judged]) -> Verdicts:
 
     @cache
     def known(word: str) -> bool:
-        parts = [part for part in re.split(r"[-'’]", word) if part]
-        return word in used or all(part in used or part.isdigit() or in_dictionary(part) for part in parts)
+        parts = [part for part in re.split(r"[-'’]", re.sub(r"['’]s$", "", word)) if part]
+        return (
+            word in used
+            or word in FUNCTION_WORDS
+            or all(part in used or part.isdigit() or in_dictionary(part) for part in parts)
+        )
 
     return [any(not known(word) for word in item.new_words) for item in items]
 

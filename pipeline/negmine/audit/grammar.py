@@ -186,7 +186,7 @@ def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
     kept = set(range(len(before))).difference(*(range(i, j) for i, j, _, _ in edits(before, after)))
     if any(starts.get(verb.idx) in kept and starts.get(doc[:].root.idx) in nouns for verb in _hidden_verbs(doc)):
         return True
-    agreeing = ((verb, _subject(verb.head if verb.dep_ == "conj" else verb)) for verb in doc if _number(verb))
+    agreeing = ((verb, _subject(_governing(verb))) for verb in doc if _number(verb))
     return any(
         subject is not None
         and number_of(subject.lower_) == _number(verb)
@@ -194,6 +194,12 @@ def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
         and starts.get(verb.idx) in kept
         for verb, subject in agreeing
     )
+
+
+def _governing(verb: Any) -> Any:
+    """The verb whose subject a verb shares: itself, or the one it is joined to."""
+    has_own = any(t.dep_ in ("nsubj", "nsubjpass", "expl", "csubj") for t in verb.children)
+    return verb.head if verb.dep_ == "conj" and not has_own else verb
 
 
 def _number(verb: Any) -> str | None:

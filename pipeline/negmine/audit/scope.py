@@ -209,6 +209,8 @@ def quantified(doc: Any) -> Iterator[frozenset[int]]:
     words = [token.lower_ for token in doc]
     for i in range(len(words)):
         for phrase in (*_MORE, *_FEWER):
+            if phrase in _FEWER and i and words[i - 1] in ("no", "not"):
+                continue
             start = i + len(phrase)
             number = _number(doc, start) if tuple(words[i:start]) == phrase else []
             if number:

@@ -87,9 +87,11 @@ _PARTS: Final = wordlist(
 
 def puts_a_part_for_a_person(item: Judged) -> bool:
     """*A beard on a surfboard* where there was a person."""
+    new = item.new_words
     return any(
-        change.old and change.new and stem(change.old[-1]) in _PEOPLE and stem(change.new[-1]) in _PARTS
+        change.old != () and stem(change.old[-1]) in _PEOPLE and stem(change.new[-1]) in _PARTS
         for change in item.changes
+        if change.new and change.new[-1] in new  # not moved
     )
 
 

@@ -62,7 +62,7 @@ def _disagrees(determiner: str, noun: str) -> bool:
     if determiner in _ONE:
         return number_of(noun) == "p"
     if determiner in _SEVERAL:
-        return number_of(noun) == "s"
+        return number_of(noun) == "s" and "ADJ" not in parts_of_speech(noun)  # "two pink and green umbrellas"
     return determiner in _PLURAL and number_of(noun) == "s" and "VERB" not in parts_of_speech(noun)
 
 
@@ -144,7 +144,7 @@ def _is_finite(word: str) -> bool:
 
 
 _FINITE: Final = wordlist("is are was were has have do does can sit sits stands")
-_DONE: Final = wordlist("watches drinks flies hands washes slices rocks releases")
+_DONE: Final = wordlist("watches drinks flies hands washes slices rocks releases leaves")
 """Forms that are verbs in captions, whatever WordNet has more of."""
 
 

@@ -62,7 +62,9 @@ def _may_follow(caption: Caption, i: int, is_plural: bool) -> bool:
     if token.pos != "NOUN" or i in caption.bound:
         return False
     is_form = token.tag == "NN" and may_be_verb(token) if is_plural else may_be_third_person(token)
-    return is_form and (before.tag == "CC" or (before.tag == "NN" and not is_plural and before.head == i))
+    is_doubtful = not any(p.first <= i <= p.head for p in caption.phrases)  # "a woman in red talks"
+    is_behind = before.tag == "CC" or (before.tag == "NN" and not is_plural and before.head == i)
+    return is_form and (is_doubtful or is_behind)
 
 
 def _is_inverted(caption: Caption, head: int) -> bool:
@@ -75,7 +77,8 @@ def _is_inverted(caption: Caption, head: int) -> bool:
 
 
 def _has_subject(caption: Caption, verb: int) -> bool:
-    return any(caption.tokens[child].dep in ("nsubj", "nsubjpass") for child in caption.children[verb])
+    """Whether a verb has a subject of its own, "there" among them."""
+    return any(caption.tokens[child].dep in ("nsubj", "nsubjpass", "expl") for child in caption.children[verb])
 
 
 def _has_relative_subject(caption: Caption, verb: int) -> bool:

@@ -12,7 +12,7 @@ from negmine.text.capitals import capitals_of
 from negmine.text.caption import AGENT, NO, Caption, Phrase, Relation, Token, unparsed
 from negmine.text.inflect import lemma
 from negmine.text.language import why_foreign
-from negmine.text.mend import doubtful_nouns, with_verbs_mended
+from negmine.text.mend import MEASURES, doubtful_nouns, with_verbs_mended
 from negmine.text.scope import scopes
 from negmine.text.vocabulary import Vocabulary
 
@@ -176,11 +176,11 @@ def _caption(text: str, tokens: tuple[Token, ...], vocabulary: Vocabulary) -> Ca
 def _phrases(
     tokens: Sequence[Token], units: Mapping[int, tuple[int, int]], vocabulary: Vocabulary
 ) -> tuple[Phrase, ...]:
-    doubtful = doubtful_nouns(tokens, units.keys())
+    doubtful = doubtful_nouns(tokens, units.keys(), lambda noun: _is_thing(tokens, noun, vocabulary))
     heads = [
         i for i in range(len(tokens)) if _is_head(tokens, i) and units.get(i, (i, i))[1] == i and i not in doubtful
     ]
-    bare = [_phrase(tokens, i, units.get(i, (i, i))[0]) for i in heads]
+    bare = [_phrase(tokens, i, _unit_start(tokens, i, units)) for i in heads]
     return tuple(phrase._replace(whole=_whole(tokens, phrase, bare, vocabulary)) for phrase in bare)
 
 
@@ -205,7 +205,6 @@ def _listed_units(tokens: Sequence[Token], vocabulary: Vocabulary) -> dict[int, 
 
 
 def _phrase(tokens: Sequence[Token], head: int, unit: int) -> Phrase:
-    unit = min(unit, _compound_start(tokens, head))
     first, determiner, numeral, attributes = unit, NO, NO, list[int]()
     for i in range(unit - 1, -1, -1):
         token = tokens[i]
@@ -234,11 +233,26 @@ def _hangs_on(tokens: Sequence[Token], i: int, unit: int, head: int) -> bool:
     return False
 
 
-def _compound_start(tokens: Sequence[Token], head: int) -> int:
-    start = head
+def _is_thing(tokens: Sequence[Token], noun: int, vocabulary: Vocabulary) -> bool:
+    """Whether a noun is a garment, or names a thing with the one before it: "in black pants", "a wine glass"."""
+    token, before = tokens[noun], tokens[noun - 1].text.lower() if noun else ""
+    names_thing = vocabulary.names_concept(f"{before} {token.lemma}")
+    return names_thing or not vocabulary.worn.isdisjoint((token.lemma, token.text.lower()))
+
+
+def _unit_start(tokens: Sequence[Token], head: int, units: Mapping[int, tuple[int, int]]) -> int:
+    """First token of a noun with its compounds, whole listed units and a number that counts one of them.
+
+    "A [hot dog cart]", "a [four engine airplane]", "[one way signs]", but "a couple [dogs]".
+    """
+    start, is_plural = units.get(head, (head, head))[0], tokens[head].tag in ("NNS", "NNPS")
     while start and tokens[start - 1].dep == "compound" and start <= tokens[start - 1].head <= head:
+        if is_plural and tokens[start - 1].text.lower() in MEASURES:
+            break
         start -= 1
-    return start
+    start = units.get(start, (start, start))[0]
+    counts_another = start and tokens[start - 1].tag == "CD" and (tokens[start - 1].lemma == "one") == is_plural
+    return start - 1 if counts_another and start < head else start
 
 
 def _whole(tokens: Sequence[Token], phrase: Phrase, phrases: Sequence[Phrase], vocabulary: Vocabulary) -> int:

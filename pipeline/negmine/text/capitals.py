@@ -16,6 +16,9 @@ FEWEST: Final = 3
 USUAL: Final = 4
 """Letters of a small word with a capital, where a title has none to tell: "Dog With a Ball in the Park"."""
 
+MOST_SLIPS: Final = 20
+"""Letters of a text all in capitals to one that is small by mistake."""
+
 
 class Capitals(NamedTuple):
     """Which words of a text begin with a capital, beside names and the first.
@@ -46,7 +49,7 @@ NAMES: Final = Capitals()
 
 def capitals_of(text: str) -> Capitals:
     """What the words behind the first tell: a capital of "On" or "The" is no name's."""
-    if text.isupper():
+    if _is_upper(text):
         return Capitals(upper=True)
     closed_class = packaged_vocabulary().closed_class
     first, *words = [match[0] for match in _WORD.finditer(text)] or [""]
@@ -60,3 +63,9 @@ def capitals_of(text: str) -> Capitals:
         return NAMES
     longest = max((len(word) for word in small if word[0].islower()), default=0)
     return Capitals(title=True, small=1 + longest if small else USUAL)
+
+
+def _is_upper(text: str) -> bool:
+    """Whether all letters are capitals, but for a slip: "tHERE IS A DOG"."""
+    letters = sum(map(str.isalpha, text))
+    return sum(map(str.isupper, text)) >= max(1, letters - letters // MOST_SLIPS)

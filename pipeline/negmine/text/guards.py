@@ -248,6 +248,15 @@ def _share_noun(caption: Caption, one: Phrase, other: Phrase) -> bool:
     return heads[0] in units[1] or heads[1] in units[0] or "one" in heads or "ones" in heads
 
 
+def one_place(proposal: Proposal, case: Case) -> bool:
+    """Two things that another one is on, or in: "food on a plate on a table" is on a table, on a plate (C11)."""
+    swap, caption = proposal.swap, case.caption
+    if swap is None or swap.level is Level.ATTRIBUTE:
+        return False
+    inner = [r.name for r in caption.relations if r.object == swap.one and not r.verb]
+    return any(r.subject == swap.one and r.object == swap.other and r.name in inner for r in caption.relations)
+
+
 def same_referent(proposal: Proposal, case: Case) -> bool:
     """Two names of one thing, or one that is told by the other: "a woman and her reflection" (C11)."""
     swap, caption = proposal.swap, case.caption
@@ -281,7 +290,14 @@ def near_synonym(proposal: Proposal, case: Case) -> bool:
         return bool(old) and _same_value(old, new, case.words)
     if not old:
         return False
-    return new in case.words.vocabulary.overlapping.get(old, NONE) or _overlap(lexicon, old, new)
+    return (
+        new in case.words.vocabulary.overlapping.get(old, NONE) or _is_kind_of(new, old) or _overlap(lexicon, old, new)
+    )
+
+
+def _is_kind_of(one: str, other: str) -> bool:
+    """Whether one noun is the other with a word before it: "dirt road" and "road"."""
+    return one.endswith(f" {other}") or other.endswith(f" {one}")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -403,7 +419,7 @@ _Guards = tuple[Callable[..., bool], ...]
 
 UNHEARD_GUARDS: Final[_Guards] = (in_scope, near_synonym, pronoun)
 SWAP_GUARDS: Final[_Guards] = (
-    in_scope, equal_things, coordination, symmetric, same_referent, near_synonym, pronoun, in_sibling,
+    in_scope, equal_things, coordination, symmetric, one_place, same_referent, near_synonym, pronoun, in_sibling,
 )  # fmt: skip
 REPLACEMENT_GUARDS: Final[_Guards] = (*UNHEARD_GUARDS, in_caption, in_sibling)
 TEXT_GUARDS: Final[_Guards] = (unchanged, sibling_equal)

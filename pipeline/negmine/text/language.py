@@ -36,6 +36,9 @@ UNKNOWN: Final = 3
 UNKNOWN_CAPITALS: Final = 5
 """The same where every word has a capital, as names and headlines do."""
 
+MARKS: Final = 3
+"""Different words like "der" or "con" that tell of themselves: "El hombre come pizza en la mesa" has two of English."""
+
 SHORT: Final = 3
 """Words of so many letters are looked up in the dictionary alone: WordNet has many that are letters of an acronym."""
 
@@ -48,8 +51,11 @@ def why_foreign(text: str) -> str:
     words = _WORD.findall(text)
     small = [word for word in words[1:] if not word[0].isupper()]
     marks = {word for word in words if word.lower() in packaged_vocabulary().foreign}
+    has_no_english = _PLAINLY_ENGLISH.isdisjoint(map(str.lower, words))
+    if has_no_english and len(set(map(str.lower, marks))) >= MARKS:
+        return "language"
     strange = marks.union(word for word in (words if text.isupper() else small) if not _is_known(word))
-    if marks and len(strange) > 1 and _PLAINLY_ENGLISH.isdisjoint(map(str.lower, words)):
+    if marks and len(strange) > 1 and has_no_english:
         telling, enough = words, UNKNOWN - 1  # some languages give every noun a capital
     elif small:
         telling, enough = [*words[:1], *small], UNKNOWN

@@ -7,7 +7,7 @@ its sentence's only candidate for a verb is left alone (`doubtful_nouns`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from itertools import pairwise
 from typing import Final
@@ -23,7 +23,7 @@ SEVERAL: Final = frozenset(
 )
 """Words before a noun of several."""
 
-_MEASURES: Final = frozenset(
+MEASURES: Final = frozenset(
     {
         "few",
         "couple",
@@ -131,7 +131,7 @@ def _verb_behind(tokens: Sequence[Token], i: int) -> int:
             is_verb = place > i + 1 and _is_noun(tokens[place - 1]) and may_be_third_person(token)
             return place if is_verb and (end.tag == "NNS" or end is token or end.pos == "VERB") else NO
         is_inside = token.tag in _MODIFIERS or (token.tag == "CC" and tokens[place - 1].tag == "JJ")
-        if not is_inside or token.text.lower() in _MEASURES:
+        if not is_inside or token.text.lower() in MEASURES:
             return NO
     return NO
 
@@ -235,11 +235,12 @@ def _as_verb(token: Token) -> Token:
 # --- nouns left alone ------------------------------------------------------------------------------------------------
 
 
-def doubtful_nouns(tokens: Sequence[Token], units: Set[int]) -> frozenset[int]:
+def doubtful_nouns(tokens: Sequence[Token], units: Set[int], is_thing: Callable[[int], bool]) -> frozenset[int]:
     """Heads of noun phrases that may be, or hold, the verb that their sentence lacks; and plurals of one "a".
 
     Args:
         units: tokens of listed multi-word units, of which there is no doubt.
+        is_thing: whether a noun is known to name something people wear, or a thing of two words.
     """
     found = {i for i, token in enumerate(tokens) if token.tag == "NNS" and _is_of_one(tokens, i)}
     for sentence in sentences(tokens):
@@ -247,7 +248,10 @@ def doubtful_nouns(tokens: Sequence[Token], units: Set[int]) -> frozenset[int]:
             is_verbless = _is_verbless(tokens, sentence)
             held = (i for i in sentence if is_verbless or tokens[i].dep in ("pobj", "dobj"))
             found.update(i for i in held if i not in units and _may_hold_verb(tokens, i))
+        unknown = [i for i in sentence if i not in units and not is_thing(i)]
+        found.update(i for i in unknown if _is_behind_clothes(tokens, i))
         if _is_verbless(tokens, sentence):
+            found.update(i for i in unknown if _may_be_verb_of_two(tokens, sentence, i))
             for i in sentence[1:-1]:
                 if i not in units and _takes_object(tokens, i):
                     found.update((i, *(top for top in sentence if tokens[top].head == top)))
@@ -258,7 +262,7 @@ def _is_of_one(tokens: Sequence[Token], noun: int) -> bool:
     """Whether "a" stands before a plural, with nothing between that measures."""
     first = next((i for i in range(noun) if tokens[i].head == noun and tokens[i].text.lower() in SINGULAR), NO)
     between = tokens[first + 1 : noun]
-    return first != NO and not any(token.tag == "CD" or token.text.lower() in _MEASURES for token in between)
+    return first != NO and not any(token.tag == "CD" or token.text.lower() in MEASURES for token in between)
 
 
 def _may_hold_verb(tokens: Sequence[Token], head: int) -> bool:
@@ -271,6 +275,24 @@ def _may_hold_verb(tokens: Sequence[Token], head: int) -> bool:
     chain = [t for t in tokens[:head] if t.head == head and t.dep == "compound"] + [token]
     agreeing = (("NN", "NNS"), ("NNS", "NN"))
     return any((a.tag, b.tag) in agreeing and may_be_verb(b) for a, b in pairwise(chain))
+
+
+def _is_behind_clothes(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a form in "s" stands where clothes do: "A woman in red [talks]", "A girl in pink tights [waves]"."""
+    if i < 3 or not may_be_third_person(tokens[i]):
+        return False
+    before = tokens[i - 1]
+    if before.tag == "NNS":
+        return before.dep == "compound" and tokens[i].tag == "NNS"
+    return tokens[i - 3].tag in ("NN", "NNP") and tokens[i - 2].text.lower() == "in" and before.tag in ("JJ", "NN")
+
+
+def _may_be_verb_of_two(tokens: Sequence[Token], sentence: range, i: int) -> bool:
+    """Whether a noun behind a noun may be the verb of two that "and" joins: "A dog and a white dog [fight]"."""
+    is_last = i + 1 == len(tokens) or tokens[i + 1].pos != "NOUN"
+    if i - 1 not in sentence or not is_last or tokens[i].tag not in ("NN", "NNP") or tokens[i - 1].pos not in _NOMINAL:
+        return False
+    return may_be_verb(tokens[i]) and any(tokens[n].text.lower() in ("and", "&") for n in range(sentence[0], i - 1))
 
 
 def _takes_object(tokens: Sequence[Token], i: int) -> bool:

@@ -8,7 +8,7 @@ reached than too little; the operators themselves are reached only where another
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from negmine.text.caption import NO, Caption, Phrase
@@ -43,7 +43,8 @@ def scopes(caption: Caption) -> frozenset[int]:
     lowers = tuple(token.text.lower() for token in caption.tokens)
     found, end = set[int](), 0
     for i, word in enumerate(lowers):
-        if i < end or not (word in _STARTS or caption.tokens[i].lemma in _VERBS or word.endswith(_PRIVATIVE)):
+        may_operate = word in _STARTS or caption.tokens[i].lemma in _VERBS or word.endswith(_PRIVATIVE)
+        if i < end or not (may_operate or _is_undone(lowers, i)):
             continue
         size, reach = _operator(caption, lowers, i)
         end = i + size
@@ -63,6 +64,8 @@ def _operator(caption: Caption, lowers: tuple[str, ...], i: int) -> tuple[int, R
                 return size, _OPERATORS[lowers[i : i + size]]
     if caption.tokens[i].pos == "VERB" and caption.tokens[i].lemma in _VERBS:
         return 1, _VERBS[caption.tokens[i].lemma]
+    if _is_undone(lowers, i):
+        return 1, _complement
     return 1, _itself if _is_privative(lowers[i]) else None
 
 
@@ -167,6 +170,12 @@ def _all(caption: Caption, first: int, last: int) -> Iterator[int]:
         noun = _noun_after(caption, first, last)
         if noun != NO:
             yield from _below(caption, noun, since=first)
+
+
+def _everyone(caption: Caption, first: int, last: int) -> Iterator[int]:
+    """Of "everyone": who is meant, but not what is said of them."""
+    yield from _below(caption, first, since=first)
+    yield from _following(caption, last)
 
 
 def _some(caption: Caption, first: int, last: int) -> Iterator[int]:
@@ -282,7 +291,10 @@ def _itself(caption: Caption, first: int, last: int) -> Iterable[int]:
 
 def _told_one_by_one(caption: Caption, lowers: tuple[str, ...]) -> Iterator[int]:
     """Counts of things that the caption goes on to tell apart: "two dogs, one chasing the other"."""
-    if any(word in _SHARED or (word in _PRONOMINAL and _stands_for_thing(caption, i)) for i, word in enumerate(lowers)):
+    ones = sum(word == "one" and i > 0 and caption.tokens[i - 1].tag == "JJ" for i, word in enumerate(lowers))
+    if ones > 1 or any(
+        word in _SHARED or (word in _PRONOMINAL and _stands_for_thing(caption, i)) for i, word in enumerate(lowers)
+    ):
         for i, token in enumerate(caption.tokens):
             if (token.tag == "CD" and not _stands_for_thing(caption, i)) or lowers[i] in _COUNTS:
                 yield i
@@ -446,6 +458,7 @@ _OPERATORS: Final = _table(
     (_bound_behind, "or more, or so, +"),
     (_only, "only"),
     (_all, "all, every, each, any, most"),
+    (_everyone, "everyone, everybody, everything, anyone, anybody, anything, whoever, whatever"),
     (_some, "some"),
     (_part, "many, several, half, part, one, two, three, four, five"),
     (_choice, "or, and/or"),
@@ -476,3 +489,9 @@ _NOT_PRIVATIVE: Final = frozenset(
 def _is_privative(word: str) -> bool:
     """Whether a word says that something is lacking: "leafless", "shirtless"."""
     return len(word) > 6 and word.endswith(_PRIVATIVE) and word not in _NOT_PRIVATIVE
+
+
+def _is_undone(words: Sequence[str], i: int) -> bool:
+    """Whether a word denies what follows: "unaccompanied by a rider", "uncovered by snow"."""
+    is_participle = words[i].startswith("un") and words[i].endswith("ed") and not words[i].startswith("under")
+    return is_participle and tuple(words[i + 1 : i + 2]) in (("by",), ("with",))

@@ -73,16 +73,22 @@ class Contrary(NamedTuple):
     objects: frozenset[str]
 
 
+WORN: Final = frozenset({"garment", "headwear", "neckwear", "clothes", "eyewear", "costume", "footwear"})
+"""Groups of garments."""
+
+
 class Action(NamedTuple):
     """An action's place in one set of actions that exclude each other.
 
-    `objects` are nouns, or broad classes in capitals; `subjects` broad classes; `after` words that may follow the verb,
-    "" where it ends the caption. An empty set sets no condition.
+    `objects` are nouns, or broad classes in capitals; `subjects` broad classes, `not_subjects` nouns of these for which
+    the actions look alike; `after` words that may follow the verb, "" where it ends the caption. An empty set sets no
+    condition.
     """
 
     name: str
     others: tuple[str, ...]
     subjects: frozenset[str] = NONE
+    not_subjects: frozenset[str] = NONE
     objects: frozenset[str] = NONE
     after: frozenset[str] = NONE
 
@@ -170,6 +176,16 @@ class Vocabulary:
     def things(self) -> frozenset[str]:
         """Nouns known to name a thing, a ground or a place."""
         return self.scenes.union(self.nouns["count"])
+
+    @cached_property
+    def worn(self) -> frozenset[str]:
+        """Nouns for garments."""
+        return frozenset(
+            noun
+            for nouns in self.nouns.values()
+            for noun, places in nouns.items()
+            if any(p.group in WORN for p in places)
+        )
 
     @cached_property
     def unit_starts(self) -> frozenset[str]:
@@ -431,7 +447,7 @@ def _near(classes: Iterable[list[str]]) -> dict[str, frozenset[str]]:
 def _actions(tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Action, ...]]:
     found: dict[str, list[Action]] = defaultdict(list)
     for table in tables:
-        conditions = {name: frozenset(table.get(name, ())) for name in ("subjects", "objects", "after")}
+        conditions = {name: frozenset(table.get(name, ())) for name in ("subjects", "not_subjects", "objects", "after")}
         for action in table["verbs"]:
             forms = _forms(action)
             others = tuple(other for other in _used(table["verbs"]) if other != forms[0])

@@ -18,6 +18,12 @@ _TAGS = frozenset({"VB", "VBD", "VBG", "VBP", "VBZ"})
 """Forms that are exchanged; passive participles change roles and are left alone, those of states are listed."""
 
 _COMPLEMENTS = frozenset({"dobj", "prt", "acomp", "xcomp", "ccomp", "attr", "oprd", "dative", "agent"})
+_GOALS = frozenset({"to", "into", "onto", "toward", "towards", "across", "through", "down", "up", "along"})
+_MOVING = frozenset(
+    {"throw", "kick", "push", "pull", "carry", "chase", "lead", "ride", "drive", "fly", "pitch", "hit", "take", "bring"}
+)
+"""Actions that have a goal: one kicks a ball to somebody, and does not catch it to him."""
+
 _PEOPLE = frozenset({"people", "person"})
 
 
@@ -26,14 +32,28 @@ def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
     for i, token in enumerate(caption.tokens):
         if token.tag[:2] != "VB" or i in caption.bound or not caption.is_loose(i, i):
             continue
-        actions = _fitting(caption, i, words)
-        names = dict.fromkeys(other for action in actions for other in action.others if not _is_form(actions, other))
+        actions, moves = _fitting(caption, i, words), _is_moved(caption, i)
+        names = dict.fromkeys(
+            other
+            for action in actions
+            for other in action.others
+            if not _is_form(actions, other) and (other in _MOVING or not moves)
+        )
         for other in words.drawn(rng, tuple(names), PER_VERB):
             text = other if token.text.lower() in words.vocabulary.participles else inflected(other, token.tag)
             yield Proposal(
                 (Change(i, i, text),), old=actions[0].name, new=other,
                 signs=words.vocabulary.action_signs[other], exchange=(actions[0].name, other),
             )  # fmt: skip
+
+
+def _is_moved(caption: Caption, verb: int) -> bool:
+    """Whether a verb and its object are followed by where the object goes: "throws a frisbee to a dog"."""
+    below = {verb, *(c for c in caption.children[verb] if caption.tokens[c].dep == "dobj")}
+    has_object = len(below) > 1
+    return has_object and any(
+        caption.tokens[c].text.lower() in _GOALS and c > verb for above in below for c in caption.children[above]
+    )
 
 
 def _is_form(actions: Sequence[Action], name: str) -> bool:
@@ -76,7 +96,7 @@ def _has_subject(caption: Caption, verb: int, action: Action, words: Words, *, u
         return unknown
     phrase = caption.phrases[index]
     noun = caption.tokens[phrase.whole].lemma if phrase.whole != phrase.head else phrase.name
-    if noun in words.vocabulary.lifeless:
+    if noun in words.vocabulary.lifeless or not action.not_subjects.isdisjoint((noun, noun.rsplit(" ", 1)[-1])):
         return False
     broad_class = "person" if noun in _PEOPLE else words.lexicon.broad_class(noun)
     return broad_class in action.subjects

@@ -8,10 +8,18 @@ from typing import NamedTuple
 
 from negmine.text.caption import NO, Caption
 from negmine.text.proposal import Change, Proposal, Words
-from negmine.text.vocabulary import Dimension, Value
+from negmine.text.vocabulary import NONE, Dimension, Value
 
 PER_ATTRIBUTE = 8
 """Draws for one attribute."""
+
+_CLOSE_TO_SHADE = {
+    "dark": frozenset({"black", "gray"}),
+    "deep": frozenset({"black", "gray"}),
+    "light": frozenset({"white", "gray"}),
+    "pale": frozenset({"white", "gray"}),
+}
+"""Values that a shade comes close to: "dark brown" may look black."""
 
 
 class Owned(NamedTuple):
@@ -33,12 +41,20 @@ def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[P
         dimension, broad_class = words.vocabulary.dimensions[value.dimension], words.lexicon.broad_class(owned.noun)
         others = [other for other in value.others if dimension.allows(other, owned.noun, broad_class)]
         first = owned.token - is_shaded(caption, owned.token, words)
+        said = _said_beside(caption, owned.token) | _CLOSE_TO_SHADE.get(caption.tokens[first].text.lower(), NONE)
+        others = [other for other in others if other not in said]
         for other in words.drawn(rng, others, PER_ATTRIBUTE):
             yield Proposal(
                 (Change(first, owned.token, other),), old=value.name, new=other, repeatable=True,
                 signs=words.vocabulary.attribute_signs[other], facts=((other, owned.noun),),
                 exchange=(value.name, other),
             )  # fmt: skip
+
+
+def _said_beside(caption: Caption, token: int) -> frozenset[str]:
+    """The other words before the noun of an attribute: "pink and green" does not become "green and green"."""
+    phrase = next((p for p in caption.phrases if p.first <= token <= p.head), None)
+    return NONE if phrase is None else frozenset(t.text.lower() for t in caption.tokens[phrase.first : phrase.head])
 
 
 def is_shaded(caption: Caption, token: int, words: Words) -> bool:

@@ -20,6 +20,13 @@ COMPANY = frozenset({"with", "of", "near", "to", "beside", "behind", "by"})
 PARTS = frozenset({"top", "side", "middle", "back", "edge", "end", "bottom", "corner", "center", "out", "inside"})
 """Words before "of" that make a place of it ("on top of a table")."""
 
+_THINGS = frozenset({"artifact", "food", "plant", "object"})
+_MEASURED_BY = {
+    "crowd": frozenset({"person"}), "herd": frozenset({"animal"}), "flock": frozenset({"animal"}),
+    "pile": _THINGS, "heap": _THINGS,
+}  # fmt: skip
+"""Broad classes of what a measure is said of, where it is not said of all: no herd of shoes."""
+
 SINGLE_OBJECT = frozenset(
     {"wear", "ride", "swing", "play", "drive", "throw", "hit", "catch", "do", "make", "take", "fly", "use", "perform"}
 )
@@ -78,7 +85,9 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
     counted = caption.tokens[phrase.whole]
     if phrase.whole == phrase.head or phrase.plural or phrase.unit != phrase.head or counted.tag not in ("NNS", "NNPS"):
         return
-    for other in words.drawn(rng, sorted(words.vocabulary.measured[phrase.name]), PER_COUNT):
+    broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
+    fitting = (m for m in words.vocabulary.measured[phrase.name] if broad_class in _MEASURED_BY.get(m, {broad_class}))
+    for other in words.drawn(rng, sorted(fitting), PER_COUNT):
         signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
         if other in ("couple", "pair"):
             signs |= set(words.vocabulary.counts[2])

@@ -12,6 +12,9 @@ from negmine.text.proposal import Change, Proposal, Words, moved
 _ADDITIVE = {"with": "without", "without": "with"}
 _BE = frozenset({"is", "are", "was", "were"})
 _WHOLE = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
+_POLAR = frozenset({"any", "anyone", "anybody", "anything", "yet", "either", "anymore", "longer"})
+"""Words that only a denial has."""
+
 _INDEFINITE = frozenset({"a", "an", "some", "many", "several"})
 
 
@@ -62,6 +65,8 @@ def _verbs(caption: Caption) -> Iterator[Change]:
             continue
         if not caption.scopes.isdisjoint({i + 1, token.head}):
             continue  # "at least two dogs are running" may be true with "not" as well
+        if token.text.lower() in _BE and caption.starts_sentence(i):
+            continue  # a question
         after_there = i > 0 and caption.tokens[i - 1].dep == "expl"
         if token.text.lower() in _BE and caption.is_loose(i, i) and not after_there:
             yield Change(i, i, f"{moved(caption, i, i)} not")
@@ -73,6 +78,7 @@ def _denials(caption: Caption) -> Iterator[Change]:
     """ "is not riding" -> "is riding"."""
     for i, token in enumerate(caption.tokens):
         following = caption.tokens[i + 1].text.lower() if i + 1 < len(caption.tokens) else ""
-        if i and token.text.lower() in ("not", "n't", "n’t") and following not in ("only", "just", "any"):
+        has_polar = any(t.text.lower() in _POLAR for t in caption.tokens[i:])
+        if i and token.text.lower() in ("not", "n't", "n’t") and following not in ("only", "just") and not has_polar:
             verb = moved(caption, i - 1, i - 1)
             yield Change(i - 1, i, _WHOLE.get(verb, verb))

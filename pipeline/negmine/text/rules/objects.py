@@ -9,6 +9,7 @@ from typing import NamedTuple
 from negmine.text.caption import NO, Caption, Phrase, Token
 from negmine.text.inflect import numbered, plural
 from negmine.text.proposal import Change, Proposal, Words, governor_of
+from negmine.text.rules.attributes import fits
 from negmine.text.vocabulary import NONE, Place
 
 PER_NOUN = 8
@@ -48,9 +49,20 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         as_plural = phrase.plural and known.counted == "count"
         has_sex = known.noun in words.vocabulary.sexes
         for other in drawn:
+            if not _keeps_attributes(caption, phrase, known.noun, other, words):
+                continue
             change = Change(phrase.unit, phrase.head, numbered(other, as_plural))
             repairs = _pronouns(caption, known.noun, other, words) if has_sex else ()
             yield Proposal((change, *repairs), phrase.name, other, signs=words.vocabulary.noun_signs[other])
+
+
+def _keeps_attributes(caption: Caption, phrase: Phrase, noun: str, other: str, words: Words) -> bool:
+    """Whether what is said of a noun can be said of another: a brown dog becomes no brown man."""
+    values = (words.vocabulary.attributes.get(caption.tokens[i].text.lower(), ()) for i in phrase.attributes)
+    return not any(
+        any(fits(value, noun, words) for value in several) and not any(fits(value, other, words) for value in several)
+        for several in values
+    )
 
 
 def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:

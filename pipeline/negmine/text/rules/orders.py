@@ -12,6 +12,9 @@ from negmine.text.proposal import Change, Proposal, Words, moved
 SPAN = 3
 """Words of one span, of those that are shuffled as a whole."""
 
+FEWEST = 3
+"""Words that change at least: two may be what "and" joins, or the two sides of "next to"."""
+
 _CONTENT = frozenset({"NOUN", "ADJ", "PROPN"})
 
 
@@ -26,8 +29,17 @@ def reorder(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     orders += [(group, rng.sample(group, len(group))) for group in (places, content, others)]
     for old, new in orders:
         changes = tuple(_moves(caption, old, new))
-        if changes:
+        if len(changes) >= FEWEST and not _is_turned(old, new):
             yield Proposal(changes)
+
+
+def _is_turned(old: Sequence[int], new: Sequence[int]) -> bool:
+    """Whether one run of words has only come before the next, as a phrase of place does: "In a barn a cow milks"."""
+    size = len(old)
+    first = next((n for n in range(size) if old[n] != new[n]), size)
+    last = next((n for n in range(size, first, -1) if old[n - 1] != new[n - 1]), first)
+    before, after = list(old[first:last]), list(new[first:last])
+    return any(before[n:] + before[:n] == after for n in range(1, len(before)))
 
 
 def _moves(caption: Caption, places: Sequence[int], moving: Sequence[int]) -> Iterator[Change]:

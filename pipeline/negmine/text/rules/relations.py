@@ -9,6 +9,9 @@ from negmine.text.caption import NO, Caption, Relation
 from negmine.text.proposal import Change, Proposal, Words
 from negmine.text.vocabulary import NONE
 
+_EXACTLY = frozenset({"right", "just", "directly", "immediately", "close", "nearly"})
+"""Words for a short way before a preposition: not "right far from"."""
+
 SIDES = {"left": "right", "right": "left"}
 
 
@@ -23,6 +26,8 @@ def replace_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Pr
             continue
         item = caption.phrases[relation.object].name
         options = sorted(_contraries(relation, item, words))
+        if relation.first and caption.tokens[relation.first - 1].text.lower() in _EXACTLY:
+            options = [other for other in options if not other.startswith(("far ", "away "))]
         for other in rng.sample(options, len(options)):
             yield Proposal(
                 (Change(relation.first, relation.last, other),), old=relation.name, new=other, repeatable=True,

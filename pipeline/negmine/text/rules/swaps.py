@@ -17,7 +17,6 @@ LOOKS = frozenset({"colour", "material", "pattern"})
 
 _PERSON = "person"
 _DOERS = frozenset({"person", "animal"})
-WORN = frozenset({"garment", "headwear", "neckwear", "clothes", "eyewear", "costume", "footwear"})
 ARTICLES = frozenset({"a", "an", "the"})
 
 
@@ -115,9 +114,8 @@ def _can_change_number(caption: Caption, phrase: Phrase, words: Words) -> bool:
 
 def is_worn(phrase: Phrase, words: Words) -> bool:
     """Whether a noun is a garment: nobody is worn by a hat."""
-    nouns = words.vocabulary.nouns
-    name = phrase.name if phrase.name in nouns["count"] else phrase.name.rsplit(" ", 1)[-1]
-    return any(place.group in WORN for counted in nouns.values() for place in counted.get(name, ()))
+    name = phrase.name if words.vocabulary.names_concept(phrase.name) else phrase.name.rsplit(" ", 1)[-1]
+    return name in words.vocabulary.worn
 
 
 def unlikeness(one: Phrase, other: Phrase, words: Words) -> int:
