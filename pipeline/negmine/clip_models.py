@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
-from math import isfinite
+from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from negmine.errors import DamagedError, ResourceError, UsageError, is_out_of_memory
 from negmine.store import differences
@@ -26,12 +26,17 @@ WEIGHTS_NAME: Final = "open_clip_model.safetensors"
 METADATA: Final = "open_clip_config"
 """Of a safetensors file: the configuration of its weights, as JSON."""
 
-_TOP: Final = frozenset({
-    "embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg", "quick_gelu", "init_logit_scale", "init_logit_bias",
-    "nonscalar_logit_scale", "custom_text",
-})  # fmt: skip
+_TOP: Final[Mapping[str, Any]] = {
+    "embed_dim": int, "quick_gelu": bool, "custom_text": bool, "init_logit_scale": float,
+    "init_logit_bias": float | None, "nonscalar_logit_scale": bool,
+}  # fmt: skip
+"""Keys of a ``model_cfg`` beside those of its towers, and of what kind their values are."""
+_MAY_BE_NONE: Final = ("timm_proj", "patch_size")
+"""In open_clip's own configurations, whatever its data classes say."""
+_LARGEST: Final[Mapping[str, int]] = {"layers": 1_000, "image_size": 10_000}
+_LARGEST_NUMBER: Final = 10_000_000
+"""Ten times what any model of open_clip has; a number beyond would only fill the memory, or never end."""
 _TOKENIZER: Final = frozenset({"clean", "strip_sep_token", "language"})
-_NESTED: Final = ("act_kwargs", "norm_kwargs", "tokenizer_kwargs")
 _MADE_ELSEWHERE: Final = ("timm_model_pretrained", "hf_model_pretrained")
 """Whether towers are downloaded when a model is made; not a property of the model."""
 _SHAPES: Final = (
@@ -225,7 +230,8 @@ def check_preprocess(pixels: Any) -> None:
         elif key in choices:
             fits = value in choices[key]
         elif key in ("size", "fill_color"):
-            fits = all(isinstance(one, int) and one >= 0 for one in (value if isinstance(value, list) else [value]))
+            parts = value if isinstance(value, list) else [value]
+            fits = all(isinstance(one, int) and 0 <= one <= _LARGEST["image_size"] for one in parts)
         else:
             raise ValueError(f"unknown key preprocess_cfg.{key}")
         if not fits and value is not None:
@@ -371,37 +377,53 @@ def _check_model(model: Any) -> None:
     for key in ("embed_dim", "vision_cfg", "text_cfg"):
         model[key]
     for key, value in model.items():
-        if key not in _TOP:
-            raise ValueError(f"unknown key model_cfg.{key}")
         if key in towers:
-            _check_tower(key, value, {field.name for field in fields(towers[key])})
+            _check_tower(key, value, get_type_hints(towers[key]))
+        elif key in _TOP:
+            _check_value(key, value, _TOP[key])
         else:
-            _check_value(key, value)
+            raise ValueError(f"unknown key model_cfg.{key}")
 
 
-def _check_tower(tower: str, values: Any, known: set[str]) -> None:
+def _check_tower(tower: str, values: Any, kinds: Mapping[str, Any]) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"{tower} is no object")
     for key, value in values.items():
         name = f"{tower}.{key}"
-        if key not in known:
+        if key not in kinds:
             raise ValueError(f"unknown key {name}")
-        if key in _NESTED and isinstance(value, dict):
-            for inner, option in value.items():
-                if key == "tokenizer_kwargs" and inner not in _TOKENIZER:
-                    raise ValueError(f"unknown key {name}.{inner}")
-                _check_value(f"{name}.{inner}", option)
-        else:
-            _check_value(name, value)
+        _check_value(name, value, kinds[key])
+        if key == "tokenizer_kwargs":
+            unknown = (value or {}).keys() - _TOKENIZER
+            if unknown:
+                raise ValueError(f"unknown key {name}.{min(unknown)}")
         if key == "timm_model_name" and value and not _is_timms(value):
             raise ValueError(f"{name} is {value!r}, which timm does not have"[:300])
         if key == "hf_model_name" and value and not _is_known(key, value):
             raise ValueError(f"{name} is {value!r}, which no model of open_clip has"[:300])
 
 
-def _check_value(name: str, value: Any) -> None:
-    parts = value if isinstance(value, list) else [value]
-    if not all(one is None or isinstance(one, str | bool) or _is_number(one) for one in parts):
+def _check_value(name: str, value: Any, kind: Any) -> None:
+    """Check a value, and what a nested object holds, against the kind that open_clip's data class declares.
+
+    Raises:
+        ValueError: it is of another kind, no finite number, or larger than any model needs.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    key = name.rpartition(".")[2]
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    fits = all(one is None or isinstance(one, str | bool) or _is_number(one) for one in inner)
+    largest = _LARGEST.get(key, _LARGEST_NUMBER)
+    fits = fits and all(abs(one) <= largest for one in inner if isinstance(one, int | float))
+    if key == "image_size":
+        fits = fits and len(set(inner)) == 1 and _is_number(inner[0]) and inner[0] >= 1  # square
+    if fits and not (value is None and key in _MAY_BE_NONE):
+        try:
+            TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
+        except ValidationError:
+            fits = False
+    if not fits:
         raise ValueError(f"{name} is {value!r}"[:200])
 
 
@@ -420,7 +442,8 @@ def _is_known(key: str, value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    """Within what a float holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -inf < value < inf
 
 
 def _tokenizer_folder(name: str) -> Path | None:
@@ -441,7 +464,7 @@ def _explained(plan: Blueprint) -> Iterator[None]:
         yield
     except (
         RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, ZeroDivisionError, IndexError,
-        SafetensorError, EOFError, UnpicklingError, OSError,
+        OverflowError, StopIteration, SafetensorError, EOFError, UnpicklingError, OSError,
     ) as error:  # fmt: skip
         why = " ".join(str(error).split())[:300]
         if is_out_of_memory(error):

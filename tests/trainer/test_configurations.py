@@ -242,11 +242,38 @@ class TestHostile:
             json.dumps({"model_cfg": {**MICRO, "embed_dim": float("nan")}}),
             json.dumps({"model_cfg": {**MICRO, "vision_cfg": {"norm_kwargs": {"eps": {"a": 1}}}}}),
             json.dumps({"model_cfg": MICRO, "preprocess_cfg": {"mean": "x"}}),
+            json.dumps({"model_cfg": MICRO, "preprocess_cfg": {"size": 10**9}}),
         ],
     )  # fmt: skip
     def test_what_is_no_configuration(self, body: str) -> None:
         with pytest.raises(DamagedError, match=r"here\.json"):
             check_config(body, "here.json")
+
+    @pytest.mark.parametrize(
+        ("tower", "key", "values"),
+        [
+            ("vision_cfg", "image_size", [None, 0, -1, 1.5, True, "x", [], [64, 32], [64, 64, 64], 10**12, 10**400]),
+            ("vision_cfg", "output_tokens", [None, 0, "no", [], 10**400]),
+            ("vision_cfg", "norm_kwargs", [3, "x", {"eps": 10**400}]),
+            ("text_cfg", "layers", [None, "2", 2.0, True, 10**6, 10**12]),
+            ("text_cfg", "tokenizer_kwargs", [1, True, "x", [1]]),
+            ("text_cfg", "hf_tokenizer_name", [0, []]),
+            (None, "quick_gelu", ["no", 1, None]),
+            (None, "embed_dim", [10**400, "64", None, 10**9]),
+        ],
+    )
+    def test_values_of_another_kind(self, tower: str | None, key: str, values: list[Any]) -> None:
+        for value in values:
+            model = json.loads(json.dumps(MICRO))
+            (model[tower] if tower else model)[key] = value
+            with pytest.raises(DamagedError, match=key):
+                check_config(json.dumps({"model_cfg": model}), "here.json")
+
+    def test_weights_without_a_tensor(self, micro: str, tmp_path: Path) -> None:
+        shutil.copytree(micro.removeprefix("local-dir:"), tmp_path / "none")
+        save_file({}, tmp_path / "none" / WEIGHTS_NAME)
+        with pytest.raises(DamagedError, match="do not fit"):
+            load_model(ModelSpec(f"local-dir:{tmp_path / 'none'}"))
 
     def test_every_model_of_open_clip_may_be_kept(self) -> None:
         for name in open_clip.list_models():

@@ -77,7 +77,9 @@ class RecipeLoss(Timed):
                 self.stages[name] = _stage(name, stage)
                 self.weights[name] = weight
                 self.terms[name] = _build_term(name, options)
-        if self.terms and all(isinstance(term, WassersteinList) for term in self.terms.values()):
+        if not self.terms:
+            raise UsageError(f"recipe {recipe.name} has no term with a weight, so there is nothing to learn")
+        if all(isinstance(term, WassersteinList) for term in self.terms.values()):
             raise UsageError(
                 f"recipe {recipe.name} has no term besides the Wasserstein distance",
                 why="it does not see which caption belongs to which image",
@@ -248,7 +250,10 @@ def _check_type(recipe: str, key: str, value: Any, default: Any) -> None:
 
 def _weight(options: dict[str, Any]) -> float:
     weight = options.pop("weight", 1.0)
-    return float(prod(weight)) if isinstance(weight, list) else float(weight)
+    found = float(prod(weight)) if isinstance(weight, list) else float(weight)
+    if not isfinite(found):
+        raise ValueError(f"the weight {weight} is no number to compute with")
+    return found
 
 
 def _stage(name: str, stage: tuple[float, ...]) -> tuple[float, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import signature
-from typing import Any, TypeVar
+from math import isfinite
+from typing import Any, Final, TypeVar
 
 from negmine.errors import UsageError
 from torch import nn
@@ -12,6 +13,9 @@ from torch import nn
 from ahnpl.names import pick
 
 T = TypeVar("T")
+_PLAIN: Final[Mapping[str, tuple[type, ...]]] = {
+    "bool": (bool,), "int": (int,), "float": (float, int), "str": (str,), "None": (type(None),),
+}  # fmt: skip
 Spec = str | Mapping[str, Mapping[str, Any]]
 
 
@@ -37,6 +41,25 @@ def make(what: str, spec: Spec, registry: Mapping[str, Callable[..., T]]) -> T:
         raise UsageError(f"a row takes one {what}, this one has {len(spec)}", why=", ".join(spec))
     ((name, options),) = spec.items()
     build = registry[pick(what, name, registry)]
-    for key in options or {}:
-        pick(f"option of {what} {name}", key, signature(build).parameters)
+    known = signature(build).parameters
+    for key, value in (options or {}).items():
+        pick(f"option of {what} {name}", key, known)
+        _check_kind(f"{key} of {what} {name}", value, str(known[key].annotation))
     return build(**(options or {}))
+
+
+def _check_kind(name: str, value: Any, kinds: str) -> None:
+    """Check a plain option; a text such as ``"no"`` would count as true, and YAML reads 1e-3 as a text.
+
+    Args:
+        kinds: the option's annotation, such as ``float | None``; what is not of `_PLAIN` is checked where it is used.
+
+    Raises:
+        UsageError: a value of another kind.
+    """
+    asked = kinds.split(" | ")
+    if not _PLAIN.keys() >= set(asked):
+        return
+    if not any(type(value) in _PLAIN[kind] for kind in asked) or (isinstance(value, float) and not isfinite(value)):
+        fix = "in YAML 1e-3 is a text, and 1.0e-3 a number" if isinstance(value, str) and "float" in asked else None
+        raise UsageError(f"{name} is {value!r}"[:200], why=f"it should be {kinds}", fix=fix)
