@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
 from negmine.addresses import address_of, is_address
-from negmine.parquet_cells import ParquetCells, is_parquet
 from negmine.files import filesystem
+from negmine.parquet_cells import ParquetCells, is_parquet
 from negmine.pixels import MAX_PIXELS, BadImageError, decode
 from negmine.records import MAX_MEMBER_BYTES, THUMBNAIL
 from negmine.tar_headers import UNREADABLE, Header

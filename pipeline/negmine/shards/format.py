@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import IO, Any, Final
 
-from negmine.tar_headers import UNREADABLE, Header, only_zeros
 from negmine.errors import DamagedError
 from negmine.records import (
     IMAGE_EXTENSIONS,
@@ -34,6 +33,7 @@ from negmine.records import (
     TextNegative,
 )
 from negmine.seal import seal, unseal
+from negmine.tar_headers import UNREADABLE, Header, only_zeros
 
 INDEX_NAME: Final = "index.json"
 HELDOUT: Final = "heldout"

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine import files
-from negmine.parquet_cells import Batches, cell_name
 from negmine.errors import InputError
+from negmine.parquet_cells import Batches, cell_name
 from negmine.records import Rejected
 from negmine.sources.columns import Choice, WithColumns, has_pictures
 from negmine.sources.noted import Noted
