@@ -5,33 +5,29 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from negmine import __version__, console
 from negmine.addresses import address_of
+from negmine.commands import Run, columns_of, group, guards, open_pairs, option_of, tars_in
 from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
+from negmine.options import (
+    DATA, DEFAULT_WORK, RUN, SAMPLE, AsJson, CaptionColumn, Delimiter, DryRun, Format, ImageColumn, Images, KeyColumn,
+    Limit, MaxBad, MaxPixels, NoHeader, OptionalPairs, Overwrite, PairsArgument, Seed, Work,
+)  # fmt: skip
 from negmine.pixels import MAX_PIXELS
-from negmine.places import file_place, named, on_disk, option, picture_root, place, source
+from negmine.places import file_place, named, on_disk, option, place
 from negmine.store import scratch
-
-if TYPE_CHECKING:
-    from negmine.engine import Engine
-    from negmine.sources import Columns
-    from negmine.store import Manifest
 
 CODE = 100
 """Groups that ``render --code`` writes."""
-
-SAMPLE = 256
-"""Pairs that ``--dry-run`` works on."""
 
 SHARED = ("parse", "retrieve", "render", "shard", "audit")
 """Commands whose parts may be made by several runs."""
@@ -49,50 +45,7 @@ app = typer.Typer(
     """,
 )
 
-_DATA, _MINE, _RUN = "What is read and written", "What is mined", "How the run goes"
-_PLAN = "Which pairs meet in a batch"
-
-PairsArgument = Annotated[
-    str, typer.Argument(parser=source, help="captions file, folder, tars or URL; the format is recognised")
-]
-OptionalPairs = Annotated[
-    str | None, typer.Argument(parser=source, help="as for `parse`; left out: the pairs already in --work")
-]
-Work = Annotated[
-    Path,
-    typer.Option(
-        parser=place, help="folder of the intermediate results, or its address (s3://...)", rich_help_panel=_DATA
-    ),
-]
-Images = Annotated[
-    str | None,
-    typer.Option(parser=picture_root, help="root of the picture paths; folder or URL", rich_help_panel=_DATA),
-]
-Format = Annotated[str | None, typer.Option("--format", help="name of the input's format", rich_help_panel=_DATA)]
-CaptionColumn = Annotated[
-    str | None, typer.Option(help="column of the captions, where its name is not a usual one", rich_help_panel=_DATA)
-]
-ImageColumn = Annotated[
-    str | None, typer.Option(help="column of the pictures, or a pattern: '{image_id}.jpg'", rich_help_panel=_DATA)
-]
-KeyColumn = Annotated[str | None, typer.Option(help="column of the keys; else `key`", rich_help_panel=_DATA)]
-Delimiter = Annotated[str | None, typer.Option(help="between columns: a character, or tab", rich_help_panel=_DATA)]
-NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="the first line is a row; columns are 1, 2, ...", rich_help_panel=_DATA)
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="rows to read", rich_help_panel=_DATA)]
-MaxBad = Annotated[
-    float, typer.Option(min=0, max=1, help="share of rows that may be rejected (status 3 above)", rich_help_panel=_DATA)
-]
-MaxPixels = Annotated[int, typer.Option(min=1, help="larger pictures are rejected", rich_help_panel=_DATA)]
-Seed = Annotated[int, typer.Option(help="of every random choice", rich_help_panel=_RUN)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="make it anew; else a run resumes", rich_help_panel=_RUN)]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help=f"show what {SAMPLE} pairs give; write nothing", rich_help_panel=_RUN)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout", rich_help_panel=_RUN)]
-
-DEFAULT_WORK = Path("work")
+_MINE, _PLAN = "What is mined", "Which pairs meet in a batch"
 
 
 def main() -> None:
@@ -162,8 +115,8 @@ def parse(
     settings = ParseSettings(
         chosen.rules, chosen.per_caption, chosen.balanced, weights, seed, model, str(wordnet) if wordnet else None
     )
-    columns = _columns(caption_column, image_column, key_column, delimiter, no_header)
-    with _pairs(pairs, format_, columns, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
+    told = columns_of(caption_column, image_column, key_column, delimiter, no_header)
+    with open_pairs(pairs, format_, told, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         manifest = parse_pairs(settings, run.work, run.engine, overwrite=overwrite)
         counts = manifest.counts
         covered = counts["pairs"] - sum(n for name, n in counts.items() if name.startswith("none:"))
@@ -171,11 +124,11 @@ def parse(
             "pairs": counts["pairs"],
             "with a negative": f"{covered:,} ({covered / max(counts['pairs'], 1):.1%})",
             "negatives": counts["negatives"],
-            "by kind": _group(counts, "kind:"),
-            "refused by guard": _guards(counts),
-            "no negative because": _group(counts, "none:"),
+            "by kind": group(counts, "kind:"),
+            "refused by guard": guards(counts),
+            "no negative because": group(counts, "none:"),
         }
-        folder_option = _option("--work", work)
+        folder_option = option_of("--work", work)
         next_step = tuple(f"negmine {command}{folder_option}" for command in ("report", "retrieve", "shard"))
         run.show("negmine parse", figures, work / "negatives", next_step, as_json)
 
@@ -273,10 +226,10 @@ def retrieve(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(help="most that the search takes, as 4G; default: half of what is free", rich_help_panel=_RUN),
+        typer.Option(help="most that the search takes, as 4G; default: half of what is free", rich_help_panel=RUN),
     ] = None,
     database_actors: Annotated[
-        int, typer.Option(min=0, help="of Ray, that hold the corpus in memory; 0: read in tiles", rich_help_panel=_RUN)
+        int, typer.Option(min=0, help="of Ray, that hold the corpus in memory; 0: read in tiles", rich_help_panel=RUN)
     ] = 0,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -318,8 +271,8 @@ def retrieve(
         candidates=candidates, skip=skip,
         neighbours=neighbours, refill=refill, index=index, seed=seed,
     )  # fmt: skip
-    columns = _columns(caption_column, image_column, key_column, delimiter, no_header)
-    with _pairs(pairs, format_, columns, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
+    told = columns_of(caption_column, image_column, key_column, delimiter, no_header)
+    with open_pairs(pairs, format_, told, images, limit, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         settings = resolved(settings)
         made = mine(settings, run.work, run.engine, memory=memory, actors=database_actors, overwrite=overwrite)
         figures = summary(made, settings, run.work)
@@ -327,7 +280,7 @@ def retrieve(
             batches = PlanSettings(planner, batch_size, clusters, train_fraction=train_fraction, seed=seed)
             made = plan_batches(settings, batches, run.work, run.engine, overwrite=overwrite)
             figures[f"plan: {planner}"] = plan_summary(made)
-        shard = f"negmine shard{_option('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
+        shard = f"negmine shard{option_of('--work', work)}{' --plan' * (planner not in (None, 'none'))}"
         look = () if address_of(work) else (f"xdg-open {option(work / 'neighbours' / EXAMPLES_FILE)}",)
         run.show("negmine retrieve", figures, work / "neighbours", (shard, *look), as_json)
 
@@ -344,12 +297,12 @@ def render(
     difficulty: Annotated[int, typer.Option(help="1 (two things, one claim) to 5 (many things, many claims)")] = 3,
     records: Annotated[
         Path | None,
-        typer.Option(parser=on_disk, help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=_DATA),
+        typer.Option(parser=on_disk, help="Geometry3K's diagrams, for --domain geometry3k", rich_help_panel=DATA),
     ] = None,
     code: Annotated[
         Path | None,
         typer.Option(
-            parser=on_disk, help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=_DATA
+            parser=on_disk, help="also write the first 100 groups as SVG, scripts and programs", rich_help_panel=DATA
         ),
     ] = None,
     work: Work = DEFAULT_WORK,
@@ -390,16 +343,16 @@ def render(
             "pictures": counts["members"],
             "negatives": counts["negatives"],
             f"groups with fewer than {negatives}": counts["fewer_than_asked"],
-            "by kind": _group(counts, "kind:"),
-            "by edit": _group(counts, "type:"),
-            "perturbed programs refused": _group(counts, "refused:"),
+            "by kind": group(counts, "kind:"),
+            "by edit": group(counts, "type:"),
+            "perturbed programs refused": group(counts, "refused:"),
         }
         if code is not None and not dry_run:
             figures["members as code"] = write_code(folder / "figures", code, CODE)
-        options = f"{_option('--work', work)} --negatives {negatives}"
-        folder_option = _option("--work", work)
+        options = f"{option_of('--work', work)} --negatives {negatives}"
+        folder_option = option_of("--work", work)
         next_steps = (f"negmine shard{options}", f"negmine audit{folder_option}", f"negmine report{folder_option}")
-        run = _Run(folder, engine, dry_run, manifest, started)
+        run = Run(folder, engine, dry_run, manifest, started)
         run.show("negmine render", figures, work / "figures", next_steps, as_json)
 
 
@@ -408,7 +361,7 @@ def render(
 def shard(
     work: Work = DEFAULT_WORK,
     out: Annotated[
-        Path, typer.Option(parser=place, help="folder of the shards, or its address", rich_help_panel=_DATA)
+        Path, typer.Option(parser=place, help="folder of the shards, or its address", rich_help_panel=DATA)
     ] = Path("data"),
     images: Images = None,
     max_bad: MaxBad = 0.01,
@@ -442,7 +395,7 @@ def shard(
         raise UsageError("a dry run's sample has no plan and no neighbours",
                          fix="leave out --plan and --image-negatives, or --dry-run")  # fmt: skip
     settings = ShardSettings(shard_size, train_fraction, negatives, image_negatives, plan, image_size, max_pixels, seed)
-    with _pairs(None, None, None, images, None, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
+    with open_pairs(None, None, None, images, None, max_bad, max_pixels, where, work, overwrite, dry_run) as run:
         out = run.work / "out" if dry_run else out
         made = write_shards(settings, run.work, out, run.engine, images=images, max_bad=max_bad, overwrite=overwrite)
         figures: dict[str, Any] = {}
@@ -453,13 +406,13 @@ def shard(
                 "shards": len(tars),
                 "samples": sum(file.rows for file in tars),
                 "MB": round(sum(file.bytes for file in tars) / 1e6, 1),
-                "negatives": sum(_group(counts, "kind:").values()),
-                "image negatives": sum(_group(counts, "image_kind:").values()),
-                "image negatives refused": sum(_group(counts, "image_refused:").values()),
-                "rejected": sum(_group(counts, "rejected:").values()),
+                "negatives": sum(group(counts, "kind:").values()),
+                "image negatives": sum(group(counts, "image_kind:").values()),
+                "image negatives refused": sum(group(counts, "image_refused:").values()),
+                "rejected": sum(group(counts, "rejected:").values()),
             }
         batch = f" --batch-size {planned_batch(run.work)}" if plan else ""
-        train = f"ahnpl-train --shards {_tars(out)} --eval-shards {_tars(out / 'heldout')}{batch}"
+        train = f"ahnpl-train --shards {tars_in(out)} --eval-shards {tars_in(out / 'heldout')}{batch}"
         next_steps = (train, f"negmine verify {option(out)}")
         run.show("negmine shard", figures, out, next_steps, as_json)
 
@@ -470,19 +423,17 @@ def audit(
     work: Work = DEFAULT_WORK,
     negatives: Annotated[
         Path | None,
-        typer.Option(
-            parser=on_disk, help="somebody else's JSONL, TSV or JSON, in place of ours", rich_help_panel=_DATA
-        ),
+        typer.Option(parser=on_disk, help="somebody else's JSONL, TSV or JSON, in place of ours", rich_help_panel=DATA),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=place, help="folder of the page, or its address; default: audit/ in --work", rich_help_panel=_DATA
+            parser=place, help="folder of the page, or its address; default: audit/ in --work", rich_help_panel=DATA
         ),
     ] = None,
-    sample: Annotated[int, typer.Option(min=1, help="negatives looked at, at most", rich_help_panel=_RUN)] = 20_000,
+    sample: Annotated[int, typer.Option(min=1, help="negatives looked at, at most", rich_help_panel=RUN)] = 20_000,
     attackers: Annotated[
-        str, typer.Option(help="`all`, or of word, char, lm, boosting, minilm", rich_help_panel=_RUN)
+        str, typer.Option(help="`all`, or of word, char, lm, boosting, minilm", rich_help_panel=RUN)
     ] = "word,char,lm,boosting",
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -520,7 +471,7 @@ def report(
     work: Annotated[
         Path | None,
         typer.Option(
-            parser=place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=_DATA
+            parser=place, help="work folder; default: `work`, or none if RUNS are named", rich_help_panel=DATA
         ),
     ] = None,
     out: Annotated[
@@ -528,11 +479,11 @@ def report(
         typer.Option(
             parser=file_place,
             help="the page, or its address; default: report.html, in --work if there is one",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
         ),
     ] = None,
     images: Images = None,
-    examples: Annotated[int, typer.Option(min=1, help="pairs shown, at most", rich_help_panel=_RUN)] = 200,
+    examples: Annotated[int, typer.Option(min=1, help="pairs shown, at most", rich_help_panel=RUN)] = 200,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -560,7 +511,7 @@ def report(
 @app.command()
 def export(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="jsonl, negclip, ce_clip, sugarcrepe or triplets")],
-    out: Annotated[Path, typer.Option(parser=on_disk, help="file to write", rich_help_panel=_DATA)],
+    out: Annotated[Path, typer.Option(parser=on_disk, help="file to write", rich_help_panel=DATA)],
     work: Work = DEFAULT_WORK,
     as_json: AsJson = False,
 ) -> None:
@@ -633,123 +584,3 @@ def verify(
     figures = {one.folder: {"files": one.files, "MB": round(one.bytes / 1e6, 1)} for one in found}
     headline = "sizes and names agree" if fast else "every byte is as it was written"
     console.show(Summary(f"negmine verify {path}", headline, figures), as_json)
-
-
-# --- what the commands share -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Where a command works, with what, on which pairs, and since when."""
-
-    work: Path
-    engine: Engine
-    dry_run: bool
-    pairs: Manifest
-    started: float
-
-    def show(
-        self, command: str, figures: dict[str, Any], written_to: Path, next_steps: tuple[str, ...], as_json: bool
-    ) -> None:
-        counts = self.pairs.counts
-        read = {
-            "rows read": counts["rows"],
-            **_reading(counts),
-            "rows rejected": _group(counts, "rejected:"),
-            "noted while reading": {name: n for name, n in _group(counts, "noted:").items() if ":" not in name},
-            "captions changed": _group(counts, "changed:"),
-            "image ids changed": _group(counts, "image_id:"),
-        }
-        figures = {**read, **figures, "seconds": round(time.monotonic() - self.started, 1)}
-        if self.dry_run:
-            headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
-            console.show(Summary(command, headline, figures, examples=_examples(self.work / "negatives")), as_json)
-            return
-        console.show(Summary(command, "done", figures, {"written to": str(written_to)}, next_steps), as_json)
-
-
-@contextmanager
-def _pairs(
-    pairs: str | None, format_: str | None, columns: Columns | None, images: str | None, limit: int | None,
-    max_bad: float, max_pixels: int, where: EngineOptions, work: Path, overwrite: bool, dry_run: bool,
-) -> Iterator[_Run]:  # fmt: skip
-    """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
-    from negmine.ingest import IngestSettings, ingest, load_pairs, write_sample
-
-    started, engine = time.monotonic(), where.start()
-    settings = IngestSettings(pairs or "", format_, images, max_pixels=max_pixels, limit=limit)
-    if columns is not None:
-        settings = replace(settings, columns=columns)
-    if not dry_run:
-        if pairs is None:
-            known = load_pairs(work)
-        else:
-            known = ingest(settings, work, engine, max_bad=max_bad, overwrite=overwrite)
-        yield _Run(work, engine, dry_run, known, started)
-        return
-    with scratch() as folder:
-        if pairs is None:
-            path, root = write_sample(work, folder, SAMPLE)
-            settings = replace(settings, path=str(path), format="jsonl", images=images or root)
-        settings = replace(settings, limit=min(limit or SAMPLE, SAMPLE))
-        known = ingest(settings, folder, engine, max_bad=max_bad)
-        yield _Run(folder, engine, dry_run, known, started)
-
-
-def _columns(
-    caption: str | None, image: str | None, key: str | None, delimiter: str | None, no_header: bool
-) -> Columns:
-    from negmine.sources import Columns
-
-    named = {"tab": "\t", "\\t": "\t"}
-    return Columns(caption, image, key, named.get(delimiter, delimiter) if delimiter else None, header=not no_header)
-
-
-def _reading(counts: dict[str, int]) -> dict[str, Any]:
-    """How the input was read, where something had to be chosen."""
-    figures: dict[str, Any] = {}
-    for title, prefix in (("columns", "noted:columns:"), ("pictures in", "noted:folder:")):
-        found = _group(counts, prefix)
-        if found:
-            files = {name: f"{n:,} files" if n > 1 else "1 file" for name, n in found.items()}
-            figures[title] = next(iter(found)) if len(found) == 1 else files
-    if few := counts.get("different_captions"):
-        figures["different captions"] = few
-    return figures
-
-
-def _group(counts: dict[str, int], prefix: str) -> dict[str, int]:
-    """Counts under a prefix, the largest first."""
-    found = {name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix) and n}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _guards(counts: dict[str, int]) -> dict[str, int]:
-    """``rejected:RULE:GUARD`` summed over rules."""
-    total: dict[str, int] = {}
-    for name, n in _group(counts, "rejected:").items():
-        guard = name.rpartition(":")[2]
-        total[guard] = total.get(guard, 0) + n
-    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _examples(folder: Path) -> dict[str, str]:
-    """One negative of each kind."""
-    if not folder.is_dir():
-        return {}
-    import pyarrow.parquet as pq
-
-    from negmine.store import here
-
-    rows = pq.read_table(here(folder / "part-00000.parquet"), columns=["caption", "negative", "kind"]).slice(0, 200)
-    shown = {row["kind"]: row for row in reversed(rows.to_pylist())}
-    return {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}
-
-
-def _option(name: str, value: Path) -> str:
-    return "" if value == DEFAULT_WORK else f" {name} {option(value)}"
-
-
-def _tars(folder: Path) -> str:
-    """The shards of a folder, for a shell, which has no part in patterns of addresses."""
-    return option(folder / "*.tar") if address_of(folder) else f"{option(folder)}/*.tar"

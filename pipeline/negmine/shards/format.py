@@ -2,7 +2,7 @@
 
 A sample is a run of adjacent members that share a key::
 
-    000000123.jpg        the image, bytes as they came (jpg, jpeg, png or webp)
+    000000123.jpg        the image (jpg, png or webp), as it came where every reader sees it alike
     000000123.txt        the caption
     000000123.json       `Sample` without its bytes, with "version"
     000000123.neg0.jpg   an image negative
