@@ -165,7 +165,7 @@ _PLACEHOLDER: Final = re.compile(r"<\w+>|\[\w+\]|\{\w*\}|\bNone\b|\bnan\b")
 
 def breaks_capital(item: Judged) -> bool:
     """The capital at the beginning is lost, or a small word carries it inside."""
-    if not item.before or not item.after or item.negative.isupper():
+    if not item.before or not item.after or item.negative.isupper() or wording.is_title(item.before):
         return False
     lost = item.before[0][0].isupper() and item.after[0][0].islower()
     return lost or _capitals_inside(item.after) > _capitals_inside(item.before)

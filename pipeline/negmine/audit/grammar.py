@@ -184,7 +184,8 @@ def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
     before, after = lower(item.before), lower(item.after)
     starts = {start: n for n, (start, _) in enumerate(places(item.caption))}
     kept = set(range(len(before))).difference(*(range(i, j) for i, j, _, _ in edits(before, after)))
-    if any(starts.get(verb.idx) in kept and starts.get(doc[:].root.idx) in nouns for verb in _hidden_verbs(doc)):
+    root = doc[:].root
+    if any(starts.get(v.idx) in kept and starts.get(root.idx) in nouns and root.i < v.i for v in _hidden_verbs(doc)):
         return True
     agreeing = ((verb, _subject(_governing(verb))) for verb in doc if _number(verb))
     return any(

@@ -175,7 +175,7 @@ def breaks_case(item: Judged) -> bool:
     kept = len(item.after) - len(new) > len(new)
     gone = [word for i, j, _, _ in changed for word in item.before[i:j]]
     lowered = any(word.islower() and word not in _LITTLE for word in new)
-    return _is_title(item.before) and kept and lowered and not any(w.islower() and w not in _LITTLE for w in gone)
+    return is_title(item.before) and kept and lowered and not any(w.islower() and w not in _LITTLE for w in gone)
 
 
 def _is_shouted(words: tuple[str, ...]) -> bool:
@@ -183,7 +183,7 @@ def _is_shouted(words: tuple[str, ...]) -> bool:
     return len(long) >= _FEWEST and all(word.isupper() for word in long)
 
 
-def _is_title(words: tuple[str, ...]) -> bool:
+def is_title(words: tuple[str, ...]) -> bool:
     inside = [word for word in words[1:] if word.isalpha() and word.lower() not in _LITTLE]
     return len(inside) >= _FEWEST - 1 and sum(word[0].isupper() for word in inside) >= _TITLED * len(inside)
 

@@ -11,6 +11,7 @@ from negmine.text.proposal import Change
 
 _FINITE = ("VBZ", "VBP")
 _PAST_OF_BE = ("was", "were")
+_PLURAL = frozenset({"are", "were", "have", "do"})
 
 
 def agreeing_verbs(caption: Caption, head: int) -> Iterator[int]:
@@ -52,8 +53,24 @@ def is_sure(caption: Caption, head: int) -> bool:
     if tokens[head].dep not in ("nsubj", "nsubjpass", "ROOT"):
         return True
     is_plural = tokens[head].tag in ("NNS", "NNPS")
+    verbs = (tokens[verb] for verb in agreeing_verbs(caption, head))
+    if any(verb.tag == "VBZ" and agreeing(verb.text, is_plural=True) == verb.text.lower() for verb in verbs):
+        return False  # a verb no dictionary knows
     rest = next(sentence[head - sentence[0] + 1 :] for sentence in sentences(tokens) if head in sentence)
     return not any(_may_follow(caption, i, is_plural) for i in rest)
+
+
+def has_its_verb(caption: Caption, head: int) -> bool:
+    """Whether a noun has the number of its verb; a plural one tells of a second subject that the parse has not joined.
+
+    "A boy in a hat and a boy in a cap [sit]."
+    """
+    tokens, token = caption.tokens, caption.tokens[head]
+    if token.dep not in ("nsubj", "nsubjpass") or token.tag in ("NNS", "NNPS") or token.head < head:
+        return True
+    verb = min((c for c in caption.children[token.head] if tokens[c].dep in ("aux", "auxpass")), default=token.head)
+    is_plural = tokens[verb].text.lower() in _PLURAL or (verb == token.head and tokens[verb].tag in ("VB", "VBP"))
+    return not is_plural or tokens[caption.phrases[caption.phrase_of[head]].whole].tag in ("NNS", "NNPS")
 
 
 def _may_follow(caption: Caption, i: int, is_plural: bool) -> bool:

@@ -247,7 +247,7 @@ def _unit_start(tokens: Sequence[Token], head: int, units: Mapping[int, tuple[in
     """
     start, is_plural = units.get(head, (head, head))[0], tokens[head].tag in ("NNS", "NNPS")
     while start and tokens[start - 1].dep == "compound" and start <= tokens[start - 1].head <= head:
-        if is_plural and tokens[start - 1].text.lower() in MEASURES:
+        if (is_plural and tokens[start - 1].text.lower() in MEASURES) or tokens[start - 1].text.endswith("/"):
             break
         start -= 1
     start = units.get(start, (start, start))[0]
@@ -267,11 +267,16 @@ def _whole(tokens: Sequence[Token], phrase: Phrase, phrases: Sequence[Phrase], v
 
 
 def _conjuncts(tokens: Sequence[Token]) -> frozenset[tuple[int, int]]:
-    """Every pair of each chain of conjuncts."""
+    """Every pair of each chain of conjuncts, and of the subjects of one verb, which parsers do not always join."""
     first_of: dict[int, int] = {}
+    subject_of: dict[int, int] = {}
     for i, token in enumerate(tokens):
         if token.dep == "conj" and token.head < i:
             first_of[i] = first_of.get(token.head, token.head)
+        elif token.dep in ("nsubj", "nsubjpass") and i < token.head:
+            first = subject_of.setdefault(token.head, i)
+            if first != i and any(t.tag == "CC" for t in tokens[first:i]):
+                first_of[i] = first
     lists: dict[int, list[int]] = {}
     for i, first in first_of.items():
         lists.setdefault(first, [first]).append(i)

@@ -243,6 +243,11 @@ def doubtful_nouns(tokens: Sequence[Token], units: Set[int], is_thing: Callable[
         is_thing: whether a noun is known to name something people wear, or a thing of two words.
     """
     found = {i for i, token in enumerate(tokens) if token.tag == "NNS" and _is_of_one(tokens, i)}
+    found.update(
+        token.head
+        for i, token in enumerate(tokens)
+        if token.tag == "VBG" and token.dep == "compound" and i and i not in units and _is_same_compound(tokens, i)
+    )
     for sentence in sentences(tokens):
         if not any(tokens[i].tag in _FINITE for i in sentence):
             is_verbless = _is_verbless(tokens, sentence)
@@ -256,6 +261,12 @@ def doubtful_nouns(tokens: Sequence[Token], units: Set[int], is_thing: Callable[
                 if i not in units and _takes_object(tokens, i):
                     found.update((i, *(top for top in sentence if tokens[top].head == top)))
     return frozenset(found)
+
+
+def _is_same_compound(tokens: Sequence[Token], verb: int) -> bool:
+    """Whether a noun stands before a participle in one compound, as its subject: "a red [shirt playing guitar]"."""
+    before = tokens[verb - 1]
+    return before.dep == "compound" and before.head == tokens[verb].head and before.pos in _NOMINAL
 
 
 def _is_of_one(tokens: Sequence[Token], noun: int) -> bool:

@@ -97,9 +97,17 @@ def _noun(caption: Caption, first: int, last: int) -> Iterator[int]:
 def _denied_noun(caption: Caption, first: int, last: int) -> Iterable[int]:
     """Of "no", which is no denial in "No. 5" and in "a no parking sign"."""
     following = caption.tokens[last + 1] if last + 1 < len(caption.tokens) else None
-    if following is None or following.text[0] in ".0123456789" or _is_on_sign(caption, first):
+    if following is None or following.text[0] in ".0123456789":
         return ()
+    if _is_on_sign(caption, first):
+        return _sign(caption, first, last)
     return _noun(caption, first, last)
+
+
+def _sign(caption: Caption, first: int, last: int) -> Iterable[int]:
+    """Of "No parking sign" without an article: its name, for with another noun it would be a denial."""
+    phrase = _phrase_after(caption, first, last)
+    return range(last + 1, phrase.head + 1) if phrase and caption.starts_sentence(first) else ()
 
 
 def _is_on_sign(caption: Caption, first: int) -> bool:
@@ -205,6 +213,13 @@ def _said(caption: Caption, first: int, last: int) -> Iterator[int]:
         yield from _predicate(caption, governor)
     elif governor > last:
         yield from _below(caption, governor, since=last + 1)
+
+
+def _doubtful(caption: Caption, first: int, last: int) -> Iterator[int]:
+    """Of "a possible wolf": the noun with its modifiers."""
+    phrase = _phrase_after(caption, first, last)
+    if phrase is not None and phrase.first <= first:
+        yield from range(phrase.first, phrase.head + 1)
 
 
 def _modal(caption: Caption, first: int, last: int) -> Iterable[int]:
@@ -452,6 +467,7 @@ _OPERATORS: Final = _table(
     (_absent, "absent, missing"),
     (_bound, "at least, atleast, more than, greater than, no fewer than, no less than, not fewer than, not less than"),
     (_bound, "over, well over, a minimum of, as many as, at the least, at the very least"),
+    (_bound, "at minimum, at a minimum, upwards of"),
     (_number, "about, around, almost, nearly, approximately, roughly, close to"),
     (_upper_bound, "at the most, at most, atmost, fewer than, less than, no more than, not more than, a maximum of"),
     (_upper_bound, "up to, under"),
@@ -467,6 +483,7 @@ _OPERATORS: Final = _table(
     (_modal, "may, might, could, must"),
     (_likeness, "like"),
     (_supposed, "as if, as though"),
+    (_doubtful, "possible, probable, apparent, supposed, alleged, potential, presumed, would-be"),
 )  # fmt: skip
 _WITH_THEMSELVES: Final = frozenset({_number, _bound, _upper_bound, _itself})
 """Reaches that hold the operator too; of the others the rule that negates may take it out."""

@@ -30,7 +30,7 @@ _PEOPLE = frozenset({"people", "person"})
 def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     """Replace a verb by one of a set whose actions exclude each other; tense, number and valence stay."""
     for i, token in enumerate(caption.tokens):
-        if token.tag[:2] != "VB" or i in caption.bound or not caption.is_loose(i, i):
+        if token.tag[:2] != "VB" or i in caption.bound or not caption.is_loose(i, i) or _is_purpose(caption, i):
             continue
         actions, moves = _fitting(caption, i, words), _is_moved(caption, i)
         names = dict.fromkeys(
@@ -45,6 +45,13 @@ def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
                 (Change(i, i, text),), old=actions[0].name, new=other,
                 signs=words.vocabulary.action_signs[other], exchange=(actions[0].name, other),
             )  # fmt: skip
+
+
+def _is_purpose(caption: Caption, verb: int) -> bool:
+    """Whether a verb says what another action is for: "rocks her baby to sleep"."""
+    token = caption.tokens[verb]
+    has_object = any(caption.tokens[c].dep == "dobj" and c < verb for c in caption.children[token.head])
+    return token.tag == "VB" and token.dep in ("xcomp", "advcl", "relcl", "acl") and has_object
 
 
 def _is_moved(caption: Caption, verb: int) -> bool:

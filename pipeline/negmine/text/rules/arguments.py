@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from random import Random
 
+from negmine.text.agreement import has_its_verb
 from negmine.text.caption import NO, Caption, Phrase, Relation
 from negmine.text.proposal import Change, Level, Proposal, Swap, Words, moved
 from negmine.text.rules.spans import has_pronoun, phrase_end
@@ -30,6 +31,8 @@ def swap_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
             continue
         ends = phrase_end(caption, left, relation.first), phrase_end(caption, right)
         if ends[0] >= right.first or is_worn(left, words) != is_worn(right, words):
+            continue
+        if not has_its_verb(caption, left.head):
             continue
         if left.plural != right.plural and _is_predicate(caption, left):
             continue

@@ -20,8 +20,9 @@ COMPANY = frozenset({"with", "of", "near", "to", "beside", "behind", "by"})
 PARTS = frozenset({"top", "side", "middle", "back", "edge", "end", "bottom", "corner", "center", "out", "inside"})
 """Words before "of" that make a place of it ("on top of a table")."""
 
+_TWO = frozenset({"couple", "pair"})
 _THINGS = frozenset({"artifact", "food", "plant", "object"})
-_MEASURED_BY = {
+MEASURED_BY = {
     "crowd": frozenset({"person"}), "herd": frozenset({"animal"}), "flock": frozenset({"animal"}),
     "pile": _THINGS, "heap": _THINGS,
 }  # fmt: skip
@@ -85,11 +86,18 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
     counted = caption.tokens[phrase.whole]
     if phrase.whole == phrase.head or phrase.plural or phrase.unit != phrase.head or counted.tag not in ("NNS", "NNPS"):
         return
+    if any(caption.tokens[i].tag == "CD" for i in range(phrase.head, phrase.whole)):
+        return
+    takes_singular = number_changes(caption, phrase.head, is_plural=True)
     broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
-    fitting = (m for m in words.vocabulary.measured[phrase.name] if broad_class in _MEASURED_BY.get(m, {broad_class}))
+    fitting = (
+        measure
+        for measure in words.vocabulary.measured[phrase.name]
+        if broad_class in MEASURED_BY.get(measure, {broad_class}) and not (takes_singular and measure in _TWO)
+    )
     for other in words.drawn(rng, sorted(fitting), PER_COUNT):
         signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
-        if other in ("couple", "pair"):
+        if other in _TWO:
             signs |= set(words.vocabulary.counts[2])
         yield _exchange(phrase.head, phrase.name, other, frozenset(signs))
 

@@ -10,6 +10,7 @@ from negmine.text.caption import NO, Caption, Phrase, Token
 from negmine.text.inflect import numbered, plural
 from negmine.text.proposal import Change, Proposal, Words, governor_of
 from negmine.text.rules.attributes import fits
+from negmine.text.rules.counts import MEASURED_BY
 from negmine.text.vocabulary import NONE, Place
 
 PER_NOUN = 8
@@ -49,11 +50,19 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         as_plural = phrase.plural and known.counted == "count"
         has_sex = known.noun in words.vocabulary.sexes
         for other in drawn:
-            if not _keeps_attributes(caption, phrase, known.noun, other, words):
+            keeps = _keeps_attributes(caption, phrase, known.noun, other, words)
+            if not keeps or not _keeps_measure(caption, phrase, other, words):
                 continue
             change = Change(phrase.unit, phrase.head, numbered(other, as_plural))
             repairs = _pronouns(caption, known.noun, other, words) if has_sex else ()
             yield Proposal((change, *repairs), phrase.name, other, signs=words.vocabulary.noun_signs[other])
+
+
+def _keeps_measure(caption: Caption, phrase: Phrase, other: str, words: Words) -> bool:
+    """Whether another noun can be measured as this one is: no herd of men, no crowd of swans."""
+    measure = next((p.name for p in caption.phrases if p.whole == phrase.head and p.head != phrase.head), "")
+    broad_class = "person" if other in ("people", "person") else words.lexicon.broad_class(other)
+    return broad_class in MEASURED_BY.get(measure, {broad_class})
 
 
 def _keeps_attributes(caption: Caption, phrase: Phrase, noun: str, other: str, words: Words) -> bool:
@@ -85,6 +94,7 @@ def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> 
         for other in others
         if not (is_counted and words.lexicon.broad_class(other) in _OFTEN_MASS)
         and (phrase.plural or plural(other) != other)
+        and _keeps_measure(caption, phrase, other, words)
     ]
     for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
         change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))

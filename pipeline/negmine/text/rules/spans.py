@@ -34,6 +34,8 @@ def phrase_end(caption: Caption, phrase: Phrase, limit: int | None = None) -> in
         if caption.tokens[child].dep in _OUTSIDE or first != end + 1 or last >= limit:
             break
         end = last
+    while end > phrase.whole and caption.tokens[end].dep in ("cc", "punct"):
+        end -= 1  # "a woman with blond hair [and]"
     return max(end, phrase.whole)
 
 

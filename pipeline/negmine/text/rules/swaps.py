@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from random import Random
 
-from negmine.text.agreement import number_changes
+from negmine.text.agreement import has_its_verb, number_changes
 from negmine.text.caption import NO, Caption, Phrase
 from negmine.text.inflect import numbered
 from negmine.text.proposal import Change, Level, Proposal, Swap, Words, moved
@@ -28,12 +28,13 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
         left, right = caption.phrases[one], caption.phrases[other]
         if not (is_movable(caption, left, words) and is_movable(caption, right, words)) or left.whole >= right.first:
             continue
-        if is_worn(left, words) != is_worn(right, words):
+        if is_worn(left, words) != is_worn(right, words) or not has_its_verb(caption, left.head):
             continue
         facts = claims(caption, one, other)
         oddity = unlikeness(left, right, words)
         differ = _modifiers(caption, left) != _modifiers(caption, right)
-        if differ and all(_can_change_number(caption, phrase, words) for phrase in (left, right)):
+        suits = _suit(caption, left, right, words) and _suit(caption, right, left, words)
+        if differ and suits and all(_can_change_number(caption, phrase, words) for phrase in (left, right)):
             yield Proposal(
                 (_noun(caption, left, right), _noun(caption, right, left)),
                 swap=Swap(one, other, Level.NOUN), facts=facts, oddity=oddity,
@@ -82,6 +83,12 @@ def _tied(caption: Caption) -> set[tuple[int, int]]:
         if a in caption.phrase_of and b in caption.phrase_of
     }
     return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
+
+
+def _suit(caption: Caption, phrase: Phrase, other: Phrase, words: Words) -> bool:
+    """Whether the attributes of a phrase, as far as they are known, can be said of another's noun: no red man."""
+    several = (words.vocabulary.attributes.get(caption.tokens[i].text.lower(), ()) for i in phrase.attributes)
+    return all(any(fits(value, other.name, words) for value in values) for values in several if values)
 
 
 def _alike(caption: Caption, one: int, other: int, first: str, second: str) -> bool:
