@@ -10,7 +10,8 @@ from typing import Final
 from negmine.files import BOM
 from negmine.sources.jsonl import parse_object
 from negmine.sources.noted import Note
-from negmine.sources.row import CAPTION_COLUMNS, Unusable
+from negmine.sources.row import CAPTION_COLUMNS, TALKS, Unusable
+from negmine.sources.saying import captions_in
 
 PLAIN_EXTENSIONS: Final = ("txt", "caption", "text")
 TEXT_EXTENSIONS: Final = (*PLAIN_EXTENSIONS, "json")
@@ -56,10 +57,13 @@ def captions_of(texts: Mapping[str, bytes]) -> Captions:
         if not plain:
             raise
         notes.append("broken_json")
-    found: list[tuple[int | None, object]] = [*_lines(plain[0])] if plain else [(None, text) for text in _of_json(body)]
-    if plain and len(found) > 1:
+    lines = [*_lines(plain[0])] if plain else []
+    found: list[tuple[int | None, object]] = [(number, said) for number, line in lines for said in captions_in(line)]
+    if not plain:
+        found = [(None, said) for said in _of_json(body)]
+    elif len(found) > 1:
         whole = _decoded(plain[0])
-        one = _is_one(whole, body)
+        one = len(lines) > 1 and _is_one(whole, body)
         notes.append("one_caption_of_several_lines" if one else "several_captions_of_one_text")
         found = [(found[0][0], whole)] if one else found
     if not found:
@@ -94,8 +98,6 @@ def _by_name(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def _of_json(body: Mapping[str, object]) -> list[object]:
-    """The value of the first known caption name; the items, if it is a list."""
-    value = next((body[name] for name in CAPTION_COLUMNS if name in body), None)
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
+    """What the first known name holds."""
+    value = next((body[name] for name in (*CAPTION_COLUMNS, *TALKS) if name in body), None)
+    return [] if value is None else captions_in(value)

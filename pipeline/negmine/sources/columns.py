@@ -13,14 +13,11 @@ from typing import Any, Final
 from negmine.errors import InputError, UsageError
 from negmine.records import Rejected
 from negmine.sources.noted import Noted
-from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, Row, Unusable, identifier, make_row
+from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, TALKS, Row, Unusable, identifier, make_row
+from negmine.sources.saying import captions_in
 
 KEY_COLUMNS: Final = ("key",)
 IMAGE_ID_COLUMNS: Final = ("image_id",)
-
-_ASSISTANTS: Final = frozenset({"gpt", "assistant", "model", "bot"})
-_TALKS: Final = ("conversations", "messages")
-"""Columns of whole conversations, LLaVA's and ShareGPT4V's; the caption is the model's first answer."""
 
 _SEPARATORS = re.compile(r"[\s-]+")
 _SHOWN: Final = 20
@@ -64,7 +61,7 @@ class Columns:
             InputError: no column holds captions, or two have the chosen name.
         """
         table = _Names(names, where)
-        caption = table.named(self.caption) if self.caption else table.known((*CAPTION_COLUMNS, *_TALKS))
+        caption = table.named(self.caption) if self.caption else table.known((*CAPTION_COLUMNS, *TALKS))
         if caption is None:
             raise no_caption_column(where, names)
         if self.image is not None and "{" in self.image:
@@ -141,7 +138,7 @@ class Choice:
             image = (
                 self.image.fill(values) if isinstance(self.image, Pattern) else _single(values.get(self.image or ""))
             )
-            captions = _captions(values.get(self.caption))
+            captions = captions_in(values.get(self.caption))
             key, image_id = (values.get(name) if name else None for name in (self.key, self.image_id))
             if len(captions) > 1:
                 key = identifier(key, "bad_key")
@@ -165,7 +162,7 @@ class WithColumns:
 
     def has_captions(self, names: Iterable[str]) -> bool:
         """Whether one of these columns holds captions."""
-        wanted = (self.columns.caption,) if self.columns.caption else (*CAPTION_COLUMNS, *_TALKS)
+        wanted = (self.columns.caption,) if self.columns.caption else (*CAPTION_COLUMNS, *TALKS)
         return not {_fold(name) for name in wanted}.isdisjoint(map(_fold, names))
 
 
@@ -176,7 +173,7 @@ def has_pictures(names: Iterable[str]) -> bool:
 
 def is_talk(names: Iterable[str]) -> bool:
     """Whether one of these columns is a conversation."""
-    return not set(_TALKS).isdisjoint(map(_fold, names))
+    return not set(TALKS).isdisjoint(map(_fold, names))
 
 
 def no_caption_column(where: str, names: Iterable[str], hint: str = "") -> InputError:
@@ -256,31 +253,6 @@ def _parts(pattern: str) -> list[tuple[str, str | None, str]]:
 
 
 def _single(value: Any) -> Any:
-    """A picture of a row, also out of a list of one."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _captions(value: Any) -> list[Any]:
-    """The captions of a cell: one, a list, or the answer in a conversation.
-
-    Raises:
-        Unusable: ``no_caption``: the list is empty, or nobody answers.
-    """
-    if not isinstance(value, list):
-        return [value]
-    if value and all(isinstance(turn, Mapping) for turn in value):
-        return [_answer(value)]
-    if not value:
-        raise Unusable("no_caption", "the list of captions is empty")
-    return value
-
-
-def _answer(turns: Sequence[Mapping[str, Any]]) -> Any:
-    """What the model says first."""
-    for turn in turns:
-        if str(turn.get("from", turn.get("role"))).casefold() in _ASSISTANTS:
-            said = turn.get("value", turn.get("content"))
-            if isinstance(said, list):  # of parts, texts among them
-                said = next((part.get("text") for part in said if isinstance(part, Mapping) and "text" in part), None)
-            return said
-    raise Unusable("no_caption", "nobody answers in this conversation: there is no turn of gpt or assistant")
+    """A picture of a row, also out of a list of one, or of Hugging Face's structure of ``bytes`` and ``path``."""
+    one = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return one["path"] if isinstance(one, Mapping) and isinstance(one.get("path"), str) else one

@@ -102,6 +102,10 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def _cell_column(table: pq.ParquetFile, column: str) -> str | None:
     """The leaf that holds the bytes of a column of pictures; None where it holds none."""
     kind = table.schema_arrow.field(column).type
@@ -134,7 +138,7 @@ def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:
         kind = schema.field(name).type
         inner = kind.value_type if pa.types.is_dictionary(kind) else kind
         known = _is_plain(inner) or (
-            name == choice.caption and (pa.types.is_list(inner) or pa.types.is_large_list(inner))
+            name == choice.caption and (_is_list(inner) or pa.types.is_struct(inner))
         ) or (name == choice.image and name in _pictures(schema))  # fmt: skip
         if not known:
             raise InputError(
@@ -177,7 +181,7 @@ def _values(column: pa.Array) -> list[Any]:
         used = column.indices.unique().drop_null()
         values = dict(zip(used.to_pylist(), _values(column.dictionary.take(used)), strict=True))
         return [values.get(index) for index in column.indices.to_pylist()]
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+    if _is_list(column.type):
         inner = iter(_values(column.flatten()))
         lengths = pc.list_value_length(column).to_pylist()
         return [None if length is None else list(islice(inner, length)) for length in lengths]

@@ -20,10 +20,13 @@ IMAGE_COLUMNS: Final = (
 )  # fmt: skip
 CAPTION_COLUMNS: Final = (
     "caption", "title", "text", "captions", "raw_caption", "caption_str", "alt_text", "alttext", "description",
-    "comment", "prompt", "sentence", "raw",
+    "comment", "prompt", "sentence", "raw", "sentences", "sentences_raw", "txt",
 )  # fmt: skip
 """Names a column may have, first choice first: ours, open_clip's CSV, the image folders of Hugging Face, and those of
 data sets (LAION, RedCaps, TextCaps, SBU, Flickr30k). Names are compared without case."""
+
+TALKS: Final = ("conversations", "messages")
+"""Columns of whole conversations, LLaVA's and ShareGPT4V's; the caption is the model's first answer."""
 
 _MISSING: Final = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "#n/a"})
 """What a missing value looks like once somebody has made text of it."""

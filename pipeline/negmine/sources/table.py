@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import csv
-import io
-import json
 import re
-import tokenize
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +21,6 @@ QUOTING: Final = ",;"
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 _NAME = re.compile(r"\S*[\d./\\_:-]\S*")
 _FILE_NAME = re.compile(r"\S+\.\w{1,5}")
-_LONGEST_LIST: Final = 256 * 1024
 _FEW_WORDS: Final = 3
 _QUOTED = re.compile(r'"(?:[^"]|"")*"', re.DOTALL)
 
@@ -299,33 +294,8 @@ def _text(line: bytes) -> str:
 
 
 def _values(values: dict[str, Any], choice: Choice) -> dict[str, Any]:
-    """Cells as values: whole numbers without the ``.0`` that pandas writes in a column with gaps, lists as lists."""
+    """Cells as values: whole numbers without the ``.0`` that pandas writes in a column with gaps."""
     for name in choice.names - {choice.caption, choice.image}:
         if _WHOLE_FLOAT.fullmatch(values[name]):
             values[name] = values[name].removesuffix(".0")
-    return values | {choice.caption: _list(values[choice.caption])}
-
-
-def _list(cell: str) -> str | list[str]:
-    """A list of texts in the notation of JSON, Python or numpy, as tables of Flickr30k have it; else the cell."""
-    if not (cell.startswith(('["', "['")) and cell.endswith("]") and len(cell) <= _LONGEST_LIST):
-        return cell
-    try:
-        found = json.loads(cell)
-    except (ValueError, RecursionError):
-        found = _python_list(cell)
-    return found if found and all(isinstance(text, str) for text in found) else cell
-
-
-def _python_list(cell: str) -> list[str] | None:
-    """The texts between brackets; numpy writes no comma between them, which Python would join into one."""
-    texts = []
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(cell).readline):
-            if token.type == tokenize.STRING:
-                texts.append(ast.literal_eval(token.string))
-            elif token.string.strip() not in ("", "[", "]", ","):
-                return None
-    except (ValueError, SyntaxError, tokenize.TokenError):
-        return None
-    return texts
+    return values

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from negmine.records import Rejected
 from negmine.sources import Columns, open_source
@@ -27,6 +33,22 @@ def written(path: Path, content: str | bytes | dict[str, Any]) -> Path:
         content.encode() if isinstance(content, str) else json.dumps(content).encode()
     )  # fmt: skip
     return path
+
+
+def tarred(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def filled(folder: Path, members: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in members.items():
+        (folder / name).write_bytes(content)
+    return folder
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -64,3 +86,79 @@ def test_other_arrays_of_a_document_are_no_splits(tmp_path: Path, columns: Colum
     document = {"categories": [{"id": 1, "name": "x"}], "data": rows("a", 2), "kinds": [{"title": "x"}], "n": [1, 2]}
     found, _ = read(written(tmp_path / "a.json", document), columns)
     assert found == [("a0.jpg", "a 0"), ("a1.jpg", "a 1")]
+
+
+# --- several captions in one value -----------------------------------------------------------------------------------
+
+TWO = [DOG, 'a cat\'s "big" box']
+NOTATIONS = {
+    "json": json.dumps(TWO), "python": str(TWO), "tuple": str(tuple(TWO)), "numpy": str(np.array(TWO)),
+    "repr": repr(np.array(TWO, dtype=object)), "one": str(TWO[1:]), "spaced": json.dumps(TWO, indent=1),
+}  # fmt: skip
+OBJECTS: dict[str, Any] = {
+    "sentences": [{"raw": text, "tokens": text.split(), "sentid": n} for n, text in enumerate(TWO)],
+    "texts": [{"Text": text} for text in TWO], "lists": {"raw": TWO, "sentid": [0, 1]}, "strings": TWO,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("notation", NOTATIONS)
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet", "tar", "folder"])
+def test_a_list_written_as_text_is_a_row_for_each(tmp_path: Path, form: str, notation: str) -> None:
+    text = NOTATIONS[notation]
+    if form in ("csv", "tsv"):
+        path = tmp_path / f"a.{form}"
+        with path.open("w") as stream:
+            csv.writer(stream, delimiter="," if form == "csv" else "\t").writerows([["image", "raw"], ["a.jpg", text]])
+        if form == "tsv" and "\n" in text:
+            return  # a line is a row
+    elif form == "jsonl":
+        path = written(tmp_path / "a.jsonl", {"image": "a.jpg", "raw": text})
+    elif form == "parquet":
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"image": ["a.jpg"], "raw": [text]}), path)
+    else:
+        members = {"a.jpg": b"picture", "a.txt": text.replace("\n", "").encode()}
+        path = tarred(tmp_path / "a.tar", members) if form == "tar" else filled(tmp_path / "folder", members)
+    found, _ = read(path)
+    assert [caption for _, caption in found] == (TWO[1:] if notation == "one" else TWO)
+
+
+@pytest.mark.parametrize("text", ['["Stop"] says a sign', "(a dog)", "['a' dog]", '("a dog")s', "[]", "['a', 5]"])
+def test_brackets_alone_make_no_list(tmp_path: Path, text: str) -> None:
+    assert read(written(tmp_path / "a.jsonl", {"caption": text}))[0] in ([(None, text)], [(None, "no_caption")])
+
+
+@pytest.mark.parametrize("form", OBJECTS)
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "tar"])
+def test_captions_in_objects(tmp_path: Path, kind: str, form: str) -> None:
+    value = OBJECTS[form]
+    if kind == "parquet":
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"image": [{"bytes": b"x", "path": "a.jpg"}], "sentences": [value]}), path)
+    elif kind == "jsonl":
+        path = written(tmp_path / "a.jsonl", {"image": {"bytes": None, "path": "a.jpg"}, "sentences": value})
+    else:
+        path = tarred(tmp_path / "a.tar", {"a.jpg": b"x", "a.json": json.dumps({"sentences": value}).encode()})
+    found, _ = read(path)
+    where = {"parquet": "a.parquet::image.bytes[1]", "jsonl": "a.jpg", "tar": "a.tar::a.jpg"}[kind]
+    assert found == [(where, text) for text in TWO]
+
+
+def test_objects_without_a_known_name_are_refused(tmp_path: Path) -> None:
+    found, _ = read(written(tmp_path / "a.jsonl", {"image": "a.jpg", "caption": {"en": DOG, "de": "ein Hund"}}))
+    assert found == [(None, "caption_not_text")]
+    found, _ = read(written(tmp_path / "a.jsonl", {"image": "a.jpg", "captions": [{"en": DOG}, {"text": CAT}]}))
+    assert found == [(None, "caption_not_text"), ("a.jpg", CAT)]
+
+
+def test_a_conversation_in_a_tar(tmp_path: Path) -> None:
+    talk = {"conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": DOG}]}
+    assert read(tarred(tmp_path / "a.tar", {"a.jpg": b"x", "a.json": json.dumps(talk).encode()}))[0] == [
+        ("a.tar::a.jpg", DOG)
+    ]
+
+
+def test_lists_of_one_length(tmp_path: Path) -> None:
+    kind = pa.list_(pa.string(), 2)
+    pq.write_table(pa.table({"image": ["a.jpg"], "caption": pa.array([TWO], kind)}), tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet")[0] == [("a.jpg", text) for text in TWO]
