@@ -42,7 +42,7 @@ from negmine.options import (
     Work,
 )  # fmt: skip
 from negmine.pixels import MAX_PIXELS
-from negmine.places import file_place, named, on_disk, place
+from negmine.places import file_place, named, on_disk, option, place
 from negmine.store import scratch
 
 CODE = 100
