@@ -31,7 +31,7 @@ from negmine.retrieval.settings import load_recipe
 from negmine.runs import read_runs
 from negmine.seal import seal
 from negmine.shards.format import Index, ShardEntry, decode_sample, describe, read_samples, write_samples
-from negmine.store import MANIFEST, Manifest, PartRecord, Spec, load_manifest
+from negmine.store import MANIFEST, FileRecord, Manifest, PartRecord, Spec, load_manifest
 from negmine.text.presets import load_preset
 
 DATA = Path(__file__).parents[2] / "data" / "sample"
@@ -186,7 +186,11 @@ def _read_index(content: bytes, folder: Path) -> None:
 
 def _manifest() -> list[bytes]:
     spec = Spec("pairs", {"seed": 0}, {"source": "0" * 64})
-    return [Manifest(spec, (PartRecord(0, (), {"pairs": 0}),)).to_text().encode()]
+    return [
+        Manifest(spec, (PartRecord(0, (FileRecord("part-00000.parquet", 0, 0, "0" * 64),), {"pairs": 0}),))
+        .to_text()
+        .encode()
+    ]
 
 
 def _read_manifest(content: bytes, folder: Path) -> None:
@@ -284,7 +288,7 @@ TARGETS = (
     Target("index", _index, _read_index),
     Target("manifest", _manifest, _read_manifest, ("manifest*",)),
     Target("metrics", lambda: [b'{"step": 1, "loss": 2.5}\n' * 3], _read_runs, ("runs*",)),
-    Target("state", lambda: [b'{"version": 1, "model": "tiny", "step": 3}'], _read_state),
+    Target("state", lambda: [b'{"version": 1, "model": "tiny", "step": 3, "settings": {}, "scaler": {}}'], _read_state),
     Target("loss recipe", lambda: [b"extends: ahnpl\nform: released\n"], _read_loss, ("*.yaml",)),
     Target("mining recipe", lambda: [b"scores: [t2t]\nfilters: {margin: {}}\n"], _read_mining, ("*.yaml",)),
     Target("preset", lambda: [b'rules = ["negate"]\nper_caption = 4\nbalanced = false\n'], _read_preset, ("*.toml",)),
