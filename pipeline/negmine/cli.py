@@ -19,9 +19,28 @@ from negmine.console import Summary
 from negmine.engine.options import EngineOptions, takes_engine
 from negmine.errors import DamagedError, UsageError
 from negmine.options import (
-    DATA, DEFAULT_WORK, RUN, SAMPLE, AsJson, CaptionColumn, Delimiter, DryRun, Format, ImageColumn, Images, KeyColumn,
-    Limit, MaxBad, MaxPixels, NoHeader, OptionalPairs, Overwrite, PairsArgument, Seed, Work,
-)  # fmt: skip
+    DATA,
+    DEFAULT_WORK,
+    RUN,
+    SAMPLE,
+    AsJson,
+    CaptionColumn,
+    Delimiter,
+    DryRun,
+    Format,
+    ImageColumn,
+    Images,
+    KeyColumn,
+    Limit,
+    MaxBad,
+    MaxPixels,
+    NoHeader,
+    OptionalPairs,
+    Overwrite,
+    PairsArgument,
+    Seed,
+    Work,
+)
 from negmine.pixels import MAX_PIXELS
 from negmine.places import file_place, named, on_disk, option, place
 from negmine.store import scratch

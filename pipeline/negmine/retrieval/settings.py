@@ -197,8 +197,8 @@ def _read_recipe(name: str) -> dict[str, Any]:
     body = parse_yaml(text, name)
     for field_, value in body.items():
         if field_ in _KINDS and not _KINDS[field_][1](value):
-            raise UsageError(f"{field_} is no {_KINDS[field_][0]}", where=f"recipe {name}", why=f"it is {reprlib.repr(value)}",
-                             fix="mend the file")  # fmt: skip
+            raise UsageError(f"{field_} is no {_KINDS[field_][0]}", where=f"recipe {name}",
+                             why=f"it is {reprlib.repr(value)}", fix="mend the file")  # fmt: skip
     return body
 
 
