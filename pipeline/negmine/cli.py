@@ -40,7 +40,7 @@ from negmine.options import (
     PairsArgument,
     Seed,
     Work,
-)  # fmt: skip
+)
 from negmine.pixels import MAX_PIXELS
 from negmine.places import file_place, named, on_disk, option, place
 from negmine.store import scratch

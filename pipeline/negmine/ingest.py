@@ -187,7 +187,7 @@ def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> No
     Raises:
         InputError: with the reasons and their numbers, an example of the commonest, and what helps.
     """
-    reasons, rows = _reasons(counts), counts["rows"]
+    reasons, rows = refusals.reasons(counts), counts["rows"]
     bad = sum(reasons.values())
     if rows == 0:
         raise InputError("the input has no rows", fix="check the file, or name its --format")
@@ -214,17 +214,9 @@ def check_usable(pairs: Manifest, folder: Path) -> None:
         raise InputError(
             "there are no pairs here: none of the input's rows could be used",
             where=str(folder / REJECTED_FILE),
-            why=_named(_reasons(pairs.counts)) or "the input had no rows",
+            why=refusals.named(pairs.counts) or "the input had no rows",
             fix="mend the input, and run negmine parse with it and --overwrite",
         )
-
-
-def _reasons(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:")}
-
-
-def _named(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
 
 
 def load_pairs(work: Path) -> Manifest:

@@ -29,6 +29,16 @@ _HELP: Final = {
 """Reason to what is worth trying; of others the example says enough."""
 
 
+def reasons(counts: Mapping[str, int]) -> dict[str, int]:
+    """Reason to number of rows, out of a stage's counts: those under ``rejected:``."""
+    return {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:") and n}
+
+
+def named(counts: Mapping[str, int]) -> str:
+    """The `reasons` with their numbers, the commonest first."""
+    return ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons(counts).items(), key=lambda item: -item[1]))
+
+
 def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]:
     """Why many rows were refused, and what helps.
 
@@ -36,12 +46,11 @@ def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]
         counts: of a stage, ``rejected:REASON`` among them.
         rejected: the table of refused rows.
     """
-    reasons = {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:") and n}
-    named = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
-    reason = max(reasons, key=lambda name: reasons[name])
+    found = reasons(counts)
+    reason = max(found, key=lambda name: found[name])
     place, detail = _example(rejected, reason)
     cause, help_ = _cause(reason, detail, counts)
-    said = [named, f"for example {place}: {detail}" if place else "", cause]
+    said = [named(counts), f"for example {place}: {detail}" if place else "", cause]
     return "; ".join(part for part in said if part), help_
 
 

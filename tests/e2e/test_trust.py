@@ -38,7 +38,7 @@ def _fails(*arguments: object) -> NegmineError:
     ("content", "images", "why"),
     [
         (["", ""], False, "the input had no rows"),
-        (['{"image": "x.jpg"}'], False, "no_caption 1"),
+        (['{"image": "x.jpg", "caption": null}'], False, "no_caption 1"),
         (['{"image": "absent.jpg", "caption": "a dog"}'], True, "missing_image 1"),
     ],
 )

@@ -78,10 +78,10 @@ def around(middle: bytes) -> bytes:
 def test_the_pipeline_counts_what_it_cannot_read(tmp_path: Path, name: str) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(around(HOSTILE[name]))
-    started = time.monotonic()
+    started = time.process_time()
     rows = list(open_source(str(path)).read(str(path)))
     digest(str(path))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     keys = [row.key for row in rows if isinstance(row, Row)]
     refused = [row for row in rows if isinstance(row, Rejected)]
     assert keys[0] == "a" and refused
@@ -97,9 +97,9 @@ def test_shards_are_damaged_or_read(tmp_path: Path, name: str) -> None:
     body = whole[: whole.rindex(b"ustar") - 257]  # the last member is not there
     (folder / "x.tar").write_bytes(body + HOSTILE[name] + END)
     reindex(folder)
-    started = time.monotonic()
+    started = time.process_time()
     (found,) = verify(folder)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert found.problems
 
 
@@ -206,7 +206,7 @@ def check(seed: int, folder: Path) -> None:
     content = mutated(seed)
     path = folder / "x.tar"
     path.write_bytes(content)
-    started = time.monotonic()
+    started = time.process_time()
     if content:
         rows = list(open_source(str(path), "tars").read(str(path)))
         assert rows or not content.strip(b"\0")
@@ -222,7 +222,7 @@ def check(seed: int, folder: Path) -> None:
     (found,) = verify(folder)
     if not found.problems:
         assert len(list(read_samples(io.BytesIO(content), "x.tar"))) == 4
-    assert time.monotonic() - started < 10, seed
+    assert time.process_time() - started < 10, seed
 
 
 def test_mutated_tars(tmp_path: Path) -> None:

@@ -42,7 +42,10 @@ def end(workers: Workers) -> None:
 
 @pytest.mark.parametrize(
     ("number", "why"),
-    [(signal.SIGKILL, "killed by signal"), pytest.param(signal.SIGSTOP, "timed out", marks=pytest.mark.full)],
+    [
+        (signal.SIGKILL, "(killed by signal|exited unexpectedly)"),
+        pytest.param(signal.SIGSTOP, "timed out", marks=pytest.mark.full),
+    ],
 )
 def test_a_worker_that_dies_or_hangs_is_a_message(number: int, why: str) -> None:
     workers = Workers(Doomed(number), [[n] for n in range(9)], 1, pin=False, patience=25)

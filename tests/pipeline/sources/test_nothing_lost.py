@@ -65,7 +65,7 @@ def kept(path: str) -> tuple[list[Row], Counter[str], int]:
     return [row for row in found if isinstance(row, Row)], notes, sum(isinstance(one, Rejected) for one in found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(MADE, max_size=6, unique_by=lambda made: made.stem), min_size=1, max_size=3))
 def test_tars(archives: list[list[Made]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from negmine.console import note
+from negmine.files import root
 from negmine.records import Rejected
 from negmine.sources import Row, Source, image_root, open_source
 from negmine.sources.columns import WithColumns
-from negmine.sources.files import root
 from negmine.sources.karpathy import Karpathy
 
 from ahnpl.evaluate.files import Pictures, open_pictures
