@@ -74,9 +74,12 @@ def _keeps_measure(caption: Caption, phrase: Phrase, other: str, words: Words) -
 def _keeps_attributes(caption: Caption, phrase: Phrase, noun: str, other: str, words: Words) -> bool:
     """Whether what is said of a noun can be said of another: a brown dog becomes no brown man."""
     values = (words.vocabulary.attributes.get(caption.tokens[i].text.lower(), ()) for i in phrase.attributes)
+    is_person = other in ("people", "person") or words.lexicon.broad_class(other) == "person"
     return not any(
-        any(fits(value, noun, words) for value in several) and not any(fits(value, other, words) for value in several)
+        (is_person or any(fits(value, noun, words) for value in several))
+        and not any(fits(value, other, words) for value in several)
         for several in values
+        if several
     )
 
 
