@@ -97,10 +97,11 @@ Actions = Mapping[str, tuple[Action, ...]]
 
 
 class Setting(NamedTuple):
-    """Places of one setting, each a preposition and a noun, and the nouns alone."""
+    """Places of one setting, each a preposition and a noun, the nouns alone, and words that go with them."""
 
     places: tuple[tuple[str, str], ...]
     nouns: frozenset[str]
+    signs: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -383,8 +384,8 @@ def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
 
 
 def _setting(table: Mapping[str, Sequence[str]]) -> Setting:
-    places = tuple((preposition, noun) for preposition, nouns in table.items() for noun in nouns)
-    return Setting(places, frozenset(noun for _, noun in places))
+    places = tuple((preposition, noun) for preposition in ("in", "on") for noun in table.get(preposition, ()))
+    return Setting(places, frozenset(noun for _, noun in places), frozenset(table["signs"]))
 
 
 def _dimension(table: Mapping[str, Any]) -> Dimension:

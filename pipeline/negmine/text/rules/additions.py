@@ -13,6 +13,7 @@ from negmine.text.caption import Caption, Phrase, Relation
 from negmine.text.inflect import article
 from negmine.text.proposal import Change, Proposal, Words, moved
 from negmine.text.rules.attributes import fits, is_shaded
+from negmine.text.rules.objects import ONLY_THE
 from negmine.text.rules.spans import phrase_end
 from negmine.text.rules.swaps import LOOKS
 from negmine.text.vocabulary import NONE, Value
@@ -48,6 +49,8 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
         things = words.drawn(rng, _things(item.name, words), PER_KIND)
         places = words.drawn(rng, settings, PER_KIND, itemgetter(1))
         for preposition, noun in (*places, *((rng.choice(beside), thing) for thing in things)):
+            if determiner == "a" and noun in ONLY_THE:
+                continue
             yield Proposal(
                 (Change(relation.first, end, _phrase(preposition, determiner, noun)),), old=item.name, new=noun,
                 signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
@@ -107,11 +110,11 @@ def _belongs_to_verb(caption: Caption, relation: Relation, words: Words) -> bool
 
 
 def _other_settings(caption: Caption, words: Words) -> list[tuple[str, str]]:
-    """Places of the settings that no word of the caption belongs to."""
+    """Places of the settings that no word of the caption belongs to, or goes with."""
     return [
         place
         for setting in words.vocabulary.settings
-        if caption.words.isdisjoint(setting.nouns)
+        if caption.words.isdisjoint(setting.nouns | setting.signs)
         for place in setting.places
     ]
 

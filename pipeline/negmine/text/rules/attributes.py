@@ -42,7 +42,8 @@ def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[P
         others = [other for other in value.others if dimension.allows(other, owned.noun, broad_class)]
         first = owned.token - is_shaded(caption, owned.token, words)
         said = _said_beside(caption, owned.token) | _CLOSE_TO_SHADE.get(caption.tokens[first].text.lower(), NONE)
-        others = [other for other in others if other not in said]
+        signs = words.vocabulary.attribute_signs
+        others = [other for other in others if other not in said and said.isdisjoint(signs[other])]
         for other in words.drawn(rng, others, PER_ATTRIBUTE):
             yield Proposal(
                 (Change(first, owned.token, other),), old=value.name, new=other, repeatable=True,

@@ -22,6 +22,9 @@ PER_CLASS = 4
 PER_NEIGHBOUR = 6
 """Draws for a noun of no curated group."""
 
+ONLY_THE = frozenset({"ground", "floor"})
+"""Nouns that "the" stands before: nobody lies on a ground."""
+
 _OFTEN_MASS = frozenset({"food", "substance", "phenomenon"})
 _COUNTING = frozenset({"a", "an", "one", "each", "another", "this", "that", "every"})
 _PRONOUNS = {
@@ -49,7 +52,10 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)))
         as_plural = phrase.plural and known.counted == "count"
         has_sex = known.noun in words.vocabulary.sexes
+        determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
         for other in drawn:
+            if other in ONLY_THE and determiner in ("a", "an"):
+                continue
             keeps = _keeps_attributes(caption, phrase, known.noun, other, words)
             if not keeps or not _keeps_measure(caption, phrase, other, words):
                 continue
@@ -68,9 +74,12 @@ def _keeps_measure(caption: Caption, phrase: Phrase, other: str, words: Words) -
 def _keeps_attributes(caption: Caption, phrase: Phrase, noun: str, other: str, words: Words) -> bool:
     """Whether what is said of a noun can be said of another: a brown dog becomes no brown man."""
     values = (words.vocabulary.attributes.get(caption.tokens[i].text.lower(), ()) for i in phrase.attributes)
+    is_person = other in ("people", "person") or words.lexicon.broad_class(other) == "person"
     return not any(
-        any(fits(value, noun, words) for value in several) and not any(fits(value, other, words) for value in several)
+        (is_person or any(fits(value, noun, words) for value in several))
+        and not any(fits(value, other, words) for value in several)
         for several in values
+        if several
     )
 
 
