@@ -10,6 +10,7 @@ Note = Literal[
     "folder",  # of a split of COCO below the root of the pictures
     "joined_lines",  # further lines of a cell in quotes
     "bare_delimiter",  # a caption with the delimiter in it, put together again
+    "backslash_escapes",  # a line of CSV with `\\"` or `\\,`
     "several_captions_of_one_text",  # a text of several lines, each a caption
     "one_caption_of_several_lines",  # a text of several lines that is one caption
     "further_text",  # a `.caption` beside a `.txt`, which goes first

@@ -18,7 +18,7 @@ from negmine.parquet_cells import Batches, cell_name
 from negmine.records import Rejected
 from negmine.sources.columns import Choice, WithColumns, has_pictures
 from negmine.sources.noted import Noted
-from negmine.sources.row import Row
+from negmine.sources.row import CAPTION_COLUMNS, Row
 
 _MAGIC = b"PAR1"
 _DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
@@ -138,7 +138,7 @@ def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:
         kind = schema.field(name).type
         inner = kind.value_type if pa.types.is_dictionary(kind) else kind
         known = _is_plain(inner) or (
-            name == choice.caption and (_is_list(inner) or pa.types.is_struct(inner))
+            name == choice.caption and _holds_captions(inner)
         ) or (name == choice.image and name in _pictures(schema))  # fmt: skip
         if not known:
             raise InputError(
@@ -147,6 +147,12 @@ def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:
                 why=f"it is {kind}",
                 fix="name another with --caption-column, --image-column or --key-column, or write it as text",
             )
+
+
+def _holds_captions(kind: pa.DataType) -> bool:
+    """Whether this is a list, or an object with a name that captions have."""
+    names = {field.name.casefold() for field in kind} if pa.types.is_struct(kind) else set[str]()
+    return _is_list(kind) or not names.isdisjoint(CAPTION_COLUMNS)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

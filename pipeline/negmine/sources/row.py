@@ -28,8 +28,11 @@ data sets (LAION, RedCaps, TextCaps, SBU, Flickr30k). Names are compared without
 TALKS: Final = ("conversations", "messages")
 """Columns of whole conversations, LLaVA's and ShareGPT4V's; the caption is the model's first answer."""
 
-_MISSING: Final = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "#n/a"})
-"""What a missing value looks like once somebody has made text of it."""
+_MISSING: Final = frozenset({
+    "nan", "none", "null", "n/a", "na", "<na>", "<null>", "(null)", "\\n", "undefined", "#n/a", "#name?", "#value!",
+    "#ref!", "#null!",
+})  # fmt: skip
+"""What a missing value looks like once somebody has made text of it: pandas, databases (`\\N`), JavaScript, Excel."""
 
 MAX_TEXT: Final = 16 * 1024 * 1024
 """Characters of a text; longer ones are rejected. As much as a line may have bytes."""

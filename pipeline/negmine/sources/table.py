@@ -6,7 +6,9 @@ import csv
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import IO, Any, ClassVar, Final
 
 from negmine import files
@@ -19,9 +21,13 @@ QUOTING: Final = ",;"
 """Delimiters of files that are written with quotes; with others a quote is a character."""
 
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0")
+_STATED = re.compile(r"sep=(.)[\r\n]*")
 _NAME = re.compile(r"\S*[\d./\\_:-]\S*")
 _FILE_NAME = re.compile(r"\S+\.\w{1,5}")
 _FEW_WORDS: Final = 3
+_SAMPLE: Final = 100
+_LEAST_QUOTED: Final = 3
+_MOST_LINES: Final = 100
 _QUOTED = re.compile(r'"(?:[^"]|"")*"', re.DOTALL)
 
 csv.field_size_limit(MAX_TEXT)  # of the whole process; a cell may be as long as the text of any other format
@@ -32,7 +38,8 @@ class Delimited(WithColumns):
     """One caption a row, or several in the notation of a list.
 
     With comma and semicolon, quotes are those of RFC 4180: a quoted cell may hold line ends. With tab and bar, which
-    people write without thought of quotes, a line is a row and a quote is a character.
+    people write without thought of quotes, a line is a row and a quote is a character, but where only a program can
+    have put it.
 
     Attributes:
         delimiters: each one character; the one that finds a caption column in the header is taken.
@@ -47,7 +54,9 @@ class Delimited(WithColumns):
         lines = files.head_lines(head)
         if not lines or not self.columns.header or self.columns.delimiter not in (None, *self.delimiters):
             return False
-        first = _text(lines[0])
+        first, *further = map(_text, lines)
+        if stated := _STATED.fullmatch(first):  # Excel's
+            return stated[1] in self.delimiters and bool(further) and self.has_captions(split(further[0], stated[1]))
         if self.delimiters == "\t" and "\t" not in first and files.has_ending(path, (".csv",)):
             return False  # one column: only the ending says what quotes mean
         delimiter = self._delimiter(first)
@@ -61,7 +70,11 @@ class Delimited(WithColumns):
     def _read(self, file: files.File, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted]:
         lines = _Lines(stream)
         first = lines.peek()
-        delimiter = self._delimiter(first)
+        delimiter = None
+        if stated := _STATED.fullmatch(first):
+            next(lines)
+            delimiter, first = stated[1], lines.peek()
+        delimiter = delimiter or self._delimiter(first)
         if delimiter is None:
             cells = split(first, max(self.delimiters, key=first.count))
             raise no_caption_column(file.path, cells, _no_header(cells))
@@ -72,17 +85,24 @@ class Delimited(WithColumns):
             names = [str(number) for number in range(1, len(names) + 1)]
         choice = self.columns.choose(names, file.path)
         yield choice.noted(names)
-        yield from self._rows(file.name, lines, delimiter, names, choice)
+        yield from self._rows(file.name, lines, delimiter, names, choice, first)
 
     def _rows(
-        self, source: str, lines: _Lines, delimiter: str, names: Sequence[str], choice: Choice
+        self, source: str, lines: _Lines, delimiter: str, names: Sequence[str], choice: Choice, header: str
     ) -> Iterator[Row | Rejected | Noted]:
         shape = _Shape.of(names, choice, delimiter)
-        records = _quoted(lines, delimiter, shape) if delimiter in QUOTING else _plain(lines, delimiter)
+        records = (
+            _quoted(lines, delimiter, shape) if delimiter in QUOTING else _plain(lines, delimiter, len(names), header)
+        )
         for line, cells, text in records:
             try:
+                if (read := _unescaped(text, delimiter, len(names))) is not None:
+                    cells = read
+                    yield Noted("backslash_escapes")
                 if isinstance(cells, Unusable):
                     raise cells
+                if not any(cells[len(names) :]):  # delimiters at the end of the line
+                    cells = cells[: len(names)]
                 if len(cells) > len(names) and (mended := shape.mend(text)):
                     cells = mended
                     yield Noted("bare_delimiter")
@@ -105,12 +125,15 @@ class Delimited(WithColumns):
         return next((d for d in self.delimiters if self.has_captions(split(header, d))), None)
 
 
-def split(line: str, delimiter: str) -> list[str]:
+def split(line: str, delimiter: str, wrapped: frozenset[int] = frozenset()) -> list[str]:
     """The cells of one line.
 
     With comma and semicolon by RFC 4180, blanks after a delimiter passed over. With others a quote is a character;
     only those around a cell are taken away that a writer must have put there: quotes inside of it are doubled, or
     every cell of the line has them.
+
+    Args:
+        wrapped: places of columns in which every cell has them.
     """
     if delimiter in QUOTING:
         try:
@@ -122,8 +145,10 @@ def split(line: str, delimiter: str) -> list[str]:
         return cells
     every = all(map(_QUOTED.fullmatch, cells))
     return [
-        cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) and (every or '""' in cell[1:-1]) else cell
-        for cell in cells
+        cell[1:-1].replace('""', '"')
+        if _QUOTED.fullmatch(cell) and (every or place in wrapped or '""' in cell[1:-1])
+        else cell
+        for place, cell in enumerate(cells)
     ]
 
 
@@ -164,6 +189,8 @@ class _Shape:
 
         The cells before and behind the caption must be single words, the picture's a file name.
         """
+        if self.cells == 1:
+            return None if line.startswith('"') else [line.strip()]
         pieces = [piece.strip() for piece in line.rstrip("\r\n").split(self.delimiter)]
         behind = self.cells - 1 - self.caption
         end = len(pieces) - behind
@@ -175,7 +202,8 @@ class _Shape:
             return None
         if self.image is None or not _FILE_NAME.fullmatch(cells[self.image]):
             return None
-        cells[self.caption] = self.delimiter.join(line.rstrip("\r\n").split(self.delimiter)[self.caption : end])
+        caption = self.delimiter.join(line.rstrip("\r\n").split(self.delimiter)[self.caption : end])
+        cells[self.caption] = caption[1:-1].replace('""', '"') if _QUOTED.fullmatch(caption) else caption
         return cells
 
     def is_row(self, line: str) -> bool:
@@ -191,18 +219,69 @@ _Record = tuple[int, list[str] | Unusable, str]
 """Number of the first line, the cells or why there are none, and the text as it stands in the file."""
 
 
-def _plain(lines: _Lines, delimiter: str) -> Iterator[_Record]:
-    """A line is a row."""
+def _plain(lines: _Lines, delimiter: str, cells: int, header: str) -> Iterator[_Record]:
+    """A line is a row, but where a cell in quotes goes on behind a delimiter or in the next line."""
+    wrapped = _wrapped(lines, delimiter, header)
     while True:
+        first = lines.begin()
         try:
             line = next(lines)
         except StopIteration:
             return
         except Unusable as problem:
             yield lines.number, problem, ""
-        else:
-            if line.strip():
-                yield lines.number, split(line, delimiter), line
+            continue
+        if not line.strip():
+            continue
+        pieces = line.rstrip("\r\n").split(delimiter)
+        if any(piece.startswith('"') and piece.count('"') % 2 for piece in pieces) and (
+            joined := _joined(lines, line, delimiter, cells)
+        ):
+            yield first, joined, "".join(lines.record)
+            continue
+        lines.back_to(first)
+        yield first, split(line, delimiter, wrapped), line
+
+
+def _wrapped(lines: _Lines, delimiter: str, header: str) -> frozenset[int]:
+    """The places of the columns whose cells all begin with a quote, as far as `_SAMPLE` lines show."""
+    lines.begin()
+    before, rows = lines.number, list[list[str]]()
+    with suppress(Unusable):
+        rows = [line.rstrip("\r\n").split(delimiter) for line in islice(lines, _SAMPLE) if line.strip()]
+    lines.back_to(before)
+    seen = [row for row in (header.rstrip("\r\n").split(delimiter), *rows) if len(row) == header.count(delimiter) + 1]
+    quoted = [[cell.startswith('"') for cell in column] for column in zip(*seen, strict=True)]
+    return frozenset(place for place, column in enumerate(quoted) if all(column[1:]) and sum(column) >= _LEAST_QUOTED)
+
+
+def _joined(lines: _Lines, line: str, delimiter: str, cells: int) -> list[str] | None:
+    """The cells of a row with delimiters or line ends inside of quotes, which begins with this line; None where two of
+    its lines are rows of their own, or its cells are too many or too few."""
+    rows = 0
+    for further in chain([line], islice(lines, _MOST_LINES)):
+        rows += further.count(delimiter) == cells - 1
+        if rows > 1:
+            return None
+        with suppress(csv.Error):
+            found = list(csv.reader(lines.record, delimiter=delimiter, strict=True))
+            return found[0] if len(found) == 1 and len(found[0]) == cells else None
+    return None
+
+
+def _unescaped(text: str, delimiter: str, cells: int) -> list[str] | None:
+    """The cells of a line that has backslashes before quotes or delimiters, as Spark, MySQL and pandas' `escapechar`
+    write; None where it has none, or means something else by them."""
+    if delimiter not in QUOTING or not ('\\"' in text or f"\\{delimiter}" in text):
+        return None
+    others = re.sub(rf'\\(?!["{delimiter}\\])', r"\\\\", text)
+    with suppress(csv.Error, ValueError):
+        (found,) = csv.reader(
+            others.splitlines(keepends=True), delimiter=delimiter, escapechar="\\", doublequote=False, strict=True,
+            skipinitialspace=True,
+        )  # fmt: skip
+        return found if len(found) == cells else None
+    return None
 
 
 def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
@@ -217,12 +296,13 @@ def _quoted(lines: _Lines, delimiter: str, shape: _Shape) -> Iterator[_Record]:
             return
         except (csv.Error, Unusable) as error:
             problem = error if isinstance(error, Unusable) else Unusable("csv_syntax", str(error))
+            line = lines.record[0] if lines.record else ""
             if lines.number > first:
                 problem = Unusable(
                     "csv_syntax", f"a quote is opened and not closed: {excerpt(lines.record[0].strip())}"
                 )
             lines.back_to(first)
-            yield first, problem, ""
+            yield first, problem, line
         else:
             text = "".join(lines.record)
             if len(lines.record) > 1 and len(cells) != shape.cells:

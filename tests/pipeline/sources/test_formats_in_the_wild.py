@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from negmine.records import Rejected
 from negmine.sources import Columns, open_source
 
@@ -162,3 +164,102 @@ def test_lists_of_one_length(tmp_path: Path) -> None:
     kind = pa.list_(pa.string(), 2)
     pq.write_table(pa.table({"image": ["a.jpg"], "caption": pa.array([TWO], kind)}), tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet")[0] == [("a.jpg", text) for text in TWO]
+
+
+# --- tables as programs write them -----------------------------------------------------------------------------------
+
+TEXTS = [
+    DOG,
+    COW,
+    'a sign says "stop" here',
+    '"Stop", says a sign',
+    "two lines\nof text",
+    "a\ttab",
+    "plain; | text",
+    '5" nails',
+]
+STYLES: dict[str, dict[str, Any]] = {
+    "minimal": {}, "all": {"quoting": csv.QUOTE_ALL}, "not numbers": {"quoting": csv.QUOTE_NONNUMERIC},
+    "excel": {"lineterminator": "\r\n"}, "backslashes": {"doublequote": False, "escapechar": "\\"},
+}  # fmt: skip
+
+
+def tabled(path: Path, texts: list[str], delimiter: str, style: str) -> Path:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, delimiter=delimiter, **({"lineterminator": "\n"} | STYLES[style]))
+        writer.writerows([["n", "image", "caption"], *([n, f"{n}.jpg", text] for n, text in enumerate(texts))])
+    return path
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_what_a_program_writes_is_read_back(tmp_path: Path, delimiter: str, style: str) -> None:
+    if style == "backslashes" and delimiter in "\t|":
+        return  # a backslash is a character there
+    texts = [text for text in TEXTS if style != "backslashes" or "\n" not in text]
+    found, noted = read(tabled(tmp_path / "a.csv", texts, delimiter, style))
+    assert found == [(f"{n}.jpg", text) for n, text in enumerate(texts)]
+    escaped = sum('"' in text for text in texts) if style == "backslashes" else 0
+    assert noted.get("backslash_escapes", 0) == escaped
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.sampled_from('a "\n,;\\'), min_size=1), min_size=1, max_size=8), st.sampled_from("\t|"))
+def test_rows_in_quotes_between_rows_without(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], delimiter: str
+) -> None:
+    """Whatever stands between, rows with as many cells as the header are never joined, and nothing is lost."""
+    path = tmp_path_factory.mktemp("t") / "a.tsv"
+    lines = [f"{n}.jpg{delimiter}{text!r:.40}" for n, text in enumerate(texts)]
+    path.write_text("\n".join([f"image{delimiter}caption", *lines]) + "\n")
+    assert len(read(path)[0]) == len(lines)
+
+
+def test_a_column_in_quotes_and_a_row_in_quotes(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tsv", "image\tcaption\n" + "".join(f'{n}.jpg\t"{DOG} {n}"\n' for n in range(5)))
+    assert read(path)[0] == [(f"{n}.jpg", f"{DOG} {n}") for n in range(5)]
+    path = written(tmp_path / "b.tsv", f'image\tcaption\n0.jpg\t"{DOG}"\n1.jpg\t{CAT}\n2.jpg\t"{COW}"\n')
+    assert [caption for _, caption in read(path)[0]] == [f'"{DOG}"', CAT, f'"{COW}"']
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_delimiters_at_the_end_of_a_line_are_no_text(tmp_path: Path, delimiter: str) -> None:
+    lines = [("image", "caption"), ("a.jpg", DOG, ""), ("b.jpg", CAT, "", "")]
+    path = written(tmp_path / "a.csv", "\n".join(map(delimiter.join, lines)))
+    assert read(path) == ([("a.jpg", DOG), ("b.jpg", CAT)], {"columns:caption <- caption, image <- image": 1})
+
+
+def test_excel_says_what_it_separates_by(tmp_path: Path) -> None:
+    text = f'sep=;\r\nimage;caption\r\na.jpg;{COW}\r\nb.jpg;"a; b"\r\n'
+    path = written(tmp_path / "a.csv", text.encode("utf-8-sig"))
+    assert read(path)[0] == [("a.jpg", COW), ("b.jpg", "a; b")]
+    assert [row.row for row in read_all(open_source(str(path)), path)[0]] == [3, 4]
+    assert read(written(tmp_path / "b.csv", f"sep=\t\nimage\tcaption\na.jpg\t{COW}\n"))[0] == [("a.jpg", COW)]
+
+
+@pytest.mark.parametrize(
+    ("line", "image", "caption"),
+    [
+        (r"C:\pictures\,a dog", "C:\\pictures\\", "a dog"),
+        (r'"C:\pictures\","a ""big"" dog"', "C:\\pictures\\", 'a "big" dog'),
+        (r'C:\pictures\a.jpg,"a \"big\", brown dog"', r"C:\pictures\a.jpg", 'a "big", brown dog'),
+        (r"a.jpg,a back\slash and a \"quote\"", "a.jpg", r'a back\slash and a "quote"'),
+    ],
+)
+def test_backslashes_escape_only_where_nothing_else_can_be_meant(
+    tmp_path: Path, line: str, image: str, caption: str
+) -> None:
+    assert read(written(tmp_path / "a.csv", f"image,caption\n{line}\nb.jpg,{CAT}\n"))[0] == [
+        (image, caption), ("b.jpg", CAT)
+    ]  # fmt: skip
+
+
+def test_one_column_is_a_line(tmp_path: Path) -> None:
+    found, noted = read(written(tmp_path / "a.csv", f'caption\n{DOG}\n{COW}\n"a, b"\n'))
+    assert [caption for _, caption in found] == [DOG, COW, "a, b"]
+    assert noted["bare_delimiter"] == 1
+
+
+@pytest.mark.parametrize("text", [r"\N", "<null>", "(null)", "undefined", "#NAME?", "#VALUE!", "#REF!"])
+def test_what_programs_write_for_nothing(tmp_path: Path, text: str) -> None:
+    assert read(written(tmp_path / "a.tsv", f"image\tcaption\na.jpg\t{text}\n"))[0] == [(None, "no_caption")]
