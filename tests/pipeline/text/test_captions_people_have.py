@@ -122,6 +122,86 @@ def test_no_new_number_where_a_word_would_not_follow(made: Made, caption: str) -
         assert caption.startswith(f"A {subject}") and candidate.negative.startswith(f"A {subject}"), candidate.negative
 
 
+@pytest.mark.parametrize(
+    ("caption", "kept"),
+    [
+        ("A white horse and a brown horse stand in a field", "stand"),
+        ("A person in an orange jacket and a person in a green jacket ski down a hill", "ski"),
+        ("A tall man and a short man box in a ring", "box"),
+        ("A woman in red talks to a woman in green.", "talks"),
+        ("A woman in white mans the camera that is recording the meeting.", "mans"),
+        ("A girl in pink tights waves at a dog", "waves"),
+        ("A man in a red shirt playing guitar on stage", "playing guitar"),
+        ("A four engine airplane parked near a barn", "four engine airplane|(?<!four )[a-z]+ parked"),
+        ("a two tier cake with some frosting", "two tier cake|^an? (?!two)"),
+        ("A hot dog cart across from a hall", "hot dog cart|^An? (?!hot)|^(Two|Three) hot dog carts"),
+        ("Boy, 5, plays w/ toy train @ home", "plays w/"),
+        (
+            "A number zebras grazing in the woods.",
+            "^A number [a-z]+s|^A number sheep|^A number [a-z]+en|^A number people",
+        ),
+    ],
+)
+def test_words_that_parsers_misread_stay_whole(made: Made, caption: str, kept: str) -> None:
+    for candidate in made(caption):
+        assert re.search(kept, candidate.negative), candidate.negative
+
+
+@pytest.mark.parametrize(
+    ("caption", "never"),
+    [
+        ("A woman in red talks to a woman in green.", "(Two|Three) women in red talks"),
+        ("To the left there is a bench and to the right there is a bike.", "there are a bike"),
+        ("A man benches a heavy weight in a gym", "(Two|Three) men benches"),
+        ("A boy wearing a green hat and a boy wearing a yellow hat sit on a bench", "bench sit"),
+        ("A crowd of tourists gathers around a fountain", "(couple|pair) of tourists gathers"),
+        ("A pile of at least a hundred oranges.", "(couple|pair) of at least"),
+        ("A pair of shoes beside a pair of socks", "(herd|flock|crowd) of"),
+        ("A herd of cattle in a field", "herd of (people|men|women|children)"),
+        ("A bird perches on a fence", "(sits|stands) on"),
+        ("A bird sits on a wire", "stands on"),
+        ("A man throws a frisbee to a dog", "(catches|drops) a frisbee to"),
+        ("A mother rocks her baby to sleep", "to (argue|fight|wait|talk)"),
+        ("A stop sign stands right next to a red barn", "right (far|away)"),
+        ("A pink and green striped umbrella on a beach", "green and green"),
+        ("A dark blue car on a street", "dark (?!blue)|black car|gray car"),
+        ("a small brown dog chases a ball", "brown (man|woman|boy|girl|child|baby|person|guy)"),
+        ("A hatless man rides a brown horse.", "brown man"),
+        ("A bus stopping on a road.", "dirt road|city road"),
+        ("A black cat on a couch.", "on an? (ground|floor)"),
+        ("A horse standing next to a fence.", "in a (field|pasture|meadow)"),
+        ("A DVD player sits on top of a TV.", "(coach|swimmer|hiker)"),
+        ("A bride throws a bouquet to her friends", "groom throws a bouquet to her"),
+        ("A pitcher tosses a ball", "(jar|bottle|cup) tosses"),
+        ("Beef and vegetables on a plate sitting on a table.", "on a table sitting on a plate"),
+    ],
+)
+def test_what_reads_wrong_or_stays_true_is_not_made(made: Made, caption: str, never: str) -> None:
+    found = made(caption)
+    assert found
+    assert not [candidate.negative for candidate in found if re.search(never, candidate.negative)]
+
+
+def test_reordered_words_move_no_phrase_and_exchange_no_pair(made: Made) -> None:
+    for caption in ("A cow milks in a barn", "A man plays tennis against a woman.", "A big bear and a small bear walk"):
+        for candidate in made(caption, ("reorder",)):
+            words = [text.lower().rstrip(".").split() for text in (caption, candidate.negative)]
+            turned = [words[0][n:] + words[0][:n] for n in range(len(words[0]))]
+            assert words[1] not in turned and sum(a != b for a, b in zip(*words, strict=True)) > 2
+
+
+@pytest.mark.parametrize(
+    ("caption", "never"),
+    [
+        ("The plane has not yet landed on the runway.", "has yet"),
+        ("This photo doesn't show any people, just a dog.", "does show any"),
+        ("Is it a cat or a dog on the rug?", "^Is not it"),
+    ],
+)
+def test_a_denial_is_english(made: Made, caption: str, never: str) -> None:
+    assert not [c.negative for c in made(caption, ("negate",)) if re.search(never, c.negative)]
+
+
 # --- articles, possessives, units ------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,9 @@ A bed that has not {been made in a room}
 No {dog, cat or bird is in the room}.
 There are neither {cars nor people on the street}.
 Nowhere {in the room is a chair}.
+A horse unaccompanied by {a rider} stands in a field.
+A boat unattended by {any sailor} floats on a lake
+A field uncovered by {snow}
 """
 
 BOUNDED = """
@@ -184,6 +187,12 @@ Between {two} and {five} dogs on a beach
 {Two} to {three} dogs on a beach
 At the very least {two} dogs are on a bed
 {As many as five} cows in a field
+{At minimum two} dogs are in the car.
+Everyone {in the boat} wears a hat.
+Everything {on the table} is white.
+Everybody {in the picture} wears glasses.
+{Two} cats, a gray one and a white one, sleep on a bed
+No {parking sign} next to a fire hydrant.
 """
 
 OPEN = """
@@ -211,6 +220,8 @@ What seems {to be a cat} is under a car.
 A probably {wet dog} runs on a beach.
 A boy dressed like {a pirate} holds a sword.
 A man holding a racket as if {to hit a ball}
+A {possible wolf} walks through the snow.
+A {probable bear} is behind the tree.
 """
 
 NO_DENIAL = [
