@@ -176,11 +176,21 @@ def _refuse(error: OSError) -> None:
 
 
 def numbered_lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
-    """Lines with their line ends, numbered from 1; None for one longer than `MAX_LINE_BYTES`."""
+    """Lines with their line ends, numbered from 1; None for one longer than `MAX_LINE_BYTES`.
+
+    Raises:
+        InputError: the lines end in CR alone: all of them would be one.
+    """
     for number in count(1):
         line = stream.readline(MAX_LINE_BYTES)
         if not line:
             return
+        if number == 1 and b"\r" in line.strip() and not line.endswith(b"\n"):
+            raise InputError(
+                "the lines of this file end in CR, as on old Macs",
+                where=str(getattr(stream, "name", "")) or None,
+                fix="write it with LF: tr '\\r' '\\n' < FILE > NEW",
+            )
         complete = line.endswith(b"\n") or len(line) < MAX_LINE_BYTES
         if not complete:
             _skip_line(stream)

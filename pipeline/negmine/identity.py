@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from posixpath import normpath
 from typing import Any, Final
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -70,9 +71,15 @@ def settle(parts: Iterable[pa.Table], scratch: Path, counts: Counter[str]) -> It
 
 
 def _pictures(part: pa.Table) -> Hashes:
-    """A number for the picture of each row: of its content, else of its path, else of what its image is called."""
+    """A number for the picture of each row: of its content, else of its path, else of what its image is called.
+
+    A path is one in every normal form of Unicode: Macs write accents apart, others do not.
+    """
     columns = (part[name].to_pylist() for name in ("content", "image", "image_id"))
-    found = (hash64(path or name) if content is None else content for content, path, name in zip(*columns, strict=True))
+    found = (
+        hash64(normalize("NFC", path or name)) if content is None else content
+        for content, path, name in zip(*columns, strict=True)
+    )
     return np.fromiter(found, dtype=np.uint64, count=part.num_rows)
 
 
@@ -111,7 +118,7 @@ def _renamed(rows: pa.Table, shared: pa.Table, counts: Counter[str]) -> pa.Table
         chosen[picture] = min(usable or own or given)
         counts["image_id:shared"] += len(usable) < len(given)
         counts["image_id:several"] += len(usable) > 1
-        counts["image_id:same_bytes"] += len(own) > 1
+        counts["image_id:same_bytes"] += len({normalize("NFC", path) for path in own}) > 1
     hashes = {picture: hash64(name) for picture, name in chosen.items()}
     columns: dict[str, Any] = {name: rows[name] for name in PAIRS.names}
     columns["image_id"] = pa.array([chosen[picture] for picture in pictures], pa.string())

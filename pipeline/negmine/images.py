@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
+from unicodedata import normalize
 
 from negmine.addresses import address_of, is_address
 from negmine.files import filesystem
@@ -168,12 +169,19 @@ class ImageRoot:
         """Where a file lies. What is no regular file is never opened: a pipe would wait, a device would not end."""
         path = self._below(name, follows=follows)
         if not self._remote:
+            if not name.isascii() and not os.path.lexists(path):
+                path = self._in_another_form(name, follows) or path
             found = os.stat(path)  # noqa: PTH116
             if not stat.S_ISREG(found.st_mode):
                 raise BadImageError("missing_image", f"{name} is no regular file")
             if not archive:
                 _check_size(name, found.st_size)
         return path
+
+    def _in_another_form(self, name: str, follows: bool) -> str | None:
+        """Where a file lies whose name has its accents as characters of their own, or not: Macs write them apart."""
+        forms = (self._below(normalize(form, name), follows=follows) for form in ("NFC", "NFD"))
+        return next(filter(os.path.lexists, forms), None)
 
     def _below(self, image: str, *, follows: bool = False) -> str:
         """Where a picture or an archive lies.

@@ -24,9 +24,15 @@ _HELP: Final = {
     "bad_key": "name another column of keys with --key-column",
     "key_characters": "name another column of keys with --key-column",
     "duplicate_key": "name another column of keys with --key-column",
-    "not_utf8": "save the input as UTF-8",
 }
-"""Reason to what is worth trying; of others the example says enough."""
+"""Reason to the option of columns that is worth trying, in formats that have columns."""
+
+_REMEDY: Final = {
+    "not_utf8": "save the input as UTF-8",
+    "json_syntax": "write one object a line, without commas between them: jq -c . FILE > NEW",
+    "image_format": "convert these pictures to JPEG, PNG or WebP",
+}
+"""Reason to what helps with any format; of others the example says enough."""
 
 
 def reasons(counts: Mapping[str, int]) -> dict[str, int]:
@@ -72,10 +78,10 @@ def _example(rejected: Path, reason: str) -> tuple[str, str]:
 
 
 def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, str | None]:
+    columns = [name.removeprefix(_COLUMNS) for name in counts if name.startswith(_COLUMNS)]
     if reason != "missing_image":
-        columns = [name.removeprefix(_COLUMNS) for name in counts if name.startswith(_COLUMNS)]
         chosen = f"read as: {'; '.join(columns)}" if columns and reason in _HELP else ""
-        return chosen, _HELP.get(reason)
+        return chosen, _REMEDY.get(reason) or (_HELP.get(reason) if columns else None)
     name = detail.rpartition(": ")[0] or detail
     if _URL.match(name):
         return "these are URLs, and pictures are not downloaded here", (
@@ -84,7 +90,7 @@ def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, st
         )
     if "\\" in name:
         return "these are paths of Windows", "write them with / in place of \\"
-    if "::" not in name and not PurePosixPath(name).suffix:
+    if columns and "::" not in name and not PurePosixPath(name).suffix:
         found = next(filter(None, map(_IMAGE_COLUMN.fullmatch, counts)), None)
         column = found[1] if found else "image"
         return "these names have no ending", f"add it: --image-column '{{{column}}}.jpg'"

@@ -216,3 +216,18 @@ def test_pairs_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(part).drop_columns(["thumbnail", "content"]), part)
     with pytest.raises(DamagedError, match="earlier negmine"):
         load_pairs(tmp_path / "work")
+
+
+FORMS = {"composed": "caf\u00e9/\u00fc.jpg", "apart": "cafe\u0301/u\u0308.jpg"}
+
+
+@pytest.mark.parametrize("look", [True, False])
+@pytest.mark.parametrize("on_disk", FORMS)
+def test_accents_as_macs_and_others_write_them_are_one_path(tmp_path: Path, on_disk: str, look: bool) -> None:
+    picture = tmp_path / "images" / FORMS[on_disk]
+    picture.parent.mkdir(parents=True)
+    shutil.copy(CASES / "formats" / "img" / "0.jpg", picture)
+    rows = [{"image": name, "caption": f"caption {n}"} for n, name in enumerate(FORMS.values())]
+    found, counts = ids(jsonl(tmp_path, rows), tmp_path / "images" if look else None, tmp_path / "work")
+    assert list(found.values()) == [set(FORMS.values())]
+    assert counts == {}

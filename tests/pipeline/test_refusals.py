@@ -91,3 +91,32 @@ def test_a_column_of_questions_is_noticed(
     counts = ingest(IngestSettings(str(path)), tmp_path / "work", LocalEngine(1)).counts
     assert counts.get("different_captions") == counted
     assert (f"only {counted} different captions" in capsys.readouterr().err) == (counted is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "a.json",
+            {"images": [{"id": 1, "file_name": "a"}], "annotations": [{"id": "a:b", "image_id": 1, "caption": "x"}]},
+        ),
+        ("b.json", {"images": [{"id": 1, "file_name": "a"}], "annotations": [{"id": 1, "image_id": 1}]}),
+        (
+            "c.json",
+            {"images": [{"id": 1, "file_name": "a"}], "annotations": [{"id": 1, "image_id": 1, "caption": "x"}]},
+        ),
+        ("d.json", {"images": [{"filename": "a.jpg", "sentences": []}]}),
+    ],
+)
+def test_options_of_columns_are_named_only_where_there_are_columns(
+    tmp_path: Path, name: str, content: dict[str, object]
+) -> None:
+    (tmp_path / name).write_text(json.dumps(content))
+    said = refusal(tmp_path / name, tmp_path / "work")
+    assert "-column" not in (said.fix or "")
+    assert "--overwrite" in (said.fix or "")
+
+
+def test_objects_that_are_not_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"image": "a.jpg", "caption": "x"}, indent=1) * 2)
+    assert "jq -c" in (refusal(tmp_path / "a.jsonl", tmp_path / "work").fix or "")

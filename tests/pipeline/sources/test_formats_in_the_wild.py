@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from negmine.errors import InputError
 from negmine.records import Rejected
 from negmine.sources import Columns, open_source
 
@@ -263,3 +264,15 @@ def test_one_column_is_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [r"\N", "<null>", "(null)", "undefined", "#NAME?", "#VALUE!", "#REF!"])
 def test_what_programs_write_for_nothing(tmp_path: Path, text: str) -> None:
     assert read(written(tmp_path / "a.tsv", f"image\tcaption\na.jpg\t{text}\n"))[0] == [(None, "no_caption")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"image,caption\ra.jpg,{DOG}\r", f"a.jpg#0\t{DOG}\ra.jpg#1\t{CAT}\r", '{"caption": "x"}\r{"caption": "y"}'],
+)
+def test_lines_that_end_in_cr_alone_are_not_one(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path / "a.jsonl", text)
+    with pytest.raises(InputError, match=r"end in CR(.|\n)*a\.jsonl(.|\n)*tr "):
+        read(path)
+    found, _ = read(written(path, text.replace("\r", "\r\n")))
+    assert len(found) == (1 if "image," in text else 2)
