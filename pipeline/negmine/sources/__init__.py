@@ -83,7 +83,8 @@ def open_source(
     if source is None and not _foreign(head):
         source = next((source for source in asked if head and files.has_ending(path, source.endings)), None)
         if source is None and (said.delimiter or not said.header):
-            source = next(source for source in asked if source.name == "csv")
+            tabs = said.delimiter is None and b"\t" in head.partition(b"\n")[0]
+            source = next(source for source in asked if source.name == ("tsv" if tabs else "csv"))
     if source is None:
         raise _unknown(path, head)
     if said != Columns() and not isinstance(source, WithColumns):

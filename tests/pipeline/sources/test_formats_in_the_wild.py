@@ -276,3 +276,8 @@ def test_lines_that_end_in_cr_alone_are_not_one(tmp_path: Path, text: str) -> No
         read(path)
     found, _ = read(written(path, text.replace("\r", "\r\n")))
     assert len(found) == (1 if "image," in text else 2)
+
+
+def test_tabs_without_a_header_are_seen_whatever_the_ending(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.txt", f"a.jpg\t{COW}\nb.jpg\t{CAT}\n")
+    assert read(path, Columns(header=False, image="1", caption="2"))[0] == [("a.jpg", COW), ("b.jpg", CAT)]
