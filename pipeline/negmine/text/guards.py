@@ -296,8 +296,8 @@ def near_synonym(proposal: Proposal, case: Case) -> bool:
 
 
 def _is_kind_of(one: str, other: str) -> bool:
-    """Whether one noun is the other with a word before it: "dirt road" and "road"."""
-    return one.endswith(f" {other}") or other.endswith(f" {one}")
+    """Whether a noun is the other with a word before it, or its beginning: "dirt road", "road"; "baseball" of a bat."""
+    return one.endswith(f" {other}") or other.endswith(f" {one}") or other.startswith(f"{one} ")
 
 
 @lru_cache(maxsize=1 << 16)
