@@ -63,6 +63,30 @@ def weights(run: str) -> dict[str, torch.Tensor]:
     return dict(load_checkpoint(list_checkpoints(Path(run))[-1]).network.state_dict())
 
 
+def test_several_threads_add_in_one_order(configure: Callable[..., TrainConfig]) -> None:
+    """Gradients of what several texts read, such as positions, are not added in the order in which threads come."""
+    places = torch.randint(0, 40, (20_000,), generator=torch.Generator().manual_seed(0))
+    back = torch.randn(20_000, 128, generator=torch.Generator().manual_seed(1))
+    plan = make_plan(configure(epochs=1))
+    build, found = plan.loss.begin_epoch, []
+
+    def begin_epoch() -> None:  # inside the run
+        build()
+        for _ in range(12):
+            table = torch.zeros(40, 128, requires_grad=True)
+            table[places].backward(back)
+            found.append(table.grad)
+
+    plan.loss.begin_epoch = begin_epoch  # type: ignore[method-assign]
+    torch.set_num_threads(2)
+    try:
+        train(plan)
+    finally:
+        torch.set_num_threads(1)
+    assert len(found) == 12 and all(torch.equal(found[0], other) for other in found)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 class TestLearning:
     def test_overfits_a_few_samples(self, configure: Callable[..., TrainConfig]) -> None:
         config = configure(steps=70, batch_size=32, lr=3e-3, recipe="ahnpl", log_every=10)

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from negmine.console import note
@@ -79,6 +80,7 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
     folder, ranks = Path(plan.config.out), plan.ranks
     with ExitStack() as stack:
         stack.enter_context(ranks.joined(plan.device))
+        stack.enter_context(_in_one_order(plan.device))
         ranks.first_does(lambda: stack.enter_context(locked(folder)))
         start = ranks.first_does(lambda: starting_point(plan, folder, overwrite))
         run = _begin(plan, folder, stack.enter_context(_stop_on_signals()))
@@ -272,6 +274,24 @@ def _evaluate(run: Run) -> None:
     if best is None or score > best["score"]:
         of = "accuracy against negatives" if report.kinds else "text to image R@1"
         ckpt.write_json(run.folder / ckpt.BEST_NAME, {"checkpoint": save(run).name, "score": score, "of": of})
+
+
+@contextmanager
+def _in_one_order(device: torch.device) -> Iterator[None]:
+    """On a CPU gradients of what several read (positions, repeated texts) are summed in one order.
+
+    Else torch's threads add them as they come, and no two runs of several threads are the same.
+    """
+    switches: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        switches.fill_uninitialized_memory = False  # which is slow, and nothing here reads such memory
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        switches.fill_uninitialized_memory = before[1]
 
 
 @contextmanager
