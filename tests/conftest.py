@@ -8,8 +8,8 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs ignore Ctrl-C, and those of `nohup` a lost terminal, and hand that on; the commands under
-    test shall hear both."""
+    """A shell's background jobs ignore Ctrl-C, those of `nohup` a lost terminal, and hand that on; what is tested shall
+    hear both."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
