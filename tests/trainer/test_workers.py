@@ -6,17 +6,19 @@ import gc
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ahnpl.checkpoint import list_checkpoints
-from ahnpl.workers import Workers, explained
-from negmine.errors import Exit, ResourceError
+from ahnpl.workers import LONGEST_TEMPORARY, Workers, explained
+from negmine.errors import Exit, ResourceError, UsageError
 from negmine.runs import read_metrics
 from torch.utils.data import Dataset
 
@@ -56,6 +58,16 @@ def test_a_worker_that_dies_or_hangs_is_a_message(number: int, why: str) -> None
     end(workers)
 
 
+def test_a_folder_of_temporary_files_that_sockets_cannot_lie_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("x" * LONGEST_TEMPORARY)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(UsageError, match=r"too long for decode workers(.|\n)*TMPDIR(.|\n)*--workers 0"):
+        Workers(Doomed(0), [[0]], 1, pin=False)
+    assert len(list(Workers(Doomed(0), [[0]], 0, pin=False).batches())) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_workers_hear_no_signal(number: int) -> None:
     workers = Workers(Doomed(number), [[n] for n in range(4)], 1, pin=False)
@@ -68,8 +80,8 @@ class Run:
     """``ahnpl-train`` in a process group of its own, with one decode worker and a folder for what it leaves."""
 
     def __init__(self, shards: Path, micro: str, folder: Path) -> None:
-        self.out, self.temporary, self.said = folder / "run", folder / "temporary", folder / "said.txt"
-        self.temporary.mkdir()
+        self.out, self.said = folder / "run", folder / "said.txt"
+        self.temporary = Path(tempfile.mkdtemp(prefix="ahnpl-"))  # a name that is short enough for sockets
         command = [
             sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--shards", f"{shards}/*.tar",
             "--model", micro, "--recipe", "clip", "--steps", "100000", "--save-every", "100000", "--batch-size", "16",
@@ -116,6 +128,7 @@ def run(shards: Path, micro: str, tmp_path: Path) -> Iterator[Callable[[], Run]]
     for one in started:
         if one.group():
             os.killpg(one.process.pid, signal.SIGKILL)
+        shutil.rmtree(one.temporary)
 
 
 def stop_group(run: Run, number: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -20,11 +21,14 @@ from typing import Any, Final
 from weakref import finalize
 
 import torch
-from negmine.errors import ResourceError
+from negmine.errors import ResourceError, UsageError
 from torch.utils.data import DataLoader, Dataset
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What a user, a scheduler or a closed terminal sends to end a run; SIGUSR1 is Slurm's ``--signal``."""
+
+LONGEST_TEMPORARY: Final = 107 - len("/pymp-12345678/listener-12345678")
+"""Bytes of the folder of temporary files: sockets between processes lie below it, and their names have 107 at most."""
 
 PATIENCE: Final = 600
 """Seconds to wait for a batch; a worker that takes longer was stopped or hangs."""
@@ -38,11 +42,16 @@ class Workers:
         work: what to hand to it, batch by batch, in each epoch.
         pin: page-locked batches, for copies to a GPU.
         patience: see `PATIENCE`.
+
+    Raises:
+        UsageError: the folder of temporary files has too long a name for processes to speak to each other.
     """
 
     def __init__(
         self, dataset: Dataset[Any], work: Iterable[Any], count: int, *, pin: bool, patience: float = PATIENCE
     ) -> None:
+        if count:
+            _check_temporary(tempfile.gettempdir())
         parallel: dict[str, Any] = {
             "multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": 4, "timeout": patience,
             "worker_init_fn": _follow_parent,
@@ -78,6 +87,17 @@ class Workers:
     def close(self) -> None:
         """End the processes, those too that do not answer."""
         self._end()
+
+
+def _check_temporary(folder: str) -> None:
+    """Batches of a worker that finds no room for its socket would be lost without a word."""
+    if len(os.fsencode(folder)) > LONGEST_TEMPORARY:
+        raise UsageError(
+            "the name of the folder for temporary files is too long for decode workers",
+            where=folder,
+            why=f"it has {len(os.fsencode(folder))} bytes, sockets below it leave {LONGEST_TEMPORARY}",
+            fix="set TMPDIR to a folder with a shorter name, or use --workers 0",
+        )
 
 
 @contextmanager
