@@ -159,7 +159,7 @@ def test_the_pairs_of_missing_pictures_leave_no_empty_part(stages: list[object],
     encoder = write_embeddings(work / "pairs", tmp_path / "rows.npy")
     _finish([*command, work.parent, 1, encoder])
     sizes = [len(_column(part, "key")) for part in sorted((work / "pairs").glob("part-*"))]
-    assert 0 < min(sizes)
+    assert min(sizes) > 0
     assert sum(sizes) == 590 - len(lost)
     mined = [row for part in (work / "neighbours").glob("part-*") for row in _column(part, "reason")]
     assert sum(reason not in ("itself", "same_image") for reason in mined) == sum(sizes) * 100
