@@ -19,9 +19,11 @@ from tests.fuzz.targets import ATTACK, TARGETS, Target
 
 FEW, MANY = 30, 1_000
 LONGEST = timedelta(seconds=60)
-"""Generous, for a machine that does other work beside; a hang has no end at all."""
-MOST_MEMORY = 500_000
-"""Growth of the process in kB."""
+"""By the clock, on a machine that does other things too."""
+MOST_WORK = 10.0
+"""Seconds of the processor for one file."""
+MOST_MEMORY = 1_200_000
+"""Growth of the process in kB. A picture of 1 x 24,000,000 pixels takes 0.9 GB: Pillow keeps a pointer a row."""
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -42,7 +44,7 @@ def test_what_once_did_harm(target: Target, path: Path, tmp_path: Path) -> None:
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     target.refuses_in_words(path.read_bytes(), tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY
-    assert time.process_time() - started < LONGEST.total_seconds()
+    assert time.process_time() - started < MOST_WORK
 
 
 @pytest.mark.timeout(1800)
