@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from negmine.encoders import make_encoder
 from negmine.engine.local import LocalEngine
-from negmine.ingest import IngestSettings, ingest
-from negmine.retrieval.encoders import make_encoder
-from negmine.retrieval.settings import RetrieveSettings, load_recipe, override
-from negmine.retrieval.stage import retrieve
-from negmine.retrieval.words import Sets, Texts, parsed_sets, plain_sets, to_columns
+from negmine.stages.neighbours.settings import RetrieveSettings, load_recipe, override
+from negmine.stages.neighbours.stage import retrieve
+from negmine.stages.neighbours.words import Sets, Texts, parsed_sets, plain_sets, to_columns
+from negmine.stages.pairs.stage import IngestSettings, ingest
 from negmine.store import load_manifest
 from PIL import Image
 from rich.console import Console

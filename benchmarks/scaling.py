@@ -21,11 +21,11 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import Final
 
-from negmine.gather import Limits, gather
-from negmine.images import inspect_image
-from negmine.pixels import MAX_PIXELS
-from negmine.shards.write import encoded
+from negmine.images.decode import MAX_PIXELS
+from negmine.images.locate import inspect_image
 from negmine.sources.jsonl import Jsonl
+from negmine.stages.pairs.gather import Limits, gather
+from negmine.stages.shards.write import encoded
 from negmine.store import FileRecord, PartRecord, Spec, Store, load_manifest
 
 SAMPLE: Final = Path(__file__).parents[1] / "data" / "sample"

@@ -1,4 +1,4 @@
-"""Make `pipeline/negmine/text/data/frequencies.tsv`: how often captions use the nouns that rules know.
+"""Make `pipeline/negmine/stages/negatives/data/frequencies.tsv`: how often captions use the nouns that rules know.
 
     python scripts/build_frequencies.py captions_val2017.json captions.jsonl
 
@@ -12,12 +12,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from negmine.text.clusters import packaged_counts
-from negmine.text.frequency import count_words
-from negmine.text.inflect import plural
-from negmine.text.vocabulary import packaged_vocabulary
+from negmine.language.inflect import plural
+from negmine.language.vocabulary import packaged_vocabulary
+from negmine.stages.negatives.clusters import packaged_counts
+from negmine.stages.negatives.frequency import count_words
 
-TARGET = Path(__file__).parents[1] / "pipeline/negmine/text/data/frequencies.tsv"
+TARGET = Path(__file__).parents[1] / "pipeline/negmine/stages/negatives/data/frequencies.tsv"
 
 
 def main() -> None:

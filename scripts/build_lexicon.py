@@ -1,4 +1,4 @@
-"""Build ``pipeline/negmine/text/data/wordnet.tsv.gz`` from a WordNet 3.0 database.
+"""Build ``pipeline/negmine/language/data/wordnet.tsv.gz`` from a WordNet 3.0 database.
 
     apt-get install wordnet-base wordnet-sense-index
     python scripts/build_lexicon.py /usr/share/wordnet
@@ -13,8 +13,8 @@ import gzip
 import logging
 from pathlib import Path
 
-from negmine.text.lexicon import TABLE
-from negmine.text.wordnet import wordnet_rows
+from negmine.language.lexicon import TABLE
+from negmine.language.wordnet import wordnet_rows
 
 OUTPUT = Path(__file__).parent.parent / "pipeline" / "negmine" / "text" / "data" / TABLE
 

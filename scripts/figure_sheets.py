@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from negmine.figures.domains import DOMAINS
-from negmine.figures.draw import load_font
-from negmine.figures.group import Group, GroupSettings, make_group
+from negmine.stages.figures.domains import DOMAINS
+from negmine.stages.figures.draw import load_font
+from negmine.stages.figures.group import Group, GroupSettings, make_group
 from PIL import Image, ImageDraw
 
 SIZE, GAP, HEAD, TAIL, COLUMNS = 192, 8, 22, 36, 6

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from ahnpl.data.images import evaluation_pixels
+from ahnpl.data.shards import open_shards
 from ahnpl.evaluate.items import Item, Twin, shard_items
 from ahnpl.evaluate.metrics import match
 from ahnpl.evaluate.run import load_transform
-from ahnpl.images import evaluation_pixels
-from ahnpl.model import load_checkpoint, load_tokenizer
-from ahnpl.shards import open_shards
-from negmine.figures.draw import load_font
+from ahnpl.model.clip import load_checkpoint, load_tokenizer
+from negmine.stages.figures.draw import load_font
 from PIL import Image, ImageDraw
 
 SIDE, GAP, TEXT, COLUMN = 128, 12, 24, 320

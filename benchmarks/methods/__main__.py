@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: so small a model 
 
 from cells import result, run_all
 from grids import GRIDS
-from negmine.errors import NegmineError
+from negmine.base.errors import NegmineError
 from report import GOAL, draw, kinds, lines, markdown, others
 
 

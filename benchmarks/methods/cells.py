@@ -22,7 +22,7 @@ from threading import Thread
 from typing import Any
 
 import yaml
-from negmine.errors import InputError, NegmineError
+from negmine.base.errors import InputError, NegmineError
 from negmine.store import write_text
 
 Recipe = str | Mapping[str, Any]
@@ -175,11 +175,11 @@ def _end_with_parent() -> None:
 
 def run(cell: Cell, data: Path, out: Path, others: Path | None = None) -> dict[str, Any]:
     """Train and score; the result is kept."""
-    from ahnpl.checkpoint import list_checkpoints
-    from ahnpl.config import TrainConfig
-    from ahnpl.loop import train
     from ahnpl.losses import build_loss
-    from ahnpl.plan import make_plan
+    from ahnpl.model.checkpoint import list_checkpoints
+    from ahnpl.train.config import TrainConfig
+    from ahnpl.train.loop import train
+    from ahnpl.train.plan import make_plan
     from score import held_out, score
 
     folder, source = out / "runs" / cell.key, shards(cell, data)

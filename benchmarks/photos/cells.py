@@ -17,7 +17,7 @@ from ahnpl.evaluate.metrics import RIGHT, outcome, ranks
 from ahnpl.evaluate.run import others
 from heads import Heads, Schedule, fit
 from material import ALL, REFINED, RETRIEVED, Item, Material
-from negmine.hashing import hash64
+from negmine.base.hashing import hash64
 from negmine.store import write_text
 
 START: Final = "start"

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from ahnpl.data.stream import Batch
 from ahnpl.losses import Features, build_loss
-from ahnpl.objective import Objective
-from ahnpl.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
-from ahnpl.stream import Batch
+from ahnpl.train.objective import Objective
+from ahnpl.train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from material import SLOTS, Material, Photo
 from torch import Tensor, nn
 from torch.nn.functional import normalize

@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 import torch
-from ahnpl.shards import open_shards, read_through
-from negmine.records import Sample
-from negmine.retrieval.encoders import make_encoder
-from negmine.text.presets import load_preset
+from ahnpl.data.shards import open_shards, read_through
+from negmine.contract.records import Sample
+from negmine.encoders import make_encoder
+from negmine.stages.negatives.presets import load_preset
 from torch import Tensor
 
 REFINED: Final = "refined"

@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from comparison import Comparison, Row, show
-from negmine.engine.options import EngineOptions
-from negmine.figures.group import GroupSettings
-from negmine.figures.stage import RenderSettings, render
+from negmine.cli.engine_options import EngineOptions
+from negmine.stages.figures.group import GroupSettings
+from negmine.stages.figures.stage import RenderSettings, render
 from negmine.store import load_manifest
 
 WORKERS = 2

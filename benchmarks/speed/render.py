@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from comparison import Comparison, Row, show, take_turns
 from memory import BIN, run
-from negmine.figures.domains import DOMAINS
-from negmine.figures.draw import encode_png, raster
-from negmine.figures.export import to_matplotlib
-from negmine.figures.group import Group, GroupSettings, make_group, matrix
-from negmine.figures.perturb import Member, grow, refutes
+from negmine.stages.figures.domains import DOMAINS
+from negmine.stages.figures.draw import encode_png, raster
+from negmine.stages.figures.export import to_matplotlib
+from negmine.stages.figures.group import Group, GroupSettings, make_group, matrix
+from negmine.stages.figures.perturb import Member, grow, refutes
 from rich.console import Console
 from rich.table import Table
 

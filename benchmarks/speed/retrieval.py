@@ -149,7 +149,7 @@ def compare_search(folder: Path, turns: int = 1, queries: int = QUERIES, corpus:
 
 def measure_search(name: str, folder: str) -> dict[str, Any]:
     import faiss
-    from negmine.retrieval.search import BFloat16, Float32, search
+    from negmine.stages.neighbours.search import BFloat16, Float32, search
 
     queries, corpus = (np.load(Path(folder) / f"{file}.npy") for file in ("queries", "corpus"))
     size = len(corpus)
@@ -200,7 +200,7 @@ def compare_whole(folder: Path, turns: int = 1) -> Comparison:
 def make_work(folder: Path, pairs: int) -> None:
     """A work folder with text-only pairs, two an image, and ready embeddings of them."""
     from negmine.engine.local import LocalEngine
-    from negmine.ingest import IngestSettings, ingest
+    from negmine.stages.pairs.stage import IngestSettings, ingest
 
     folder.mkdir()
     with (folder / "pairs.jsonl").open("w") as lines:
@@ -213,7 +213,7 @@ def make_work(folder: Path, pairs: int) -> None:
 
 
 def settings_for(folder: Path) -> Any:
-    from negmine.retrieval.settings import RetrieveSettings
+    from negmine.stages.neighbours.settings import RetrieveSettings
 
     return RetrieveSettings(
         encoder=f"npy:{folder}/vectors.npy", candidates=CANDIDATES, neighbours=NEIGHBOURS,
@@ -226,7 +226,7 @@ def measure_whole(name: str, folder: str) -> dict[str, Any]:
     if name == "ours":
         import torch  # noqa: F401  (as theirs: libraries are loaded before the clock starts)
         from negmine.engine.local import LocalEngine
-        from negmine.retrieval.stage import retrieve
+        from negmine.stages.neighbours.stage import retrieve
 
         for left in ("embeddings", "neighbours"):  # by an earlier turn, which this one would only look at
             shutil.rmtree(path / "work" / left, ignore_errors=True)
@@ -278,7 +278,7 @@ def compare_encode(folder: Path, turns: int = 1) -> Comparison:
 
 
 def measure_encode(name: str) -> dict[str, Any]:
-    from negmine.retrieval.encoders import make_encoder
+    from negmine.encoders import make_encoder
 
     rows = [json.loads(line) for line in (SAMPLE / "captions.jsonl").read_text().splitlines()]
     photos = dict.fromkeys(row["image"] for row in rows)
@@ -315,8 +315,8 @@ def measure_prepare(folder: str, size: str) -> dict[str, Any]:
 def measure_memory(folder: str) -> dict[str, Any]:
     """All of retrieval, but that only three parts ask."""
     from negmine.engine.local import LocalEngine
-    from negmine.retrieval.mine import MinePhase
-    from negmine.retrieval.stage import retrieve
+    from negmine.stages.neighbours.mine import MinePhase
+    from negmine.stages.neighbours.stage import retrieve
 
     class FewQueries(LocalEngine):
         def run(self, phase: Any, where: Path, parts: Sequence[int]) -> Any:

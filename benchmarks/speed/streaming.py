@@ -24,9 +24,9 @@ from typing import Any
 import open_clip
 import open_clip_train.data as theirs
 import webdataset
-from ahnpl.model import load_tokenizer
-from ahnpl.shards import ShardSet, open_shards, read_through
-from ahnpl.stream import Decoder, Stream
+from ahnpl.data.shards import ShardSet, open_shards, read_through
+from ahnpl.data.stream import Decoder, Stream
+from ahnpl.model.clip import load_tokenizer
 from comparison import Comparison, Row, show, take_turns
 from costs import DECODED
 from open_clip.transform import AugmentationCfg, PreprocessCfg, image_transform_v2

@@ -33,12 +33,12 @@ def compare(path: Path, turns: int = 3, limit: int | None = None) -> Comparison:
     """Both presets against `nlp.pipe`."""
     import spacy
     from negmine.engine.local import LocalEngine
-    from negmine.ingest import IngestSettings, ingest
+    from negmine.language.analyse import NEEDED, find_model
+    from negmine.stages.negatives.candidates import ParseSettings
+    from negmine.stages.negatives.presets import load_preset
+    from negmine.stages.negatives.stage import parse_pairs
+    from negmine.stages.pairs.stage import IngestSettings, ingest
     from negmine.store import read_part
-    from negmine.text.analyse import NEEDED, find_model
-    from negmine.text.presets import load_preset
-    from negmine.text.run import parse_pairs
-    from negmine.text.stage import ParseSettings
 
     engine = LocalEngine(1)
     with TemporaryDirectory() as folder:

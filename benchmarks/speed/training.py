@@ -18,13 +18,13 @@ from itertools import count, islice
 from tempfile import TemporaryDirectory
 
 import torch
-from ahnpl.config import TrainConfig
+from ahnpl.data.stream import Batch
 from ahnpl.losses import Features, build_loss
-from ahnpl.model import ClipModel
-from ahnpl.objective import Objective
-from ahnpl.optimise import clip_gradients, make_optimiser, set_learning_rate
-from ahnpl.plan import Plan, make_model, make_plan, make_stream
-from ahnpl.stream import Batch
+from ahnpl.model.clip import ClipModel
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.objective import Objective
+from ahnpl.train.optimise import clip_gradients, make_optimiser, set_learning_rate
+from ahnpl.train.plan import Plan, make_model, make_plan, make_stream
 from comparison import Comparison, Row, show, take_turns
 from torch import nn
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from ahnpl.evaluate.metrics import Pairs, match
 from ahnpl.losses import build_loss
-from negmine.errors import InputError, UsageError
+from negmine.base.errors import InputError, UsageError
 from PIL import Image
 from torch.nn.functional import normalize
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from negmine.records import Sample, TextNegative
+from negmine.contract.records import Sample, TextNegative
 from torch.nn.functional import normalize
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "photos"

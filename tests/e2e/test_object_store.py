@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ahnpl.shards import open_shards
+from ahnpl.data.shards import open_shards
 
 from tests.e2e.harness import CAPTIONS, SAMPLE, hashes, negmine, refused, start, succeed, write_embeddings
 from tests.e2e.object_store import KEY, SECRET, Proxy, object_store

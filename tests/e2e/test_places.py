@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ahnpl.cli import eval_app, export_app, train_app
-from negmine.cli import app
+from negmine.cli.app import app
 from typer import Typer
 from typer.testing import CliRunner
 

@@ -18,9 +18,9 @@ STAGES = """
 import sys
 from pathlib import Path
 
-from negmine import console
+from negmine.base import console
 from negmine.engine.local import LocalEngine
-from negmine.ingest import IngestSettings, ingest
+from negmine.stages.pairs.stage import IngestSettings, ingest
 
 
 def main() -> None:
@@ -32,10 +32,10 @@ def main() -> None:
 
 
 def make_shards(work: Path, out: Path, engine: LocalEngine, encoder: str) -> None:
-    from negmine.retrieval.stage import RetrieveSettings, retrieve
-    from negmine.shards.stage import ShardSettings, write_shards
-    from negmine.text.run import parse_pairs
-    from negmine.text.stage import ParseSettings
+    from negmine.stages.neighbours.stage import RetrieveSettings, retrieve
+    from negmine.stages.shards.stage import ShardSettings, write_shards
+    from negmine.stages.negatives.stage import parse_pairs
+    from negmine.stages.negatives.candidates import ParseSettings
 
     parse_pairs(ParseSettings(), work, engine)
     retrieve(RetrieveSettings(encoder=encoder), work, engine)

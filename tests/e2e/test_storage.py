@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from negmine.seal import seal
+from negmine.base.seal import seal
 from negmine.store import locked
 
 from tests.e2e.harness import (

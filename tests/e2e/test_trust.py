@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from negmine import console
-from negmine.cli import app
-from negmine.errors import InputError, NegmineError
+from negmine.base import console
+from negmine.base.errors import InputError, NegmineError
+from negmine.cli.app import app
 from typer.testing import CliRunner
 
 from tests.e2e.harness import CAPTIONS, PATIENCE, SAMPLE, copy, hashes, negmine, succeed, times, write_lines
@@ -128,7 +128,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 WAITS = """
 import sys, time
-from negmine import console
+from negmine.base import console
 def app():
     print("begun", flush=True)
     time.sleep(60)

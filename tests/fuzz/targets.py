@@ -18,24 +18,24 @@ from typing import Any
 import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ahnpl.checkpoint import VERSION, read_best, read_state
+from ahnpl.data.images import BadImage, open_image
 from ahnpl.evaluate import BENCHMARKS
 from ahnpl.evaluate.tasks import CaptionBenchmark
-from ahnpl.images import BadImage, open_image
 from ahnpl.losses import build_loss
+from ahnpl.model.checkpoint import VERSION, read_best, read_state
 from negmine import sources
-from negmine.audit.read import open_source as open_negatives
-from negmine.clip_models import CONFIG_NAME, read_config
-from negmine.errors import Exit, NegmineError
-from negmine.gather import Limits, gather
-from negmine.images import BadImageError, inspect_image
-from negmine.records import Sample, TextNegative
-from negmine.retrieval.settings import load_recipe
-from negmine.runs import read_runs
-from negmine.seal import seal
-from negmine.shards.format import Index, ShardEntry, decode_sample, describe, read_samples, write_samples
+from negmine.base.errors import Exit, NegmineError
+from negmine.base.seal import seal
+from negmine.contract.records import Sample, TextNegative
+from negmine.contract.shard_format import Index, ShardEntry, decode_sample, describe, read_samples, write_samples
+from negmine.contract.training_runs import read_runs
+from negmine.encoders.clip_models import CONFIG_NAME, read_config
+from negmine.images.locate import BadImageError, inspect_image
+from negmine.stages.audit.read import open_source as open_negatives
+from negmine.stages.negatives.presets import load_preset
+from negmine.stages.neighbours.settings import load_recipe
+from negmine.stages.pairs.gather import Limits, gather
 from negmine.store import JOURNAL, MANIFEST, FileRecord, Manifest, PartRecord, Spec, Store, load_manifest
-from negmine.text.presets import load_preset
 
 DATA = Path(__file__).parents[2] / "data" / "sample"
 CASES = Path(__file__).parents[1] / "cases"

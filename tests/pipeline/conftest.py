@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from negmine.contract.records import NEGATIVES
 from negmine.engine.local import LocalEngine
-from negmine.ingest import IngestSettings, ingest
-from negmine.records import NEGATIVES
+from negmine.stages.pairs.stage import IngestSettings, ingest
 from negmine.store import PartRecord, Spec, Store, load_manifest, part_name, write_table
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"

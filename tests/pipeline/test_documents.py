@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from negmine.documents import parse_toml, parse_yaml, read_settings
-from negmine.errors import NegmineError, UsageError
-from negmine.retrieval.settings import load_recipe, read_source, recipe_names
-from negmine.runs import METRICS_NAME, RECORD_NAME, read_runs
-from negmine.text.presets import load_preset, names
+from negmine.base.documents import parse_toml, parse_yaml, read_settings
+from negmine.base.errors import NegmineError, UsageError
+from negmine.contract.training_runs import METRICS_NAME, RECORD_NAME, read_runs
+from negmine.stages.negatives.presets import load_preset, names
+from negmine.stages.neighbours.settings import load_recipe, read_source, recipe_names
 
 CASES = Path(__file__).parents[1] / "cases" / "attack"
 YAML = sorted(CASES.glob("*.yaml"))

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from negmine.base.errors import InputError, InterruptedRun, ResourceError
 from negmine.engine import PartFunction
 from negmine.engine.local import LocalEngine
-from negmine.errors import InputError, InterruptedRun, ResourceError
 from negmine.store import PartRecord, write_text
 
 

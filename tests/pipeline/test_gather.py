@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from negmine import gather as module
-from negmine.gather import Limits, clean_caption, cut_at_images, gather
-from negmine.hashing import hash64
-from negmine.records import Rejected
+from negmine.base.hashing import hash64
+from negmine.contract.records import Rejected
 from negmine.sources import Noted, Row
+from negmine.stages.pairs import gather as module
+from negmine.stages.pairs.gather import Limits, clean_caption, cut_at_images, gather
 from negmine.store import PartRecord, part_name
 
 LIMITS = Limits(max_caption=200, part_size=10)

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from negmine.errors import DamagedError
-from negmine.records import ImageNegative, Rejected, Sample, TextNegative
-from negmine.shards.format import INDEX_NAME, Index, ShardEntry, read_samples, write_samples
+from negmine.base.errors import DamagedError
+from negmine.contract.records import ImageNegative, Rejected, Sample, TextNegative
+from negmine.contract.shard_format import INDEX_NAME, Index, ShardEntry, read_samples, write_samples
+from negmine.outputs.verify import verify
 from negmine.sources import Row, digest, open_source
-from negmine.verify import verify
 
 CASES = Path(__file__).parents[1] / "cases"
 

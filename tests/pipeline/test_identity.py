@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine import identity
+from negmine.base.errors import DamagedError
+from negmine.contract.records import PAIRS
+from negmine.contract.split import Split
 from negmine.engine.local import LocalEngine
-from negmine.errors import DamagedError
-from negmine.identity import normal_path, settle
-from negmine.ingest import IngestSettings, ingest, load_pairs
-from negmine.records import PAIRS
-from negmine.split import Split
+from negmine.stages.pairs import identity
+from negmine.stages.pairs.identity import normal_path, settle
+from negmine.stages.pairs.stage import IngestSettings, ingest, load_pairs
 from negmine.store import FileRecord, Store, read_part
 from negmine.store.rejected import merge_rejected
 
@@ -198,7 +198,7 @@ def test_a_killed_settling_is_taken_up(tmp_path: Path, monkeypatch: pytest.Monke
             raise KeyboardInterrupt
         return merge_rejected(store, before)
 
-    monkeypatch.setattr("negmine.ingest.merge_rejected", killed)
+    monkeypatch.setattr("negmine.stages.pairs.stage.merge_rejected", killed)
     with pytest.raises(KeyboardInterrupt):
         ingest(chosen, tmp_path / "again", LocalEngine(1))
     (tmp_path / "again" / "pairs" / "part-00001.parquet").unlink()

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import stamina
 from fsspec.implementations.memory import MemoryFileSystem
-from negmine.errors import ResourceError
-from negmine.images import ImageFacts, ImageRoot, content_hash, inspect_image
-from negmine.pixels import BadImageError, decode
-from negmine.records import MAX_MEMBER_BYTES
-from negmine.retrieval.filters import near_image
+from negmine.base.errors import ResourceError
+from negmine.contract.records import MAX_MEMBER_BYTES
+from negmine.images.decode import BadImageError, decode
+from negmine.images.locate import ImageFacts, ImageRoot, content_hash, inspect_image
+from negmine.stages.neighbours.filters import near_image
 from PIL import Image, ImageDraw
 
-from tests.pipeline.retrieval.conftest import candidates
+from tests.pipeline.neighbours.conftest import candidates
 
 CLASSES = ("flags", "diagrams", "transparent")
 

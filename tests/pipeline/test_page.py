@@ -8,8 +8,8 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
-from negmine.page import before_after, compared, document, edited, inline
-from negmine.records import Edit, apply_edits
+from negmine.base.html import before_after, compared, document, edited, inline
+from negmine.contract.records import Edit, apply_edits
 
 
 def marked(caption: str, negative: str) -> tuple[str, str]:

@@ -8,11 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from negmine import parquet_cells
+from negmine.base.errors import InputError
 from negmine.engine.local import LocalEngine
-from negmine.errors import InputError
-from negmine.images import BadImageError, ImageRoot
-from negmine.ingest import IngestSettings, ingest
+from negmine.images.locate import BadImageError, ImageRoot, parquet_cells
+from negmine.stages.pairs.stage import IngestSettings, ingest
 from negmine.store import read_part
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "images"

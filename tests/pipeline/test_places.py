@@ -11,9 +11,9 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
-from negmine.addresses import MIRROR, address_of, is_address, readable, without_query
-from negmine.errors import UsageError
-from negmine.places import address, local, matches, named, on_disk, option, pattern, picture_root, place, source
+from negmine.base.addresses import MIRROR, address_of, is_address, readable, without_query
+from negmine.base.errors import UsageError
+from negmine.store.places import address, local, matches, named, on_disk, option, pattern, picture_root, place, source
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from negmine.base.errors import Exit, InputError, NegmineError, ResourceError, UsageError
+from negmine.cli.engine_options import EngineOptions
 from negmine.engine import PartFunction, run_phase
 from negmine.engine.local import LocalEngine
-from negmine.engine.options import EngineOptions
-from negmine.errors import Exit, InputError, NegmineError, ResourceError, UsageError
-from negmine.retrieval.held import hold
-from negmine.retrieval.search import FLOAT32, search
-from negmine.retrieval.settings import RetrieveSettings
-from negmine.retrieval.stage import retrieve
+from negmine.stages.neighbours.held import hold
+from negmine.stages.neighbours.search import FLOAT32, search
+from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.stage import retrieve
 from negmine.store import MANIFEST, PartRecord, Spec, Store, write_text
 
 from tests.e2e.harness import (
@@ -95,7 +95,7 @@ COMMAND = ["render", "--count", 4, "--size", 48, "--difficulty", 1, "--engine", 
 
 
 def test_without_ray_the_install_is_named(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['ray'] = None; from negmine.cli import main; main()"
+    code = "import sys; sys.modules['ray'] = None; from negmine.cli.app import main; main()"
     command = [sys.executable, "-c", code, *map(str, COMMAND), "--work", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     refused(Outcome(done.returncode, done.stdout, done.stderr), 2, "Ray is not installed", "pip install 'negmine[ray]'")

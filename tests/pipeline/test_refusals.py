@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from negmine.base.errors import InputError
 from negmine.engine.local import LocalEngine
-from negmine.errors import InputError
-from negmine.ingest import IngestSettings, ingest
 from negmine.sources import Columns
+from negmine.stages.pairs.stage import IngestSettings, ingest
 
 CASES = Path(__file__).parents[1] / "cases"
 FORMATS = CASES / "formats"

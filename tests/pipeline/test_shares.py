@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from negmine.audit.run import AuditSettings, audit_negatives
+from negmine.base.errors import DamagedError, ResourceError
 from negmine.engine import Engine
 from negmine.engine.local import LocalEngine
-from negmine.errors import DamagedError, ResourceError
-from negmine.figures.group import GroupSettings
-from negmine.figures.stage import RenderSettings, render
-from negmine.ingest import IngestSettings, ingest
-from negmine.retrieval.plan import PlanSettings
-from negmine.retrieval.settings import RetrieveSettings
-from negmine.retrieval.stage import plan_batches, retrieve
-from negmine.shards.stage import ShardSettings, write_shards
+from negmine.stages.audit.stage import AuditSettings, audit_negatives
+from negmine.stages.figures.group import GroupSettings
+from negmine.stages.figures.stage import RenderSettings, render
+from negmine.stages.negatives.candidates import ParseSettings
+from negmine.stages.negatives.stage import parse_pairs
+from negmine.stages.neighbours.plan import PlanSettings
+from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.stage import plan_batches, retrieve
+from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.shards.stage import ShardSettings, write_shards
 from negmine.store import JOINING, JOURNAL, PartRecord, Share, ShareDone, Spec, Store, verify_store, write_text
-from negmine.text.run import parse_pairs
-from negmine.text.stage import ParseSettings
 
 from tests.e2e.harness import SAMPLE, copy, hashes, write_embeddings, write_lines
 

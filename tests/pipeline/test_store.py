@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pytest
 from negmine import store
-from negmine.errors import DamagedError, ResourceError
+from negmine.base.errors import DamagedError, ResourceError
 from negmine.store import JOURNAL, MANIFEST, PartRecord, Spec, Store, load_manifest, verify_store, write_text
 from negmine.store.files import temporary_name, write_file
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from negmine.errors import DamagedError
-from negmine.seal import seal
+from negmine.base.errors import DamagedError
+from negmine.base.seal import seal
 from negmine.store import (
     JOURNAL,
     LOCK,

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import torch
-from ahnpl.stream import Batch
-from negmine.records import Sample, TextNegative
-from negmine.shards.format import INDEX_NAME, Index, ShardEntry, write_samples
+from ahnpl.data.stream import Batch
+from negmine.contract.records import Sample, TextNegative
+from negmine.contract.shard_format import INDEX_NAME, Index, ShardEntry, write_samples
 from PIL import Image, ImageDraw
 
 COLOURS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")

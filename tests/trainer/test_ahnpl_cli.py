@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ahnpl.cli import eval_main, export_main, spread, train_main
-from negmine.errors import Exit
+from negmine.base.errors import Exit
 
 Result = tuple[int, str, str]
 
@@ -226,9 +226,9 @@ def test_starts_without_the_pipeline() -> None:
 import sys
 for name in ("spacy", "faiss", "nltk", "lemminflect", "webdataset"):
     sys.modules[name] = None
-import ahnpl.cli, ahnpl.loop, ahnpl.evaluate.run, ahnpl.memory
+import ahnpl.cli, ahnpl.train.loop, ahnpl.evaluate.run, ahnpl.train.memory
 loaded = {name for name in sys.modules if name.startswith("negmine.")}
 print(*sorted(loaded))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {name for name in done.stdout.split() if name.split(".")[1] in {"text", "retrieval", "engine"}}
+    assert not {name for name in done.stdout.split() if name.split(".")[1] in {"stages", "language", "engine"}}

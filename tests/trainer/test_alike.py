@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 from ahnpl.cli import _trained
-from ahnpl.config import TrainConfig
+from ahnpl.data.shards import open_shards
+from ahnpl.data.stream import Decoder, Legible, Stream
 from ahnpl.evaluate.items import Foil, Item, Twin, shard_items
 from ahnpl.evaluate.run import ALL_FOILS, FOILS, GROUP, evaluate
 from ahnpl.evaluate.show import as_figures, as_table
-from ahnpl.loop import train
-from ahnpl.model import ModelSpec, load_model, load_tokenizer
-from ahnpl.plan import make_plan
-from ahnpl.shards import open_shards
-from ahnpl.stream import Decoder, Legible, Stream
-from negmine.records import ImageNegative, Sample, TextNegative
-from negmine.runs import read_metrics
+from ahnpl.model.clip import ModelSpec, load_model, load_tokenizer
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.loop import train
+from ahnpl.train.plan import make_plan
+from negmine.contract.records import ImageNegative, Sample, TextNegative
+from negmine.contract.training_runs import read_metrics
 
 from tests.trainer.conftest import MICRO, draw, encode, make_sample, write_shards
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from ahnpl.data.images import BadImage, evaluation_pixels
 from ahnpl.evaluate import (
     BENCHMARKS,
     aro,
@@ -46,12 +47,11 @@ from ahnpl.evaluate.run import (
 )  # fmt: skip
 from ahnpl.evaluate.show import as_figures, as_table
 from ahnpl.evaluate.tasks import CaptionBenchmark, Settings
-from ahnpl.images import BadImage, evaluation_pixels
-from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
+from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import InputError, UsageError
-from negmine.records import Rejected
+from negmine.base.errors import InputError, UsageError
+from negmine.contract.records import Rejected
 from PIL import Image
 
 from tests.trainer.conftest import draw, encode, make_sample

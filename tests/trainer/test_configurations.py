@@ -12,14 +12,14 @@ import open_clip
 import pytest
 import torch
 from ahnpl.cli import load_any
-from ahnpl.config import TrainConfig
 from ahnpl.evaluate.encode import load_transform
-from ahnpl.export import export
-from ahnpl.loop import train
-from ahnpl.model import ClipModel, ModelSpec, load_checkpoint, load_model
-from ahnpl.plan import make_plan
-from negmine.clip_models import CONFIG_NAME, WEIGHTS_NAME, check_config, plan_model
-from negmine.errors import DamagedError, ResourceError, UsageError
+from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model
+from ahnpl.model.export import export
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.loop import train
+from ahnpl.train.plan import make_plan
+from negmine.base.errors import DamagedError, ResourceError, UsageError
+from negmine.encoders.clip_models import CONFIG_NAME, WEIGHTS_NAME, check_config, plan_model
 from safetensors.torch import save_file
 
 from tests.trainer.conftest import MICRO
@@ -300,6 +300,6 @@ def test_a_tokenizer_that_must_be_fetched(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def load_model_tokenizer(name: str) -> object:
-    from ahnpl.model import load_tokenizer
+    from ahnpl.model.clip import load_tokenizer
 
     return load_tokenizer(name)

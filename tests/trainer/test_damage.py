@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from ahnpl.checkpoint import STATE_NAME, WEIGHTS_NAME, read_best, read_state
 from ahnpl.cli import load_any
-from ahnpl.config import TrainConfig
-from ahnpl.loop import train
-from ahnpl.model import ModelSpec, load_model
-from ahnpl.plan import make_plan
-from negmine.errors import DamagedError
-from negmine.seal import seal
+from ahnpl.model.checkpoint import STATE_NAME, WEIGHTS_NAME, read_best, read_state
+from ahnpl.model.clip import ModelSpec, load_model
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.loop import train
+from ahnpl.train.plan import make_plan
+from negmine.base.errors import DamagedError
+from negmine.base.seal import seal
 
 STEP = "step-00000002"
 
@@ -130,7 +130,7 @@ def test_the_case_of_a_best(run: TrainConfig) -> None:
     "body", ["{}", '{"config": 3}', '{"config": {"model": 3, "pretrained": null, "seed": 0}}', "{", "\xff"]
 )
 def test_a_record_of_the_start_that_is_none(run: TrainConfig, body: str) -> None:
-    from ahnpl.export import load_start
+    from ahnpl.model.export import load_start
 
     (Path(run.out) / "run.json").write_text(body, encoding="latin-1")
     with pytest.raises(DamagedError, match=r"run\.json"):

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ahnpl.data.shards import open_shards
 from ahnpl.evaluate.compare import compare
 from ahnpl.evaluate.items import Foil, Item, shard_items
 from ahnpl.evaluate.metrics import RIGHT, Accuracy, Marks, Measure, judge, macro, micro, recall, sign_test, wilson
 from ahnpl.evaluate.run import FOILS, evaluate, load_transform, others
 from ahnpl.evaluate.show import as_figures, as_table
-from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer
-from ahnpl.shards import open_shards
+from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import InputError
+from negmine.base.errors import InputError
 from PIL import Image
 
 from tests.trainer.conftest import draw, encode, make_sample, write_shards

@@ -11,12 +11,12 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
-from ahnpl.config import TrainConfig
-from ahnpl.export import SUFFIXES, export, load_start, merge, merged, start_of
-from ahnpl.loop import train
-from ahnpl.model import ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
-from ahnpl.plan import make_plan
-from negmine.errors import DamagedError, InputError, UsageError
+from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
+from ahnpl.model.export import SUFFIXES, export, load_start, merge, merged, start_of
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.loop import train
+from ahnpl.train.plan import make_plan
+from negmine.base.errors import DamagedError, InputError, UsageError
 
 from tests.trainer.conftest import MICRO
 

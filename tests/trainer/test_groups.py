@@ -11,27 +11,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from ahnpl.config import TrainConfig
+from ahnpl.data.images import training_pixels
+from ahnpl.data.shards import open_shards
 from ahnpl.evaluate.items import shard_items
 from ahnpl.evaluate.metrics import Pairs, match
 from ahnpl.evaluate.run import evaluate
 from ahnpl.evaluate.show import as_figures
-from ahnpl.images import training_pixels
-from ahnpl.loop import train
 from ahnpl.losses import Features, build_loss
 from ahnpl.losses.members import Members
 from ahnpl.losses.row import Row
-from ahnpl.model import ModelSpec, load_checkpoint, load_model, load_tokenizer, parameter_counts
-from ahnpl.plan import make_model, make_plan, make_stream
-from ahnpl.shards import open_shards
+from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer, parameter_counts
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.loop import train
+from ahnpl.train.plan import make_model, make_plan, make_stream
 from hypothesis import given
 from hypothesis import strategies as st
+from negmine.base.errors import UsageError
+from negmine.contract.shard_format import read_samples
 from negmine.engine.local import LocalEngine
-from negmine.errors import UsageError
-from negmine.figures.group import GroupSettings
-from negmine.figures.stage import RenderSettings, render
-from negmine.shards.format import read_samples
-from negmine.shards.stage import ShardSettings, write_shards
+from negmine.stages.figures.group import GroupSettings
+from negmine.stages.figures.stage import RenderSettings, render
+from negmine.stages.shards.stage import ShardSettings, write_shards
 from torch.nn import functional as F
 
 from tests.trainer.losses.batches import random_features
@@ -228,7 +228,7 @@ def test_tiny_conv_is_small_and_knows_places() -> None:
 
 def test_tiny_conv_checkpoints_load_in_open_clip(tmp_path: Path) -> None:
     import open_clip
-    from ahnpl.checkpoint import CONFIG_NAME, WEIGHTS_NAME, write_json
+    from ahnpl.model.checkpoint import CONFIG_NAME, WEIGHTS_NAME, write_json
     from safetensors.torch import save_file
 
     model = load_model(ModelSpec("tiny-conv", seed=4)).eval()

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 from ahnpl.losses import Features, build_loss
-from ahnpl.memory import estimate_memory, trial_batch
-from ahnpl.mfu import known_peak
-from ahnpl.model import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
-from ahnpl.plan import _auto_precision
-from negmine.errors import DamagedError, Exit, UsageError, is_out_of_memory
+from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
+from ahnpl.train.memory import estimate_memory, trial_batch
+from ahnpl.train.mfu import known_peak
+from ahnpl.train.plan import _auto_precision
+from negmine.base.errors import DamagedError, Exit, UsageError, is_out_of_memory
 from open_clip.model import CLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image

@@ -18,16 +18,16 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
-from ahnpl.checkpoint import list_checkpoints
-from ahnpl.config import TrainConfig
+from ahnpl.data.stream import Batch
 from ahnpl.losses import build_loss
-from ahnpl.model import ClipModel, ModelSpec, load_model, prepare
-from ahnpl.objective import Objective
-from ahnpl.plan import make_plan
-from ahnpl.ranks import Ranks, _is_of_connection
-from ahnpl.stream import Batch
-from negmine.errors import Exit, UsageError
-from negmine.runs import read_metrics
+from ahnpl.model.checkpoint import list_checkpoints
+from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
+from ahnpl.model.ranks import Ranks, _is_of_connection
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.objective import Objective
+from ahnpl.train.plan import make_plan
+from negmine.base.errors import Exit, UsageError
+from negmine.contract.training_runs import read_metrics
 from torch import nn
 
 from tests.trainer.conftest import MICRO, make_batch, make_sample, texts_only, write_shards

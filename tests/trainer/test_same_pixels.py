@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ahnpl.images import BadImage, evaluation_pixels, open_image, training_pixels
+from ahnpl.data.images import BadImage, evaluation_pixels, open_image, training_pixels
+from negmine.contract.shard_format import read_samples
+from negmine.encoders.base import rgb
 from negmine.engine.local import LocalEngine
-from negmine.images import inspect_image
-from negmine.ingest import IngestSettings, ingest
-from negmine.pixels import MAX_PIXELS, BadImageError, decode, orientation
-from negmine.report.pictures import make_album
-from negmine.report.read import Picture
-from negmine.retrieval.corpus import Corpus
-from negmine.retrieval.encoders.base import rgb
-from negmine.retrieval.report import _thumbnail
-from negmine.shards.format import read_samples
-from negmine.shards.stage import ShardSettings, write_shards
-from negmine.shards.write import encoded
+from negmine.images.decode import MAX_PIXELS, BadImageError, decode, orientation
+from negmine.images.locate import inspect_image
+from negmine.outputs.report.pictures import make_album
+from negmine.outputs.report.read import Picture
+from negmine.stages.neighbours.corpus import Corpus
+from negmine.stages.neighbours.report import _thumbnail
+from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.shards.stage import ShardSettings, write_shards
+from negmine.stages.shards.write import encoded
 from PIL import Image
 
 CASES = Path(__file__).parents[1] / "cases"

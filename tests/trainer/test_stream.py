@@ -22,9 +22,8 @@ import numpy as np
 import pytest
 import stamina
 import torch
-from ahnpl.images import BadImage, crop_box, open_image, training_pixels
-from ahnpl.model import load_tokenizer
-from ahnpl.shards import (
+from ahnpl.data.images import BadImage, crop_box, open_image, training_pixels
+from ahnpl.data.shards import (
     Resuming,
     Share,
     epoch_order,
@@ -34,13 +33,14 @@ from ahnpl.shards import (
     read_through,
     wanted_of,
 )
-from ahnpl.stream import Decoder, Draw, Stream
+from ahnpl.data.stream import Decoder, Draw, Stream
+from ahnpl.model.clip import load_tokenizer
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import DamagedError, InputError, ResourceError, UsageError
-from negmine.records import KINDS
-from negmine.shards.format import INDEX_NAME, Index
+from negmine.base.errors import DamagedError, InputError, ResourceError, UsageError
+from negmine.contract.records import KINDS
+from negmine.contract.shard_format import INDEX_NAME, Index
 from PIL import Image
 
 from tests.trainer.conftest import encode, make_sample, reindex, write_shards

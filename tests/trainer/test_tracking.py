@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ahnpl.config import TrainConfig
-from ahnpl.curves import draw_comparison, figures
-from ahnpl.loop import train
-from ahnpl.plan import make_plan
-from ahnpl.track import open_trackers
-from negmine.errors import UsageError
-from negmine.runs import METRICS_NAME, TrainingRun, read_metrics, read_runs
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.curves import draw_comparison, figures
+from ahnpl.train.loop import train
+from ahnpl.train.plan import make_plan
+from ahnpl.train.track import open_trackers
+from negmine.base.errors import UsageError
+from negmine.contract.training_runs import METRICS_NAME, TrainingRun, read_metrics, read_runs
 from PIL import Image
 
 ROWS = [(1, {"loss": 2.0, "loss/contrastive": 1.5}), (2, {"loss": 1.0}), (2, {"eval/accuracy": 0.75})]

@@ -22,19 +22,19 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from ahnpl.checkpoint import find_checkpoint, list_checkpoints, read_best
-from ahnpl.config import TrainConfig
+from ahnpl.data.shards import open_shards
 from ahnpl.evaluate.items import shard_items
 from ahnpl.evaluate.run import evaluate
-from ahnpl.loop import TrainResult, train
 from ahnpl.losses import build_loss, list_recipes
-from ahnpl.model import ModelSpec, load_checkpoint, load_model, load_tokenizer
-from ahnpl.optimise import learning_rate, make_optimiser
-from ahnpl.plan import make_plan
-from ahnpl.shards import open_shards
-from ahnpl.teacher import Teacher
-from negmine.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
-from negmine.runs import read_metrics
+from ahnpl.model.checkpoint import find_checkpoint, list_checkpoints, read_best
+from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer
+from ahnpl.train.config import TrainConfig
+from ahnpl.train.loop import TrainResult, train
+from ahnpl.train.optimise import learning_rate, make_optimiser
+from ahnpl.train.plan import make_plan
+from ahnpl.train.teacher import Teacher
+from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
+from negmine.contract.training_runs import read_metrics
 
 
 @pytest.fixture

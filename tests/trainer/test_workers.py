@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ahnpl.checkpoint import list_checkpoints
-from ahnpl.workers import LONGEST_TEMPORARY, Workers, explained
-from negmine.errors import Exit, ResourceError, UsageError
-from negmine.runs import read_metrics
+from ahnpl.data.workers import LONGEST_TEMPORARY, Workers, explained
+from ahnpl.model.checkpoint import list_checkpoints
+from negmine.base.errors import Exit, ResourceError, UsageError
+from negmine.contract.training_runs import read_metrics
 from torch.utils.data import Dataset
 
 

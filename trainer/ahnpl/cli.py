@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from negmine import console
-from negmine.places import named, on_disk, option, pattern
+from negmine.base import console
+from negmine.store.places import named, on_disk, option, pattern
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
-    from ahnpl.config import TrainConfig
     from ahnpl.evaluate.run import Report
     from ahnpl.evaluate.tasks import Settings
-    from ahnpl.loop import TrainResult
-    from ahnpl.model import ClipModel
-    from ahnpl.plan import Plan
+    from ahnpl.model.clip import ClipModel
+    from ahnpl.train.config import TrainConfig
+    from ahnpl.train.loop import TrainResult
+    from ahnpl.train.plan import Plan
 
 GREEDY = ("--shards", "--eval-shards", "--track", "--compare")
 """Options that take every word up to the next option, so that ``--shards data/*.tar`` works unquoted."""
@@ -161,7 +161,7 @@ def train(
     if compare:
         console.show(_compare(compare, out or Path("compare.png")), json)
         return
-    from ahnpl.config import TrainConfig
+    from ahnpl.train.config import TrainConfig
 
     config = TrainConfig(
         shards=tuple(shards), recipe=recipe, model=model, pretrained=pretrained,
@@ -180,9 +180,9 @@ def train(
 
 
 def _compare(runs: list[str], out: Path) -> console.Summary:
-    from negmine.runs import read_runs
+    from negmine.contract.training_runs import read_runs
 
-    from ahnpl.curves import draw_comparison, figures
+    from ahnpl.train.curves import draw_comparison, figures
 
     found = read_runs([Path(run) for run in runs])
     path = draw_comparison(found, out)
@@ -191,8 +191,8 @@ def _compare(runs: list[str], out: Path) -> console.Summary:
 
 
 def _plan_only(config: TrainConfig) -> console.Summary:
-    from ahnpl.memory import estimate_memory
-    from ahnpl.plan import make_model, make_plan, make_stream
+    from ahnpl.train.memory import estimate_memory
+    from ahnpl.train.plan import make_model, make_plan, make_stream
 
     plan = make_plan(config)
     model = make_model(plan)
@@ -212,7 +212,7 @@ def _plan_only(config: TrainConfig) -> console.Summary:
 
 
 def _planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
-    from ahnpl.model import parameter_counts
+    from ahnpl.model.clip import parameter_counts
 
     return {
         "model": plan.config.model,
@@ -228,10 +228,10 @@ def _planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
 
 def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
     """Train; the summary is rank 0's."""
-    from negmine.shards.format import HELDOUT
+    from negmine.contract.shard_format import HELDOUT
 
-    from ahnpl.loop import train as run
-    from ahnpl.plan import make_plan
+    from ahnpl.train.loop import train as run
+    from ahnpl.train.plan import make_plan
 
     plan = make_plan(config)
     if plan.ranks.first:
@@ -345,12 +345,12 @@ def _task(
     shards: list[str], benchmark: str | None, images: Path | None
 ) -> tuple[Callable[[ClipModel, Settings], Report], int | None, str]:
     """What scores a model, how many items if known, and a name for where they come from."""
-    from negmine.errors import UsageError
+    from negmine.base.errors import UsageError
+    from negmine.base.names import pick
 
+    from ahnpl.data.shards import open_shards
     from ahnpl.evaluate import BENCHMARKS
     from ahnpl.evaluate.tasks import score_shards
-    from ahnpl.names import pick
-    from ahnpl.shards import open_shards
 
     if benchmark is None:
         held_out = open_shards(shards or ["data/heldout/*.tar"])
@@ -371,11 +371,11 @@ def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
         preprocess: see ``--preprocess``.
     """
     import torch
-    from negmine.clip_models import LOCAL, read_preprocess
-    from negmine.errors import UsageError
+    from negmine.base.errors import UsageError
+    from negmine.encoders.clip_models import LOCAL, read_preprocess
 
-    from ahnpl.checkpoint import STATE_NAME, find_checkpoint, read_state
-    from ahnpl.model import ModelSpec, load_model
+    from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, read_state
+    from ahnpl.model.clip import ModelSpec, load_model
 
     pixels = None if preprocess is None else read_preprocess(preprocess)
     source, _, rest = checkpoint.partition(":")
@@ -397,7 +397,7 @@ def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
 
 def load_other(name: str, checkpoint: str) -> ClipModel:
     """The model that ``--against`` or ``--start`` means: ``start`` is what the run of `checkpoint` began with."""
-    from ahnpl.export import load_start
+    from ahnpl.model.export import load_start
 
     if name != START:
         return load_any(name)
@@ -429,10 +429,10 @@ def export(
 
     ahnpl-export --checkpoint runs/ahnpl --alpha 0.5 --out wise.safetensors
     """
-    from negmine.errors import UsageError
+    from negmine.base.errors import UsageError
 
-    from ahnpl.export import export as write
-    from ahnpl.export import merged
+    from ahnpl.model.export import export as write
+    from ahnpl.model.export import merged
 
     if out.exists() and not overwrite:
         raise UsageError("something is there already", where=str(out), fix="choose another --out, or --overwrite")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from negmine.console import progress
-from negmine.errors import NegmineError
+from negmine.base.console import progress
+from negmine.base.errors import NegmineError
 from negmine.store import PartRecord, Share, Store
 
 PartFunction = Callable[[int, Path], PartRecord]

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_connections
 from pathlib import Path
 
-from negmine.console import note
+from negmine.base.console import note
+from negmine.base.errors import NegmineError, ResourceError
 from negmine.engine import PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
-from negmine.errors import NegmineError, ResourceError
 from negmine.store import WHOLE, PartRecord, Share
 
 MAX_DEATHS = 3

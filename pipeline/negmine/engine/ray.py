@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from negmine.console import note
+from negmine.base.console import note
+from negmine.base.errors import DamagedError, NegmineError, ResourceError, UsageError
 from negmine.engine import PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
-from negmine.errors import DamagedError, NegmineError, ResourceError, UsageError
 from negmine.store import WHOLE, PartRecord, Share
 
 MAX_DEATHS: Final = 3

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from negmine.console import STOPS, note
-from negmine.errors import InterruptedRun
+from negmine.base.console import STOPS, note
+from negmine.base.errors import InterruptedRun
 
 
 class Stop:

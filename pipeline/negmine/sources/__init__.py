@@ -11,9 +11,8 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
-from negmine import files
-from negmine.addresses import without_query
-from negmine.errors import UsageError
+from negmine.base.addresses import without_query
+from negmine.base.errors import UsageError
 from negmine.sources.coco import Coco
 from negmine.sources.columns import Columns, WithColumns
 from negmine.sources.digest import digest
@@ -27,6 +26,7 @@ from negmine.sources.parquet import Parquet
 from negmine.sources.row import Row, Source
 from negmine.sources.table import Delimited
 from negmine.sources.tars import Tars
+from negmine.store import input_files as files
 
 __all__ = ["SOURCES", "Columns", "Noted", "Row", "Source", "digest", "image_root", "open_source"]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from negmine import files
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources.columns import has_pictures
 from negmine.sources.json_stream import entries, outline
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, identifier, make_row
+from negmine.store import input_files as files
 
 
 @dataclass(frozen=True)

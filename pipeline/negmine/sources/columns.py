@@ -10,8 +10,8 @@ from functools import cached_property
 from string import Formatter
 from typing import Any, Final
 
-from negmine.errors import InputError, UsageError
-from negmine.records import Rejected
+from negmine.base.errors import InputError, UsageError
+from negmine.contract.records import Rejected
 from negmine.sources.noted import Noted
 from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, TALKS, Row, Unusable, identifier, make_row
 from negmine.sources.saying import captions_in

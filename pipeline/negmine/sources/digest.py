@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, Final
 
-from negmine import files
-from negmine.errors import UsageError
-from negmine.records import IMAGE_EXTENSIONS
+from negmine.base.errors import UsageError
+from negmine.contract.records import IMAGE_EXTENSIONS
+from negmine.store import input_files as files
 
 _BLOCK: Final = 1024 * 1024
 _PICTURE_BYTES: Final = 8 * tarfile.BLOCKSIZE

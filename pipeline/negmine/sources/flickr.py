@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from negmine import files
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources.row import Row, Unusable, excerpt, make_row
+from negmine.store import input_files as files
 
 _LINE = re.compile(r"([^\t]+)#\d+\t(.*)", re.DOTALL)
 

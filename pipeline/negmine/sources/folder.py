@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from negmine import files
-from negmine.errors import UsageError
-from negmine.records import IMAGE_EXTENSIONS, Rejected
+from negmine.base.errors import UsageError
+from negmine.contract.records import IMAGE_EXTENSIONS, Rejected
 from negmine.sources.captions import MAX_TEXT_BYTES, PLAIN_EXTENSIONS, TEXT_EXTENSIONS, captions_of
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, make_row
+from negmine.store import input_files as files
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import Any, ClassVar, Final
 
-from negmine import files
-from negmine.errors import InputError
-from negmine.records import Rejected
+from negmine.base.errors import InputError
+from negmine.contract.records import Rejected
 from negmine.sources.columns import WithColumns, has_pictures, is_talk, no_caption_column
 from negmine.sources.json_stream import SAMPLE, Outline, all_entries, entries, names_in, outline
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt
+from negmine.store import input_files as files
 
 _HEAD_BYTES: Final = 1024 * 1024
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-from negmine import files
+from negmine.store import input_files as files
 
 _BLOCK: Final = 64 * 1024
 _BLANKS: Final = " \t\r\n"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from negmine import files
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources.columns import WithColumns
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt
+from negmine.store import input_files as files
 
 _SAMPLE_OBJECTS: Final = 1_000
 _SAMPLE_BYTES: Final = 1024 * 1024

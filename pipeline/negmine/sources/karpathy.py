@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from negmine import files
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources.json_stream import entries, outline
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row
+from negmine.store import input_files as files
 
 
 @dataclass(frozen=True)

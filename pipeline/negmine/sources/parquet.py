@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from negmine import files
-from negmine.errors import InputError
-from negmine.parquet_cells import Batches, cell_name
-from negmine.records import Rejected
+from negmine.base.errors import InputError
+from negmine.contract.records import Rejected
+from negmine.images.parquet_cells import Batches, cell_name
 from negmine.sources.columns import Choice, WithColumns, has_pictures
 from negmine.sources.noted import Noted
 from negmine.sources.row import CAPTION_COLUMNS, Row
+from negmine.store import input_files as files
 
 _MAGIC = b"PAR1"
 _DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)

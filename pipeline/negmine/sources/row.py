@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal, Protocol
 
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources.noted import Noted
 
 IMAGE_COLUMNS: Final = (

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, Any, ClassVar, Final
 
-from negmine import files
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources.columns import Choice, WithColumns, no_caption_column
 from negmine.sources.noted import Noted
 from negmine.sources.row import MAX_TEXT, Row, Unusable, excerpt
+from negmine.store import input_files as files
 
 QUOTING: Final = ",;"
 """Delimiters of files that are written with quotes; with others a quote is a character."""

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final
 
-from negmine import files
-from negmine.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
+from negmine.contract.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
+from negmine.contract.tar_headers import UNREADABLE, Header, NoMember
 from negmine.sources.captions import MAX_TEXT_BYTES, TEXT_EXTENSIONS, Captions, captions_of
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row
-from negmine.tar_headers import UNREADABLE, Header, NoMember
+from negmine.store import input_files as files
 
 _IMAGE_NEGATIVE = re.compile(rf"neg\d+\.({'|'.join(IMAGE_EXTENSIONS)})")
 _HIDDEN = re.compile(r"(?:^|/)\.(?!\.?\Z)[^/]*\Z")

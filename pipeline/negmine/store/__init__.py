@@ -20,7 +20,7 @@ from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, add_counts, differences
 from negmine.store.remote import TEMPORARY, delete_folder, here, release
 from negmine.store.share import JOINING, WHOLE, Share, ShareDone, each
-from negmine.store.stage import (
+from negmine.store.stage_folder import (
     JOURNAL,
     MANIFEST,
     REJECTED_FILE,

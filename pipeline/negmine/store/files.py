@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from negmine.errors import DamagedError, explain_os_error
+from negmine.base.errors import DamagedError, explain_os_error
 from negmine.store import remote
 from negmine.store.manifest import REDO, FileRecord
 from negmine.store.remote import TEMPORARY, here

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from negmine.addresses import address_of
-from negmine.errors import ResourceError
+from negmine.base.addresses import address_of
+from negmine.base.errors import ResourceError
 from negmine.store.files import lives
 from negmine.store.remote import TEMPORARY, file_system, request
 

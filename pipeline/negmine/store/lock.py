@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from negmine.addresses import address_of
-from negmine.errors import DamagedError, ResourceError, explain_os_error
+from negmine.base.addresses import address_of
+from negmine.base.errors import DamagedError, ResourceError, explain_os_error
 from negmine.store.files import open_own
 
 LOCK: Final = ".lock"

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from negmine.errors import DamagedError
-from negmine.seal import canonical, digest, seal, unseal
+from negmine.base.errors import DamagedError
+from negmine.base.seal import canonical, digest, seal, unseal
 
 STORE_VERSION: Final = 1
 

@@ -8,11 +8,11 @@ from typing import IO, Final
 
 import pyarrow.parquet as pq
 
-from negmine.records import REJECTED, Rejected, to_table
+from negmine.contract.records import REJECTED, Rejected, to_table
 from negmine.store.files import write_file, write_table
 from negmine.store.manifest import FileRecord, PartRecord
 from negmine.store.remote import delete, here
-from negmine.store.stage import REJECTED_FILE, Store
+from negmine.store.stage_folder import REJECTED_FILE, Store
 
 _STEM: Final = "rejected-"
 

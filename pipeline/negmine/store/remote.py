@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from negmine.addresses import MIRROR, address_of, readable
-from negmine.console import note
-from negmine.errors import UsageError, explain_os_error
-from negmine.storage_errors import explain, is_storage_error, may_pass
+from negmine.base.addresses import MIRROR, address_of, readable
+from negmine.base.console import note
+from negmine.base.errors import UsageError, explain_os_error
+from negmine.base.storage_errors import explain, is_storage_error, may_pass
 
 if TYPE_CHECKING:
     import stamina

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from negmine.audit.blind import ATTACKERS, FOLDS, accuracy, nested_scores, pairs_of
-from negmine.audit.words import Judged
+from negmine.stages.audit.blind import ATTACKERS, FOLDS, accuracy, nested_scores, pairs_of
+from negmine.stages.audit.words import Judged
 
 WORDS = (
     "dog", "cat", "horse", "cow", "bus", "car", "train", "boat", "table", "chair", "bench", "tree", "girl", "boy",

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import pytest
-from negmine.audit.defects import DETECTORS, any_visible, defects_of, suspected_true
-from negmine.audit.floors import SUGARCREPE
-from negmine.audit.measure import COMPOSED
-from negmine.audit.words import Judged
+from negmine.stages.audit.defects import DETECTORS, any_visible, defects_of, suspected_true
+from negmine.stages.audit.floors import SUGARCREPE
+from negmine.stages.audit.measure import COMPOSED
+from negmine.stages.audit.words import Judged
 
 FAULTY = {
     "equal_things": """

@@ -11,17 +11,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from negmine.audit.floors import SUGARCREPE
-from negmine.audit.judges import judge, seated
-from negmine.audit.measure import Rate, Report, diversity, lengths, make_report, to_json
-from negmine.audit.page import page
-from negmine.audit.read import Listed, Source, open_source
-from negmine.audit.run import DATA, PAGE, AuditSettings, audit_negatives
-from negmine.audit.sample import ALL, draw
-from negmine.audit.words import Judged
-from negmine.cli import app
+from negmine.base.errors import DamagedError, InputError, UsageError
+from negmine.cli.app import app
 from negmine.engine.local import LocalEngine
-from negmine.errors import DamagedError, InputError, UsageError
+from negmine.stages.audit.floors import SUGARCREPE
+from negmine.stages.audit.judges import judge, seated
+from negmine.stages.audit.measure import Rate, Report, diversity, lengths, make_report, to_json
+from negmine.stages.audit.page import page
+from negmine.stages.audit.read import Listed, Source, open_source
+from negmine.stages.audit.sample import ALL, draw
+from negmine.stages.audit.stage import DATA, PAGE, AuditSettings, audit_negatives
+from negmine.stages.audit.words import Judged
 from typer.testing import CliRunner
 
 from tests.e2e.harness import hashes, times

@@ -9,11 +9,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from negmine.audit.read import open_source
-from negmine.cli import app
-from negmine.errors import DamagedError, UsageError
-from negmine.export.formats import FORMATS, SUGARCREPE, Foil, Record, ce_clip, negclip, sugarcrepe, triplets
-from negmine.export.run import export, records
+from negmine.base.errors import DamagedError, UsageError
+from negmine.cli.app import app
+from negmine.outputs.export.formats import FORMATS, SUGARCREPE, Foil, Record, ce_clip, negclip, sugarcrepe, triplets
+from negmine.outputs.export.run import export, records
+from negmine.stages.audit.read import open_source
 from typer.testing import CliRunner
 
 from tests.pipeline.conftest import add_negatives, rows_of

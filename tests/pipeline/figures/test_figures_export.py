@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from negmine.engine.local import LocalEngine
-from negmine.figures.domains import DOMAINS
-from negmine.figures.draw import raster
-from negmine.figures.export import texts_of, to_matplotlib, to_svg, write_code
-from negmine.figures.group import GroupSettings, make_group
-from negmine.figures.stage import RenderSettings, render
+from negmine.stages.figures.domains import DOMAINS
+from negmine.stages.figures.draw import raster
+from negmine.stages.figures.export import texts_of, to_matplotlib, to_svg, write_code
+from negmine.stages.figures.group import GroupSettings, make_group
+from negmine.stages.figures.stage import RenderSettings, render
 from PIL import Image, ImageFilter
 
 
@@ -77,7 +77,7 @@ def test_records_bring_their_style() -> None:
     import json
     from dataclasses import asdict
 
-    from negmine.figures.group import member_record
+    from negmine.stages.figures.group import member_record
 
     member = make_group(DOMAINS["scenes"], GroupSettings("scenes", 4, 1, 64), 3).members[0]
     record = {"domain": "scenes", "style": json.dumps(asdict(member.setting.style))}

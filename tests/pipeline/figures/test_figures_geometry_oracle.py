@@ -10,14 +10,14 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.figures.domain import Claim
-from negmine.figures.geometry import statements as s
-from negmine.figures.geometry.families import sample
-from negmine.figures.geometry.figure import Figure, realise
-from negmine.figures.geometry.oracle import judge
-from negmine.figures.geometry.shapes import QUADRILATERALS, TRIANGLES
-from negmine.figures.geometry.words import claims
-from negmine.figures.program import Program, renamed
+from negmine.stages.figures.domain import Claim
+from negmine.stages.figures.geometry import statements as s
+from negmine.stages.figures.geometry.families import sample
+from negmine.stages.figures.geometry.figure import Figure, realise
+from negmine.stages.figures.geometry.oracle import judge
+from negmine.stages.figures.geometry.shapes import QUADRILATERALS, TRIANGLES
+from negmine.stages.figures.geometry.words import claims
+from negmine.stages.figures.program import Program, renamed
 
 LAYOUT = s.Layout(0.0, False, 0.05, (0.5, 0.5), True)
 XY = tuple[int, int]
@@ -234,7 +234,7 @@ def test_a_square_is_refused_only_by_the_exclusive_phrase() -> None:
     square = polygon((0, 0), (4, 0), (4, 4), (0, 4))
     assert judge(Claim("quadrilateral", ("BCDE",), "rectangle"), square) is False  # "that is not a square"
     wording = {claim.what: claim for claim in claims((s.Quadrilateral("BCDE", "rectangle", ()), LAYOUT))}  # type: ignore[arg-type]
-    from negmine.figures.geometry.words import TEMPLATES
+    from negmine.stages.figures.geometry.words import TEMPLATES
 
     assert all("not a square" in say(wording["quadrilateral"]) for say in TEMPLATES["quadrilateral"])
 

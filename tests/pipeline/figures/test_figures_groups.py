@@ -15,14 +15,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from negmine.errors import ResourceError, UsageError
-from negmine.figures import describe, draw
-from negmine.figures.domain import Domain
-from negmine.figures.domains import DOMAINS
-from negmine.figures.draw import encode_png
-from negmine.figures.group import Group, GroupSettings, make_group, matrix, member_record
-from negmine.figures.perturb import LEAST_PIXELS, RULES, Grown, Member, changed_pixels, grow, refutes
-from negmine.figures.program import from_json, to_code, to_json
+from negmine.base.errors import ResourceError, UsageError
+from negmine.stages.figures import describe, draw
+from negmine.stages.figures.domain import Domain
+from negmine.stages.figures.domains import DOMAINS
+from negmine.stages.figures.draw import encode_png
+from negmine.stages.figures.group import Group, GroupSettings, make_group, matrix, member_record
+from negmine.stages.figures.perturb import LEAST_PIXELS, RULES, Grown, Member, changed_pixels, grow, refutes
+from negmine.stages.figures.program import from_json, to_code, to_json
 from scipy.sparse import vstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -138,7 +138,7 @@ def test_every_type_of_edit_occurs() -> None:
 
 
 def test_kinds_and_tiers_are_those_of_the_records() -> None:
-    from negmine.records import KINDS
+    from negmine.contract.records import KINDS
 
     for name in NAMES:
         for group in groups(name, 5, 60):
@@ -215,9 +215,9 @@ def read_blindly(texts: list[list[str]], anchors: list[int]) -> list[np.ndarray]
 
 _PRINT = """
 import hashlib, json
-from negmine.figures.domains import DOMAINS
-from negmine.figures.draw import encode_png
-from negmine.figures.group import GroupSettings, make_group, member_record
+from negmine.stages.figures.domains import DOMAINS
+from negmine.stages.figures.draw import encode_png
+from negmine.stages.figures.group import GroupSettings, make_group, member_record
 for name in sorted(DOMAINS):
     for index in (7, 3):
         group = make_group(DOMAINS[name], GroupSettings(name, 5, 7, 96, seed=11), index)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.figures.canvas import Style
-from negmine.figures.domain import Claim
-from negmine.figures.draw import raster
-from negmine.figures.group import GroupSettings, make_group
-from negmine.figures.scenes import SCENES
-from negmine.figures.scenes.figure import draw_scene, realise
-from negmine.figures.scenes.oracle import judge
-from negmine.figures.scenes.sample import sample
-from negmine.figures.scenes.statements import COLOURS, SHAPES, Absent, Box, Tell, Thing
-from negmine.figures.scenes.words import claims
+from negmine.stages.figures.canvas import Style
+from negmine.stages.figures.domain import Claim
+from negmine.stages.figures.draw import raster
+from negmine.stages.figures.group import GroupSettings, make_group
+from negmine.stages.figures.scenes import SCENES
+from negmine.stages.figures.scenes.figure import draw_scene, realise
+from negmine.stages.figures.scenes.oracle import judge
+from negmine.stages.figures.scenes.sample import sample
+from negmine.stages.figures.scenes.statements import COLOURS, SHAPES, Absent, Box, Tell, Thing
+from negmine.stages.figures.scenes.words import claims
 from scipy import ndimage
 
 # --- a second evaluator: it reads the words of the caption and the pixels of the picture ------------------------------

@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from negmine.base.errors import InputError, UsageError
 from negmine.engine.local import LocalEngine
-from negmine.errors import InputError, UsageError
-from negmine.figures.geometry import statements as s
-from negmine.figures.geometry3k import BadRecord, read_records, to_program
-from negmine.figures.group import GroupSettings
-from negmine.figures.stage import RenderSettings, render
+from negmine.stages.figures.geometry import statements as s
+from negmine.stages.figures.geometry3k import BadRecord, read_records, to_program
+from negmine.stages.figures.group import GroupSettings
+from negmine.stages.figures.stage import RenderSettings, render
 from negmine.store import load_manifest
 
 RIGHT: dict[str, Any] = {

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from negmine.base.errors import DamagedError, InterruptedRun, UsageError
+from negmine.contract.records import SPLIT_MARK, Edit, apply_edits
+from negmine.contract.shard_format import Index, read_samples
+from negmine.contract.split import Split
 from negmine.engine.local import LocalEngine
-from negmine.errors import DamagedError, InterruptedRun, UsageError
-from negmine.figures.domains import DOMAINS
-from negmine.figures.group import GroupSettings
-from negmine.figures.program import from_json
-from negmine.figures.stage import DrawPhase, RenderSettings, render
-from negmine.records import SPLIT_MARK, Edit, apply_edits
-from negmine.retrieval.settings import load_recipe, override
-from negmine.retrieval.stage import retrieve
-from negmine.shards.format import Index, read_samples
-from negmine.shards.stage import ShardSettings, write_shards
-from negmine.split import Split
+from negmine.outputs.verify import verify
+from negmine.stages.figures.domains import DOMAINS
+from negmine.stages.figures.group import GroupSettings
+from negmine.stages.figures.program import from_json
+from negmine.stages.figures.stage import DrawPhase, RenderSettings, render
+from negmine.stages.neighbours.settings import load_recipe, override
+from negmine.stages.neighbours.stage import retrieve
+from negmine.stages.shards.stage import ShardSettings, write_shards
 from negmine.store import Spec, Store, load_manifest
-from negmine.verify import verify
 from PIL import Image
 
 SETTINGS = RenderSettings(GroupSettings("scenes", 3, 3, 64, 5), count=50, part_size=16)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from negmine.engine.local import LocalEngine
-from negmine.figures.group import GroupSettings
-from negmine.figures.stage import RenderSettings, render
-from negmine.ingest import IngestSettings, ingest
-from negmine.retrieval.settings import RetrieveSettings
-from negmine.retrieval.stage import retrieve
-from negmine.text.presets import load_preset
-from negmine.text.run import parse_pairs
-from negmine.text.stage import ParseSettings
+from negmine.stages.figures.group import GroupSettings
+from negmine.stages.figures.stage import RenderSettings, render
+from negmine.stages.negatives.candidates import ParseSettings
+from negmine.stages.negatives.presets import load_preset
+from negmine.stages.negatives.stage import parse_pairs
+from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.stage import retrieve
+from negmine.stages.pairs.stage import IngestSettings, ingest
 
 from tests.pipeline.conftest import SAMPLE, add_negatives
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from negmine.cli import app
-from negmine.report.run import ReportSettings, write_report
+from negmine.cli.app import app
+from negmine.outputs.report.run import ReportSettings, write_report
 from typer.testing import CliRunner
 
 from scripts.screenshots import find_browser, open_browser, resize, settled

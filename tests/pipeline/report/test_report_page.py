@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from negmine.cli import app
+from negmine.base.errors import DamagedError, ResourceError, UsageError
+from negmine.cli.app import app
 from negmine.engine.local import LocalEngine
-from negmine.errors import DamagedError, ResourceError, UsageError
-from negmine.ingest import IngestSettings, ingest
-from negmine.report.charts import Curve, draw_curves, draw_histogram, thinned, ticks
-from negmine.report.measure import histogram, measure
-from negmine.report.pictures import LADDER, make_album
-from negmine.report.read import Picture, draw_examples, open_work
-from negmine.report.run import ReportSettings, write_report
+from negmine.outputs.report.charts import Curve, draw_curves, draw_histogram, thinned, ticks
+from negmine.outputs.report.measure import histogram, measure
+from negmine.outputs.report.pictures import LADDER, make_album
+from negmine.outputs.report.read import Picture, draw_examples, open_work
+from negmine.outputs.report.run import ReportSettings, write_report
+from negmine.stages.pairs.stage import IngestSettings, ingest
 from typer.testing import CliRunner
 
 from tests.pipeline.conftest import SAMPLE, add_negatives
+from tests.pipeline.neighbours.conftest import table
 from tests.pipeline.report.conftest import ATTACK, write_run
-from tests.pipeline.retrieval.conftest import table
 
 
 class Tags(HTMLParser):

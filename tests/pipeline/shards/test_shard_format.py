@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import DamagedError
-from negmine.records import ImageNegative, Sample, TextNegative
-from negmine.shards.format import Index, ShardEntry, read_members, read_samples, write_samples
+from negmine.base.errors import DamagedError
+from negmine.contract.records import ImageNegative, Sample, TextNegative
+from negmine.contract.shard_format import Index, ShardEntry, read_members, read_samples, write_samples
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 KEY = st.text("0123456789ABCxyz_-", min_size=1, max_size=150)

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from negmine.base.errors import DamagedError, InputError, UsageError
+from negmine.contract.records import Sample
+from negmine.contract.shard_format import Index, read_samples
 from negmine.engine.local import LocalEngine
-from negmine.errors import DamagedError, InputError, UsageError
-from negmine.ingest import IngestSettings, ingest
-from negmine.records import Sample
-from negmine.retrieval.settings import RetrieveSettings, load_recipe, override
-from negmine.retrieval.stage import retrieve
-from negmine.shards.format import Index, read_samples
-from negmine.shards.stage import ShardSettings, cut_into_shards, write_shards
+from negmine.outputs.verify import verify
+from negmine.stages.neighbours.settings import RetrieveSettings, load_recipe, override
+from negmine.stages.neighbours.stage import retrieve
+from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.shards.stage import ShardSettings, cut_into_shards, write_shards
 from negmine.store import load_manifest
-from negmine.verify import verify
 from PIL import Image
 
 from tests.pipeline.conftest import SAMPLE, add_negatives
@@ -213,8 +213,8 @@ def mine(work: Path, direction: str, vectors: Any) -> RetrieveSettings:
 @pytest.fixture
 def mined(small_work: Path) -> Path:
     """Neighbours by picture, and a plan of batches of 5."""
-    from negmine.retrieval.plan import PlanSettings
-    from negmine.retrieval.stage import plan_batches
+    from negmine.stages.neighbours.plan import PlanSettings
+    from negmine.stages.neighbours.stage import plan_batches
 
     add_negatives(small_work)
     recipe = mine(small_work, "i2i", np.random.default_rng(0).normal(size=(200, 8)))

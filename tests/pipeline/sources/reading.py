@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources import Noted, Row, Source
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pyarrow as pa
 import pytest
-from negmine import records
+from negmine.contract import records
 from negmine.sources import SOURCES, Row, open_source
 from negmine.sources.noted import Note
 from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, Reason

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.errors import InputError
-from negmine.records import Rejected
+from negmine.base.errors import InputError
+from negmine.contract.records import Rejected
 from negmine.sources import Columns, open_source
 
 from tests.pipeline.sources.reading import read_all

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from negmine.errors import InputError, UsageError
-from negmine.records import Rejected
+from negmine.base.errors import InputError, UsageError
+from negmine.contract.records import Rejected
 from negmine.sources import Columns, Row, open_source
 
 from tests.pipeline.sources.reading import read_all

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine.gather import Limits, gather
-from negmine.records import Rejected
+from negmine.contract.records import Rejected
 from negmine.sources import Noted, Row, open_source
+from negmine.stages.pairs.gather import Limits, gather
 
 STEMS = st.text(
     st.characters(codec="utf-8", categories=["L", "N"]) | st.sampled_from("-_ []{}&%'"), min_size=1, max_size=8

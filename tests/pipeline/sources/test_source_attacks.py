@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from negmine.errors import InputError, UsageError
-from negmine.records import Rejected
+from negmine.base.errors import InputError, UsageError
+from negmine.contract.records import Rejected
 from negmine.sources import Noted, Row, open_source
 
 from tests.pipeline.sources.reading import read_all
@@ -88,7 +88,7 @@ LIMIT = 3 * 1024**3
 def read_under_a_limit(path: Path) -> str:
     """What reading prints in a process with `LIMIT` bytes of address space: the number of rows of each reason."""
     code = (
-        "import sys; from collections import Counter; from negmine.errors import NegmineError\n"
+        "import sys; from collections import Counter; from negmine.base.errors import NegmineError\n"
         "from negmine.sources import Noted, open_source\n"
         "rows = (r for r in open_source(sys.argv[1]).read(sys.argv[1]) if not isinstance(r, Noted))\n"
         "try: print(Counter(getattr(r, 'reason', 'ok') for r in rows))\n"
@@ -135,7 +135,7 @@ def test_long_texts_are_refused_in_every_format(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_entry_that_does_not_end_is_not_read_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from negmine import files
+    from negmine.store import input_files as files
 
     monkeypatch.setattr(files, "MAX_LINE_BYTES", 200_000)
     path = tmp_path / "a.json"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from negmine.errors import InputError
-from negmine.records import Rejected
+from negmine.base.errors import InputError
+from negmine.contract.records import Rejected
 from negmine.sources import SOURCES, Row, open_source
 
 IMAGES = [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "sub/b.jpg"}]

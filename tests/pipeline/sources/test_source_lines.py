@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from negmine import files
-from negmine.errors import InputError
-from negmine.records import Rejected
+from negmine.base.errors import InputError
+from negmine.contract.records import Rejected
 from negmine.sources import Row, open_source
+from negmine.store import input_files as files
 
 from tests.pipeline.sources.reading import read_all
 

@@ -11,10 +11,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from negmine import files
-from negmine.errors import InputError, UsageError
-from negmine.records import Rejected
+from negmine.base.errors import InputError, UsageError
+from negmine.contract.records import Rejected
 from negmine.sources import SOURCES, Noted, Row, digest, image_root, open_source
+from negmine.store import input_files as files
 
 from tests.pipeline.sources.reading import read_all
 

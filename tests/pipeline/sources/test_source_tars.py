@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from negmine.errors import UsageError
-from negmine.records import Rejected, Sample
-from negmine.shards.format import write_samples
+from negmine.base.errors import UsageError
+from negmine.contract.records import Rejected, Sample
+from negmine.contract.shard_format import write_samples
 from negmine.sources import Noted, Row, captions, digest, open_source
 
 Members = list[tuple[str, bytes]]
@@ -105,7 +105,7 @@ def test_caption_and_image_id_from_json(tmp_path: Path) -> None:
 
 
 def test_our_own_shards_are_read_without_their_image_negatives(tmp_path: Path) -> None:
-    from negmine.records import ImageNegative
+    from negmine.contract.records import ImageNegative
 
     negative = ImageNegative("neg0.jpg", "a dog", "retrieved", "i2i")
     with (tmp_path / "s.tar").open("wb") as stream:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from ahnpl.losses import RecipeLoss, build_loss
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor
 
 from tests.trainer.losses.batches import WITH_NEGATIVES, built, golden, random_features

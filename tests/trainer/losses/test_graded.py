@@ -13,7 +13,7 @@ from ahnpl.losses.lists import wasserstein
 from ahnpl.losses.mixers import SupReMix
 from ahnpl.losses.row import Row
 from ahnpl.losses.weights import ClusterAgreement, InversePropensity, Posterior, Quality
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch.nn import functional as F
 
 from tests.trainer.losses.batches import built, random_features, with_gradients

@@ -13,7 +13,7 @@ from ahnpl.losses.clusters import cluster
 from ahnpl.losses.queue import Queue
 from ahnpl.losses.row import Row
 from ahnpl.losses.weights import ClusterAgreement
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch.nn import functional as F
 
 from tests.trainer.losses.batches import random_features, with_gradients

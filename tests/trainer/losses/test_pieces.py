@@ -14,7 +14,7 @@ from ahnpl.losses.kernel import Logits, row
 from ahnpl.losses.mixers import ExtrapolatePositive, Kalm, MoCHi
 from ahnpl.losses.row import Row
 from ahnpl.losses.sorting import soft_sort, sort_losses
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor
 from torch.nn import functional as F
 

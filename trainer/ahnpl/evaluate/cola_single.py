@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from negmine.errors import InputError
+from negmine.base.errors import InputError
 from torch import Tensor
 
 from ahnpl.evaluate.encode import Picture, check_bad, chunks, open_encoder
@@ -21,7 +21,7 @@ from ahnpl.evaluate.files import Row, find_files, open_pictures, read_json
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import Settings
-from ahnpl.model import ClipModel
+from ahnpl.model.clip import ClipModel
 
 NAME: Final = "COLA single-object"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from negmine.errors import InputError
+from negmine.base.errors import InputError
 
 from ahnpl.evaluate.metrics import RIGHT, Accuracy, Marks, Measure, sign_test
 from ahnpl.evaluate.run import Report

@@ -10,14 +10,14 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import torch
-from negmine.errors import InputError
+from negmine.base.errors import InputError
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor
 from torchvision.transforms import Compose, Normalize, ToTensor
 
+from ahnpl.data.images import BadImage, Pixels, evaluation_pixels
 from ahnpl.evaluate.items import Box
-from ahnpl.images import BadImage, Pixels, evaluation_pixels
-from ahnpl.model import ClipModel, text_numbers
+from ahnpl.model.clip import ClipModel, text_numbers
 
 Thing = TypeVar("Thing")
 MISSING = "the file is missing"

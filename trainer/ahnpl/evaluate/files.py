@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from negmine.errors import InputError, UsageError
-from negmine.files import BOM, MAX_LINE_BYTES, numbered_lines, walk
-from negmine.images import ImageRoot
-from negmine.pixels import BadImageError
+from negmine.base.errors import InputError, UsageError
+from negmine.images.decode import BadImageError
+from negmine.images.locate import ImageRoot
+from negmine.store.input_files import BOM, MAX_LINE_BYTES, numbered_lines, walk
 
 SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".webp")
 """Of pictures; tried in this order where a benchmark names a picture without one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ahnpl.shards import ShardSet, read_through
+from ahnpl.data.shards import ShardSet, read_through
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the picture."""

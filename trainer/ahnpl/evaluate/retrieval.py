@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from negmine.console import note
-from negmine.files import root
-from negmine.records import Rejected
+from negmine.base.console import note
+from negmine.contract.records import Rejected
 from negmine.sources import Row, Source, image_root, open_source
 from negmine.sources.columns import WithColumns
 from negmine.sources.karpathy import Karpathy
+from negmine.store.input_files import root
 
 from ahnpl.evaluate.files import Pictures, open_pictures
 from ahnpl.evaluate.items import Item

@@ -28,7 +28,7 @@ from ahnpl.evaluate.metrics import (
     outcome,
     ranks,
 )  # fmt: skip
-from ahnpl.model import ClipModel
+from ahnpl.model.clip import ClipModel
 
 __all__ = ["Report", "evaluate", "load_transform"]
 

@@ -18,7 +18,7 @@ Changes = Mapping[str, Mapping[str, Change]]
 
 
 def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
-    """Figures for `negmine.console.show`.
+    """Figures for `negmine.base.console.show`.
 
     Args:
         changes: against another model, by measure and kind.

@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
-from negmine.errors import InputError
-from negmine.records import Rejected
+from negmine.base.errors import InputError
+from negmine.contract.records import Rejected
 
+from ahnpl.data.shards import ShardSet
 from ahnpl.evaluate.items import Item, shard_items
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report, evaluate
-from ahnpl.model import ClipModel
-from ahnpl.shards import ShardSet
+from ahnpl.model.clip import ClipModel
 
 EXAMPLES: Final = 5
 """Refused rows that a message shows."""

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import torch
-from negmine.errors import InputError, UsageError
+from negmine.base.errors import InputError, UsageError
 from torch import Tensor
 
 from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, open_encoder
@@ -25,7 +25,7 @@ from ahnpl.evaluate.files import SUFFIXES, open_pictures, read_json
 from ahnpl.evaluate.metrics import RIGHT, TIE, WRONG, Marks, Measure
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import Settings
-from ahnpl.model import ClipModel
+from ahnpl.model.clip import ClipModel
 
 TEMPLATES: Final = ("a photo of a {}.",)
 KS: Final = (1, 5)

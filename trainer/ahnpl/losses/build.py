@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from negmine.documents import parse_yaml, read_settings
-from negmine.errors import UsageError
+from negmine.base.documents import parse_yaml, read_settings
+from negmine.base.errors import UsageError
+from negmine.base.names import pick
 from torch import Tensor, nn
 
 from ahnpl.losses.features import Features, LossOut, Part
@@ -27,7 +28,6 @@ from ahnpl.losses.mixers import shift_images
 from ahnpl.losses.pieces import Timed, make
 from ahnpl.losses.teachers import TeacherSpec
 from ahnpl.losses.terms import TERMS
-from ahnpl.names import pick
 
 RECIPE_FOLDER = Path(__file__).parents[1] / "recipes"
 _FIELDS = {"title", "source", "evidence", "parameters", "forms", "shift_images", "teacher", "terms"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor, nn
 from torch.nn import functional as F
 

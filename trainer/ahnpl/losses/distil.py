@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
+from negmine.base.names import pick
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ahnpl.losses import sets
 from ahnpl.losses.features import Features, Part
-from ahnpl.names import pick
 
 
 class FeatureMSE(nn.Module):

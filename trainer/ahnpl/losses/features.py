@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor
 
 
@@ -27,7 +27,7 @@ class Features:
             gradient; see `teachers.TeacherSpec`.
         teacher_logit_scale: the teacher's s, a scalar.
         text_ids: ``[B, 1 + J]`` integers, equal for equal captions: the own one, then those of image negatives.
-        kinds: ``[B, K]`` integers, the position of each negative's kind in ``negmine.records.KINDS``.
+        kinds: ``[B, K]`` integers, the position of each negative's kind in ``negmine.contract.records.KINDS``.
         image_ids: ``[B]`` integers, equal for captions of one image.
         structure, surface: ``[B, B]`` in [0, 1], how alike captions are in what they say of what, and in their letters.
 

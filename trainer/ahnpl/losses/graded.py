@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
+from negmine.base.names import pick
 from torch import Tensor, nn
 
 from ahnpl.losses import sets
 from ahnpl.losses.features import Features, Part
-from ahnpl.names import pick
 
 
 class GradedPositives(nn.Module):

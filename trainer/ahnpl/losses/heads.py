@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from negmine.errors import UsageError
-from negmine.records import KINDS
+from negmine.base.errors import UsageError
+from negmine.contract.records import KINDS
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor, nn
 from torch.nn import functional as F
 

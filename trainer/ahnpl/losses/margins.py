@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from negmine.errors import UsageError
-from negmine.records import KINDS
+from negmine.base.errors import UsageError
+from negmine.contract.records import KINDS
 from torch import Tensor, nn
 
 MAX_SLOTS = 128

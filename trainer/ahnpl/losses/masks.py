@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor
 
 from ahnpl.losses.sets import FROM_NEGATIVES

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
+from negmine.base.names import pick
 from torch import Tensor, nn
 
 from ahnpl.losses import sets
 from ahnpl.losses.features import Features, Part
 from ahnpl.losses.kernel import row
-from ahnpl.names import pick
 
 SCOPES = ("group", "block")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import torch
+from negmine.base.names import pick
 from torch import Tensor, nn
 from torch.distributions import Beta
 from torch.nn import functional as F
@@ -16,7 +17,6 @@ from ahnpl.losses.features import Features
 from ahnpl.losses.pieces import Timed
 from ahnpl.losses.sets import negatives
 from ahnpl.losses.view import Columns, View
-from ahnpl.names import pick
 
 
 def shift_images(features: Features, *, normalise: bool, detach_key: bool = False) -> Features:

@@ -7,10 +7,9 @@ from inspect import signature
 from math import isfinite
 from typing import Any, Final, TypeVar
 
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
+from negmine.base.names import pick
 from torch import nn
-
-from ahnpl.names import pick
 
 T = TypeVar("T")
 _PLAIN: Final[Mapping[str, tuple[type, ...]]] = {

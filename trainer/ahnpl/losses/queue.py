@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from negmine.base.names import pick
 from torch import Tensor, nn
 
 from ahnpl.losses.clusters import ClusterProxies
 from ahnpl.losses.view import Columns, View
-from ahnpl.names import pick
 
 
 class Queue(nn.Module):

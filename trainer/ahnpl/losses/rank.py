@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
+from negmine.base.names import pick
 from torch import nn
 
 from ahnpl.losses import sets
 from ahnpl.losses.features import Features, Part
 from ahnpl.losses.margins import GROUPS, RULES, RunningMargins
-from ahnpl.names import pick
 
 DIVISORS = ("slots", "valid")
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
+from negmine.base.names import pick
 from torch import Tensor, nn
 
 from ahnpl.losses import sets
@@ -20,7 +21,6 @@ from ahnpl.losses.queue import BANKS
 from ahnpl.losses.sample_weights import SAMPLE_WEIGHTS
 from ahnpl.losses.view import Columns, View
 from ahnpl.losses.weights import WEIGHTS
-from ahnpl.names import pick
 
 POSITIVES = ("pair", "self", "teacher", "diagonal_column", "first_column", "none")
 

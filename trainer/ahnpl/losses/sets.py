@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor
 
 from ahnpl.losses.features import Features

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from negmine.errors import UsageError
-
-from ahnpl.names import pick
+from negmine.base.errors import UsageError
+from negmine.base.names import pick
 
 KINDS = ("frozen", "ema", "lagged")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
-from negmine.errors import UsageError
+from negmine.base.errors import UsageError
 from torch import Tensor, nn
 
 from ahnpl.losses.clusters import cluster

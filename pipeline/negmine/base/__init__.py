@@ -1,0 +1,1 @@
+"""What everything rests on: errors, addresses, hashes, settings read from files, what is said on the screen."""

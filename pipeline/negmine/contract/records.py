@@ -1,0 +1,305 @@
+"""The contract between the stages: what a row of each table is. Nothing else lives here.
+
+Tables are Parquet with exactly these Arrow schemas; the dataclasses are the same rows for code that looks at one
+row at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+
+KEY_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]+")
+
+IMAGE_EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp")
+"""Of the pictures in tars, ours and others'."""
+
+MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
+"""Larger members of a tar are not read."""
+
+THUMBNAIL: Final = (12, 4)
+"""Pixels a side of a picture's thumbnail, which is two in one: in grey, and after it in RGB; rows first."""
+
+THUMBNAIL_BYTES: Final = THUMBNAIL[0] ** 2 + 3 * THUMBNAIL[1] ** 2
+
+KINDS: Final = (
+    "swap_object", "swap_attribute", "swap_relation", "swap_phrase",
+    "replace_object", "replace_attribute", "replace_relation", "replace_action", "replace_count",
+    "negate", "add_object", "add_attribute", "reorder",
+    "geometry_name", "geometry_shape", "geometry_relation", "geometry_value", "geometry_mark", "geometry_style",
+    "retrieved",
+)  # fmt: skip
+"""How a negative differs from the truth."""
+
+DIRECTIONS: Final = ("i2i", "i2t", "t2i", "t2t")
+"""Retrieval directions, query first: ``t2i`` finds images for a caption."""
+
+
+def _schema(*fields: tuple[str, pa.DataType] | tuple[str, pa.DataType, bool]) -> pa.Schema:
+    columns = [pa.field(name, kind, nullable=bool(rest and rest[0])) for name, kind, *rest in fields]
+    return pa.schema(columns, metadata={"negmine.schema_version": str(SCHEMA_VERSION)})
+
+
+PAIRS: Final = _schema(
+    ("key", pa.string()),
+    ("image_id", pa.string()),
+    ("image", pa.string(), True),
+    ("image_offset", pa.int64(), True),
+    ("image_bytes", pa.int64(), True),
+    ("caption", pa.string()),
+    ("width", pa.int32(), True),
+    ("height", pa.int32(), True),
+    ("signature", pa.uint64(), True),
+    ("thumbnail", pa.binary(THUMBNAIL_BYTES), True),
+    ("content", pa.uint64(), True),
+    ("source", pa.string()),
+)
+
+NEGATIVES: Final = _schema(
+    ("key", pa.string()),
+    ("image_id", pa.string()),
+    ("caption", pa.string()),
+    ("negative", pa.string()),
+    ("kind", pa.string()),
+    ("rule", pa.string()),
+    (
+        "edits",
+        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("old", pa.string()), ("new", pa.string())])),
+    ),
+    ("score", pa.float32(), True),
+    ("slot", pa.int32()),
+)
+
+NEIGHBOURS: Final = _schema(
+    ("key", pa.string()),
+    ("neighbour_key", pa.string()),
+    ("direction", pa.string()),
+    ("rank", pa.int32()),
+    ("score", pa.float32()),
+    ("positive_score", pa.float32()),
+    ("keep", pa.bool_()),
+    ("reason", pa.string(), True),
+    ("selected", pa.bool_()),
+)
+
+BATCHES: Final = _schema(
+    ("key", pa.string()),
+    ("part", pa.int32()),
+    ("batch", pa.int32(), True),
+    ("slot", pa.int32(), True),
+)
+"""A batch plan: which part of the pairs a key lies in, its batch and its place there; null for pairs in no batch."""
+
+REJECTED: Final = _schema(
+    ("row", pa.int64(), True),
+    ("source", pa.string()),
+    ("key", pa.string(), True),
+    ("reason", pa.string()),
+    ("detail", pa.string(), True),
+)
+
+_MEMBER: Final = pa.struct(
+    [
+        ("program", pa.string()), ("caption", pa.string()), ("claims", pa.string()),
+        ("templates", pa.list_(pa.int32())), ("image", pa.string()), ("offset", pa.int64()), ("bytes", pa.int64()),
+    ]
+)  # fmt: skip
+_FIGURE_EDIT: Final = pa.struct(
+    [
+        ("type", pa.string()), ("kind", pa.string()), ("tier", pa.int32()), ("slot", pa.string()), ("old", pa.string()),
+        ("new", pa.string()), ("claims_removed", pa.string()), ("claims_added", pa.string()),
+        ("pixels_changed", pa.int32()),
+    ]
+)  # fmt: skip
+
+FIGURES: Final = _schema(
+    ("key", pa.string()),
+    ("origin", pa.string()),
+    ("seed", pa.int64()),
+    ("domain", pa.string()),
+    ("version", pa.int32()),
+    ("style", pa.string()),
+    ("unit", pa.string()),
+    ("members", pa.list_(_MEMBER)),
+    ("edits", pa.list_(_FIGURE_EDIT)),
+    ("matrix", pa.list_(pa.list_(pa.bool_()))),
+)
+"""Groups of figures: ``members[0]`` is the base, ``edits[k]`` what ``members[k + 1]`` differs by; programs, claims and
+style are JSON; ``image``, ``offset`` and ``bytes`` name the picture in the part's tar; ``matrix[i][j]`` says whether
+picture i makes caption j true."""
+
+SPLIT_MARK: Final = "~"
+"""In an image id ``unit~rest``: images of one unit lie on one side of a split into training and held-out images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One image and one caption of it.
+
+    Attributes:
+        key: unique and stable, matches `KEY_PATTERN`; never derived from a row number.
+        image_id: shared by all captions of one image.
+        image: path relative to the image root, or ``archive.tar::member``; None when the source names no picture.
+        image_offset: byte position of a tar member's content in its archive; None for plain files.
+        image_bytes: length of that content in bytes; None for plain files.
+        caption: NFC text without control characters.
+        width: pixels; None where images were not read.
+        height: pixels; None where images were not read.
+        signature: 64-bit perceptual hash; None where images were not read.
+        thumbnail: `THUMBNAIL_BYTES` that confirm what the signature says; None where images were not read.
+        content: 64-bit hash of the encoded picture; None where images were not read.
+        source: the file the row came from, relative to the input.
+    """
+
+    key: str
+    image_id: str
+    image: str | None
+    caption: str
+    source: str
+    image_offset: int | None = None
+    image_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    signature: int | None = None
+    thumbnail: bytes | None = None
+    content: int | None = None
+
+
+class Edit(NamedTuple):
+    """Replace ``caption[start:end]``, which is ``old``, by ``new``. Offsets count characters."""
+
+    start: int
+    end: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A caption that is false of the image. ``apply_edits(caption, edits) == negative``, byte for byte."""
+
+    key: str
+    image_id: str
+    caption: str
+    negative: str
+    kind: str
+    rule: str
+    edits: tuple[Edit, ...]
+    slot: int
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A mined candidate, kept or refused with the filter's name as the reason."""
+
+    key: str
+    neighbour_key: str
+    direction: str
+    rank: int
+    score: float
+    positive_score: float
+    keep: bool
+    reason: str | None
+    selected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An input row that went no further, and why. ``row`` counts from 1 in ``source``; None if it has no number."""
+
+    row: int | None
+    source: str
+    key: str | None
+    reason: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextNegative:
+    """A false caption inside a shard sample."""
+
+    slot: int
+    text: str
+    kind: str
+    rule: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNegative:
+    """A picture for which the sample's caption is false, with that picture's own caption and its text negatives."""
+
+    member: str
+    caption: str
+    kind: str
+    rule: str
+    score: float | None = None
+    negatives: tuple[TextNegative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One shard sample (see ``negmine.contract.shard_format`` for its members).
+
+    Attributes:
+        image: encoded bytes.
+        extension: of the image, without a dot: ``jpg png jpeg webp``.
+        captions: all captions of the image, the sample's own included.
+        negatives: at most K; readers pad and mask.
+        image_negative_bytes: encoded pictures, one for each of ``image_negatives``.
+        neighbours: keys of mined samples.
+    """
+
+    key: str
+    image_id: str
+    caption: str
+    image: bytes
+    extension: str
+    captions: tuple[str, ...]
+    negatives: tuple[TextNegative, ...] = ()
+    image_negatives: tuple[ImageNegative, ...] = ()
+    image_negative_bytes: tuple[bytes, ...] = field(default=(), repr=False)
+    neighbours: tuple[str, ...] = ()
+
+
+def apply_edits(caption: str, edits: Sequence[Edit]) -> str:
+    """Apply edits (in any order, never overlapping) to a caption.
+
+    Raises:
+        ValueError: an edit does not match the caption, or two overlap.
+    """
+    text, position = "", 0
+    for start, end, old, new in sorted(edits):
+        if start < position or caption[start:end] != old:
+            raise ValueError(f"{Edit(start, end, old, new)} does not fit {caption!r}")
+        text += caption[position:start] + new
+        position = end
+    return text + caption[position:]
+
+
+def edits_column(rows: Sequence[Sequence[Edit]]) -> pa.ListArray:
+    """The edits of negatives as a column of `NEGATIVES`."""
+    kind = NEGATIVES.field("edits").type
+    flat = [edit for edits in rows for edit in edits]
+    columns = list(zip(*flat, strict=True)) or [()] * len(Edit._fields)
+    structs = pa.StructArray.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, kind.value_type, strict=True)],
+        fields=list(kind.value_type),
+    )
+    return pa.ListArray.from_arrays(pa.array([0, *accumulate(map(len, rows))], pa.int32()), structs, kind)
+
+
+def to_table(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    """Rows (dataclasses with the schema's field names) as an Arrow table."""
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    if "edits" in columns:
+        columns["edits"] = edits_column(columns["edits"])
+    return pa.table(columns, schema=schema)

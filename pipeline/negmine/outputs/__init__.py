@@ -1,0 +1,1 @@
+"""What is made of a finished work folder, and changes nothing in it."""

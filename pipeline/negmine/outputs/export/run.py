@@ -1,0 +1,81 @@
+"""``negmine export``: stream the negatives of a work folder into one file, whole or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Final
+
+from negmine.base.errors import DamagedError, UsageError, explain_os_error
+from negmine.outputs.export.formats import FORMATS, Foil, Record
+from negmine.stages.pairs.stage import check_usable
+from negmine.store import FileRecord, load_manifest, read_part, reading, remove_leftovers, write_file
+
+CAPTIONS: Final = "captions"
+BARE: Final = "captions without a negative"
+NEGATIVES: Final = "negatives"
+
+
+def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]]:
+    """Write ``work/negatives`` in the format `name` to the file `out`.
+
+    Returns:
+        The file (its rows are the format's own), and how many captions and negatives were read.
+
+    Raises:
+        UsageError: no such format.
+        InputError: no row of its input could be used.
+        DamagedError: the work folder is unfinished, damaged, or its negatives were made from other pairs.
+    """
+    if name not in FORMATS:
+        raise UsageError(f"no format named {name}", fix=f"choose from {', '.join(FORMATS)}")
+    counts: Counter[str] = Counter({CAPTIONS: 0, BARE: 0, NEGATIVES: 0})
+
+    def write(stream: IO[bytes]) -> int:
+        rows = 0
+        for text, held in FORMATS[name](_counted(records(work), counts)):
+            stream.write(text.encode())
+            rows += held
+        return rows
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out.parent, out.name)
+    except OSError as error:
+        raise explain_os_error(error, str(out.parent)) from error
+    return write_file(out.parent, out.name, write), dict(counts)
+
+
+def records(work: Path) -> Iterator[Record]:
+    """Captions of a work folder with their negatives, part by part; captions of one picture follow each other."""
+    folder, negatives = work / "pairs", work / "negatives"
+    check_usable(load_manifest(folder), folder)
+    with reading(folder) as pairs, reading(negatives) as made:
+        if made.spec.inputs.get("pairs") not in (None, pairs.digest):
+            raise DamagedError(
+                "these negatives were made from other pairs", where=str(work), fix="run negmine parse --overwrite"
+            )
+        for part in made.parts:
+            foils = _foils(negatives, part.index)
+            for row in read_part(folder, part.index, ["key", "image_id", "image", "caption"]).to_pylist():
+                image = row["image"] or row["image_id"]
+                yield Record(row["key"], row["image_id"], image, row["caption"], foils.get(row["key"], ()))
+
+
+def _foils(folder: Path, part: int) -> dict[str, tuple[Foil, ...]]:
+    rows = read_part(folder, part, ["key", "negative", "kind", "rule", "slot"])
+    rows = rows.sort_by([("key", "ascending"), ("slot", "ascending")]).to_pylist()
+    return {
+        key: tuple(Foil(row["negative"], row["kind"], row["rule"]) for row in group)
+        for key, group in groupby(rows, lambda row: row["key"])
+    }
+
+
+def _counted(read: Iterator[Record], counts: Counter[str]) -> Iterator[Record]:
+    for record in read:
+        counts[CAPTIONS] += 1
+        counts[NEGATIVES] += len(record.negatives)
+        counts[BARE] += not record.negatives
+        yield record

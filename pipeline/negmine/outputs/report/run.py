@@ -1,0 +1,97 @@
+"""``negmine report``: read, measure, make the page, write it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from negmine.base.errors import DamagedError, explain_os_error
+from negmine.contract.training_runs import read_runs
+from negmine.images.locate import root_of
+from negmine.outputs.report.measure import measure
+from negmine.outputs.report.page import make_page
+from negmine.outputs.report.read import draw_examples, open_work
+from negmine.outputs.report.work import Audited, WorkView
+from negmine.stages.audit.measure import kinds_from_json
+from negmine.stages.audit.stage import DATA, STAGE
+from negmine.store import here, remove_leftovers, write_text
+from negmine.store.remote import sizes
+
+EXAMPLES: Final = 200
+PAGE: Final = "report.html"
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What is shown.
+
+    Attributes:
+        work: work folder; None where only runs are shown.
+        runs: folders of training runs.
+        images: root of the pairs' pictures, in place of the one they were read from.
+        examples: pairs shown, at most.
+    """
+
+    work: Path | None
+    runs: tuple[Path, ...] = ()
+    images: str | None = None
+    examples: int = EXAMPLES
+    seed: int = 0
+
+
+def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
+    """Write the page to the file `out`; returns figures for the summary.
+
+    Raises:
+        UsageError: a folder that is no run.
+        DamagedError: the work folder has no pairs, or something in it is damaged.
+        ResourceError: the page cannot be written.
+    """
+    runs = read_runs(settings.runs)
+    view = None if settings.work is None else _view(settings.work, settings)
+    page = make_page(view, runs, _title(settings))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out.parent, out.name)
+    except OSError as error:
+        raise explain_os_error(error, str(out.parent)) from error
+    written = write_text(out.parent, out.name, page.text)
+    figures: dict[str, Any] = {}
+    if view is not None:
+        album = page.album
+        figures = {
+            "pairs shown": len(view.examples),
+            "pictures": len(album.urls),
+            "pixels of their longer side": album.side,
+            "pictures left out": dict(album.missing),
+        }
+    return figures | ({"runs": len(runs)} if runs else {}) | {"MB": round(written.bytes / 1e6, 2)}
+
+
+def _view(path: Path, settings: ReportSettings) -> WorkView:
+    work = open_work(path)
+    examples = draw_examples(work, settings.examples, settings.seed)
+    known = root_of(work.stages["pairs"], path)
+    roots = {"pairs": settings.images or known, "figures": str(path / "figures")}
+    return WorkView(work, examples, measure(work), _audited(path / STAGE), roots, settings.seed)
+
+
+def _audited(folder: Path) -> Audited | None:
+    path = folder / DATA
+    if DATA not in sizes(folder):
+        return None
+    try:
+        body: Mapping[str, Any] = json.loads(here(path).read_text(encoding="utf-8"))
+        return Audited(kinds_from_json(body), tuple(map(str, body["notes"])))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DamagedError("the audit cannot be read", where=str(path), why=repr(error),
+                           fix="run negmine audit again, or delete the file") from None  # fmt: skip
+
+
+def _title(settings: ReportSettings) -> str:
+    if settings.work is not None:
+        return settings.work.resolve().name
+    return "training runs"

@@ -1,0 +1,100 @@
+"""``negmine verify``: is a folder still what was written there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from negmine.base.errors import DamagedError, UsageError
+from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, read_samples
+from negmine.store import JOURNAL, MANIFEST, FileRecord, here, load_manifest, verify_files, verify_store
+
+DEPTH: Final = 2
+"""Levels of folders below the given one: ``work/embeddings/ENCODER`` is the deepest."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at: number of files and bytes, and what is wrong with them."""
+
+    folder: str
+    files: int
+    bytes: int
+    problems: tuple[str, ...]
+
+
+def verify(path: Path, *, fast: bool = False) -> list[Verified]:
+    """Verify a work folder, one stage's folder, or a folder of shards (held-out ones included).
+
+    Args:
+        fast: sizes and names only; otherwise sha256 of every file, and every sample of every shard is read.
+
+    Raises:
+        UsageError: there is nothing of negmine's at `path`.
+    """
+    if not path.is_dir():
+        what = "this is a file; whole folders are verified" if path.exists() else "no such folder"
+        raise UsageError(what, where=str(path), fix="name a work folder, a stage's folder, or a folder of shards")
+    folders = list(_folders(path, DEPTH))
+    found = [_verify_folder(folder, fast) for folder in folders if _ours(folder, inside=folder != path)]
+    if not found:
+        raise UsageError(
+            "there is no work folder, stage or shard set here",
+            where=str(path),
+            fix="name a folder that a negmine command wrote",
+        )
+    return found
+
+
+def _folders(path: Path, depth: int) -> Iterator[Path]:
+    yield path
+    for child in sorted(path.iterdir()) if depth else ():
+        if child.is_dir() and not child.name.startswith("."):
+            yield from _folders(child, depth - 1)
+
+
+def _ours(folder: Path, *, inside: bool) -> bool:
+    names = [MANIFEST, JOURNAL, INDEX_NAME]
+    results = ["part-*.parquet", "part-*.npy"] + ([] if inside and folder.name != HELDOUT else ["*.tar"])
+    return any((folder / name).exists() for name in names) or any(any(folder.glob(pattern)) for pattern in results)
+
+
+def _verify_folder(folder: Path, fast: bool) -> Verified:
+    try:
+        stage = (folder / MANIFEST).exists()  # figures keep their pictures in tars, and are no shards
+        shards = (folder / INDEX_NAME).exists() or (any(folder.glob("*.tar")) and not stage)
+        files, problems = _shards(folder, fast) if shards else _stage(folder, fast)
+    except DamagedError as error:
+        return Verified(str(folder), 0, 0, (" ".join(str(error).split()),))
+    return Verified(str(folder), len(files), sum(file.bytes for file in files), tuple(problems))
+
+
+def _stage(folder: Path, fast: bool) -> tuple[tuple[FileRecord, ...], list[str]]:
+    return load_manifest(folder).files, verify_store(folder, fast=fast)
+
+
+def _shards(folder: Path, fast: bool) -> tuple[tuple[FileRecord, ...], list[str]]:
+    path = folder / INDEX_NAME
+    if not path.exists():
+        raise DamagedError(f"{INDEX_NAME} is missing", where=str(folder))
+    index = Index.from_json(path.read_text(errors="replace"), str(path))
+    listed = tuple(FileRecord(shard.file, shard.samples, shard.bytes, shard.sha256) for shard in index.shards)
+    problems = verify_files(folder, listed, pattern="*.tar", fast=fast)
+    if (folder / MANIFEST).exists():
+        others = [file for file in load_manifest(folder).files if not file.file.endswith(".tar")]
+        problems += verify_files(folder, others, pattern=INDEX_NAME, fast=fast)
+    if not fast and not problems:
+        problems += [problem for shard in listed for problem in _samples(folder / shard.file, shard.rows)]
+    return listed, problems
+
+
+def _samples(path: Path, expected: int) -> list[str]:
+    """A shard whose bytes are as written may still have been written wrongly: read it as a trainer does."""
+    try:
+        with here(path).open("rb") as stream:
+            found = sum(1 for _ in read_samples(stream, path.name))
+    except DamagedError as error:
+        return [" ".join(str(error).split())]
+    return [] if found == expected else [f"{path.name} has {found} samples, should have {expected}"]

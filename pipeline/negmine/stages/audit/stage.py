@@ -1,0 +1,86 @@
+"""``negmine audit``: draw a sample, let the judges look at it, write the page and the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from negmine.base.errors import UsageError
+from negmine.engine import Engine, run_phase
+from negmine.language.analyse import find_model
+from negmine.stages.audit.blind import ATTACKERS
+from negmine.stages.audit.defects import DETECTORS
+from negmine.stages.audit.judges import UNIT, JudgePhase, read_answers, seated
+from negmine.stages.audit.measure import VERSION, Report, make_report, to_json
+from negmine.stages.audit.page import page
+from negmine.stages.audit.read import open_source
+from negmine.stages.audit.sample import draw
+from negmine.store import Spec, Store, write_text
+
+STAGE: Final = "audit"
+PAGE: Final = "audit.html"
+DATA: Final = "audit.json"
+
+_PACKAGES: Final = ("lemminflect", "numpy", "open_clip_torch", "scikit-learn", "scipy", "spacy")
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """What is audited, and how closely.
+
+    Attributes:
+        work: folder with ``pairs`` and ``negatives``.
+        negatives: somebody else's file in place of them.
+        sample: negatives looked at, at most.
+        attackers: names by comma, or ``all``.
+    """
+
+    work: Path
+    negatives: Path | None = None
+    sample: int = 20_000
+    seed: int = 0
+    attackers: str = "word,char,lm,boosting"
+
+
+def audit_negatives(settings: AuditSettings, out: Path, engine: Engine, *, overwrite: bool = False) -> Report:
+    """Measure, and write `PAGE` and `DATA` to the folder `out`, unless they are there.
+
+    Raises:
+        UsageError: no such file, or an unknown attacker.
+        InputError: nothing in it can be used.
+        DamagedError: the work folder is unfinished or damaged, or `out` holds an audit of something else.
+    """
+    attackers = _chosen(settings.attackers)
+    source = open_source(settings.work, settings.negatives)
+    inputs, sample = source.inputs(), draw(source, settings.sample, settings.seed)
+    judges, notes = seated(sample.items, attackers)
+    absent = [name for name in (*DETECTORS, *attackers) if name not in judges]
+    chosen = {
+        "sample": settings.sample,
+        "seed": settings.seed,
+        "attackers": attackers,
+        "absent": absent,
+        "version": VERSION,
+    }
+    packages = {name: version(name) for name in (*_PACKAGES, find_model(None))}
+    with Store.open(out, Spec(STAGE, chosen, inputs, packages), engine.share, overwrite=overwrite) as store:
+        if not store.finished:
+            phase = JudgePhase(tuple(judges), sample.items, settings.seed)
+            run_phase(store, phase, engine, len(judges), title="judging", unit=UNIT, total=len(judges))
+        report = make_report(source.name, sample, settings.seed, read_answers(out, judges), notes)
+        if not store.finished:
+            data = json.dumps(to_json(report), ensure_ascii=False, indent=1) + "\n"
+            store.finish([write_text(out, DATA, data), write_text(out, PAGE, page(report))])
+        return report
+
+
+def _chosen(names: str) -> Sequence[str]:
+    chosen = list(ATTACKERS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in ATTACKERS]
+    if unknown:
+        raise UsageError(f"no attacker named {', '.join(unknown)}", fix=f"choose from all, {', '.join(ATTACKERS)}")
+    return list(dict.fromkeys(chosen))

@@ -1,0 +1,331 @@
+"""The candidates of a part as arrays, and the choice among them by score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import IO, Any, Final, NamedTuple
+
+import numpy as np
+
+from negmine.base.hashing import hash64
+from negmine.contract.records import Edit
+from negmine.stages.negatives.balance.corpus import FOLDS, Corpus, association_gap, likelihood_gap
+from negmine.stages.negatives.balance.ngrams import Edited, Texts, as_texts, before_and_after, edited, runs, slot_of
+from negmine.stages.negatives.candidates import Row
+from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
+
+MOST_BITS: Final = 20
+SLOTS: Final = 1 << MOST_BITS
+"""Features share at most this many slots; collisions only blur a weight."""
+
+MOST_PER_KIND: Final = 3
+"""Of one caption's negatives that may be of one kind, as long as another kind has a candidate that flows both ways."""
+
+MOST_IF_NEEDED: Final = 3
+"""Of one caption's negatives that may edit the same word, where it has too few otherwise."""
+
+ONE_SIDED: Final = 3.0
+"""Weight of the log share kept among the refused."""
+
+LAST: Final = 64
+"""Words behind the 64th of a caption count as one, where it matters how often a word is edited."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Candidates of a part, those of one caption in a run.
+
+    Attributes:
+        caption: [C], place of the caption in the part.
+        fold: [C], 0 to `FOLDS` - 1, by the hash of the image.
+        kind: [C], number of the rule.
+        focus: [C, 2], the words it edits; the second is -1 if there is only one.
+        first_choice: [C], whether it is a likely swap, of which a caption that admits one gets one.
+        noise: [C], standard Gumbel, from the hash of key and place among the caption's candidates.
+        luck: [C], uniform from 0 to 1, from the same hash.
+        exchange: [C, 2] uint64, closed-class words taken out and put in, hashed with the rule; 0 where there are none.
+        gap: [C], log probability of the caption less that of the negative, nats.
+        strangeness: [C], how much better the words taken out go with the rest of the caption, summed PMI.
+        starts: [C + 1]; candidate c differs from its caption in the features from starts[c] to starts[c + 1].
+        slots: [M], of each feature, 0 to `SLOTS` - 1.
+        values: [M], how often more (or less, if negative) the feature occurs in the negative.
+    """
+
+    caption: Any
+    fold: Any
+    kind: Any
+    focus: Any
+    first_choice: Any
+    noise: Any
+    luck: Any
+    exchange: Any
+    gap: Any
+    strangeness: Any
+    starts: Any
+    slots: Any
+    values: Any
+
+    def __len__(self) -> int:
+        return len(self.caption)
+
+    def save(self, stream: IO[bytes]) -> int:
+        """Write all arrays, uncompressed and without pickle. Returns the number of candidates."""
+        for field in fields(self):
+            np.save(stream, getattr(self, field.name), allow_pickle=False)
+        return len(self)
+
+    @classmethod
+    def load(cls, stream: IO[bytes]) -> Pool:
+        return cls(*(np.load(stream, allow_pickle=False) for _ in fields(cls)))
+
+
+def feature_bits(corpus: Corpus) -> int:
+    """Bits of a feature's slot: fewer where the corpus is small."""
+    return min(MOST_BITS, corpus.bits)
+
+
+def fold_of(image_id: str) -> int:
+    return hash64(f"fold {image_id}") % FOLDS
+
+
+def make_pool(
+    rows: Sequence[Row], found: Sequence[Sequence[Candidate]], rules: Sequence[str], corpus: Corpus, seed: int
+) -> Pool:
+    """The pool of a part.
+
+    Args:
+        rows: (key, image id, caption).
+        found: candidates of each row.
+        rules: their order gives the rules' numbers.
+    """
+    flat = [candidate for several in found for candidate in several]
+    rule, negative, edits, focus, oddity, exchange = _columns(flat)
+    caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
+    texts = as_texts([text for _, _, text in rows])
+    windows = _windows(texts, _integers(len(text) for _, _, text in rows)[caption], caption, negative, edits)
+    folds = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)[caption]
+    gap = likelihood_gap(corpus, texts, windows, folds)
+    association, mean_association = association_gap(corpus, texts, windows, folds)
+    bits = feature_bits(corpus)
+    signs = [
+        _mirrored(gap, GAPS, _lengths(rows, negative, caption), bits),
+        _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
+    ]
+    starts, slots, values = _reduced(len(flat), [*_ngrams(texts, windows, bits), *signs])
+    number = {rule: index for index, rule in enumerate(rules)}
+    hashes = _hashes([hash64(f"{seed}\0{key}") for key, _, _ in rows], caption)
+    return Pool(
+        caption.astype(np.int32),
+        folds.astype(np.int8),
+        np.array([number[name] for name in rule], dtype=np.int8),
+        np.array([[words[0] for words in focus], [words[1] if len(words) > 1 else -1 for words in focus]], np.int16).T,
+        np.array([name.startswith("swap") and not odd for name, odd in zip(rule, oddity, strict=True)], np.bool_),
+        -np.log(-np.log(_uniform(hashes))),
+        _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
+        np.array(list(map(_exchange, rule, exchange)), dtype=np.uint64).reshape(-1, 2),
+        gap,
+        association,
+        starts,
+        slots,
+        values,
+    )
+
+
+def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:
+    """The fields of all candidates, each in a sequence of its own."""
+    return list(zip(*flat, strict=True)) or [()] * len(Candidate._fields)
+
+
+def _windows(
+    texts: Texts, length: Any, caption: Any, negative: Sequence[str], edits: Sequence[Sequence[Edit]]
+) -> Edited:
+    """What each candidate rewrites of its caption, of `length` characters, from its first edit to its last."""
+    start, end = _integers(several[0].start for several in edits), _integers(several[-1].end for several in edits)
+    end_of_new = _integers(map(len, negative)) + end - length
+    spans = zip(negative, start.tolist(), end_of_new.tolist(), strict=True)
+    return edited(texts, caption, start, end, [text[first:last] for text, first, last in spans])
+
+
+def _integers(numbers: Iterable[int]) -> Any:
+    return np.fromiter(numbers, dtype=np.int64)
+
+
+def _hashes(of_rows: Sequence[int], caption: Any) -> Any:
+    """A hash of each candidate: of its row's and of its place among the row's candidates."""
+    place = np.arange(len(caption)) - np.searchsorted(caption, caption)
+    mixed = np.array(of_rows, dtype=np.uint64)[caption] + place.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # the finalizer of SplitMix64
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _uniform(hashes: Any) -> Any:
+    return np.clip((hashes.astype(np.float64) + 0.5) / 2.0**64, 1e-12, 1 - 1e-12)
+
+
+@lru_cache(maxsize=1 << 14)
+def _exchange(rule: str, words: tuple[str, str] | tuple[()]) -> tuple[int, int]:
+    if not words:
+        return 0, 0
+    old, new = words
+    return hash64(f"{rule}\0{old}\0{new}"), hash64(f"{rule}\0{new}\0{old}")
+
+
+# --- features --------------------------------------------------------------------------------------------------------
+
+Columns = tuple[Any, Any, Any]
+"""Row, slot and value of features."""
+
+GAPS: Final = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0)
+"""Bounds in nats between which sizes of the likelihood gap are told apart, beside the length."""
+
+FEW_GAPS: Final = (1.0, 3.0, 6.0, 10.0)
+"""The same beside the association, which has more cells of its own."""
+
+
+def _ngrams(texts: Texts, edited: Edited, bits: int) -> list[Columns]:
+    """Words, and pairs of neighbours, that one text has and the other has not."""
+    found = []
+    for sign, (rows, hashes) in zip((-1, 1), before_and_after(texts, edited, 1), strict=True):
+        for kind, length in (("word", 1), ("pair", 2)):
+            inside, words = runs(rows, hashes, length)
+            found.append((inside, slot_of(kind, words, bits), np.full(len(inside), sign)))
+    return found
+
+
+def _spaces(text: str) -> int:
+    return text.count(" ")
+
+
+def _lengths(rows: Sequence[Row], negative: Sequence[str], caption: Any) -> tuple[tuple[Any, float, int], ...]:
+    """How many characters, and how many words, each negative is shorter."""
+    characters, words = (
+        _integers(map(size, (text for _, _, text in rows)))[caption] - _integers(map(size, negative))
+        for size in (len, _spaces)
+    )
+    return (characters, 2.5, 2), (words, 1.0, 1)
+
+
+def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]], bits: int) -> Columns:
+    """One feature a candidate for the cell that its differences fall into, the same for all turned round.
+
+    A pair of texts and the same pair turned round share a cell and differ in the sign, so a balance of signs is a
+    distribution in which no reader of these differences can tell the caption from the negative.
+
+    Args:
+        others: further differences: values [C], width of a step, and most steps told apart on either side.
+    """
+    sign = np.sign(gap)
+    sign = np.where(sign == 0, np.sign(others[0][0]), sign).astype(np.int64)
+    cell = np.digitize(np.abs(gap), bounds)
+    for values, step, most in others:
+        steps = np.clip(np.rint(values * sign / step), -most, most).astype(np.int64) + most
+        cell = cell * (2 * most + 1) + steps
+    kind = f"mirrored {tuple(bounds)}"
+    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), bits), -sign
+
+
+def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:
+    """Starts, slots and values of `size` rows: values of equal features are summed, those that cancel are left out."""
+    rows, slots, values = (np.concatenate(column) for column in zip(*columns, strict=True))
+    place, inverse = np.unique(rows * SLOTS + slots, return_inverse=True)
+    sums = np.bincount(inverse, values, len(place))
+    place, sums = place[sums != 0], sums[sums != 0]
+    starts = np.searchsorted(place, np.arange(size + 1, dtype=np.int64) * SLOTS)
+    return starts, (place % SLOTS).astype(np.int32), np.clip(sums, -127, 127).astype(np.int8)
+
+
+# --- choice ----------------------------------------------------------------------------------------------------------
+
+
+class Limits(NamedTuple):
+    """How many of a caption's negatives may be of one kind, and edit one word, in one pass over the candidates."""
+
+    per_kind: int
+    per_word: int
+    also_refused: bool = False
+
+
+def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
+    """Which candidates become negatives: places in the pool, by caption, the first chosen first.
+
+    The highest score with noise comes first, a likely swap before all; at most `MOST_PER_KIND` are of one kind while
+    another kind is left, and at most `MOST_PER_WORD` edit the same word while another word is left, `MOST_IF_NEEDED`
+    after that. What is refused serves only a caption that it makes complete, or that has nothing else, the least
+    one-sided exchanges first.
+
+    Args:
+        score: [C], log weight.
+        kept_share: [C], 0 to 1, share of the candidates like this one that are not refused.
+    """
+    refused = pool.luck > kept_share
+    noisy = score + pool.noise + np.where(refused, ONE_SIDED * np.log(kept_share), 0.0)
+    used, by_score, chosen = _Used(pool), _by_caption_and_score(pool.caption, noisy), []
+    passes = (
+        Limits(MOST_PER_KIND, MOST_PER_WORD),
+        Limits(per_caption, MOST_PER_WORD),
+        Limits(per_caption, MOST_IF_NEEDED),
+        Limits(per_caption, MOST_IF_NEEDED, also_refused=True),
+    )
+    for limits in passes:
+        left = by_score if limits.also_refused else by_score[~refused[by_score]]
+        for _ in range(per_caption):
+            left = used.admitted(left, per_caption, limits)  # what is not admitted now never is again
+            best = _first_of_each(left, pool.caption)
+            leads = left[pool.first_choice[left] & (used.number[pool.caption[left]] == 0)]
+            if len(leads):
+                leads = _first_of_each(leads, pool.caption)
+                best = np.concatenate([leads, best[~np.isin(pool.caption[best], pool.caption[leads])]])
+            used.take(best)
+            chosen.append(best)
+    found = np.concatenate(chosen)
+    found = found[np.argsort(pool.caption[found], kind="stable")]
+    is_first = np.diff(pool.caption[found], prepend=-1) > 0
+    return found[~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)]
+
+
+def _by_caption_and_score(caption: Any, score: Any) -> Any:
+    """Places by caption, the highest score first: two sorts of one key each take a third of the time of `lexsort`."""
+    order = np.argsort(-score)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return np.argsort(caption.astype(np.int64) * len(order) + rank)
+
+
+def _first_of_each(places: Any, caption: Any) -> Any:
+    """The first place of each run of equal captions."""
+    return places[np.flatnonzero(np.diff(caption[places], prepend=-1))]
+
+
+class _Used:
+    """What the captions of a pool have been given so far."""
+
+    def __init__(self, pool: Pool) -> None:
+        captions = int(pool.caption[-1]) + 1 if len(pool) else 0
+        self._pool = pool
+        self._words = np.where(pool.focus < 0, LAST, np.minimum(pool.focus, LAST - 1))  # column LAST takes no count
+        self._free = np.ones(len(pool), dtype=bool)
+        self._edited = np.zeros((captions, LAST + 1), dtype=np.int8)
+        self._kinds = np.zeros((captions, 1 + int(pool.kind.max(initial=0))), dtype=np.int8)
+        self.number = np.zeros(captions, dtype=np.int64)
+
+    def admitted(self, places: Any, per_caption: int, limits: Limits) -> Any:
+        """Those of these candidates that their captions can still take."""
+        places = places[self._free[places] & (self.number[self._pool.caption[places]] < per_caption)]
+        caption, words = self._pool.caption[places], self._words[places]
+        fresh = (self._edited[caption, words[:, 0]] < limits.per_word) & (
+            self._edited[caption, words[:, 1]] < limits.per_word
+        )
+        return places[fresh & (self._kinds[caption, self._pool.kind[places]] < limits.per_kind)]
+
+    def take(self, places: Any) -> None:
+        """Give each of these candidates, of different captions, to its caption."""
+        caption = self._pool.caption[places]
+        self._free[places] = False
+        self.number[caption] += 1
+        self._kinds[caption, self._pool.kind[places]] += 1
+        for column in (0, 1):
+            self._edited[caption, self._words[places, column]] += 1
+        self._edited[:, LAST] = 0

@@ -1,0 +1,133 @@
+"""Weights under which nothing flows one way: what negatives put in is as common as what they take out.
+
+Each round chooses with the weights so far and counts, for every feature and fold, how often the chosen negatives take
+it out and put it in. A feature that is taken out more often gains weight, so that candidates which put it in are
+preferred. A fold's weights never see the fold's own counts.
+
+Closed classes need more than preference: most captions that say "on" could say "under", and few the reverse. An
+exchange of such words is refused as often as it would outnumber its reverse (Metropolis and others, 1953).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from negmine.stages.negatives.balance.corpus import FOLDS, Tally, tally
+from negmine.stages.negatives.balance.ngrams import ragged
+from negmine.stages.negatives.balance.pool import SLOTS, Pool
+
+ROUNDS: Final = 10
+"""At most."""
+
+RATE: Final = 1.3
+"""Of the log ratio that a round adds to the weights; overlapping features move together, so it is well below 1."""
+
+PRIOR: Final = 2.0
+"""Added to both counts of a feature, so that rare ones stay near zero."""
+
+ENOUGH: Final = 0.505
+"""Share of choices that a naive Bayes reader gets right at which the rounds end; beyond lies the inverted signal."""
+
+LIKELIHOOD: Final = 0.2
+"""Weight of the likelihood gap, in log weight a nat: of equals the likelier text is preferred."""
+
+STRANGENESS: Final = 0.3
+"""Weight of the words' association with the rest of the caption: of equals the one that fits in is preferred."""
+
+UNKNOWN: Final = 1e-3
+"""Share kept of an exchange that was not seen where they were counted."""
+
+# --- exchanges -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """Shares of the candidates that make an exchange of closed-class words which are not refused.
+
+    Attributes:
+        exchange: [E] uint64, ascending.
+        kept: [E], 0 to 1.
+    """
+
+    exchange: Any
+    kept: Any
+
+
+def count_exchanges(pools: Iterable[Pool]) -> Exchanges:
+    """Each exchange is kept as often as its reverse is found, at most always."""
+    found, reverse = Counter[int](), dict[int, int]()
+    for pool in pools:
+        forth, first, numbers = np.unique(pool.exchange[:, 0], return_index=True, return_counts=True)
+        found.update(dict(zip(forth.tolist(), numbers.tolist(), strict=True)))
+        reverse.update(zip(forth.tolist(), pool.exchange[first, 1].tolist(), strict=True))
+    del found[0]  # of an open class
+    kept = {forth: min(1.0, (found[reverse[forth]] + 0.5) / (found[forth] + 0.5)) for forth in sorted(found)}
+    return Exchanges(np.array(list(kept), dtype=np.uint64), np.array(list(kept.values())))
+
+
+def kept_share(pool: Pool, exchanges: Exchanges) -> Any:
+    """Of each candidate, how often exchanges like it are kept, [C], 0 to 1."""
+    if not len(exchanges.exchange):
+        return np.ones(len(pool))
+    exchange = pool.exchange[:, 0]
+    place = np.minimum(np.searchsorted(exchanges.exchange, exchange), len(exchanges.exchange) - 1)
+    known = exchanges.exchange[place] == exchange
+    return np.where(exchange == 0, 1.0, np.where(known, exchanges.kept[place], UNKNOWN))
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def flow(pool: Pool, chosen: Any) -> Tally:
+    """How often the chosen take out and put in each feature, by fold x `SLOTS` + slot; flows of parts add up."""
+    rows, features = ragged(pool.starts[chosen], np.diff(pool.starts)[chosen])
+    place = pool.fold[chosen][rows].astype(np.int64) * SLOTS + pool.slots[features]
+    values = pool.values[features].astype(np.int64)
+    return tally(place, np.maximum(-values, 0), np.maximum(values, 0))
+
+
+def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
+    """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, slots] float32."""
+    parts, is_used = list(flows), np.zeros(slots, dtype=bool)
+    for part in parts:
+        is_used[part.place % SLOTS] = True
+    column, used = np.cumsum(is_used) - 1, np.flatnonzero(is_used)
+    own = np.zeros((FOLDS, len(used), 2), dtype=np.int64)
+    for part in parts:
+        own[part.place // SLOTS, column[part.place % SLOTS]] += part.counts
+    others = own.sum(axis=0) - own
+    ratio = np.zeros((FOLDS, slots), dtype=np.float32)
+    ratio[:, used] = np.log((others[..., 0] + PRIOR) / (others[..., 1] + PRIOR))
+    return ratio
+
+
+def scores(pool: Pool, table: Any, chosen: Any = None) -> Any:
+    """Sum of a table's entries over the features of each candidate, or of the chosen ones, float64.
+
+    Args:
+        table: [FOLDS, slots]; of a candidate's own fold is the row that counts.
+    """
+    sizes, fold, slots, values = np.diff(pool.starts), pool.fold, pool.slots, pool.values
+    if chosen is not None:
+        _, features = ragged(pool.starts[chosen], sizes[chosen])
+        sizes, fold, slots, values = sizes[chosen], fold[chosen], slots[features], values[features]
+    places = np.repeat(fold.astype(np.int64) * table.shape[1], sizes) + slots
+    entries = np.asarray(table).reshape(-1)[places] * values
+    return np.bincount(np.repeat(np.arange(len(sizes)), sizes), entries, len(sizes))
+
+
+def log_weights(pool: Pool, table: Any) -> Any:
+    """What candidates are chosen by, [C]."""
+    plausible = LIKELIHOOD * np.clip(pool.gap, -20, 20) + STRANGENESS * np.clip(pool.strangeness, -6, 6)
+    return scores(pool, table) - plausible
+
+
+def spotted(pool: Pool, chosen: Any, ratio: Any) -> float:
+    """How many of the chosen a reader of these log odds would tell from their captions; ties count half."""
+    found = scores(pool, ratio, chosen)
+    return float((found < 0).sum() + 0.5 * (found == 0).sum())

@@ -1,0 +1,242 @@
+"""Captions of one part in, negatives of one part out."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from negmine.base.errors import UsageError
+from negmine.contract.records import Negative, apply_edits
+from negmine.language.analyse import load_model, parse, read_until
+from negmine.language.caption import Caption
+from negmine.language.lexicon import packaged_lexicon
+from negmine.language.recognise import why_foreign
+from negmine.language.vocabulary import packaged_vocabulary
+from negmine.stages.negatives.clusters import packaged_counts
+from negmine.stages.negatives.guards import (
+    DUPLICATE,
+    Case,
+    Evidence,
+    case_of,
+    evidence,
+    is_heard,
+    refusal,
+    text_refusal,
+)
+from negmine.stages.negatives.others import others_of
+from negmine.stages.negatives.proposal import Proposal, Words, realise
+from negmine.stages.negatives.rules import DEFAULT_RULES, RULES
+from negmine.stages.negatives.select import Candidate, select
+
+Row = tuple[str, str, str]
+"""Key, image id and caption of a pair."""
+
+
+@dataclass(frozen=True)
+class ParseSettings:
+    """What the negatives depend on, beside the captions.
+
+    Attributes:
+        rules: names from `negmine.stages.negatives.rules.RULES`.
+        per_caption: the most negatives of one caption, at least 1.
+        balanced: whether the choice is balanced over the corpus (see `balance`), else it is varied.
+        weights: (rule, log weight) of a balanced choice; rules without one have 0.
+        seed: of every choice.
+        model: spaCy model; None takes the default.
+        wordnet: folder of a WordNet database to use in place of the packaged lexicon.
+    """
+
+    rules: tuple[str, ...] = DEFAULT_RULES
+    per_caption: int = 4
+    balanced: bool = True
+    weights: tuple[tuple[str, float], ...] = ()
+    seed: int = 0
+    model: str | None = None
+    wordnet: str | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [rule for rule in self.rules if rule not in RULES]
+        if unknown or not self.rules:
+            raise UsageError(
+                f"there is no rule {', '.join(unknown)}" if unknown else "no rule is chosen",
+                fix=f"choose from {', '.join(RULES)}",
+            )
+        if self.per_caption < 1:
+            raise UsageError(f"{self.per_caption} negatives a caption", fix="ask for at least one (--per-caption 1)")
+
+
+@dataclass
+class ParseWorker:
+    """Makes the negatives of parts; `setup` loads the models once in each process.
+
+    Attributes:
+        counts: how often the corpus at hand uses a word; None takes the packaged counts of photo captions.
+    """
+
+    settings: ParseSettings
+    counts: Mapping[str, int] | None = None
+    _nlp: Any = field(default=None, repr=False)
+
+    def setup(self) -> None:
+        """Load the parser and the word lists.
+
+        Raises:
+            UsageError: the spaCy model or the WordNet folder is missing.
+        """
+        self._nlp = load_model(self.settings.model)
+        _ = self.words
+
+    @cached_property
+    def words(self) -> Words:
+        return load_words(self.settings.wordnet, self.counts)
+
+    def candidates_of(self, rows: Sequence[Row]) -> tuple[list[list[Candidate]], dict[str, int]]:
+        """Candidates of each row of a part that holds all captions of each of its images; see `candidates_of`."""
+        if self._nlp is None:
+            self.setup()
+        captions = parse(self._nlp, (caption for _, _, caption in rows), self.words.vocabulary)
+        return candidates_of(rows, captions, self.words, self.settings)
+
+    def negatives_of(self, rows: Sequence[Row]) -> tuple[list[Negative], dict[str, int]]:
+        """Negatives of a part that holds all captions of each of its images; see `varied_negatives`."""
+        found, counts = self.candidates_of(rows)
+        negatives, outcome = varied_negatives(rows, found, self.settings)
+        return negatives, dict(sorted({**counts, **outcome}.items()))
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Hold back the collector of reference cycles, which would walk over a part's captions again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def load_words(wordnet: str | None = None, counts: Mapping[str, int] | None = None) -> Words:
+    """The word lists, with the packaged lexicon or one derived from the WordNet in a folder."""
+    if wordnet is None:
+        lexicon = packaged_lexicon()
+    else:
+        from negmine.language.wordnet import lexicon_from_wordnet
+
+        lexicon = lexicon_from_wordnet(wordnet)
+    return Words(packaged_vocabulary(), lexicon, packaged_counts() if counts is None else counts)
+
+
+def candidates_of(
+    rows: Sequence[Row], captions: Mapping[str, Caption], words: Words, settings: ParseSettings
+) -> tuple[list[list[Candidate]], dict[str, int]]:
+    """Candidates of each row, in the order of the rows.
+
+    Args:
+        rows: (key, image id, caption), all captions of each image among them.
+        captions: each distinct caption, parsed.
+
+    Returns:
+        The candidates, and counts that add up: for every rule ``proposed:RULE`` = ``accepted:RULE`` + all
+        ``rejected:RULE:GUARD``; ``accepted`` = all ``accepted:RULE``.
+    """
+    known = {text: evidence(caption, words) for text, caption in captions.items()}
+    said: dict[str, dict[str, Evidence]] = {}
+    for _, image_id, text in rows:
+        said.setdefault(image_id, {})[text] = known[text]
+    others = {image_id: others_of(each) for image_id, each in said.items()}
+    found, counts = list[list[Candidate]](), Counter[str]()
+    for key, image_id, text in rows:
+        siblings = others[image_id][text]
+        found.append(list(candidates(key, captions[text], siblings, words, settings, counts)))
+    counts["accepted"] = sum(map(len, found))
+    return found, dict(counts)
+
+
+def varied_negatives(
+    rows: Sequence[Row], found: Sequence[Sequence[Candidate]], settings: ParseSettings
+) -> tuple[list[Negative], dict[str, int]]:
+    """Negatives of each row, chosen for variety among its candidates.
+
+    Returns:
+        The negatives, and counts that add up: ``pairs`` = ``with_negatives`` + all ``none:REASON``; ``accepted`` of
+        the candidates = ``negatives`` + ``not_selected``; ``negatives`` = all ``kind:KIND``.
+    """
+    negatives: list[Negative] = []
+    counts: Counter[str] = Counter(pairs=len(rows))
+    for (key, image_id, text), several in zip(rows, found, strict=True):
+        chosen = select(several, settings.per_caption, _generator(settings.seed, key, "select"))
+        counts.update(f"kind:{candidate.rule}" for candidate in chosen)
+        counts.update(negatives=len(chosen), not_selected=len(several) - len(chosen))
+        counts["with_negatives" if chosen else why_none(text)] += 1
+        negatives += [
+            Negative(key, image_id, text, c.negative, c.rule, c.rule, c.edits, slot) for slot, c in enumerate(chosen)
+        ]
+    return negatives, dict(counts)
+
+
+def why_none(caption: str) -> str:
+    """The reason counted for a caption without negatives."""
+    if foreign := why_foreign(caption):
+        return f"none:{foreign}"
+    return "none:no_candidate" if read_until(caption) == len(caption) else "none:long"
+
+
+def candidates(
+    key: str,
+    caption: Caption,
+    siblings: Evidence,
+    words: Words,
+    settings: ParseSettings,
+    counts: Counter[str],
+) -> Iterator[Candidate]:
+    """Everything the rules propose for a caption that passes the guards; the other captions of its image are evidence.
+
+    Adds to `counts` what was proposed, rejected and accepted.
+    """
+    if not caption.parsed:
+        return
+    seen, case, rng = set[str](), case_of(caption, siblings, words), _generator(settings.seed, key, "propose")
+    for rule in settings.rules:
+        proposed = accepted = 0
+        for proposal in RULES[rule](caption, words, rng):
+            proposed += 1
+            candidate = _judged(rule, proposal, case, seen)
+            if isinstance(candidate, str):
+                counts[f"rejected:{rule}:{candidate}"] += 1
+            else:
+                accepted += 1
+                yield candidate
+        if proposed:
+            counts[f"proposed:{rule}"] += proposed
+            counts[f"accepted:{rule}"] += accepted
+
+
+def _judged(rule: str, proposal: Proposal, case: Case, seen: set[str]) -> Candidate | str:
+    """The candidate a proposal becomes, or the guard that refuses it."""
+    heard = is_heard(proposal, case)
+    reason = refusal(proposal, case, heard)
+    if reason is not None:
+        return reason
+    edits = realise(case.caption, proposal.changes)
+    negative = apply_edits(case.caption.text, edits)
+    reason = text_refusal(negative, case, heard)
+    if reason is not None:
+        return reason
+    if negative in seen:
+        return DUPLICATE
+    seen.add(negative)
+    return Candidate(rule, negative, edits, proposal.focus, proposal.oddity, proposal.exchange)
+
+
+def _generator(seed: int, key: str, purpose: str) -> Random:
+    """The generator of one choice, the same wherever and whenever it is made."""
+    digest = blake2b(f"{seed}\0{key}\0{purpose}".encode(), digest_size=8).digest()
+    return Random(int.from_bytes(digest, "big"))

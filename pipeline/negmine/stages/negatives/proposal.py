@@ -1,0 +1,252 @@
+"""What a rule proposes, and how a proposal becomes edits: articles, capitals, the smallest change that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from itertools import accumulate
+from random import Random
+from typing import Any, Final, NamedTuple, TypeVar
+
+from negmine.contract.records import Edit
+from negmine.language.caption import NO, Caption
+from negmine.language.inflect import article, capitalised, ends_as_plural, in_case_of, plural
+from negmine.language.lexicon import Lexicon
+from negmine.language.vocabulary import NONE, Vocabulary, includes
+from negmine.stages.negatives.clusters import Clusters, packaged_counts
+
+Option = TypeVar("Option")
+
+UNSEEN: Final = 0.3
+"""Frequency of a word that the counts do not know."""
+
+SEEN: Final = 2
+"""Times that captions use a noun of another group before it is put in, at least."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Everything rules and guards know about words.
+
+    Attributes:
+        counts: how often captions use a noun; those of the corpus at hand, or the packaged ones.
+    """
+
+    vocabulary: Vocabulary
+    lexicon: Lexicon
+    counts: Mapping[str, int] = field(default_factory=packaged_counts, repr=False)
+    _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    _cumulative: dict[tuple[Any, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
+    _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def frequency(self, word: str) -> float:
+        """How often captions use a noun in either number, or another word; a little above 0 for one never seen."""
+        known = self._frequencies.get(word)
+        if known is None:
+            known = self._frequencies[word] = self.counts.get(word, 0) + self.counts.get(plural(word), 0) + UNSEEN
+        return known
+
+    def drawn(
+        self, rng: Random, options: Sequence[Option], count: int, noun: Callable[[Option], str] = str
+    ) -> list[Option]:
+        """Some of the options: so many draws by frequency, those drawn twice once, and at least half as many.
+
+        Args:
+            noun: the word of an option whose frequency counts; the option itself by default.
+        """
+        if len(options) <= count // 2:
+            return list(options)
+        key = tuple(options)
+        cumulative = self._cumulative.get(key)
+        if cumulative is None:
+            cumulative = self._cumulative[key] = list(accumulate(self.frequency(noun(option)) for option in options))
+        found = dict.fromkeys(rng.choices(key, cum_weights=cumulative, k=count))
+        while len(found) < count // 2:
+            found[rng.choice(key)] = None
+        return list(found)
+
+    def peers(self, noun: str) -> tuple[str, ...]:
+        """Things of a noun's kind that cannot be said of it; for a person, whom many nouns fit, animals.
+
+        Those that captions use, if there are any.
+        """
+        found = self._peers.get(noun)
+        if found is None:
+            signs = self.vocabulary.noun_signs.get(noun, NONE)
+            exclusive = tuple(
+                other
+                for other in self.vocabulary.kinds.get(self._kind(noun), ())
+                if other not in signs and not includes(noun, other) and not self.lexicon.overlap(noun, other)
+            )
+            seen = tuple(other for other in exclusive if self.frequency(other) >= SEEN)
+            found = self._peers[noun] = seen or exclusive
+        return found
+
+    def _kind(self, noun: str) -> str:
+        """The kind whose things stand in for a noun: its own, or that of its class if it is a person or in no group."""
+        broad_class, vocabulary = self.lexicon.broad_class(noun), self.vocabulary
+        if noun in vocabulary.kind_of:
+            return vocabulary.kind_of[noun]
+        is_known = vocabulary.names_concept(noun) and broad_class not in ("person", noun)
+        return "" if is_known else vocabulary.kind_of_class.get(broad_class, "")
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Neighbours of the nouns that no curated group knows."""
+        return Clusters(packaged_counts(), self.lexicon)
+
+
+class Level(Enum):
+    """What a swap exchanges."""
+
+    PHRASE = "phrase"
+    NOUN = "noun"
+    ATTRIBUTE = "attribute"
+
+
+class Change(NamedTuple):
+    """Tokens from `first` to `last` become `text`."""
+
+    first: int
+    last: int
+    text: str
+
+
+class Swap(NamedTuple):
+    """Two phrases (indices, in order) of which something is exchanged, and the relations that tie them."""
+
+    one: int
+    other: int
+    level: Level
+
+
+class Proposal(NamedTuple):
+    """A way to make a caption false, before anybody looked whether it does.
+
+    Attributes:
+        changes: what to write where; never overlapping.
+        old: the concept taken out ("" for a swap); new: the concept put in.
+        repeatable: whether the new concept may be in the caption already (a second red thing, not a second dog).
+        signs: words that, said of the same image, are a sign that the negative may be true of it.
+        swap: what is exchanged, for a swap.
+        facts: (modifier or relation, noun) or (subject, relation, noun) that the negative claims.
+        oddity: 0 where the negative is about as likely a sentence as the caption; larger is odder.
+        exchange: words of a closed class taken out and put in (prepositions, counts, actions, attribute values), which
+            must flow both ways in a corpus to tell nothing; empty for an open class and for swaps.
+    """
+
+    changes: tuple[Change, ...]
+    old: str = ""
+    new: str = ""
+    repeatable: bool = False
+    signs: frozenset[str] = NONE
+    swap: Swap | None = None
+    facts: tuple[tuple[str, ...], ...] = ()
+    oddity: int = 0
+    exchange: tuple[str, str] | tuple[()] = ()
+
+    @property
+    def focus(self) -> tuple[int, ...]:
+        """Last tokens of the changes that the proposal is about; the rest is repair."""
+        if self.swap is None:
+            return (self.changes[0].last,)
+        return tuple(change.last for change in self.changes[:2])
+
+
+_ARTICLES: Final = frozenset({"a", "an", "A", "An", "AN"})
+
+
+def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
+    """Changes as the smallest edits, with a/an and capitals repaired wherever an edit touches them.
+
+    Raises:
+        ValueError: two changes overlap.
+    """
+    edits, rewritten = list[Edit](), NO
+    for first, last, text in sorted(changes):
+        if first <= rewritten:
+            raise ValueError(f"changes overlap: {changes}")
+        new = _capitals_at(caption, first, text)
+        if first - 1 != rewritten:
+            repair = _repaired_article(caption, first - 1, new)
+            if repair is not None:
+                edits.append(repair)
+        edit = _smallest(caption.text, caption.tokens[first].start, caption.tokens[last].end, new)
+        if edit is not None:
+            edits.append(edit)
+        owner = _repaired_owner(caption, last + 1, new)
+        if owner is not None:
+            edits.append(owner)
+        rewritten = last
+    return tuple(edits)
+
+
+def _repaired_owner(caption: Caption, index: int, owner: str) -> Edit | None:
+    """The mark of a possessive behind a change: "dogs'" and "men's", "a dog's" and "a waitress's"."""
+    token = caption.tokens[index] if index < len(caption.tokens) else None
+    if token is None or token.tag != "POS" or token.text[:1] not in "'’":
+        return None
+    needed = token.text[0] if ends_as_plural(owner) else token.text[0] + ("S" if caption.capitals.upper else "s")
+    return None if needed == token.text else Edit(token.start, token.end, token.text, needed)
+
+
+def _capitals_at(caption: Caption, first: int, new: str) -> str:
+    is_capital = caption.tokens[first].text[:1].isupper() and caption.starts_sentence(first)
+    new = caption.capitals.write(new)
+    return capitalised(new) if is_capital else new
+
+
+def _repaired_article(caption: Caption, index: int, following: str) -> Edit | None:
+    """The article before a change, where the change makes it sound wrong."""
+    token = caption.tokens[index]
+    if token.text not in _ARTICLES:
+        return None
+    first_word = following.partition(" ")[0]
+    needed = article(first_word.lower() if caption.capitals.upper else first_word)
+    if needed == token.text.lower():
+        return None
+    new = needed.upper() if caption.capitals.upper else in_case_of(token.text[0], needed)
+    return Edit(token.start, token.end, token.text, new)
+
+
+def _smallest(text: str, start: int, end: int, new: str) -> Edit | None:
+    """The edit without the words that old and new begin and end with alike; nothing if they are equal."""
+    old = text[start:end]
+    if old == new:
+        return None
+    if " " not in old or " " not in new:
+        return Edit(start, end, old, new)
+    before, after = old.split(" "), new.split(" ")
+    while len(before) > 1 and len(after) > 1 and before[0] == after[0]:
+        start += len(before[0]) + 1
+        before, after = before[1:], after[1:]
+    while len(before) > 1 and len(after) > 1 and before[-1] == after[-1]:
+        before, after = before[:-1], after[:-1]
+    old = " ".join(before)
+    return Edit(start, start + len(old), old, " ".join(after))
+
+
+def moved(caption: Caption, first: int, last: int) -> str:
+    """The text of tokens as it reads inside a sentence: a capital that only marked the beginning is gone."""
+    text, token = caption.span(first, last), caption.tokens[first]
+    marks_beginning = token.text[:1].isupper() and caption.starts_sentence(first)
+    keeps_capital = token.pos == "PROPN" or token.text == "I" or (len(token.text) > 1 and token.text.isupper())
+    return text[:1].lower() + text[1:] if marks_beginning and not keeps_capital else text
+
+
+def governor_of(caption: Caption, phrase: int) -> str:
+    """The preposition ("in front of" as a whole) or the verb's lemma that a phrase is the object of, else ""."""
+    relation = next((relation for relation in caption.relations if relation.object == phrase), None)
+    if relation is None:
+        return preposition_before(caption, phrase)
+    before = caption.tokens[caption.phrases[phrase].first - 1]
+    return before.text.lower() if relation.verb and before.tag in ("RP", "IN", "RB") else relation.name
+
+
+def preposition_before(caption: Caption, phrase: int) -> str:
+    """The preposition or "" that a phrase is the object of."""
+    head = caption.phrases[phrase].head
+    token = caption.tokens[head]
+    return caption.tokens[token.head].text.lower() if token.dep == "pobj" and token.head != NO else ""

@@ -1,0 +1,163 @@
+"""A count replaced by another: two dogs by three, a man by two men; noun and verb follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from negmine.language.caption import NO, Caption, Phrase
+from negmine.language.inflect import numbered, plural
+from negmine.language.vocabulary import NONE
+from negmine.stages.negatives.agreement import is_sure, number_changes
+from negmine.stages.negatives.proposal import Change, Proposal, Words, preposition_before
+
+PER_COUNT = 3
+NEAREST = 2
+"""Counts are exchanged for ones at most this far away: larger numbers are hard to tell apart."""
+
+COUNTABLE = frozenset({"person", "animal", "artifact", "food", "plant"})
+COMPANY = frozenset({"with", "of", "near", "to", "beside", "behind", "by"})
+PARTS = frozenset({"top", "side", "middle", "back", "edge", "end", "bottom", "corner", "center", "out", "inside"})
+"""Words before "of" that make a place of it ("on top of a table")."""
+
+_TWO = frozenset({"couple", "pair"})
+_THINGS = frozenset({"artifact", "food", "plant", "object"})
+MEASURED_BY = {
+    "crowd": frozenset({"person"}), "herd": frozenset({"animal"}), "flock": frozenset({"animal"}),
+    "pile": _THINGS, "heap": _THINGS,
+}  # fmt: skip
+"""Broad classes of what a measure is said of, where it is not said of all: no herd of shoes."""
+
+SINGLE_OBJECT = frozenset(
+    {"wear", "ride", "swing", "play", "drive", "throw", "hit", "catch", "do", "make", "take", "fly", "use", "perform"}
+)
+
+
+def replace_count(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a number before a noun by a near one; "a" by "two" or "three" before a countable noun."""
+    for phrase in caption.phrases:
+        if phrase.name in words.vocabulary.measured:
+            yield from _other_measure(caption, phrase, words, rng)
+        if phrase.head != phrase.whole or not words.vocabulary.uncounted.isdisjoint(
+            {phrase.name, phrase.name.split(" ")[-1]}
+        ):
+            continue
+        if phrase.numeral != NO:
+            yield from _other_number(caption, phrase, words, rng)
+            yield from _many(caption, phrase, words)
+        elif phrase.attributes and caption.tokens[phrase.attributes[0]].text.lower() in words.vocabulary.more_than_two:
+            yield from _two_only(caption, phrase, words)
+        elif phrase.determiner != NO and caption.tokens[phrase.determiner].text.lower() in ("a", "an"):
+            yield from _more_than_one(caption, phrase, words)
+
+
+def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+    token = caption.tokens[phrase.numeral]
+    number = words.vocabulary.number(token.text.lower())
+    if number is None or (number == 1) == phrase.plural or not caption.is_loose(phrase.numeral, phrase.numeral):
+        return
+    if phrase.determiner != NO and number == 1:
+        return
+    near = [n for n in words.vocabulary.counts if 2 <= n <= 10 and 0 < abs(n - number) <= NEAREST]
+    is_bare = phrase.determiner == NO and phrase.unit == phrase.numeral + 1
+    near += [1] if number == 2 and is_bare and is_sure(caption, phrase.head) else []
+    for other in rng.sample(near, min(PER_COUNT, len(near))):
+        yield _proposal(caption, phrase, phrase.numeral, words.vocabulary.counts[number][0], other, words)
+
+
+def _many(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
+    """ "two dogs" -> "several dogs"."""
+    vocabulary, token = words.vocabulary, caption.tokens[phrase.numeral]
+    if token.text.lower() != vocabulary.counts[2][0] or phrase.determiner != NO or not phrase.plural:
+        return
+    for many in vocabulary.more_than_two:
+        yield _exchange(phrase.numeral, vocabulary.counts[2][0], many, vocabulary.signs_of_more)
+
+
+def _two_only(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
+    """ "several dogs" -> "two dogs"."""
+    place, counts = phrase.attributes[0], words.vocabulary.counts
+    if phrase.determiner == NO and phrase.plural and phrase.first == place and caption.is_loose(place, place):
+        yield _exchange(place, caption.tokens[place].text.lower(), counts[2][0], frozenset(counts[2]))
+
+
+def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+    """ "a group of people" -> "a couple of people", a row of things -> a pile of them."""
+    counted = caption.tokens[phrase.whole]
+    if phrase.whole == phrase.head or phrase.plural or phrase.unit != phrase.head or counted.tag not in ("NNS", "NNPS"):
+        return
+    if any(caption.tokens[i].tag == "CD" for i in range(phrase.head, phrase.whole)):
+        return
+    takes_singular = number_changes(caption, phrase.head, is_plural=True)
+    broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
+    fitting = (
+        measure
+        for measure in words.vocabulary.measured[phrase.name]
+        if broad_class in MEASURED_BY.get(measure, {broad_class}) and not (takes_singular and measure in _TWO)
+    )
+    for other in words.drawn(rng, sorted(fitting), PER_COUNT):
+        signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
+        if other in _TWO:
+            signs |= set(words.vocabulary.counts[2])
+        yield _exchange(phrase.head, phrase.name, other, frozenset(signs))
+
+
+def _exchange(place: int, old: str, new: str, signs: frozenset[str]) -> Proposal:
+    """One quantity's word for another's, with nothing else to repair."""
+    return Proposal((Change(place, place, new),), old=old, new=new, repeatable=True, signs=signs, exchange=(old, new))
+
+
+def _more_than_one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
+    vocabulary = words.vocabulary
+    is_thing = vocabulary.names_concept(phrase.name) and not phrase.plural
+    if not is_thing or phrase.name in vocabulary.general:
+        return
+    if caption.is_loose(phrase.unit, phrase.head) and _may_be_several(caption, phrase, words):
+        for number in (2, 3):
+            yield _proposal(caption, phrase, phrase.determiner, "a", number, words)
+
+
+def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether "two" is as likely here as "a": of a subject or a companion, not of what somebody rides or sits on."""
+    token = caption.tokens[phrase.head]
+    if words.lexicon.broad_class(phrase.name) not in COUNTABLE or not is_sure(caption, phrase.head):
+        return False
+    if token.dep == "pobj":
+        previous = caption.tokens[max(0, caption.tokens[phrase.head].head - 1)].text.lower()
+        return preposition_before(caption, caption.phrase_of[phrase.head]) in COMPANY and previous not in PARTS
+    if token.dep == "dobj":
+        return caption.tokens[token.head].lemma not in SINGLE_OBJECT
+    if token.dep == "attr":
+        return any(caption.tokens[child].dep == "expl" for child in caption.children[token.head])
+    return token.dep in ("ROOT", "nsubj", "nsubjpass", "conj", "appos")
+
+
+def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: int, words: Words) -> Proposal:
+    """`old` is the number's word, or "a", which nothing turns back into."""
+    vocabulary = words.vocabulary
+    forms = vocabulary.counts[number]
+    text = forms[1] if caption.tokens[place].text.isdigit() else forms[0]
+    changes = [Change(place, place, text)]
+    signs = frozenset(forms)
+    if (number > 1) != phrase.plural:
+        changes.append(Change(phrase.unit, phrase.head, _inflected(caption, phrase, number > 1)))
+        changes += number_changes(caption, phrase.head, number > 1)
+        signs |= _signs_of_several(phrase.name, words) if number > 1 else NONE
+    return Proposal(tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, exchange=(old, forms[0]))
+
+
+def _signs_of_several(noun: str, words: Words) -> frozenset[str]:
+    """Words of a sibling caption that may mean several of what a noun names."""
+    vocabulary = words.vocabulary
+    names = {place.concept for place in vocabulary.nouns["count"].get(noun, ())}
+    kin = {noun}.union(*(vocabulary.noun_signs[name] for name in names))
+    signs = frozenset(map(plural, kin))
+    return signs | vocabulary.several_people if words.lexicon.broad_class(noun) == "person" else signs
+
+
+def _inflected(caption: Caption, phrase: Phrase, is_plural: bool) -> str:
+    """The unit in the other number; acronyms keep their capitals ("SUVs")."""
+    text = caption.span(phrase.unit, phrase.head)
+    if is_plural and caption.tokens[phrase.head].text.isupper() and not caption.text.isupper():
+        return text + "s"
+    return numbered(phrase.name, is_plural)

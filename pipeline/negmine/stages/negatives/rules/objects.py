@@ -1,0 +1,188 @@
+"""A noun replaced by another of its group: a dog by a cat, a bus by a truck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import NamedTuple
+
+from negmine.language.caption import NO, Caption, Phrase, Token
+from negmine.language.inflect import numbered, plural
+from negmine.language.vocabulary import NONE, Place
+from negmine.stages.negatives.proposal import Change, Proposal, Words, governor_of
+from negmine.stages.negatives.rules.attributes import fits
+from negmine.stages.negatives.rules.counts import MEASURED_BY
+
+PER_NOUN = 8
+"""Draws for one noun."""
+
+PER_CLASS = 4
+"""Draws for it from other groups of its broad class."""
+
+PER_NEIGHBOUR = 6
+"""Draws for a noun of no curated group."""
+
+ONLY_THE = frozenset({"ground", "floor"})
+"""Nouns that "the" stands before: nobody lies on a ground."""
+
+_OFTEN_MASS = frozenset({"food", "substance", "phenomenon"})
+_COUNTING = frozenset({"a", "an", "one", "each", "another", "this", "that", "every"})
+_PRONOUNS = {
+    "male": {("he", "PRP"): "she", ("him", "PRP"): "her", ("his", "PRP$"): "her", ("himself", "PRP"): "herself"},
+    "female": {("she", "PRP"): "he", ("her", "PRP"): "him", ("her", "PRP$"): "his", ("herself", "PRP"): "himself"},
+}
+
+
+def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a noun (with its compounds) by one of the same group, in the same number."""
+    for index, phrase in enumerate(caption.phrases):
+        if (
+            not caption.is_loose(phrase.unit, phrase.head)
+            or _is_name(caption, phrase)
+            or _is_colour(caption, phrase, words)
+        ):
+            continue
+        known = _known(caption, index, words)
+        if known is None:
+            yield from _neighbours(caption, phrase, words, rng)
+            continue
+        near = tuple(dict.fromkeys(other for place in known.places for other in place.others))
+        stands_alone = phrase.whole == phrase.head  # "a plate of food" is no bottle of food
+        far = words.peers(known.noun) if known.counted == "count" and stands_alone else ()
+        drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)))
+        as_plural = phrase.plural and known.counted == "count"
+        has_sex = known.noun in words.vocabulary.sexes
+        determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
+        for other in drawn:
+            if other in ONLY_THE and determiner in ("a", "an"):
+                continue
+            keeps = _keeps_attributes(caption, phrase, known.noun, other, words)
+            if not keeps or not _keeps_measure(caption, phrase, other, words):
+                continue
+            change = Change(phrase.unit, phrase.head, numbered(other, as_plural))
+            repairs = _pronouns(caption, known.noun, other, words) if has_sex else ()
+            yield Proposal((change, *repairs), phrase.name, other, signs=words.vocabulary.noun_signs[other])
+
+
+def _keeps_measure(caption: Caption, phrase: Phrase, other: str, words: Words) -> bool:
+    """Whether another noun can be measured as this one is: no herd of men, no crowd of swans."""
+    measure = next((p.name for p in caption.phrases if p.whole == phrase.head and p.head != phrase.head), "")
+    broad_class = "person" if other in ("people", "person") else words.lexicon.broad_class(other)
+    return broad_class in MEASURED_BY.get(measure, {broad_class})
+
+
+def _keeps_attributes(caption: Caption, phrase: Phrase, noun: str, other: str, words: Words) -> bool:
+    """Whether what is said of a noun can be said of another: a brown dog becomes no brown man."""
+    values = (words.vocabulary.attributes.get(caption.tokens[i].text.lower(), ()) for i in phrase.attributes)
+    is_person = other in ("people", "person") or words.lexicon.broad_class(other) == "person"
+    return not any(
+        (is_person or any(fits(value, noun, words) for value in several))
+        and not any(fits(value, other, words) for value in several)
+        for several in values
+        if several
+    )
+
+
+def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a noun of no curated group by its neighbours in WordNet, else by any thing of its broad class."""
+    noun = phrase.name.rsplit(" ", 1)[-1]
+    if (
+        phrase.whole != phrase.head
+        or not words.vocabulary.general.isdisjoint({phrase.name, noun})
+        or phrase.name in words.vocabulary.uncounted
+    ):
+        return
+    determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
+    others: Sequence[str] = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
+    is_of = phrase.head + 1 < len(caption.tokens) and caption.tokens[phrase.head + 1].text.lower() == "of"
+    if not others and (phrase.plural or determiner) and not is_of:
+        others = words.peers(noun)
+    is_counted = phrase.plural or determiner in _COUNTING
+    fitting = [
+        other
+        for other in others
+        if not (is_counted and words.lexicon.broad_class(other) in _OFTEN_MASS)
+        and (phrase.plural or plural(other) != other)
+        and _keeps_measure(caption, phrase, other, words)
+    ]
+    for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
+        change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
+        signs = words.lexicon.entry(other).synonyms | words.vocabulary.noun_signs.get(other, NONE) | {other}
+        yield Proposal((change,), old=phrase.name, new=other, signs=signs)
+
+
+def _is_name(caption: Caption, phrase: Phrase) -> bool:
+    """Whether a phrase is a proper name; taggers take lower-case "frisbee" for one."""
+    return any(
+        token.tag in ("NNP", "NNPS") and token.text[:1].isupper() and not caption.starts_sentence(phrase.unit)
+        for token in caption.tokens[phrase.unit : phrase.head + 1]
+    )
+
+
+def _is_colour(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether a noun is a colour beside another: "a black and silver motorcycle"."""
+    if not words.vocabulary.is_of("colour", caption.tokens[phrase.head].text.lower()):
+        return False
+    joined = [place + step for step in (-1, 1) for place in [phrase.head + step] if _joins(caption, place)]
+    return any(
+        words.vocabulary.is_of("colour", caption.tokens[i].text.lower()) for i in joined if 0 <= i < len(caption.tokens)
+    )
+
+
+def _joins(caption: Caption, place: int) -> bool:
+    return 0 <= place < len(caption.tokens) and (caption.tokens[place].tag == "CC" or caption.tokens[place].text == ",")
+
+
+class _Known(NamedTuple):
+    """The noun a phrase is known by, how it is counted, and the groups that allow an exchange here."""
+
+    noun: str
+    counted: str
+    places: tuple[Place, ...]
+
+
+def _known(caption: Caption, index: int, words: Words) -> _Known | None:
+    phrase, governor = caption.phrases[index], governor_of(caption, index)
+    for noun in _names(phrase, caption.tokens[phrase.head]):
+        for counted in _countings(caption, phrase):
+            places = tuple(
+                place
+                for place in words.vocabulary.nouns[counted].get(noun, ())
+                if place.others and governor not in place.not_after and (not place.after or governor in place.after)
+            )
+            if places:
+                return _Known(noun, counted, places)
+        if words.vocabulary.names_concept(noun):
+            break
+    return None
+
+
+def _names(phrase: Phrase, head: Token) -> Iterator[str]:
+    """What a phrase may be known by: its unit, ever shorter ends of it, and the noun as it is written."""
+    parts = phrase.name.split(" ")
+    yield from (" ".join(parts[start:]) for start in range(len(parts)))
+    yield head.text.lower()
+
+
+def _countings(caption: Caption, phrase: Phrase) -> tuple[str, ...]:
+    """The ways a phrase may count its noun: a bare singular is a mass before it is a headline's count noun."""
+    if phrase.plural:
+        return ("plural", "count")
+    determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
+    if determiner in _COUNTING:
+        return ("count",)
+    return ("count", "mass") if determiner not in ("", "some", "much") else ("mass", "count")
+
+
+def _pronouns(caption: Caption, old: str, new: str, words: Words) -> Iterator[Change]:
+    """Pronouns that follow when the only person of a caption changes sex."""
+    sexes = words.vocabulary.sexes
+    was = sexes[old]
+    if sexes.get(new) in (None, was):
+        return
+    if sum(token.lemma in sexes for token in caption.tokens if token.pos == "NOUN") > 1:
+        return
+    for i, token in enumerate(caption.tokens):
+        form = _PRONOUNS[was].get((token.text.lower(), token.tag))
+        if form:
+            yield Change(i, i, form)

@@ -1,0 +1,70 @@
+"""Which of a caption's candidates become its negatives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Final, NamedTuple
+
+from negmine.contract.records import Edit
+
+MOST_PER_WORD: Final = 2
+"""Negatives of one caption that may edit the same word."""
+
+
+class Candidate(NamedTuple):
+    """A negative that passed every guard.
+
+    Attributes:
+        focus: the tokens it edits, repairs aside.
+        oddity: see `negmine.stages.negatives.proposal.Proposal`.
+        exchange: see `negmine.stages.negatives.proposal.Proposal`.
+    """
+
+    rule: str
+    negative: str
+    edits: tuple[Edit, ...]
+    focus: tuple[int, ...]
+    oddity: int
+    exchange: tuple[str, str] | tuple[()] = ()
+
+
+def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:
+    """At most `count` candidates: one of each rule in turn, likely swaps first, at most two that edit the same word.
+
+    Within a rule the less odd come first, then in the order given. Swaps lead because few captions admit one.
+    """
+    queues = _queues(candidates)
+    order = list(queues)
+    rng.shuffle(order)
+    order.sort(key=lambda rule: not (rule.startswith("swap") and queues[rule][0].oddity == 0))
+    chosen: list[Candidate] = []
+    edited: Counter[int] = Counter()
+    while len(chosen) < count and any(queues.values()):
+        for rule in order:
+            candidate = _next(queues[rule], edited)
+            if candidate is not None and len(chosen) < count:
+                chosen.append(candidate)
+                edited.update(candidate.focus)
+    return chosen
+
+
+def _queues(candidates: Iterable[Candidate]) -> Mapping[str, list[Candidate]]:
+    queues: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.rule, c.oddity)):
+        queues.setdefault(candidate.rule, []).append(candidate)
+    return queues
+
+
+def _next(queue: list[Candidate], edited: Mapping[int, int]) -> Candidate | None:
+    """Take the first candidate of the queue, one about a new word if there is one; those of worn-out words are gone."""
+    queue[:] = [candidate for candidate in queue if _wear(candidate.focus, edited) < MOST_PER_WORD]
+    if not queue:
+        return None
+    best = min(range(len(queue)), key=lambda i: (_wear(queue[i].focus, edited), i))
+    return queue.pop(best)
+
+
+def _wear(focus: Sequence[int], edited: Mapping[int, int]) -> int:
+    return max(edited.get(token, 0) for token in focus)

@@ -1,0 +1,138 @@
+"""What filters need to know of each pair, made once: hashes, signature, the truth's score, sets of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+from negmine.base.hashing import hash64
+from negmine.contract.records import THUMBNAIL_BYTES
+from negmine.engine import PartFunction
+from negmine.stages.neighbours.corpus import Corpus
+from negmine.stages.neighbours.scorers import Scorer
+from negmine.stages.neighbours.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
+from negmine.store import PartRecord, here, part_name, read_part, write_file, write_table
+
+FACT: Final = np.dtype(
+    [
+        ("key", np.uint64), ("image", np.uint64), ("text", np.uint64), ("words", np.uint64),
+        ("signature", np.uint64), ("thumbnail", np.uint8, (THUMBNAIL_BYTES,)), ("seen", np.bool_), ("first", np.bool_),
+        ("positive", np.float32),
+    ]
+)  # fmt: skip
+"""Hashes of key, image id, caption and its normalised words; the picture's signature and thumbnail, and whether
+there are any; whether the pair is the first of its image; how similar its own truth is (NaN where nothing tells)."""
+
+_SETS: Final = "sets"
+_AT_HAND: Final = 64
+"""Parts whose sets of words a process keeps."""
+
+
+@dataclass(frozen=True)
+class FactsPhase:
+    """`FACT` for each pair, and the sets of words that some filter asks for (keys of `COLUMNS`)."""
+
+    corpus: Corpus
+    judge: Scorer
+    positive: str
+    sets: tuple[str, ...]
+
+    def setup(self) -> PartFunction:
+        self.judge.load()
+        return partial(_facts_of_part, self)
+
+
+def _facts_of_part(phase: FactsPhase, index: int, folder: Path) -> PartRecord:
+    columns = ["key", "image_id", "caption", "signature", "thumbnail"]
+    keys, images, captions, signatures, thumbnails = (
+        read_part(phase.corpus.folder, index, columns)[name].to_pylist() for name in columns
+    )
+    facts = np.empty(len(keys), dtype=FACT)
+    facts["key"] = [hash64(key) for key in keys]
+    facts["image"] = [hash64(image) for image in images]
+    facts["text"] = [hash64(caption) for caption in captions]
+    facts["words"] = [hash64(normalised(caption)) for caption in captions]
+    facts["signature"] = [signature or 0 for signature in signatures]
+    looks = b"".join(thumbnail or bytes(THUMBNAIL_BYTES) for thumbnail in thumbnails)
+    facts["thumbnail"] = np.frombuffer(looks, dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)
+    facts["seen"] = [signature is not None for signature in signatures]
+    facts["first"] = [at == 0 or images[at] != images[at - 1] for at in range(len(images))]
+    facts["positive"] = phase.judge.positives(index, facts["first"], lowest=phase.positive == "lowest")
+
+    def write(stream: IO[bytes]) -> int:
+        np.save(stream, facts, allow_pickle=False)
+        return len(facts)
+
+    files = [write_file(folder, part_name(index, "npy"), write)]
+    if phase.sets:
+        files.append(write_table(folder, part_name(index, stem=_SETS), to_columns(_sets_of(captions, phase.sets))))
+    return PartRecord(index, tuple(files), {"pairs": len(facts)})
+
+
+def _sets_of(captions: Sequence[str], kinds: tuple[str, ...]) -> dict[str, list[list[int]]]:
+    made = plain_sets(captions) if "words" in kinds else {}
+    if set(kinds) - {"words"}:
+        made |= parsed_sets(captions)
+    wanted = {name for kind in kinds for name in COLUMNS[kind]}
+    return {name: rows for name, rows in made.items() if name in wanted}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Reads what `FactsPhase` wrote."""
+
+    corpus: Corpus
+    folder: Path
+
+    def of_part(self, part: int) -> Any:
+        """[n] `FACT` of a part."""
+        return np.load(here(self.folder / part_name(part, "npy")), mmap_mode="r", allow_pickle=False)
+
+    def first_of(self, part: int) -> Any:
+        """[n] True where the rows of a picture begin."""
+        return self.of_part(part)["first"]
+
+    def at(self, ids: Any) -> Any:
+        """`FACT` of some pairs, in the shape of `ids`."""
+        return self.corpus.gather(ids, self.of_part)
+
+    def sets(self, ids: Any, name: str) -> Sets:
+        """One kind of set of some pairs [n]."""
+        taken, order = [], []
+        for part, where, places in self.corpus.split(ids):
+            taken.append(self._sets_of_part(part, name).take(places))
+            order.append(where)
+        if not taken:
+            return Sets(np.empty(0, dtype=np.int32), np.zeros(1, dtype=np.int64))
+        sizes = np.concatenate([sets.sizes for sets in taken])
+        values = np.concatenate([sets.values for sets in taken])
+        back = np.argsort(np.concatenate(order), kind="stable")
+        return Sets(values, np.concatenate([[0], np.cumsum(sizes)])).take(back)
+
+    @cached_property
+    def _sets_of_part(self) -> Any:
+        def read(part: int, name: str) -> Sets:
+            import pyarrow.parquet as pq
+
+            return Sets.of(pq.read_table(here(self.folder / part_name(part, stem=_SETS)), columns=[name])[name])
+
+        return lru_cache(_AT_HAND)(read)
+
+    def mean_positive(self) -> float:
+        """Mean positive score of the corpus, for pairs that have none; 1 if no pair has one."""
+        total, number = 0.0, 0
+        for part in range(len(self.corpus.sizes)):
+            positive = self.of_part(part)["positive"]
+            known = positive[~np.isnan(positive)].astype(np.float64)
+            total, number = total + float(known.sum()), number + len(known)
+        return total / number if number else 1.0
+
+    def most_captions(self, part: int) -> int:
+        """Pairs of the image that has most of them, in a part; at least 1."""
+        starts = np.flatnonzero(self.of_part(part)["first"])
+        return int(np.diff([*starts, self.corpus.sizes[part]]).max(initial=1))

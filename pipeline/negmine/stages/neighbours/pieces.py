@@ -1,0 +1,66 @@
+"""Named pieces with numbers, such as filters and samplers: how they are written, checked and completed.
+
+``percentage`` is a piece with its defaults, ``percentage=0.9`` sets its first number, and
+``adaptive_margin:base=0.1,spread=0`` names them. ``0.2..0.02`` is a number that moves with the progress of training.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
+from math import isfinite
+from typing import Any
+
+from negmine.base.errors import UsageError
+
+Options = Mapping[str, float]
+
+
+def read_piece(text: str) -> tuple[str, dict[str, str]]:
+    """Name and options of a piece as a person writes it; the option of ``name=value`` is called ''."""
+    name, colon, rest = text.partition(":")
+    if not colon:
+        name, equals, value = text.partition("=")
+        return name.strip(), {"": value} if equals else {}
+    options = (option.partition("=") for option in rest.split(",") if option)
+    return name.strip(), {option.strip(): value for option, _, value in options}
+
+
+def complete(
+    kind: str, name: str, given: Mapping[str, Any], registry: Mapping[str, Callable[..., Any]], progress: float = 1.0
+) -> dict[str, float]:
+    """All numbers of a piece: those given, and the defaults of its function's keyword arguments.
+
+    Args:
+        kind: what the registry holds, for messages.
+        progress: where a number ``from..to`` stands, 0 to 1.
+
+    Raises:
+        UsageError: an unknown name or option, or a value that is no number.
+    """
+    if name not in registry:
+        raise UsageError(f"no {kind} is called {name!r}", fix=f"choose from {', '.join(registry)}")
+    known = {
+        p.name: p.default for p in signature(registry[name]).parameters.values() if p.kind is Parameter.KEYWORD_ONLY
+    }
+    numbers = dict(known)
+    for option, value in given.items():
+        option = option or next(iter(known), "")
+        if option not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise UsageError(f"{kind} {name} has no option {option or value!r}", fix=has)
+        numbers[option] = _number(kind, name, option, value, progress)
+    return {option: float(value) for option, value in numbers.items()}
+
+
+def _number(kind: str, name: str, option: str, value: Any, progress: float) -> float:
+    try:
+        ends = [float(end) for end in str(value).split("..")]
+        if len(ends) > 2 or not all(map(isfinite, ends)):
+            raise ValueError(value)
+    except ValueError:
+        raise UsageError(
+            f"{kind} {name}: {option} must be a number, or two as in 0.2..0.02", why=f"it is {reprlib.repr(value)}"
+        ) from None
+    return ends[0] + (ends[-1] - ends[0]) * progress

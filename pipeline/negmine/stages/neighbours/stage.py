@@ -1,0 +1,237 @@
+"""``negmine retrieve``: embed, gather facts, mine. Every candidate is in the table, kept or refused with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from negmine.base.errors import UsageError
+from negmine.encoders import pinned
+from negmine.engine import Engine, run_phase
+from negmine.engine.ray import RayEngine
+from negmine.images.locate import root_of
+from negmine.stages.neighbours.approximate import PARTS, Indexes, IndexPhase, check_index
+from negmine.stages.neighbours.corpus import Corpus
+from negmine.stages.neighbours.embed import embed
+from negmine.stages.neighbours.facts import Facts, FactsPhase
+from negmine.stages.neighbours.filters import NEEDS
+from negmine.stages.neighbours.held import hold, shares_of
+from negmine.stages.neighbours.memory import Budget
+from negmine.stages.neighbours.mine import MinePhase
+from negmine.stages.neighbours.plan import PlanSettings, make_plan
+from negmine.stages.neighbours.report import EXAMPLES_FILE, score_figures, write_examples
+from negmine.stages.neighbours.scorers import Cross, Dense, Lexical, Scorer
+from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, faiss_build
+from negmine.stages.neighbours.settings import CROSS, LEXICAL, RetrieveSettings, Source
+from negmine.stages.neighbours.words import COLUMNS
+from negmine.store import Manifest, Spec, Store, delete_folder, each, reading, refuse_other_settings, write_file
+
+STAGE: Final = "neighbours"
+FACTS: Final = ".facts"
+INDEX: Final = ".index"
+
+__all__ = ["STAGE", "RetrieveSettings", "retrieve"]
+
+
+def retrieve(
+    settings: RetrieveSettings,
+    work: Path,
+    engine: Engine,
+    *,
+    memory: str | None = None,
+    actors: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Make ``work/neighbours`` unless it is there.
+
+    Args:
+        actors: of a Ray cluster, which hold the corpus in memory between them; 0: every part reads it in tiles.
+        memory: how much the search may take, all workers together, as ``4G``; None for half of what is free.
+
+    Raises:
+        UsageError: an unknown source or encoder, FAISS missing or installed twice, or no pictures to embed.
+        DamagedError: the folder was made from other pairs or with other settings.
+        ResourceError: the memory is not enough.
+    """
+    settings = resolved(settings)
+    chosen = asdict(settings)
+    build = faiss_build()
+    if settings.index is not None:
+        if settings.sources[0].name == LEXICAL:
+            raise UsageError("bm25 has its own index", fix="leave --index out")
+        check_index(settings.index)
+    if actors and (not isinstance(engine, RayEngine) or settings.index or settings.sources[0].name == LEXICAL):
+        raise UsageError(
+            "--database-actors are for exact search with vectors on Ray", fix="add --engine ray, or leave them out"
+        )
+    budget = Budget.of(memory, engine.at_once)
+    if not overwrite:
+        refuse_other_settings(work / STAGE, STAGE, chosen)  # before anything is embedded
+    with reading(work / "pairs") as pairs, _scorers(settings, pairs, work, engine, overwrite) as scorers:
+        inputs = {"pairs": pairs.digest} | scorers.inputs
+        spec = Spec(STAGE, chosen, inputs, {"faiss": build, "numpy": version("numpy")})
+        with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
+            if not store.finished:
+                _make(store, settings, scorers, engine, budget, actors)
+            assert store.manifest is not None
+            return store.manifest
+
+
+def plan_batches(
+    settings: RetrieveSettings, batches: PlanSettings, work: Path, engine: Engine, *, overwrite: bool = False
+) -> Manifest:
+    """Make ``work/plan`` from what `retrieve` mined with these settings, unless it is there."""
+    settings = resolved(settings)
+    with reading(work / "pairs") as pairs, _scorers(settings, pairs, work, engine, overwrite) as scorers:
+        return make_plan(batches, work, scorers.corpus, scorers.searcher, engine, overwrite=overwrite)
+
+
+def resolved(settings: RetrieveSettings) -> RetrieveSettings:
+    """The same settings with every source named in full, and of a run's checkpoints the one that is the latest now.
+
+    Raises:
+        UsageError: an unknown source, or no checkpoint.
+    """
+    scores = tuple(show_source(source) for source in settings.sources)
+    rescore = show_source(settings.rescorer) if settings.rescorer else None
+    return replace(settings, scores=scores, rescore=rescore, encoder=None)
+
+
+def show_source(source: Source) -> str:
+    """A source as `negmine.stages.neighbours.settings.read_source` reads it."""
+    return f"{source.weight:g}*{source.direction}:{pinned(source.name)}"
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """Who finds candidates and who scores them, and the digests of what they read."""
+
+    corpus: Corpus
+    searcher: Dense | Lexical
+    judge: Scorer
+    inputs: dict[str, str]
+
+
+@contextmanager
+def _scorers(
+    settings: RetrieveSettings, pairs: Manifest, work: Path, engine: Engine, overwrite: bool
+) -> Iterator[Scorers]:
+    """Embed what has to be embedded, and hold it against being rewritten."""
+    sizes = tuple(part.files[0].rows for part in pairs.parts)
+    corpus = Corpus(work / "pairs", sizes, root_of(pairs, work))
+    inputs: dict[str, str] = {}
+
+    def dense(name: str, sources: tuple[Source, ...], stack: ExitStack) -> Dense:
+        folders = []
+        for source in sources:
+            both = each(
+                partial(embed, source.name, m, pairs, work, engine, overwrite=overwrite)
+                for m in (source.query, source.target)
+            )
+            for side, folder in zip(("queries", "targets"), both, strict=True):
+                inputs[f"{name} {show_source(source)} {side}"] = stack.enter_context(reading(folder)).digest
+            folders.append((both[0], both[1]))
+        return Dense(corpus, sources, tuple(folders))
+
+    with ExitStack() as stack:
+        lexical = settings.sources[0].name == LEXICAL
+        searcher = Lexical(corpus) if lexical else dense("search", settings.sources, stack)
+        judge: Scorer = searcher
+        rescorer = settings.rescorer
+        if rescorer is not None and rescorer.name.partition(":")[0] == CROSS:
+            judge = cross = Cross(corpus, rescorer)
+            inputs["cross-scorer"] = cross.identity()
+        elif rescorer is not None:
+            judge = Lexical(corpus) if rescorer.name == LEXICAL else dense("rescore", (rescorer,), stack)
+        if isinstance(searcher, Lexical) or isinstance(judge, Lexical):
+            inputs["bm25s"] = version("bm25s")
+        yield Scorers(corpus, searcher, judge, inputs)
+
+
+def _make(
+    store: Store, settings: RetrieveSettings, scorers: Scorers, engine: Engine, budget: Budget, actors: int
+) -> None:
+    corpus = scorers.corpus
+    product, tile_rows = choose_product(corpus.pairs**2), 0
+    if isinstance(scorers.searcher, Dense) and corpus.pairs:
+        need = scorers.searcher.dimensions, max(corpus.sizes), settings.candidates
+        if product == BFLOAT16 and not budget.fits(*need, half=True):
+            product = FLOAT32
+        tile_rows = budget.tile_rows(*need, half=product == BFLOAT16)
+    folder, parts, total = store.folder / FACTS, len(corpus.sizes), corpus.pairs
+    with Store.open(folder, store.spec, engine.share) as weighing:
+        if not weighing.finished:
+            phase = FactsPhase(corpus, scorers.judge, settings.positive, _sets(settings, scorers.judge))
+            run_phase(weighing, phase, engine, parts, title="comparing with the truth", unit="pairs", total=total)
+            weighing.finish()
+        facts = Facts(corpus, folder)
+        mining = MinePhase(
+            corpus, settings, scorers.searcher, scorers.judge, facts, facts.mean_positive(), tile_rows, product
+        )
+        if settings.index is not None:
+            rows = sum(sorted(corpus.sizes)[-PARTS:])
+            budget.check_index(rows, mining.searcher.dimensions if isinstance(mining.searcher, Dense) else 0)
+            mining = replace(mining, indexes=_index(store, settings.index, mining, engine))
+        with ExitStack() as stack:
+            if actors and isinstance(mining.searcher, Dense):
+                loads = shares_of(mining.searcher, mining.first_of, actors)
+                mining = replace(mining, held=stack.enter_context(hold(loads, product)))
+            run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
+        store.finish(
+            [write_file(store.folder, EXAMPLES_FILE, partial(write_examples, corpus=corpus, neighbours=store.folder))]
+        )
+    delete_folder(folder)
+    delete_folder(store.folder / INDEX)
+
+
+def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Indexes:
+    """Index the corpus."""
+    assert isinstance(mining.searcher, Dense)  # checked with the settings
+    phase = IndexPhase(mining.searcher, mining.first_of, index, mining.settings.candidates)
+    with Store.open(store.folder / INDEX, store.spec, engine.share) as building:
+        if not building.finished:
+            total = mining.corpus.pairs
+            run_phase(building, phase, engine, phase.shards, title="indexing", unit="pairs", total=total)
+            building.finish()
+    return Indexes(phase, store.folder / INDEX)
+
+
+def _sets(settings: RetrieveSettings, judge: Scorer) -> tuple[str, ...]:
+    """Which sets of words these settings look at."""
+    wanted = {NEEDS[name] for name in settings.filters if name in NEEDS}
+    by_words = (
+        settings.sampling == "diverse" or "near_truth" in settings.filters or "adaptive_margin" in settings.filters
+    )
+    if settings.sampling == "ipw" or (by_words and not isinstance(judge, Dense)):
+        wanted.add("words")
+    return tuple(name for name in COLUMNS if name in wanted)
+
+
+def summary(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[str, Any]:
+    """The figures of a finished run, which reconcile: candidates = kept + refused, kept = selected + not drawn."""
+    counts = manifest.counts
+    refused = {n.removeprefix("refused:"): c for n, c in counts.items() if n.startswith("refused:") and c}
+    return {
+        "pairs": counts["pairs"],
+        **_recall(counts, settings),
+        "candidates": counts["candidates"],
+        "refused": dict(sorted(refused.items(), key=lambda item: (-item[1], item[0]))),
+        "kept": counts["kept"],
+        "selected": counts["selected"],
+        "not drawn": counts["kept"] - counts["selected"],
+        f"pairs with fewer than {settings.neighbours} selected": counts["fewer_than_asked"],
+        **({"selected at random (--refill)": counts["refilled"]} if settings.refill else {}),
+        **score_figures(work / STAGE, len(manifest.parts), settings.neighbours),
+    }
+
+
+def _recall(counts: Mapping[str, int], settings: RetrieveSettings) -> dict[str, str]:
+    if not counts.get("recall_exact"):
+        return {}
+    share = counts["recall_found"] / counts["recall_exact"]
+    return {f"recall@{settings.candidates} of --index {settings.index}": f"{share:.2%}, measured"}

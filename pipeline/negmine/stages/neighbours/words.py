@@ -1,0 +1,176 @@
+"""Captions as sets of words, concepts and claims, and how much of them two captions share.
+
+Sets are made once a pair and kept beside the facts, as numbers (hashes of 30 bits). ``words`` need no parser; the
+others are read off a parse by the analysis that `negmine parse` uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from negmine.base.hashing import hash64
+
+LEVELS: Final = ("objects", "attributes", "relations", "numbers")
+
+COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "words": ("words",),
+    "concepts": ("concepts", "implied"),
+    "structure": LEVELS,
+}
+"""What a filter asks for, and the sets that takes."""
+
+_CONTENT: Final = frozenset({"NOUN", "PROPN", "VERB", "ADJ", "NUM", "ADP"})
+
+
+def normalised(caption: str) -> str:
+    """Letters and digits only, without case: what a caption says, whatever its punctuation."""
+    return " ".join("".join(c if c.isalnum() else " " for c in caption.casefold()).split())
+
+
+def plain_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
+    """``words`` of each caption."""
+    return {"words": [_numbers(normalised(caption).split()) for caption in captions]}
+
+
+def parsed_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
+    """``concepts``, ``implied`` and the four levels of structure of each caption.
+
+    Raises:
+        UsageError: the spaCy model is missing.
+    """
+    parse = _parser()
+    parsed = parse(dict.fromkeys(captions))
+    sets = {text: _sets_of(caption) for text, caption in parsed.items()}
+    names = (*COLUMNS["concepts"], *COLUMNS["structure"])
+    return {name: [sets[text][name] for text in captions] for name in names}
+
+
+@cache
+def _parser() -> Callable[[Iterable[str]], Any]:
+    """The parser of `negmine parse`, loaded once a process."""
+    from negmine.language.analyse import load_model, parse
+    from negmine.language.vocabulary import packaged_vocabulary
+
+    model, vocabulary = load_model(None), packaged_vocabulary()
+    return lambda captions: parse(model, captions, vocabulary)
+
+
+def _sets_of(caption: Any) -> dict[str, list[int]]:
+    """The sets of one `negmine.language.caption.Caption`."""
+    from negmine.language.caption import NO
+    from negmine.language.lexicon import packaged_lexicon
+
+    lexicon = packaged_lexicon()
+    phrases, tokens = caption.phrases, caption.tokens
+    concepts = {t.lemma for t in tokens if t.pos in _CONTENT} | {phrase.name for phrase in phrases}
+    nouns = {t.lemma for t in tokens if t.pos == "NOUN"} | {phrase.name for phrase in phrases}
+    synonyms = (lexicon.entry(word, pos).synonyms for word in concepts for pos in "nva")
+    relations = {
+        (phrases[r.subject].name if r.subject != NO else "", r.name, phrases[r.object].name) for r in caption.relations
+    }
+    return {
+        "concepts": _numbers(concepts),
+        "implied": _numbers(concepts.union(*map(lexicon.implied, nouns), *synonyms)),
+        "objects": _numbers(phrase.name for phrase in phrases),
+        "attributes": _numbers(
+            f"{tokens[i].text.lower()} {phrase.name}" for phrase in phrases for i in phrase.attributes
+        ),
+        "relations": _numbers(map(" ".join, relations)),
+        "numbers": _numbers(
+            f"{tokens[phrase.numeral].text.lower()} {phrase.name}" for phrase in phrases if phrase.numeral != NO
+        ),
+    }
+
+
+def _numbers(words: Iterable[str]) -> list[int]:
+    """A set of words as ascending numbers."""
+    return sorted({hash64(word) >> 34 for word in words})
+
+
+def to_columns(sets: dict[str, list[list[int]]]) -> pa.Table:
+    """Sets as a table with a list column for each name."""
+    return pa.table({name: pa.array(rows, pa.list_(pa.int32())) for name, rows in sets.items()})
+
+
+@dataclass(frozen=True)
+class Sets:
+    """One set for each of n captions: those of caption i are ``values[starts[i]:starts[i + 1]]``, ascending."""
+
+    values: Any
+    starts: Any
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> Sets:
+        """The sets in a list column."""
+        lists = column.combine_chunks()
+        return cls(lists.flatten().to_numpy(), np.concatenate([[0], np.cumsum(lists.value_lengths().to_numpy())]))
+
+    def take(self, places: Any) -> Sets:
+        """The sets of some captions, [m], in that order."""
+        sizes = (self.starts[1:] - self.starts[:-1])[places]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        within = np.arange(starts[-1]) - np.repeat(starts[:-1], sizes)
+        return Sets(self.values[np.repeat(self.starts[:-1][places], sizes) + within], starts)
+
+    @property
+    def sizes(self) -> Any:
+        return np.diff(self.starts)
+
+
+def shared(one: Sets, other: Sets) -> Any:
+    """[n] how many elements set i of one and set i of the other have in common."""
+    from scipy.sparse import csr_array
+
+    matrices = [
+        csr_array((np.ones(len(sets.values), dtype=np.int32), sets.values, sets.starts), shape=(len(sets.sizes), 2**30))
+        for sets in (one, other)
+    ]
+    return np.asarray(matrices[0].multiply(matrices[1]).sum(axis=1)).ravel()
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The captions of Q queries and of their candidates, as sets.
+
+    Attributes:
+        own: name of a kind of set to the queries' [Q].
+        theirs: the same for candidates, [Q x C] in one row.
+        shape: (Q, C).
+    """
+
+    own: Callable[[str], Sets]
+    theirs: Callable[[str], Sets]
+    shape: tuple[int, int]
+
+    def common(self, mine: str, other: str) -> tuple[Any, Any, Any]:
+        """[Q, C] elements in common, those of the query's set, those of the candidate's."""
+        queries, width = self.shape
+        own, theirs = self.own(mine).take(np.repeat(np.arange(queries), width)), self.theirs(other)
+        numbers = shared(own, theirs), own.sizes, theirs.sizes
+        return tuple(number.reshape(self.shape) for number in numbers)
+
+    def jaccard(self, name: str) -> Any:
+        """[Q, C] elements in common over elements of both; 0 where both are empty."""
+        both, mine, theirs = self.common(name, name)
+        return both / np.maximum(mine + theirs - both, 1)
+
+    def implied(self) -> Any:
+        """[Q, C] whether all concepts of the candidate's caption follow from the query's."""
+        both, _, theirs = self.common("implied", "concepts")
+        return (both == theirs) & (theirs > 0)
+
+    def structure(self) -> Any:
+        """[Q, C] mean over the levels that either caption has of the elements in common over those of both."""
+        total, levels = np.zeros(self.shape), np.zeros(self.shape)
+        for name in LEVELS:
+            both, mine, theirs = self.common(name, name)
+            either = mine + theirs - both
+            total += np.where(either, both / np.maximum(either, 1), 0)
+            levels += either > 0
+        return total / np.maximum(levels, 1)

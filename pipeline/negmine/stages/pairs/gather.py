@@ -1,0 +1,275 @@
+"""Read rows once, clean their text, give them keys, bring those of one path together: memory does not grow."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from negmine.base.console import progress
+from negmine.base.errors import explain_os_error
+from negmine.base.hashing import hash64
+from negmine.contract.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
+from negmine.sources import Noted, Row
+from negmine.stages.pairs.identity import normal_path
+from negmine.stages.pairs.spill import Spill
+from negmine.store import REJECTED_FILE, TEMPORARY, FileRecord, PartRecord, part_name, write_file, write_table
+
+CHUNK: Final = 8_192  # rows in memory while reading
+BUCKET_BITS: Final = 6
+MAX_KEY: Final = 200
+
+_ROW: Final = pa.schema([*PAIRS, pa.field("row", pa.int64())])
+_SPILLED: Final = pa.schema(
+    [*_ROW, pa.field("hash", pa.uint64()), pa.field("ordinal", pa.int64()), pa.field("given", pa.bool_())]
+)
+_KEYS: Final = pa.schema(
+    [_SPILLED.field(n) for n in ("key", "image_id", "caption", "row", "source", "ordinal", "given", "image_offset")]
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of the input is taken.
+
+    Attributes:
+        max_caption: characters kept of a caption.
+        part_size: pairs in a part.
+        rows: rows to read; None for all.
+    """
+
+    max_caption: int
+    part_size: int
+    rows: int | None = None
+
+
+def gather(rows: Iterable[Row | Rejected | Noted], folder: Path, limits: Limits) -> PartRecord:
+    """Write gathered parts and ``rejected.parquet`` to `folder`, as one unit of work.
+
+    The counts hold ``rows``, ``pairs``, ``parts``, ``changed:...``, ``noted:...`` and ``rejected:...``, and reconcile:
+    rows = pairs + all rejected.
+    """
+    scratch = folder / f"{TEMPORARY}gather"
+    try:
+        scratch.mkdir(parents=True)
+        record = _gather(rows, folder, scratch, limits)
+        shutil.rmtree(scratch)
+    except OSError as error:
+        raise explain_os_error(error, str(folder)) from error
+    return record
+
+
+def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path, limits: Limits) -> PartRecord:
+    by_image, by_key = Spill(scratch / "images", _SPILLED, BUCKET_BITS), Spill(scratch / "keys", _KEYS, BUCKET_BITS)
+    counts: Counter[str] = Counter(rows=0, pairs=0, parts=0)
+    with pa.ipc.new_stream(scratch / "rejected.arrow", REJECTED) as refusals:
+        for pairs, rejected in _chunks(islice(_noting(rows, counts), limits.rows), limits.max_caption, counts):
+            refusals.write_table(to_table(rejected, REJECTED))
+            by_image.add(pairs, pairs["hash"].to_numpy())
+            by_key.add(pairs.select(_KEYS.names), _hashes(pairs["key"]))
+        repeated, again = set[int](), set[int]()
+        for bucket in by_key.buckets():
+            rejected = list(_repeated_keys(bucket, repeated, again))
+            counts.update(f"rejected:{row.reason}" for row in rejected)
+            refusals.write_table(to_table(rejected, REJECTED))
+    counts["noted:key_of_another_archive"] = len(again)
+    files = []
+    unique = (_without(_told_apart(bucket, again), repeated) for bucket in by_image.buckets())
+    for index, part in enumerate(cut_at_images(unique, limits.part_size)):
+        files.append(write_table(folder, part_name(index), part.select(_ROW.names)))
+        counts["parts"] += 1
+        counts["pairs"] += part.num_rows
+    files.append(_write_rejected(scratch / "rejected.arrow", folder))
+    return PartRecord(0, tuple(files), dict(counts))
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _noting(rows: Iterable[Row | Rejected | Noted], counts: Counter[str]) -> Iterator[Row | Rejected]:
+    for row in rows:
+        if isinstance(row, Noted):
+            counts[f"noted:{row}"] += row.number
+        else:
+            yield row
+
+
+def _chunks(
+    rows: Iterable[Row | Rejected], max_caption: int, counts: Counter[str]
+) -> Iterator[tuple[pa.Table, list[Rejected]]]:
+    """Cleaned rows as tables of `_SPILLED`, with the refused ones beside them."""
+    ordinals = iter(enumerate(rows))
+    with progress("reading", None, "rows") as bar:
+        while chunk := list(islice(ordinals, CHUNK)):
+            pairs, rejected = [], []
+            for ordinal, row in chunk:
+                kept = row if isinstance(row, Rejected) else _pair(row, ordinal, max_caption, counts)
+                if isinstance(kept, Rejected):
+                    rejected.append(kept)
+                    counts[f"rejected:{kept.reason}"] += 1
+                else:
+                    pairs.append(kept)
+            counts["rows"] += len(chunk)
+            bar.advance(len(chunk))
+            yield pa.Table.from_pylist(pairs, schema=_SPILLED), rejected
+
+
+def _pair(row: Row, ordinal: int, max_caption: int, counts: Counter[str]) -> dict[str, Any] | Rejected:
+    caption, changes = clean_caption(row.caption or "", max_caption)
+    counts.update(f"changed:{change}" for change in changes)
+    if not caption:
+        return Rejected(row.row, row.source, row.key, "empty_caption", None)
+    if row.key is not None and not (KEY_PATTERN.fullmatch(row.key) and len(row.key) <= MAX_KEY):
+        return Rejected(
+            row.row, row.source, row.key[:MAX_KEY], "key_characters", f"a key is 1 to {MAX_KEY} of 0-9 A-Z a-z _ -"
+        )
+    image = normal_path(row.image) if row.image else None
+    key = row.key or _key(image or row.image_id or "", caption)
+    image_id = row.image_id or image or key
+    return {
+        "key": key,
+        "image_id": image_id,
+        "image": image,
+        "image_offset": row.image_offset,
+        "image_bytes": row.image_bytes,
+        "caption": caption,
+        "source": row.source,
+        "row": row.row,
+        "hash": hash64(image or image_id),
+        "ordinal": ordinal,
+        "given": row.key is not None,
+    }
+
+
+def clean_caption(text: str, max_caption: int) -> tuple[str, list[str]]:
+    """NFC text without control characters, its white space single blanks, cut to `max_caption` characters.
+
+    Returns:
+        The text, and what was changed: ``control``, ``nfc``, ``space``, ``length``.
+    """
+    changes = []
+    if not text.isascii() or not text.isprintable():
+        printable = "".join(c for c in text if c.isspace() or not _is_control(c))
+        if len(printable) < len(text):
+            changes.append("control")
+        normal = unicodedata.normalize("NFC", printable)
+        if normal != printable:
+            changes.append("nfc")
+        text = normal
+    squeezed = " ".join(text.split())
+    if squeezed != text:
+        changes.append("space")
+    if len(squeezed) > max_caption:
+        changes.append("length")
+        squeezed = squeezed[:max_caption].rsplit(" ", 1)[0]
+    return squeezed, changes
+
+
+def _is_control(character: str) -> bool:
+    """Control characters, halves of surrogate pairs, and marks that reorder or hide text on a terminal."""
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cs") or (category == "Cf" and character not in "\u200c\u200d")
+
+
+def _key(image_id: str, caption: str) -> str:
+    return hashlib.blake2b(f"{image_id}\0{caption}".encode(), digest_size=10).hexdigest()
+
+
+def _hashes(texts: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    return np.fromiter((hash64(text) for text in texts.to_pylist()), dtype=np.uint64, count=len(texts))
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def _repeated_keys(bucket: pa.Table, repeated: set[int], again: set[int]) -> Iterator[Rejected]:
+    """Rows whose key an earlier row has; "earlier" is by image and caption, not by place in the input.
+
+    Adds their ordinals to `repeated`; or to `again`, where keys start again in another archive.
+    """
+    counts = pc.value_counts(bucket["key"])
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    rows = bucket.filter(pc.is_in(bucket["key"], twice)).sort_by([(name, "ascending") for name in _KEYS.names[:4]])
+    previous, archives = None, set[str]()
+    for row in rows.to_pylist():
+        if row["key"] != previous:
+            previous, archives = row["key"], {row["source"]}
+        elif row["given"] and row["image_offset"] is not None and row["source"] not in archives:
+            archives.add(row["source"])
+            again.add(row["ordinal"])
+        else:
+            repeated.add(row["ordinal"])
+            reason = "duplicate_key" if row["given"] else "duplicate_pair"
+            yield Rejected(row["row"], row["source"], row["key"], reason, None)
+
+
+def _told_apart(bucket: pa.Table, again: set[int]) -> pa.Table:
+    """The rows with keys that another archive has too under a key with a hash of their own archive's name."""
+    chosen = pc.is_in(bucket["ordinal"], pa.array(sorted(again), pa.int64()))
+    if not pc.any(chosen).as_py():
+        return bucket
+    archives = bucket["source"].to_pylist()
+    marks = {name: hashlib.blake2b(name.encode(), digest_size=5).hexdigest() for name in set(archives)}
+    own = pa.array([marks[name] for name in archives])
+    keys = pc.if_else(chosen, pc.binary_join_element_wise(bucket["key"], own, "-"), bucket["key"])
+    return bucket.set_column(bucket.schema.get_field_index("key"), _SPILLED.field("key"), keys)
+
+
+def _without(bucket: pa.Table, ordinals: set[int]) -> pa.Table:
+    keep = pc.invert(pc.is_in(bucket["ordinal"], pa.array(sorted(ordinals), pa.int64())))
+    return bucket.filter(keep).sort_by([("hash", "ascending"), ("image_id", "ascending"), ("key", "ascending")])
+
+
+def cut_at_images(tables: Iterable[pa.Table], part_size: int) -> Iterator[pa.Table]:
+    """Cut a sequence of rows, grouped by image, into parts of at most `part_size` rows; no image is split.
+
+    An image with more rows than `part_size` is a part of its own. Where the tables end does not matter.
+    """
+    pending = None
+    for table in tables:
+        pending = table if pending is None else pa.concat_tables([pending, table])
+        images = pending["image_id"].to_numpy(zero_copy_only=False)
+        starts, at = np.flatnonzero(images[1:] != images[:-1]) + 1, 0
+        while (cut := _cut(starts, at, pending.num_rows, part_size)) is not None:
+            yield pending.slice(at, cut - at)
+            at = cut
+        pending = pending.slice(at)
+    if pending is not None and pending.num_rows:
+        yield pending
+
+
+def _cut(starts: np.ndarray[tuple[int], np.dtype[np.int64]], at: int, rows: int, part_size: int) -> int | None:
+    """Where the part that begins at row `at` ends, or None when rows to come might still belong to it.
+
+    Args:
+        starts: ascending, the rows at which another image begins.
+    """
+    if rows - at <= part_size:
+        return None
+    fitting = int(np.searchsorted(starts, at + part_size, side="right"))
+    if fitting and starts[fitting - 1] > at:
+        return int(starts[fitting - 1])
+    return int(starts[fitting]) if fitting < len(starts) else None
+
+
+def _write_rejected(path: Path, folder: Path) -> FileRecord:
+    def write(stream: Any) -> int:
+        rows = 0
+        with pa.ipc.open_stream(path) as reader, pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return rows
+
+    return write_file(folder, REJECTED_FILE, write)

@@ -1,0 +1,308 @@
+"""One shard: the rows of its pairs, their negatives and neighbours, and the bytes of their pictures, as samples."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow.compute as pc
+
+from negmine.base.hashing import hash64
+from negmine.contract.records import ImageNegative, Rejected, Sample, TextNegative
+from negmine.contract.split import Split
+from negmine.images.decode import MAX_PIXELS, BadImageError, Decoded, decode
+from negmine.images.locate import PLACE, ImageRoot, check_same
+from negmine.stages.shards.negatives import (
+    FoundPair,
+    Neighbour,
+    OtherPicture,
+    figure_negatives,
+    find_pairs,
+    selected_neighbours,
+    text_negatives,
+)
+from negmine.store import read_part
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+JPEG_QUALITY: Final = 95
+_JPEG_SIDE: Final = 65_500  # libjpeg's limit, in pixels
+_PICTURES: Final = 512  # encoded pictures kept at hand, because the captions of one image lie scattered in a shard
+
+Encoded = tuple[str, bytes]
+"""Extension and content of a picture."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which rows make a shard: those of one split in these parts, in order, from `skip` on, `count` of them."""
+
+    parts: tuple[int, ...]
+    skip: int
+    count: int
+
+
+class Pictures:
+    """Encoded pictures ready for a shard, each checked, and written anew where its bytes would not do.
+
+    Args:
+        root: where the picture paths begin.
+        image_size: length of the short side in pixels; None keeps the size.
+    """
+
+    def __init__(self, root: str, image_size: int | None, max_pixels: int) -> None:
+        self._root, self._size, self._max_pixels = ImageRoot(root), image_size, max_pixels
+        self.get = lru_cache(_PICTURES)(self._get)
+
+    def _get(self, image: str, offset: int | None, size: int | None, content: int | None) -> Encoded | BadImageError:
+        """Errors are values here, so that they are cached too."""
+        try:
+            found = self._root.read(image, offset, size)
+            made = encoded(found, self._size, self._max_pixels)  # first: of a file that was cut, damage says more
+            check_same(image, found, content)
+            return made
+        except BadImageError as error:
+            return error
+
+
+def encoded(content: bytes, short_side: int | None, max_pixels: int = MAX_PIXELS) -> Encoded:
+    """The picture for a shard: its own bytes, or shrunk, or written anew so that every reader sees it upright and on
+    white, also one that knows nothing of EXIF and transparency.
+
+    Args:
+        short_side: pixels to which a larger picture is shrunk; None keeps the size.
+
+    Raises:
+        BadImageError: it cannot be decoded.
+    """
+    seen = decode(content, max_pixels, least=2 * short_side if short_side else 64)
+    if short_side is not None and min(seen.width, seen.height) > short_side:
+        return _written(_shrunk(seen, short_side), "jpg")
+    if seen.plain:
+        return seen.extension, content
+    return _written(decode(content, max_pixels).rgb, seen.extension)
+
+
+def _shrunk(seen: Decoded, short_side: int) -> Image:
+    from PIL import Image
+
+    scale = short_side / min(seen.width, seen.height)
+    size = (max(1, round(seen.width * scale)), max(1, round(seen.height * scale)))
+    return seen.rgb.resize(size, Image.Resampling.BICUBIC)
+
+
+def _written(picture: Image, extension: str) -> Encoded:
+    """As JPEG what was one; else, or where JPEG has no room for a side, without loss."""
+    out = io.BytesIO()
+    if extension == "jpg" and max(picture.size) <= _JPEG_SIDE:
+        picture.save(out, "JPEG", quality=JPEG_QUALITY)
+        return "jpg", out.getvalue()
+    picture.save(out, "PNG")
+    return "png", out.getvalue()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the rows of the stages lie; None where a stage was not run.
+
+    Attributes:
+        plan: of the batches whose order the samples take; None for an order by chance.
+        parts: number of parts of the pairs.
+    """
+
+    pairs: Path
+    negatives: Path | None
+    neighbours: Path | None
+    figures: Path | None
+    plan: Path | None
+    parts: int
+
+    def figure_slots(self, slots: int) -> int:
+        """Image negatives that a group of figures may bring: one for each of `slots` text negatives."""
+        return slots if self.figures else 0
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rows of a shard.
+
+    Attributes:
+        pairs: in the order of the samples.
+        batches: of each pair; None where there is no plan.
+        captions: of each image, all of them.
+        negatives: by key, as are `neighbours` and `figures`.
+    """
+
+    pairs: list[dict[str, Any]]
+    batches: list[int] | None
+    captions: dict[str, list[str]]
+    negatives: dict[str, tuple[TextNegative, ...]]
+    neighbours: dict[str, list[Neighbour]]
+    figures: dict[str, list[OtherPicture]]
+
+    def together(self) -> Iterator[list[dict[str, Any]]]:
+        """The pairs of each batch, or each pair by itself."""
+        if self.batches is None:
+            yield from ([pair] for pair in self.pairs)
+            return
+        for _, members in groupby(zip(self.batches, self.pairs, strict=True), key=lambda both: both[0]):
+            yield [pair for _, pair in members]
+
+
+class ShardSource:
+    """Makes the samples of a shard; counts them, and keeps the rows it had to refuse.
+
+    Args:
+        slots: K, the most text negatives of a sample and of an image negative, and the most figures of its group.
+        image_slots: the most pictures of neighbours of a sample.
+    """
+
+    def __init__(self, tables: Tables, split: Split, slots: int, image_slots: int, pictures: Pictures) -> None:
+        self._tables, self._split, self._pictures = tables, split, pictures
+        self._slots, self._image_slots = slots, image_slots
+        self.counts: Counter[str] = Counter()
+        self.rejected: list[Rejected] = []
+
+    def samples(self, rows: Slice) -> Iterator[Sample]:
+        """Samples in the order of the plan; without one in an order that scatters the captions of one image and
+        depends on keys only. Of a planned batch all samples are usable, or none is taken."""
+        chosen = self._planned(rows) if self._tables.plan else self._scattered(rows)
+        others = self._others(chosen) if self._image_slots else {}
+        for members in chosen.together():
+            pictures = [self._encoded(*(pair[name] for name in PLACE)) for pair in members]
+            broken = any(isinstance(picture, BadImageError) for picture in pictures)
+            for pair, picture in zip(members, pictures, strict=True):
+                if isinstance(picture, BadImageError):
+                    self._reject(pair, picture)
+                elif broken:
+                    self._reject(pair, BadImageError("broken_batch", "another picture of its planned batch is bad"))
+                else:
+                    yield self._sample(pair, picture, chosen, others)
+
+    def _sample(
+        self, pair: Mapping[str, Any], picture: Encoded, chosen: Chosen, others: Mapping[str, FoundPair]
+    ) -> Sample:
+        key, extension, content = pair["key"], *picture
+        texts, neighbours = chosen.negatives.get(key, ()), chosen.neighbours.get(key, [])
+        images = list(self._image_negatives(chosen.figures.get(key, []), neighbours, others))
+        self._count(texts, [negative for negative, _ in images])
+        return Sample(
+            key, pair["image_id"], pair["caption"], content, extension, tuple(chosen.captions[pair["image_id"]]),
+            texts, tuple(negative for negative, _ in images), tuple(content for _, content in images),
+            tuple(neighbour.key for neighbour in neighbours),
+        )  # fmt: skip
+
+    # --- rows ---
+
+    def _scattered(self, rows: Slice) -> Chosen:
+        """Rows that follow each other in the pairs."""
+        chosen = self._read(rows.parts, lambda pair: self._split.holds(pair["image_id"]))
+        pairs = chosen.pairs[rows.skip : rows.skip + rows.count]
+        pairs.sort(key=lambda row: (hash64(row["key"]), row["key"]))
+        return replace(chosen, pairs=pairs)
+
+    def _planned(self, rows: Slice) -> Chosen:
+        """Rows that follow each other in the plan, out of any parts."""
+        assert self._tables.plan is not None
+        planned = [row for part in rows.parts for row in read_batches(self._tables.plan, part)]
+        planned = planned[rows.skip : rows.skip + rows.count]
+        wanted = {row["key"] for row in planned}
+        chosen = self._read(sorted({row["part"] for row in planned}), lambda pair: pair["key"] in wanted)
+        by_key = {pair["key"]: pair for pair in chosen.pairs}
+        pairs = [by_key[row["key"]] for row in planned]
+        return replace(chosen, pairs=pairs, batches=[row["batch"] for row in planned])
+
+    def _read(self, parts: Iterable[int], wanted: Callable[[dict[str, Any]], bool]) -> Chosen:
+        """The wanted pairs of these parts, and what belongs to the parts."""
+        tables, chosen = self._tables, Chosen([], None, {}, {}, {}, {})
+        for part in parts:
+            for pair in read_part(tables.pairs, part).to_pylist():
+                chosen.captions.setdefault(pair["image_id"], []).append(pair["caption"])
+                if wanted(pair):
+                    chosen.pairs.append(pair)
+            chosen.negatives.update(text_negatives(tables.negatives, part, self._slots))
+            chosen.neighbours.update(selected_neighbours(tables.neighbours, part))
+            chosen.figures.update(figure_negatives(tables.figures, part))
+        return chosen
+
+    def _others(self, chosen: Chosen) -> dict[str, FoundPair]:
+        """The pairs whose pictures are wanted as negatives."""
+        wanted = {other.key for pair in chosen.pairs for other in chosen.neighbours.get(pair["key"], [])}
+        tables = self._tables
+        return find_pairs(tables.pairs, tables.negatives, range(tables.parts), self._slots, wanted)
+
+    # --- image negatives ---
+
+    def _image_negatives(
+        self, figures: Sequence[OtherPicture], neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]
+    ) -> Iterator[tuple[ImageNegative, bytes]]:
+        """Figures of the group, each in the slot of its caption among the text negatives, then pictures of neighbours.
+        A figure that cannot be used leaves its slot empty, in place of a neighbour comes the next."""
+        placed = [(slot, self._usable(figure)) for slot, figure in enumerate(figures[: self._slots])]
+        retrieved = filter(None, map(self._usable, self._retrieved(neighbours, others)))
+        placed += enumerate(islice(retrieved, self._image_slots), self._tables.figure_slots(self._slots))
+        for slot, usable in placed:
+            if usable is not None:
+                other, (extension, content) = usable
+                yield (
+                    ImageNegative(
+                        f"neg{slot}.{extension}", other.caption, other.kind, other.rule, other.score, other.negatives
+                    ),
+                    content,
+                )
+
+    def _retrieved(self, neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]) -> Iterator[OtherPicture]:
+        """Pictures of the neighbours, each image once, of images on the same side of the split."""
+        seen: set[str] = set()
+        for neighbour in neighbours:
+            other = others[neighbour.key]
+            image_id = other.row["image_id"]
+            if image_id in seen:
+                continue
+            seen.add(image_id)
+            if self._split.holds(image_id):
+                yield other.as_negative(neighbour)
+            else:
+                self.counts["image_refused:other_split"] += 1
+
+    def _usable(self, other: OtherPicture) -> tuple[OtherPicture, Encoded] | None:
+        """The picture with its bytes; None, and counted, if there is something wrong with it."""
+        picture = self._encoded(other.image, other.offset, other.bytes, other.content)
+        if isinstance(picture, BadImageError):
+            self.counts[f"image_refused:{picture.reason}"] += 1
+            return None
+        return other, picture
+
+    # --- pictures, counts ---
+
+    def _encoded(
+        self, image: str | None, offset: int | None, size: int | None, content: int | None
+    ) -> Encoded | BadImageError:
+        if image is None:
+            return BadImageError("no_image", "the row names no picture")
+        return self._pictures.get(image, offset, size, content)
+
+    def _reject(self, pair: Mapping[str, Any], error: BadImageError) -> None:
+        self.rejected.append(Rejected(None, pair["source"], pair["key"], error.reason, error.detail))
+        self.counts[f"rejected:{error.reason}"] += 1
+        self.counts["rows"] += 1
+
+    def _count(self, texts: Iterable[TextNegative], images: Iterable[ImageNegative]) -> None:
+        self.counts.update(f"kind:{negative.kind}" for negative in texts)
+        self.counts.update(f"image_kind:{negative.kind}" for negative in images)
+        self.counts["samples"] += 1
+        self.counts["rows"] += 1
+
+
+def read_batches(plan: Path, part: int) -> list[dict[str, Any]]:
+    """The rows of a part of the plan that are in a batch, batch by batch."""
+    table = read_part(plan, part)
+    rows: list[dict[str, Any]] = table.filter(pc.is_valid(table["batch"])).to_pylist()
+    return rows

@@ -1,0 +1,54 @@
+"""One parser and one set of word lists for all tests of the text rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from negmine.language.analyse import load_model, parse
+from negmine.language.caption import Caption
+from negmine.stages.negatives.candidates import ParseSettings, candidates, load_words
+from negmine.stages.negatives.guards import evidence, together
+from negmine.stages.negatives.proposal import Words
+from negmine.stages.negatives.rules import DEFAULT_RULES
+
+Produced = Callable[..., set[str]]
+
+
+@pytest.fixture(scope="session")
+def nlp() -> Any:
+    return load_model(None)
+
+
+@pytest.fixture(scope="session")
+def words() -> Words:
+    return load_words()
+
+
+@pytest.fixture(scope="session")
+def parsed(nlp: Any, words: Words) -> Callable[[str], Caption]:
+    @cache
+    def one(text: str) -> Caption:
+        return parse(nlp, [text], words.vocabulary)[text]
+
+    return one
+
+
+@pytest.fixture(scope="session")
+def produced(parsed: Callable[[str], Caption], words: Words) -> Produced:
+    """All negatives that any of 40 seeds accepts for a caption, given the other captions of its image."""
+
+    def run(caption: str, siblings: Sequence[str] = (), rules: Sequence[str] | None = None) -> set[str]:
+        known = together(evidence(parsed(text), words) for text in siblings)
+        base = ParseSettings(rules=DEFAULT_RULES if rules is None else tuple(rules))
+        found: set[str] = set()
+        for seed in range(40):
+            settings = replace(base, seed=seed)
+            found |= {c.negative for c in candidates("k", parsed(caption), known, words, settings, Counter())}
+        return found
+
+    return run

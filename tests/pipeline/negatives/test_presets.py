@@ -1,0 +1,51 @@
+"""Presets by name and from a file; what is wrong in one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from negmine.base.errors import UsageError
+from negmine.stages.negatives.presets import load_preset, names
+from negmine.stages.negatives.rules import LABELLED
+
+
+def test_no_preset_uses_rules_that_the_text_gives_away() -> None:
+    assert len(names()) == 5
+    for name in names():
+        assert set(load_preset(name).rules).isdisjoint(LABELLED)
+
+
+def test_swaps_are_swaps_and_sugarcrepe_has_its_seven_kinds() -> None:
+    assert all(rule.startswith("swap_") for rule in load_preset("swaps").rules)
+    assert len(load_preset("sugarcrepe").rules) == 7
+
+
+def test_a_file_is_a_preset(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('rules = ["replace_count"]\nper_caption = 2\nbalanced = true\n[weights]\nreplace_count = 0.5\n')
+    assert load_preset(str(path)).weights == {"replace_count": 0.5}
+    changed = load_preset(str(path)).changed("swap_object, negate", 7)
+    assert changed.rules == ("swap_object", "negate") and changed.per_caption == 7 and changed.balanced
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('rules = ["replace_all"]\nper_caption = 1\nbalanced = true', "replace_all"),
+        ("rules = []\nper_caption = 1\nbalanced = true", "rules"),
+        ('rules = ["negate"]\nper_caption = 0\nbalanced = true', "per_caption"),
+        ('rules = ["negate"]\nper_caption = 1\nbalanced = true\nspeed = 3', "speed"),
+        ("rules = [", "TOML"),
+    ],
+)
+def test_a_wrong_file_is_a_usage_error(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=named):
+        load_preset(str(path))
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="unguessable"):
+        load_preset("unguessible")

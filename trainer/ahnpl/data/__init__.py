@@ -1,0 +1,1 @@
+"""Shards read as a stream of batches."""

@@ -1,0 +1,241 @@
+"""Checkpoints: folders that appear whole or not at all, and that open_clip loads as they are.
+
+RUN/checkpoints/step-00000100/
+    open_clip_config.json        with the weights: ``open_clip.create_model("local-dir:FOLDER")``
+    open_clip_model.safetensors
+    training.safetensors         optimiser, loss state, random state
+    state.json                   step, settings, counters, the sha256 of the tensors; sealed by a checksum of its own
+RUN/best.json                    which step evaluated best
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from negmine.base.errors import DamagedError, UsageError, explain_os_error
+from negmine.base.seal import seal, unseal
+from negmine.encoders.clip_models import CONFIG_NAME, WEIGHTS_NAME, read_config
+from negmine.store import file_sha256, sync_folder, write_file, write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VERSION: Final = 1
+TRAINING_NAME: Final = "training.safetensors"
+STATE_NAME: Final = "state.json"
+BEST_NAME: Final = "best.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run needs to go on.
+
+    Attributes:
+        model: the open_clip network's state.
+        config: its open_clip configuration.
+        training: optimiser, loss and random state, flat names to tensors.
+        state: numbers, names and settings; see `read_state`.
+    """
+
+    model: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+    training: Mapping[str, Tensor]
+    state: Mapping[str, Any]
+
+
+def save(run: Path, checkpoint: Checkpoint) -> Path:
+    """Write the checkpoint of ``state["step"]``, if it is not there yet, and return its folder.
+
+    Raises:
+        ResourceError: the disk is full or not writable; no half checkpoint remains.
+    """
+    folder = run / "checkpoints" / f"step-{checkpoint.state['step']:08d}"
+    if not folder.exists():
+        _write_folder(folder, checkpoint)
+    return folder
+
+
+def prune(run: Path, keep: int) -> None:
+    """Remove checkpoints, except the last `keep` and the best."""
+    best = read_best(run)
+    for old in list_checkpoints(run)[:-keep]:
+        if best is None or old.name != best["checkpoint"]:
+            shutil.rmtree(old)
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint back.
+
+    Raises:
+        DamagedError: a file is missing, cut, or of another version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    state = read_state(folder)
+    for name in (WEIGHTS_NAME, TRAINING_NAME):
+        verify(folder, name)
+    try:
+        tensors = [load_file(folder / name) for name in (WEIGHTS_NAME, TRAINING_NAME)]
+    except (OSError, SafetensorError) as error:
+        raise DamagedError(
+            "this checkpoint is damaged", where=str(folder), why=str(error), fix="resume from an earlier one"
+        ) from None
+    model_cfg, preprocess_cfg = read_config(folder)
+    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}
+    return Checkpoint(tensors[0], config, tensors[1], state)
+
+
+def verify(folder: Path, name: str) -> None:
+    """Compare a file of a checkpoint with the checksum that was written with it; earlier versions wrote none.
+
+    Raises:
+        DamagedError: it is missing, or has changed.
+    """
+    known = read_state(folder).get("sha256", {}).get(name)
+    try:
+        changed = known is not None and file_sha256(folder / name) != known
+    except OSError as error:
+        raise DamagedError("this checkpoint is damaged", where=str(folder / name), why=str(error)) from None
+    if changed:
+        raise DamagedError(
+            "this checkpoint is damaged", where=str(folder / name), why="its checksum differs",
+            fix=f"use an earlier one; if you changed the file yourself, remove {STATE_NAME} beside it to evaluate it",
+        )  # fmt: skip
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders of a run, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint a path means: itself, or a run's best, or its latest.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if (path / WEIGHTS_NAME).is_file():
+        return path
+    best = read_best(path)
+    if best is not None:
+        folder = path / "checkpoints" / str(best["checkpoint"])
+        if not folder.is_dir():
+            raise DamagedError(
+                "the best checkpoint is gone", where=str(path / BEST_NAME), why=f"it names {folder.name}",
+                fix=f"name another checkpoint, or remove {BEST_NAME}: the latest is then taken",
+            )  # fmt: skip
+        return folder
+    found = list_checkpoints(path)
+    if not found:
+        raise UsageError("no checkpoint here", where=str(path), fix="name a run folder or a checkpoint folder")
+    return found[-1]
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """``state.json`` of a checkpoint: ``step``, ``model``, ``settings`` and ``scaler`` at least.
+
+    Raises:
+        DamagedError: unreadable, edited, of another version or another step, or without one of these.
+    """
+    path = folder / STATE_NAME
+    state = read_json(path)
+    if state.get("version") != VERSION:
+        raise DamagedError(
+            f"checkpoint of version {state.get('version')}, this ahnpl reads {VERSION}", where=str(folder)
+        )
+    if "checksum" in state:  # earlier versions wrote none
+        state = unseal(path.read_text(encoding="utf-8"), str(path), "use an earlier checkpoint")
+    kinds = {"step": int, "model": str, "settings": dict, "scaler": dict}
+    wrong = [name for name, kind in kinds.items() if type(state.get(name)) is not kind]
+    wrong += ["sha256"] if not isinstance(state.get("sha256", {}), dict) else []
+    if wrong:
+        raise DamagedError("this file is damaged", where=str(path), why=f"no usable {', '.join(wrong)}")
+    named = re.fullmatch(r"step-(\d+)", folder.name)
+    if state["step"] < 0 or (named and int(named[1]) != state["step"]):
+        raise DamagedError(
+            "this file is damaged", where=str(path), why=f"it says step {state['step']}, its folder another"
+        )
+    return state
+
+
+def model_name_of(folder: Path) -> str:
+    """The model that a checkpoint is of."""
+    return str(read_state(folder)["model"])
+
+
+def read_best(run: Path) -> dict[str, Any] | None:
+    """``best.json`` of a run: ``checkpoint`` and ``score`` at least; None if nothing was evaluated yet.
+
+    Raises:
+        DamagedError: it has no such content.
+    """
+    path = run / BEST_NAME
+    if not path.is_file():
+        return None
+    best = read_json(path)
+    name, score = best.get("checkpoint"), best.get("score")
+    if isinstance(name, str) and re.fullmatch(r"step-\d+", name) and type(score) in (int, float):
+        return best
+    raise DamagedError(
+        "this file is damaged", where=str(path), why="it names no checkpoint with its score",
+        fix="remove it: the latest checkpoint is then taken",
+    )  # fmt: skip
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        DamagedError: unreadable or no object.
+    """
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError("cannot read this file", where=str(path), why=str(error)) from None
+    if not isinstance(body, dict):
+        raise DamagedError("this file should hold a JSON object", where=str(path))
+    return body
+
+
+def write_json(path: Path, body: Mapping[str, Any]) -> None:
+    """Write a JSON object so that the file is either the old or the new one."""
+    write_text(path.parent, path.name, json.dumps(body, indent=1, ensure_ascii=False))
+
+
+def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
+    from safetensors.torch import save as to_bytes
+
+    temporary = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        sums = {}
+        for name, tensors in ((WEIGHTS_NAME, checkpoint.model), (TRAINING_NAME, checkpoint.training)):
+            record = write_file(temporary, name, partial(_write_bytes, to_bytes(_contiguous(tensors))))
+            sums[name] = record.sha256
+        write_json(temporary / CONFIG_NAME, checkpoint.config)
+        write_text(temporary, STATE_NAME, seal({"version": VERSION, **checkpoint.state, "sha256": sums}))
+        temporary.rename(folder)
+    except OSError as error:
+        raise explain_os_error(error, str(folder)) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync_folder(folder.parent)
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies that share no memory, as safetensors demands."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _write_bytes(content: bytes, stream: IO[bytes]) -> int:
+    stream.write(content)
+    return 0

@@ -1,0 +1,300 @@
+"""open_clip models: made by name, loaded safely, and fed with no more text than they need.
+
+`tiny` is the built-in model for two CPU cores: a ViT of 2.0 M parameters at 64 px and a text tower of 0.8 M (beside a
+token table of 6.3 M), made from open_clip's own configuration, so that open_clip loads its checkpoints. `tiny-conv` is
+smaller and learns drawn scenes from scratch in minutes. `ahnpl.model.towers` tells open_clip of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from negmine.base.console import note
+from negmine.base.errors import DamagedError, UsageError
+from negmine.base.names import pick
+from negmine.encoders.clip_models import LOCAL, WEIGHTS_NAME, build, make_tokenizer, plan_model, text_config
+from open_clip.model import CLIP, get_model_preprocess_cfg
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ahnpl.data.stream import Batch
+from ahnpl.losses import Features
+from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, model_name_of, verify
+from ahnpl.model.lora import add_low_rank
+from ahnpl.model.packing import Packed, pack
+from ahnpl.model.ranks import Ranks
+from ahnpl.model.towers import OWN_MODELS
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model: what a run records and what a worker needs to make the tokenizer.
+
+    Attributes:
+        name: open_clip's, ``tiny``, or ``local-dir:FOLDER``.
+        pretrained: open_clip's tag, a weights file, or a checkpoint folder; None for random weights.
+        seed: of the random weights.
+        preprocess: how pictures are prepared, keys of a ``preprocess_cfg`` that count more than the weights' own.
+    """
+
+    name: str = "tiny"
+    pretrained: str | None = None
+    seed: int = 0
+    preprocess: Mapping[str, Any] | None = None
+
+
+class ClipModel(nn.Module):
+    """An open_clip network that takes images as bytes and text of any length, and gives unit features.
+
+    Attributes:
+        spec: how it was made.
+        network: the open_clip model; its state dict is what checkpoints hold.
+        config: what open_clip's ``local-dir:`` needs to make it again.
+    """
+
+    mean: Tensor
+    std: Tensor
+    locked: str | None = None
+    """The tower whose weights stay, ``image`` or ``text``; its normalisation then keeps its statistics too."""
+
+    def __init__(self, spec: ModelSpec, network: nn.Module, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec, self.network, self.config = spec, network, config
+        self.preprocess: dict[str, Any] = config["preprocess_cfg"]
+        for name in ("mean", "std"):
+            value = torch.tensor(self.preprocess[name], dtype=torch.float32).view(1, -1, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+
+    def train(self, mode: bool = True) -> ClipModel:
+        super().train(mode)
+        for name, module in self.network.named_modules() if self.locked else ():
+            if isinstance(module, _BatchNorm) and name.startswith("visual.") == (self.locked == "image"):
+                module.eval()
+        return self
+
+    @property
+    def image_size(self) -> int:
+        size = self.preprocess["size"]
+        return int(size if isinstance(size, int) else size[0])
+
+    def tokenizer(self) -> Callable[[], Callable[[list[str]], Tensor]]:
+        """What makes the model's tokenizer, here or in another process."""
+        return partial(make_tokenizer, self.spec.name, self.config["model_cfg"]["text_cfg"])
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a text that the model reads."""
+        return int(self.config["model_cfg"]["text_cfg"].get("context_length", DEFAULT_CONTEXT_LENGTH))
+
+    @property
+    def logit_scale(self) -> nn.Parameter:
+        scale: nn.Parameter = self.network.logit_scale  # type: ignore[assignment]
+        return scale
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Unit features ``[B, D]`` of ``[B, 3, S, S]`` bytes."""
+        pixels = (images.to(self.mean.device, torch.float32) / 255 - self.mean) / self.std
+        features: Tensor = self.network.encode_image(pixels, normalize=True)  # type: ignore[operator]
+        return features
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Unit features ``[N, D]`` of ``[N, L]`` tokens.
+
+        Each distinct text is encoded once; where the tower is causal and pools at end-of-text, each beginning that
+        texts share too, and nothing after the end. Other towers read all positions.
+        """
+        distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
+        if isinstance(self.network, CLIP) and self.network.attn_mask is not None:
+            ends = text_ends(self.network, distinct)
+            if ends is not None:
+                return encode_packed(self.network, pack(distinct, ends + 1))[place]
+        features: Tensor = self.network.encode_text(distinct, normalize=True)  # type: ignore[operator]
+        return features[place]
+
+    def forward(self, batch: Batch) -> Features:
+        """Features of a batch; its text negatives are encoded together with the captions. Empty slots are not
+        encoded: their features are 0."""
+        slots = batch.valid.shape[1]
+        parts = [batch.texts, batch.negatives[batch.valid]]
+        if batch.image_negative_texts is not None and batch.image_valid is not None:
+            parts.append(batch.image_negative_texts[batch.image_valid])
+        pictures = [batch.images]
+        if batch.image_negatives is not None and batch.image_valid is not None:
+            pictures.append(batch.image_negatives[batch.image_valid])
+        images, *false_images = torch.split(self.encode_image(torch.cat(pictures)), [len(one) for one in pictures])
+        texts, negatives, *others = torch.split(self.encode_text(torch.cat(parts)), [len(part) for part in parts])
+        plain = Features(
+            image=images,
+            text=texts,
+            logit_scale=self.logit_scale.exp().reshape(()),  # some models keep it as [1]
+            text_negatives=_spread(negatives, batch.valid) if slots else None,
+            text_valid=batch.valid if slots else None,
+            kinds=batch.kinds if slots else None,
+            image_ids=batch.image_ids,
+            text_ids=text_numbers(batch.texts[:, None]),
+        )
+        if not others:
+            return plain
+        assert batch.image_negative_texts is not None
+        assert batch.image_valid is not None
+        return replace(
+            plain,
+            image_negatives=_spread(false_images[0], batch.image_valid),
+            image_valid=batch.image_valid,
+            image_negative_texts=_spread(others[0], batch.image_valid),
+            text_ids=text_numbers(torch.cat([batch.texts[:, None], batch.image_negative_texts], dim=1)),
+        )
+
+
+def _spread(features: Tensor, valid: Tensor) -> Tensor:
+    """``[B, K, D]`` from the features ``[N, D]`` of the N valid slots; 0 in the others."""
+    whole = features.new_zeros(*valid.shape, features.shape[1])
+    whole[valid] = features
+    return whole
+
+
+def text_numbers(tokens: Tensor) -> Tensor:
+    """``[...]`` 64-bit numbers of texts ``[..., L]``, equal for equal texts, on every rank."""
+    chance = torch.Generator().manual_seed(0)
+    factors = torch.randint(1, 2**62, tokens.shape[-1:], generator=chance).to(tokens.device)
+    return (tokens.long() * factors).sum(dim=-1)  # overflow wraps; a clash of two captions is no likelier than 2^-60
+
+
+def text_ends(network: CLIP, tokens: Tensor) -> Tensor | None:
+    """``[N]`` positions whose features a tower takes for the text; None where that is not its end."""
+    if network.text_pool_type == "argmax":
+        return tokens.argmax(dim=1)
+    if network.text_pool_type == "eos":
+        return tokens.eq(network.text_eos_id).int().argmax(dim=1)
+    return None
+
+
+def encode_packed(network: CLIP, texts: Packed) -> Tensor:
+    """Unit features ``[N, D]``, by the tower's own layers."""
+    heads = network.transformer.resblocks[0].attn.num_heads
+    hidden = torch.zeros(texts.visible.shape, device=texts.visible.device).masked_fill(~texts.visible, float("-inf"))
+    tokens = network.token_embedding(texts.tokens) + network.positional_embedding[texts.positions]
+    tokens = network.transformer(tokens, attn_mask=hidden.repeat_interleave(heads, dim=0))
+    ends = network.ln_final(tokens[texts.row, texts.column])
+    project = network.text_projection
+    if project is not None:
+        ends = project(ends) if isinstance(project, nn.Linear) else ends @ project
+    return nn.functional.normalize(ends, dim=-1)
+
+
+def load_model(spec: ModelSpec) -> ClipModel:
+    """Make a model on the CPU, in float32. What its weights leave open is said on the first rank.
+
+    Raises:
+        UsageError: an unknown name or tag, with the nearest ones.
+        DamagedError: weights that cannot be read, or that belong to another model.
+        ResourceError: weights that could not be downloaded.
+    """
+    _check_name(spec.name)
+    weights = _find_weights(spec)
+    for folder in (weights, spec.name.removeprefix(LOCAL) if spec.name.startswith(LOCAL) else None):
+        if folder is not None and (Path(folder) / STATE_NAME).is_file():
+            verify(Path(folder), WEIGHTS_NAME)
+    plan = plan_model(spec.name, weights, spec.preprocess)
+    for remark in plan.remarks if Ranks.of_environment().first else ():
+        note(remark)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        network = build(plan)
+    config = {"model_cfg": dict(plan.model_cfg), "preprocess_cfg": dict(get_model_preprocess_cfg(network))}
+    return ClipModel(spec, network, config)
+
+
+def load_checkpoint(folder: Path) -> ClipModel:
+    """The model of a checkpoint folder (see `ahnpl.model.checkpoint`)."""
+    return load_model(ModelSpec(f"{LOCAL}{folder}"))
+
+
+def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: bool, compiled: bool) -> None:
+    """Set up a model for training, in place.
+
+    Args:
+        lock: ``image`` or ``text``, the tower whose weights stay (LiT, Zhai et al. 2022), by open_clip's own lock.
+        lora: rank of `ahnpl.model.lora`; 0 is none.
+        checkpointing: keep no activations, compute them again in the backward pass.
+        compiled: compile the image tower, and the text transformer for any length.
+
+    Raises:
+        UsageError: open_clip cannot do this with this model.
+    """
+    network: Any = model.network
+    try:
+        if lock is not None:
+            getattr(network, f"lock_{lock}_tower")()
+            model.locked = lock
+        if checkpointing:
+            network.set_grad_checkpointing(True)
+    except (AttributeError, NotImplementedError, AssertionError) as error:
+        option = "--lock" if lock and not checkpointing else "--grad-checkpointing"
+        raise UsageError(f"model {model.spec.name} does not allow {option}", why=str(error)) from None
+    if lora:
+        add_low_rank(network, lora, model.spec.seed)
+    if compiled:
+        network.visual.compile()
+        (network.transformer if hasattr(network, "transformer") else network.text).compile(dynamic=True)
+
+
+def load_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
+    """The tokenizer of a model by name: texts to ``[N, L]`` tokens, 0 after the end.
+
+    Raises: see `negmine.encoders.clip_models.make_tokenizer`.
+    """
+    return make_tokenizer(name, text_config(name))
+
+
+def parameter_counts(model: ClipModel) -> dict[str, int]:
+    """Parameters of the image tower, of the text tower without its token table, and of that table."""
+    sizes = {name: parameter.numel() for name, parameter in model.network.named_parameters()}
+    total = sum(sizes.values())
+    image = sum(size for name, size in sizes.items() if name.startswith("visual."))
+    table = sum(size for name, size in sizes.items() if name.endswith("token_embedding.weight"))
+    return {"image tower": image, "text tower": total - image - table, "token table": table}
+
+
+def is_own(name: str) -> bool:
+    """Whether a model is one of our small ones, which open_clip knows only after `import ahnpl.model.towers`."""
+    return (OWN_MODELS / f"{name}.json").is_file()
+
+
+def _check_name(name: str) -> None:
+    if name.startswith("hf-hub:"):
+        folder = name.rpartition("/")[2] or "FOLDER"
+        raise UsageError(
+            "models are not loaded from the hub by their name", where=name,
+            fix=f"hf download {name.removeprefix('hf-hub:')} --local-dir {folder}, and name {LOCAL}{folder}",
+        )  # fmt: skip
+    if not name.startswith(LOCAL):
+        pick("model", name, open_clip.list_models())
+
+
+def _find_weights(spec: ModelSpec) -> str | None:
+    """A tag of open_clip's, or the path of a file or folder."""
+    if spec.pretrained is None:
+        return None
+    path = Path(spec.pretrained)
+    if path.is_dir():
+        folder = find_checkpoint(path)
+        theirs = model_name_of(folder) if (folder / STATE_NAME).is_file() else spec.name
+        if theirs != spec.name:
+            raise DamagedError(
+                f"this checkpoint is of model {theirs}, not of {spec.name}",
+                where=str(folder),
+                fix=f"use --model {theirs}, or another checkpoint",
+            )
+        return str(folder)
+    if not path.is_file():
+        tags = () if spec.name.startswith(LOCAL) else open_clip.list_pretrained_tags_by_model(spec.name)
+        pick(f"pretrained file or tag for {spec.name}", spec.pretrained, tags)
+    return spec.pretrained

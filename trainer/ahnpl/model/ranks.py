@@ -1,0 +1,177 @@
+"""The processes of one run, as ``torchrun`` starts them: who is who, what they agree on, and what they gather.
+
+Every rank encodes its share of the batch, gathers the others' features with gradient, and computes the loss of the
+whole batch. The backward pass of the gather sums over ranks and `DistributedDataParallel` averages, so that the
+gradient is the one of a single process on the joined batch. The other combinations (no gradient through the gather,
+or rows of the own rank only) are wrong by a factor or a term, and are not offered.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import torch
+import torch.distributed as dist
+from negmine.base.errors import NegmineError, ResourceError
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from ahnpl.losses import Features
+
+TIMEOUT: Final = timedelta(minutes=30)
+"""Longest wait for a rank that hangs; one that dies is noticed at once. Rank 0 may evaluate for that long."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of the run.
+
+    Attributes:
+        rank: from 0; rank 0 alone writes.
+        count: W, processes in all.
+        local: the position on this machine, which picks the GPU.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+
+    @classmethod
+    def of_environment(cls) -> Ranks:
+        """As ``torchrun`` tells by ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``; a single process without it."""
+        rank, count, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        return cls(rank, max(count, 1), local)
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    @contextmanager
+    def joined(self, device: torch.device) -> Iterator[None]:
+        """Be connected to the other ranks: gloo for CPU tensors and messages, NCCL for CUDA tensors.
+
+        Raises:
+            ResourceError: the connection to another rank broke.
+        """
+        if self.count == 1:
+            yield
+            return
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # NCCL takes the current one
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        try:
+            yield
+        except RuntimeError as error:
+            if not _is_of_connection(error):
+                raise
+            raise ResourceError(
+                f"rank {self.rank} of {self.count} lost another rank of this run",
+                why=str(error).splitlines()[0][:200],
+                fix="see the other rank's message; the same command resumes from the last checkpoint",
+            ) from None
+        finally:
+            dist.destroy_process_group()
+
+    def agree(self, stop: bool, error: NegmineError | None = None) -> bool:
+        """Vote before a step: does any rank stop?
+
+        Raises:
+            NegmineError: the first rank's that has one, on all ranks.
+        """
+        if self.count > 1:
+            vote = torch.tensor([int(stop), int(error is not None)])
+            dist.all_reduce(vote)
+            stop = bool(vote[0])
+            if vote[1]:
+                errors: list[NegmineError | None] = [None] * self.count
+                dist.all_gather_object(errors, error)
+                error = next(one for one in errors if one is not None)
+        if error is not None:
+            raise error
+        return stop
+
+    def first_does(self, act: Callable[[], T]) -> T:
+        """Let rank 0 do something while the others wait; its result, or its error, on all ranks."""
+        done: list[Any] = [None]
+        error = None
+        if self.first:
+            try:
+                done[0] = act()
+            except NegmineError as problem:
+                error = problem
+        self.agree(False, error)
+        if self.count > 1:
+            dist.broadcast_object_list(done, src=0)
+        result: T = done[0]
+        return result
+
+    def collect(self, items: list[T]) -> list[T]:
+        """The items of all ranks, rank by rank."""
+        if self.count == 1:
+            return items
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, items)
+        return [item for one in found for item in one]
+
+    def gather(self, features: Features) -> Features:
+        """Features of the joined batch, rank by rank, with gradient to each rank's own."""
+        if self.count == 1:
+            return features
+        values = {field.name: getattr(features, field.name) for field in fields(features)}
+        return replace(features, **{name: _gathered(value) for name, value in values.items() if _has_rows(value)})
+
+    def share(self, module: nn.Module) -> None:
+        """Give all ranks rank 0's parameters and buffers of a module that is not in `DistributedDataParallel`."""
+        if self.count > 1:
+            for tensor in (*module.parameters(), *module.buffers()):
+                dist.broadcast(tensor.detach(), src=0)
+
+    def average(self, module: nn.Module) -> None:
+        """Average the gradients of a module that is not wrapped in `DistributedDataParallel`."""
+        if self.count > 1:
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= self.count
+
+
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0
+
+
+def _gathered(tensor: Tensor) -> Tensor:
+    if tensor.dtype == torch.bool:
+        return _gathered(tensor.to(torch.uint8)).bool()
+    whole: Tensor = _Gather.apply(tensor.contiguous())
+    return whole
+
+
+class _Gather(torch.autograd.Function):
+    """``[B, ...]`` of each rank to ``[W * B, ...]``; backwards, the sum over ranks of the gradient of the own rows.
+
+    ``torch.distributed.nn.functional.all_gather`` did this; torch 2.14 deprecates it for a module that is private.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, tensor)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    """NCCL and the store have types of their own; gloo's errors are plain, and begin with its source file."""
+    return isinstance(error, dist.DistError) or "/gloo/" in str(error)
