@@ -39,8 +39,9 @@ from negmine.stages.negatives.balance.weights import (
     log_weights,
     spotted,
 )
-from negmine.stages.negatives.candidates import ParseSettings, ParseWorker, Row, no_collection, why_none
+from negmine.stages.negatives.candidates import ParseWorker, Row, no_collection, why_none
 from negmine.stages.negatives.frequency import count_words, known_words
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import (
     FileRecord,
     Manifest,

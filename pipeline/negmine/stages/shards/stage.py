@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +14,9 @@ from negmine.base.errors import DamagedError, UsageError
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.contract.split import Split
 from negmine.engine import Engine, PartFunction, run_phase
-from negmine.images.decode import MAX_PIXELS
 from negmine.images.locate import root_of
 from negmine.stages.pairs.stage import check_share
+from negmine.stages.shards.settings import ShardSettings
 from negmine.stages.shards.write import Pictures, ShardSource, Slice, Tables, read_batches
 from negmine.store import (
     MANIFEST,
@@ -28,7 +28,6 @@ from negmine.store import (
     Store,
     add_counts,
     each,
-    load_manifest,
     part_name,
     read_part,
     reading,
@@ -41,33 +40,8 @@ from negmine.store.rejected import merge_rejected, write_rejected
 
 STAGE: Final = "shards"
 PLAN: Final = "plan"
-DEFAULT_SLOTS: Final = 4
 _OPTIONAL: Final = ("negatives", "neighbours", "figures")
 """Stages whose results go into shards if they were run."""
-
-
-@dataclass(frozen=True)
-class ShardSettings:
-    """How shards are made.
-
-    Attributes:
-        shard_size: samples in a shard; a shard with rejected samples has fewer.
-        train_fraction: share of the images in the training shards, 0 to 1; the others are held out.
-        negatives: K, the most text negatives of a sample, and the most figures of its group.
-        image_negatives: the most pictures of selected neighbours that a sample brings along as negatives.
-        plan: training samples in the batches of ``work/plan``, and only those that are in one.
-        image_size: short side in pixels to which larger pictures are shrunk; None copies the bytes unchanged.
-        max_pixels: larger pictures are rejected.
-    """
-
-    shard_size: int = 5_000
-    train_fraction: float = 0.9
-    negatives: int = DEFAULT_SLOTS
-    image_negatives: int = 0
-    plan: bool = False
-    image_size: int | None = None
-    max_pixels: int = MAX_PIXELS
-    seed: int = 0
 
 
 def write_shards(
@@ -76,21 +50,16 @@ def write_shards(
     out: Path,
     engine: Engine,
     *,
-    images: str | None = None,
-    max_bad: float = 0.01,
     overwrite: bool = False,
 ) -> dict[str, Manifest]:
     """Write ``out/*.tar`` and ``out/heldout/*.tar``.
-
-    Args:
-        images: root of the picture paths, if it is not the one that the pairs were read with.
 
     Returns:
         The manifests, by ``train`` and ``heldout``; a split without samples is absent.
 
     Raises:
         UsageError: nobody said where the pictures are.
-        InputError: more than `max_bad` of the samples have no usable picture.
+        InputError: more than `settings.max_bad` of the samples have no usable picture.
         DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
     """
     with ExitStack() as stack:
@@ -99,7 +68,7 @@ def write_shards(
         if settings.image_negatives and "neighbours" not in stages:
             raise UsageError("image negatives are pictures of neighbours, and there are none", where=str(work),
                              fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
-        images = images or root_of(stages["pairs"], work)
+        images = settings.images or root_of(stages["pairs"], work)
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
         images = picture_root(images)
@@ -117,7 +86,7 @@ def write_shards(
                 batches, parts = work / PLAN if planned else None, len(stages["pairs"].parts)
                 tables = Tables(work / "pairs", negatives, neighbours, figures, batches, parts)
                 phase = ShardPhase(tables, split, tuple(plan), settings, images)
-                steps[name] = partial(_write_split, phase, folder, stages, engine, overwrite, max_bad)
+                steps[name] = partial(_write_split, phase, folder, stages, engine, overwrite)
         return dict(zip(steps, each(steps.values()), strict=True))
 
 
@@ -164,7 +133,7 @@ def cut_plan(plan: Manifest, folder: Path, settings: ShardSettings) -> list[Slic
                 f"the plan was made with --{name.replace('_', '-')} {chosen.get(name)}, not {ours}", where=str(folder),
                 fix="use the plan's, or plan again: negmine retrieve --plan ... --overwrite",
             )  # fmt: skip
-    batch = _batch(plan, folder)
+    batch = batch_of(plan, folder)
     if settings.shard_size < batch:
         raise UsageError(
             f"a shard of {settings.shard_size} samples holds no batch of {batch}", fix="raise --shard-size"
@@ -173,12 +142,7 @@ def cut_plan(plan: Manifest, folder: Path, settings: ShardSettings) -> list[Slic
     return list(cut_into_shards(sizes, settings.shard_size // batch * batch))
 
 
-def planned_batch(work: Path) -> int:
-    """The size of the batches of ``work/plan``."""
-    return _batch(load_manifest(work / PLAN), work / PLAN)
-
-
-def _batch(plan: Manifest, folder: Path) -> int:
+def batch_of(plan: Manifest, folder: Path) -> int:
     batch = plan.spec.settings.get("batch")
     if not isinstance(batch, int) or batch < 2:
         raise DamagedError(
@@ -205,23 +169,23 @@ def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
 
 
 def _write_split(
-    phase: ShardPhase, folder: Path, stages: Mapping[str, Manifest], engine: Engine, overwrite: bool, max_bad: float
+    phase: ShardPhase, folder: Path, stages: Mapping[str, Manifest], engine: Engine, overwrite: bool
 ) -> Manifest:
     inputs = {name: manifest.digest for name, manifest in stages.items() if name != PLAN or not phase.split.heldout}
     packages = {"pillow": version("pillow")} if phase.settings.image_size else {}
-    chosen = {**asdict(phase.settings), "split": HELDOUT if phase.split.heldout else "train"}
+    chosen = {**phase.settings.chosen(), "split": HELDOUT if phase.split.heldout else "train"}
     spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
     with Store.open(folder, spec, engine.share, overwrite=overwrite) as store:
         if not store.finished:
             total = sum(rows.count for rows in phase.plan)
             run_phase(store, phase, engine, len(phase.plan), title=f"writing {folder}", unit="samples", total=total)
             rejected = merge_rejected(store)
-            batch = _batch(stages[PLAN], phase.tables.plan) if phase.tables.plan else None
+            batch = batch_of(stages[PLAN], phase.tables.plan) if phase.tables.plan else None
             index = write_text(folder, INDEX_NAME, make_index(store, phase, batch).to_json())
             store.finish([rejected, index])
         assert store.manifest is not None
         if phase.plan:
-            check_share(store.manifest.counts, max_bad, folder / REJECTED_FILE)
+            check_share(store.manifest.counts, phase.settings.max_bad, folder / REJECTED_FILE)
         return store.manifest
 
 
