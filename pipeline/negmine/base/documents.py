@@ -39,7 +39,7 @@ class _Plain(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_settings(path: Path) -> str:
+def read_settings(path: Traversable) -> str:
     """The text of a file of settings.
 
     Raises:
@@ -90,8 +90,8 @@ def packaged(folder: Traversable) -> list[str]:
     return sorted(Path(one.name).stem for one in folder.iterdir() if Path(one.name).suffix in _FORMATS)
 
 
-def load_document(what: str, name: str, folder: Traversable, ending: str) -> dict[str, Any]:
-    """The table of a packaged file, by its name, or of a person's own, by its path.
+def find_document(what: str, name: str, folder: Traversable, ending: str) -> Traversable:
+    """A packaged file, by its name, or a person's own, by its path.
 
     Args:
         what: ``recipe``, ``preset``, for messages.
@@ -99,12 +99,20 @@ def load_document(what: str, name: str, folder: Traversable, ending: str) -> dic
         ending: theirs, ``.yaml`` or ``.toml``; a person's own file is of that format too.
 
     Raises:
-        UsageError: there is none, with the nearest names; or it cannot be read.
+        UsageError: there is none, with the nearest names.
     """
     if Path(name).suffix in _FORMATS or (name not in packaged(folder) and Path(name).is_file()):
-        return _FORMATS[ending](read_settings(Path(name)), name)
-    chosen = pick(what, name, packaged(folder), or_else=f"or name a {ending} file")
-    return _FORMATS[ending](folder.joinpath(f"{chosen}{ending}").read_text("utf-8"), name)
+        return Path(name)
+    return folder.joinpath(f"{pick(what, name, packaged(folder), or_else=f'or name a {ending} file')}{ending}")
+
+
+def load_document(what: str, name: str, folder: Traversable, ending: str) -> dict[str, Any]:
+    """The table in a file that `find_document` finds.
+
+    Raises:
+        UsageError: there is none, with the nearest names; or it cannot be read.
+    """
+    return _FORMATS[ending](read_settings(find_document(what, name, folder, ending)), name)
 
 
 def fill(kind: type[Settings], table: Mapping[str, Any], **ready: Any) -> Settings:
@@ -154,8 +162,8 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 @contextmanager
-def of_document(where: str) -> Iterator[None]:
-    """Name the file in errors that do not."""
+def of_document(where: str | None) -> Iterator[None]:
+    """Name the file, if there is one, in errors that do not."""
     try:
         yield
     except UsageError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from negmine.base.documents import parse_yaml, read_settings
+from negmine.base.documents import check_kind, find_document, of_document, packaged, parse_yaml, read_settings
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from torch import Tensor, nn
@@ -136,16 +136,17 @@ def build_loss(recipe: str | Path | Mapping[str, Any]) -> RecipeLoss:
     Raises:
         UsageError: an unknown recipe, key, form or option, with the nearest names; or values of another kind.
     """
+    where = None if isinstance(recipe, Mapping) else f"recipe {recipe}"
     try:
-        return RecipeLoss(read_recipe(recipe))
+        with of_document(where):
+            return RecipeLoss(read_recipe(recipe))
     except (TypeError, ValueError, KeyError, AttributeError) as error:  # pieces say so of what they are given
-        where = None if isinstance(recipe, Mapping) else str(recipe)
         raise UsageError("this recipe cannot be built", where=where, why=str(error)) from None
 
 
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in RECIPE_FOLDER.glob("*.yaml"))
+    return packaged(RECIPE_FOLDER)
 
 
 def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
@@ -159,14 +160,15 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
     of_form = forms[pick(f"form of {name}", str(form), forms)] if forms else {}
     settled = {**defaults, **of_form, **overrides}
     for key, value in settled.items():
-        _check_type(name, key, value, defaults[pick("parameter", key, defaults)])
+        default = defaults[pick("parameter", key, defaults)]
+        check_kind(f"{key} of recipe {name}", value, float if type(default) is int else type(default))
     return Recipe(name, body, settled)
 
 
 def _resolve(recipe: Any, seen: tuple[Path, ...]) -> tuple[str, Mapping[str, Any], dict[str, Any]]:
     """The name, the body that has terms, and the parameters set on the way to it."""
     if not isinstance(recipe, Mapping):
-        path = _path(str(recipe))
+        path = Path(str(find_document("recipe", str(recipe), RECIPE_FOLDER, ".yaml")))
         if path.resolve() in seen:
             names = [one.stem for one in (*seen, path)]
             raise UsageError("recipes extend each other in a circle", where=" -> ".join(names))
@@ -196,12 +198,6 @@ def _add(body: Mapping[str, Any], recipe: Mapping[str, Any]) -> Mapping[str, Any
             inner[key] = {**old, **new} if isinstance(old, Mapping) and isinstance(new, Mapping) else new
         added[field] = inner
     return added
-
-
-def _path(recipe: str) -> Path:
-    if recipe.endswith((".yaml", ".yml")):
-        return Path(recipe)
-    return RECIPE_FOLDER / f"{pick('recipe', recipe, list_recipes())}.yaml"
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -237,15 +233,6 @@ def _check_shape(body: Mapping[str, Any]) -> None:
     for name, term in (body.get("terms") or {}).items():
         if not isinstance(term, Mapping):
             raise ValueError(f"term {name} is a mapping, not {str(term)[:60]!r}")
-
-
-def _check_type(recipe: str, key: str, value: Any, default: Any) -> None:
-    number = isinstance(default, int | float) and not isinstance(default, bool)
-    fits = (
-        isinstance(value, int | float) and not isinstance(value, bool) if number else isinstance(value, type(default))
-    )
-    if not fits:
-        raise UsageError(f"{key} of recipe {recipe} is {value!r}, expected something like {default!r}")
 
 
 def _weight(options: dict[str, Any]) -> float:

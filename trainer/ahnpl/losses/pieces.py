@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from inspect import signature
-from math import isfinite
+from operator import or_
+from types import NoneType
 from typing import Any, Final, TypeVar
 
+from negmine.base.documents import check_kind
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from torch import nn
 
 T = TypeVar("T")
-_PLAIN: Final[Mapping[str, tuple[type, ...]]] = {
-    "bool": (bool,), "int": (int,), "float": (float, int), "str": (str,), "None": (type(None),),
-}  # fmt: skip
+_PLAIN: Final[Mapping[str, type]] = {"bool": bool, "int": int, "float": float, "str": str, "None": NoneType}
 Spec = str | Mapping[str, Mapping[str, Any]]
 
 
@@ -43,22 +44,12 @@ def make(what: str, spec: Spec, registry: Mapping[str, Callable[..., T]]) -> T:
     known = signature(build).parameters
     for key, value in (options or {}).items():
         pick(f"option of {what} {name}", key, known)
-        _check_kind(f"{key} of {what} {name}", value, str(known[key].annotation))
+        if (kind := _kind(str(known[key].annotation))) is not None:
+            check_kind(f"{key} of {what} {name}", value, kind)
     return build(**(options or {}))
 
 
-def _check_kind(name: str, value: Any, kinds: str) -> None:
-    """Check a plain option; a text such as ``"no"`` would count as true, and YAML reads 1e-3 as a text.
-
-    Args:
-        kinds: the option's annotation, such as ``float | None``; what is not of `_PLAIN` is checked where it is used.
-
-    Raises:
-        UsageError: a value of another kind.
-    """
-    asked = kinds.split(" | ")
-    if not _PLAIN.keys() >= set(asked):
-        return
-    if not any(type(value) in _PLAIN[kind] for kind in asked) or (isinstance(value, float) and not isfinite(value)):
-        fix = "in YAML 1e-3 is a text, and 1.0e-3 a number" if isinstance(value, str) and "float" in asked else None
-        raise UsageError(f"{name} is {value!r}"[:200], why=f"it should be {kinds}", fix=fix)
+def _kind(annotation: str) -> Any:
+    """The type of a plain option, such as ``float | None``; None for others, which are checked where they are used."""
+    names = annotation.split(" | ")
+    return reduce(or_, (_PLAIN[name] for name in names)) if _PLAIN.keys() >= set(names) else None
