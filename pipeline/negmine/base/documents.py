@@ -134,8 +134,11 @@ def fill(kind: type[Settings], table: Mapping[str, Any], **ready: Any) -> Settin
 _WORDS: Final = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
 
-def check_kind(name: str, value: Any, kind: Any) -> None:
+def check_kind(name: str, value: Any, kind: Any, example: str = "") -> None:
     """Check that a value that a person wrote is of a type, such as ``float | None`` or ``tuple[str, ...]``.
+
+    Args:
+        example: of what belongs there.
 
     Raises:
         UsageError: it is not; a text such as "no" is not true or false, and YAML reads 1e-3 as a text.
@@ -143,9 +146,14 @@ def check_kind(name: str, value: Any, kind: Any) -> None:
     if fits(value, kind):
         return
     kinds = [one for one in get_args(kind) if one is not NoneType] if isinstance(kind, UnionType) else [kind]
-    fix = "in YAML 1e-3 is a text, and 1.0e-3 a number" if isinstance(value, str) and float in kinds else None
+    number = isinstance(value, str) and float in kinds and not example
+    fix = "in YAML 1e-3 is a text, and 1.0e-3 a number" if number else None
     words = " or ".join("list of texts" if get_origin(one) is tuple else _WORDS[one] for one in kinds)
-    raise UsageError(f"{name} is no {words}", why=f"it is {reprlib.repr(value)}", fix=fix or "mend it")
+    raise UsageError(
+        f"{name} is no {words}",
+        why=f"it is {reprlib.repr(value)}",
+        fix=fix or (f"write something like {example}" if example else "mend it"),
+    )
 
 
 def fits(value: Any, kind: Any) -> bool:

@@ -37,7 +37,7 @@ class TestFiles:
             ("terms: {a: {%s, weight: 0}}".replace("%s", ROW), "no term with a weight"),
             (
                 "terms: {a: {%s, drop_same_image: 'no'}}".replace("%s", ROW),
-                "drop_same_image of term of a row is no true or false",
+                "drop_same_image of term of a row is no",
             ),
             ("terms: {a: {%s, masked: 0}}".replace("%s", ROW), "masked of term of a row is no true or false"),
             ("terms: {a: {%s, margin: 1e-3}}".replace("%s", ROW), "1e-3 is a text"),

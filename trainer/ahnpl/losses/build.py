@@ -161,7 +161,7 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
     settled = {**defaults, **of_form, **overrides}
     for key, value in settled.items():
         default = defaults[pick("parameter", key, defaults)]
-        check_kind(f"{key} of recipe {name}", value, float if type(default) is int else type(default))
+        check_kind(f"{key} of recipe {name}", value, _kind(default), repr(default))
     return Recipe(name, body, settled)
 
 
@@ -233,6 +233,11 @@ def _check_shape(body: Mapping[str, Any]) -> None:
     for name, term in (body.get("terms") or {}).items():
         if not isinstance(term, Mapping):
             raise ValueError(f"term {name} is a mapping, not {str(term)[:60]!r}")
+
+
+def _kind(default: Any) -> type:
+    """What a parameter is, by its default: whole numbers stand for others too."""
+    return float if type(default) is int else type(default)
 
 
 def _weight(options: dict[str, Any]) -> float:
