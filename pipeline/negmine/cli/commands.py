@@ -59,7 +59,8 @@ def open_pairs(
     max_bad: float, max_pixels: int, where: EngineOptions, work: Path, overwrite: bool, dry_run: bool,
 ) -> Iterator[Run]:  # fmt: skip
     """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
-    from negmine.stages.pairs.stage import IngestSettings, ingest, load_pairs, write_sample
+    from negmine.stages.pairs.stage import IngestSettings, ingest, write_sample
+    from negmine.store.work_folder import load_pairs
 
     started, engine = time.monotonic(), where.start()
     settings = IngestSettings(pairs or "", format_, images, max_pixels=max_pixels, limit=limit)

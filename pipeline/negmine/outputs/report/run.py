@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.contract.training_runs import read_runs
-from negmine.images.locate import root_of
 from negmine.outputs.report.measure import measure
 from negmine.outputs.report.page import make_page
 from negmine.outputs.report.read import draw_examples, open_work
@@ -19,6 +18,7 @@ from negmine.stages.audit.measure import kinds_from_json
 from negmine.stages.audit.stage import DATA, STAGE
 from negmine.store import here, remove_leftovers, write_text
 from negmine.store.remote import sizes
+from negmine.store.work_folder import Stage
 
 EXAMPLES: Final = 200
 PAGE: Final = "report.html"
@@ -74,8 +74,7 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
 def _view(path: Path, settings: ReportSettings) -> WorkView:
     work = open_work(path)
     examples = draw_examples(work, settings.examples, settings.seed)
-    known = root_of(work.stages["pairs"], path)
-    roots = {"pairs": settings.images or known, "figures": str(path / "figures")}
+    roots = {"pairs": settings.images or work.image_root, "figures": str(path / Stage.FIGURES)}
     return WorkView(work, examples, measure(work), _audited(path / STAGE), roots, settings.seed)
 
 
