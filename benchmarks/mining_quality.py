@@ -29,10 +29,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from negmine.encoders import make_encoder
 from negmine.engine.local import LocalEngine
-from negmine.stages.neighbours.settings import RetrieveSettings, load_recipe, override
+from negmine.stages.neighbours.recipe import load_recipe, override
+from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
 from negmine.stages.neighbours.words import Sets, Texts, parsed_sets, plain_sets, to_columns
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 from negmine.store import load_manifest
 from PIL import Image
 from rich.console import Console
@@ -107,7 +109,7 @@ def single(captions: Path, images: Path, folder: Path) -> None:
 def make_work(lines: list[dict[str, str]], images: Path, folder: Path) -> Path:
     source = folder / "pairs.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    ingest(IngestSettings(str(source), images=str(images)), folder / "work", LocalEngine(1), max_bad=0.05)
+    ingest(IngestSettings(str(source), images=str(images), max_bad=0.05), folder / "work", LocalEngine(1))
     return folder / "work"
 
 

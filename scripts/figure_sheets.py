@@ -10,7 +10,8 @@ from pathlib import Path
 
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.draw import load_font
-from negmine.stages.figures.group import Group, GroupSettings, make_group
+from negmine.stages.figures.group import Group, make_group
+from negmine.stages.figures.settings import GroupSettings
 from PIL import Image, ImageDraw
 
 SIZE, GAP, HEAD, TAIL, COLUMNS = 192, 8, 22, 36, 6
@@ -27,7 +28,7 @@ def main() -> None:
         domain, groups = DOMAINS[name], []
         for row in range(options.rows):
             level = 1 + row * 5 // options.rows
-            settings = GroupSettings(name, level, COLUMNS - 1, SIZE, options.seed)
+            settings = GroupSettings(name, level=level, negatives=COLUMNS - 1, size=SIZE, seed=options.seed)
             groups.append(make_group(domain, settings, row))
         sheet(groups).save(options.out / file, optimize=True)
 

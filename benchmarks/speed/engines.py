@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 from comparison import Comparison, Row, show
 from negmine.cli.engine_options import EngineOptions
-from negmine.stages.figures.group import GroupSettings
-from negmine.stages.figures.stage import RenderSettings, render
+from negmine.stages.figures.settings import GroupSettings, RenderSettings
+from negmine.stages.figures.stage import render
 from negmine.store import load_manifest
 
 WORKERS = 2
@@ -54,7 +54,7 @@ def draw(engine: str, groups: int, work: Path) -> tuple[float, float, str]:
     before = time.monotonic()
     made = EngineOptions(workers=WORKERS, engine="ray" if engine == "ray" else "local").start()
     ready = time.monotonic()
-    render(RenderSettings(GroupSettings("scenes", 3, 3, 64, 0), groups), work, made)
+    render(RenderSettings(GroupSettings("scenes", level=3, negatives=3, size=64, seed=0), count=groups), work, made)
     parts = time.monotonic() - ready
     if engine == "ray":
         import ray

@@ -29,8 +29,9 @@ from memory import BIN, run
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.draw import encode_png, raster
 from negmine.stages.figures.export import to_matplotlib
-from negmine.stages.figures.group import Group, GroupSettings, make_group, matrix
+from negmine.stages.figures.group import Group, make_group, matrix
 from negmine.stages.figures.perturb import Member, grow, refutes
+from negmine.stages.figures.settings import GroupSettings
 from rich.console import Console
 from rich.table import Table
 
@@ -65,7 +66,7 @@ def compare(turns: int = 3, count: int = 100, groups: int = 50) -> Comparison:
     """
     rows = []
     for name, domain in DOMAINS.items():
-        settings = GroupSettings(name, LEVEL, 1)
+        settings = GroupSettings(name, level=LEVEL, negatives=1)
         members = [make_group(domain, settings, index).members[0] for index in range(count)]
         scripts = [to_matplotlib(m.picture, m.setting.style) for m in members[: max(1, count // 10)]]
         runs = {"ours": partial(each, draw, members), "theirs": partial(each, plot, scripts)}
@@ -87,7 +88,7 @@ def each(work: Callable[[Any], None], items: Sequence[Any]) -> float:
 def make_groups(name: str, count: int) -> float:
     """Groups of a domain, their pictures encoded."""
     for index in range(count):
-        for member in make_group(DOMAINS[name], GroupSettings(name, LEVEL, NEGATIVES), index).members:
+        for member in make_group(DOMAINS[name], GroupSettings(name, level=LEVEL, negatives=NEGATIVES), index).members:
             encode_png(member.image)
     return count
 
@@ -110,7 +111,7 @@ def plot(script: str) -> None:
 
 
 def groups_of_eight(name: str) -> Iterator[Group]:
-    settings, index = GroupSettings(name, LEVEL, NEGATIVES, 64), 0
+    settings, index = GroupSettings(name, level=LEVEL, negatives=NEGATIVES, size=64), 0
     while True:
         group = make_group(DOMAINS[name], settings, index)
         index += 1

@@ -200,7 +200,8 @@ def compare_whole(folder: Path, turns: int = 1) -> Comparison:
 def make_work(folder: Path, pairs: int) -> None:
     """A work folder with text-only pairs, two an image, and ready embeddings of them."""
     from negmine.engine.local import LocalEngine
-    from negmine.stages.pairs.stage import IngestSettings, ingest
+    from negmine.stages.pairs.settings import IngestSettings
+    from negmine.stages.pairs.stage import ingest
 
     folder.mkdir()
     with (folder / "pairs.jsonl").open("w") as lines:

@@ -34,10 +34,10 @@ def compare(path: Path, turns: int = 3, limit: int | None = None) -> Comparison:
     import spacy
     from negmine.engine.local import LocalEngine
     from negmine.language.analyse import NEEDED, find_model
-    from negmine.stages.negatives.candidates import ParseSettings
     from negmine.stages.negatives.presets import load_preset
     from negmine.stages.negatives.stage import parse_pairs
-    from negmine.stages.pairs.stage import IngestSettings, ingest
+    from negmine.stages.pairs.settings import IngestSettings
+    from negmine.stages.pairs.stage import ingest
     from negmine.store import read_part
 
     engine = LocalEngine(1)
@@ -57,8 +57,7 @@ def compare(path: Path, turns: int = 3, limit: int | None = None) -> Comparison:
             return sum(1 for _ in nlp.pipe(captions))
 
         def preset(name: str) -> Callable[[], float]:
-            rules = load_preset(name)
-            settings = ParseSettings(rules.rules, rules.per_caption, rules.balanced)
+            settings = load_preset(name)
 
             def run() -> float:
                 parse_pairs(settings, work, engine, overwrite=True)

@@ -82,7 +82,7 @@ def test_other_unusable_inputs(tmp_path: Path) -> None:
     work = tmp_path / "work"
     (tmp_path / "folder").mkdir()
     refused(negmine("parse", tmp_path / "folder", "--work", work), 2, "holds no .tar files")
-    refused(negmine("parse", CAPTIONS, "--format", "jsonnl", "--work", work), 2, "did you mean jsonl?")
+    refused(negmine("parse", CAPTIONS, "--format", "jsonnl", "--work", work), 2, "the nearest: jsonl")
     refused(negmine("parse", "nowhere://bucket/captions.jsonl", "--work", work), 2, "URL")
 
 

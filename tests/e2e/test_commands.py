@@ -172,7 +172,7 @@ def test_help_imports_nothing_heavy() -> None:
     """What makes ``--help`` slow is importing these; a stop-watch would depend on the machine."""
     code = (
         "import json, sys\n"
-        "from negmine import cli\n"
+        "from negmine.cli import app as cli\n"
         "sys.argv = ['negmine', '--help']\n"
         "try:\n    cli.main()\n"
         "except SystemExit as end:\n    sys.stderr.write(json.dumps([end.code, sorted(sys.modules)]))\n"
@@ -187,10 +187,10 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["parse", CAPTIONS, "--rules", "swap_objekt"], ["no rule swap_objekt", "swap_object"]),
+        (["parse", CAPTIONS, "--rules", "swap_objekt"], ["unknown rule 'swap_objekt'", "swap_object"]),
         (["retrieve", "--score", "t2x"], ["no pairs yet"]),
-        (["retrieve", CAPTIONS, "--score", "t2x"], ["no direction 't2x'", "t2i"]),
-        (["retrieve", CAPTIONS, "--encoder", "bert"], ["no encoder is called 'bert'", "minilm"]),
+        (["retrieve", CAPTIONS, "--score", "t2x"], ["unknown direction 't2x'", "t2i"]),
+        (["retrieve", CAPTIONS, "--encoder", "bert"], ["unknown encoder 'bert'", "minilm"]),
         (["retrieve", CAPTIONS, "--score", "i2i"], ["read without pictures", "--images FOLDER --overwrite"]),
         (["retrieve", CAPTIONS, "--encoder", "npy:none.npy"], ["no such file", "none.npy"]),
         (["shard"], ["no pairs yet", "negmine parse PAIRS"]),

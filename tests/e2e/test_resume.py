@@ -20,7 +20,8 @@ from pathlib import Path
 
 from negmine.base import console
 from negmine.engine.local import LocalEngine
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 
 
 def main() -> None:
@@ -32,10 +33,12 @@ def main() -> None:
 
 
 def make_shards(work: Path, out: Path, engine: LocalEngine, encoder: str) -> None:
-    from negmine.stages.neighbours.stage import RetrieveSettings, retrieve
-    from negmine.stages.shards.stage import ShardSettings, write_shards
+    from negmine.stages.neighbours.settings import RetrieveSettings
+    from negmine.stages.neighbours.stage import retrieve
+    from negmine.stages.shards.settings import ShardSettings
+    from negmine.stages.shards.stage import write_shards
     from negmine.stages.negatives.stage import parse_pairs
-    from negmine.stages.negatives.candidates import ParseSettings
+    from negmine.stages.negatives.settings import ParseSettings
 
     parse_pairs(ParseSettings(), work, engine)
     retrieve(RetrieveSettings(encoder=encoder), work, engine)

@@ -19,7 +19,7 @@ import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ahnpl.data.images import BadImage, open_image
-from ahnpl.evaluate import BENCHMARKS
+from ahnpl.evaluate.benchmarks import BENCHMARKS
 from ahnpl.evaluate.tasks import CaptionBenchmark
 from ahnpl.losses import build_loss
 from ahnpl.model.checkpoint import VERSION, read_best, read_state
@@ -33,7 +33,7 @@ from negmine.encoders.clip_models import CONFIG_NAME, read_config
 from negmine.images.locate import BadImageError, inspect_image
 from negmine.stages.audit.read import open_source as open_negatives
 from negmine.stages.negatives.presets import load_preset
-from negmine.stages.neighbours.settings import load_recipe
+from negmine.stages.neighbours.recipe import load_recipe
 from negmine.stages.pairs.gather import Limits, gather
 from negmine.store import JOURNAL, MANIFEST, FileRecord, Manifest, PartRecord, Spec, Store, load_manifest
 

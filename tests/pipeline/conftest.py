@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from negmine.contract.records import NEGATIVES
 from negmine.engine.local import LocalEngine
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 from negmine.store import PartRecord, Spec, Store, load_manifest, part_name, write_table
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"

@@ -9,7 +9,8 @@ from negmine.base.documents import parse_toml, parse_yaml, read_settings
 from negmine.base.errors import NegmineError, UsageError
 from negmine.contract.training_runs import METRICS_NAME, RECORD_NAME, read_runs
 from negmine.stages.negatives.presets import load_preset, names
-from negmine.stages.neighbours.settings import load_recipe, read_source, recipe_names
+from negmine.stages.neighbours.recipe import load_recipe, recipe_names
+from negmine.stages.neighbours.settings import read_source
 
 CASES = Path(__file__).parents[1] / "cases" / "attack"
 YAML = sorted(CASES.glob("*.yaml"))
@@ -35,24 +36,24 @@ def test_hostile_presets(path: Path) -> None:
     [
         ("candidates: x", "candidates is no whole number"),
         ("candidates: true", "candidates is no whole number"),
-        ("neighbours: 0", "neighbours is no whole number above 0"),
-        ("skip: -1", "skip is no whole number"),
+        ("neighbours: 0", "--neighbours is 0"),
+        ("skip: -1", "--skip is -1"),
         ("scores: t2t", "scores is no list"),
         ("scores: [[t2t]]", "scores is no list"),
         ("scores: []", "no score source"),
-        ("rescore: 5", "rescore is no source"),
+        ("rescore: 5", "rescore is no text"),
         ("refill: 1", "refill is no true or false"),
         ("filters: [same_text]", "filters is no table"),
         ("filters: {same_text: {x: 1}}", "no option"),
         ("filters: {percentage: .inf}", "must be a number"),
         ("filters: {percentage: .nan}", "must be a number"),
         ("filters: {percentage: 0.-1}", "must be a number"),
-        ("filters: {5: 1}", "no filter is called 5"),
+        ("filters: {5: 1}", "unknown filter 5"),
         ("sampling: {}", "sampling is no name"),
         ("sampling: {top: 1, half: 2}", "sampling is no name"),
         ("sampling: [top]", "sampling is no name"),
-        ("plan: [x]", "plan is no name"),
-        ("positive: null", "positive is no name"),
+        ("plan: [x]", "plan is no text"),
+        ("positive: null", "positive is no text"),
         ("5: x", "a table"),
         ("a: 1\na: 2", "'a' is there twice"),
         ("a: &x [1]\nb: *x", "aliases"),

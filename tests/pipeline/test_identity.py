@@ -19,7 +19,8 @@ from negmine.contract.split import Split
 from negmine.engine.local import LocalEngine
 from negmine.stages.pairs import identity
 from negmine.stages.pairs.identity import normal_path, settle
-from negmine.stages.pairs.stage import IngestSettings, ingest, load_pairs
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest, load_pairs
 from negmine.store import FileRecord, Store, read_part
 from negmine.store.rejected import merge_rejected
 

@@ -11,7 +11,8 @@ import pytest
 from negmine.base.errors import InputError
 from negmine.engine.local import LocalEngine
 from negmine.images.locate import BadImageError, ImageRoot, parquet_cells
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 from negmine.store import read_part
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "images"
@@ -62,7 +63,7 @@ def test_pictures_inside_are_looked_at_without_a_root_being_named(tmp_path: Path
     path = table(tmp_path / "train.parquet", [*photos, b"no picture"], row_group_size=2)
     with pytest.raises(InputError, match=r"image_format 1; for example row 7 of train\.parquet"):
         ingest(IngestSettings(str(path)), tmp_path / "work", LocalEngine(1))
-    manifest = ingest(IngestSettings(str(path)), tmp_path / "work", LocalEngine(1), max_bad=0.5)
+    manifest = ingest(IngestSettings(str(path), max_bad=0.5), tmp_path / "work", LocalEngine(1))
     rows = read_part(tmp_path / "work" / "pairs", 0).to_pylist()
     assert {row["image"] for row in rows} == {f"train.parquet::image.bytes[{n}]" for n in range(1, 7)}
     assert all(row["width"] and row["signature"] is not None for row in rows)

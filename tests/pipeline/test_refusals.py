@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from negmine.base.errors import InputError
 from negmine.engine.local import LocalEngine
-from negmine.sources import Columns
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 
 CASES = Path(__file__).parents[1] / "cases"
 FORMATS = CASES / "formats"
 
 
 def refusal(
-    path: Path, work: Path, columns: Columns | None = None, images: Path | None = FORMATS / "img"
+    path: Path, work: Path, columns: dict[str, Any] | None = None, images: Path | None = FORMATS / "img"
 ) -> InputError:
-    settings = IngestSettings(str(path), images=str(images) if images else None, columns=columns or Columns())
+    settings = IngestSettings(str(path), images=str(images) if images else None, **(columns or {}))
     with pytest.raises(InputError) as caught:
         ingest(settings, work, LocalEngine(1), overwrite=True)
     return caught.value
@@ -55,7 +56,7 @@ def test_what_the_message_says_is_what_helps(tmp_path: Path) -> None:
     path = FORMATS / "textcaps.json"
     said = refusal(path, tmp_path)
     pattern = (said.fix or "").partition("--image-column '")[2].partition("'")[0]
-    settings = IngestSettings(str(path), images=str(FORMATS / "img"), columns=Columns(image=pattern))
+    settings = IngestSettings(str(path), images=str(FORMATS / "img"), image_column=pattern)
     counts = ingest(settings, tmp_path, LocalEngine(1), overwrite=True).counts
     assert (counts["pairs"], counts["rows"]) == (10, 10)
     assert counts["noted:columns:caption <- caption_str, image <- {image_name}.jpg"] == 1
@@ -74,7 +75,7 @@ def test_rows_without_a_picture_say_which_columns_there_are(tmp_path: Path) -> N
 
 def test_options_belong_to_the_input_and_unset_ones_change_nothing() -> None:
     assert "columns" not in IngestSettings("a.csv").chosen()
-    assert IngestSettings("a.csv", columns=Columns(key="id", header=False)).chosen()["columns"] == {
+    assert IngestSettings("a.csv", key_column="id", header=False).chosen()["columns"] == {
         "key": "id", "header": False,
     }  # fmt: skip
 

@@ -12,16 +12,18 @@ import pytest
 from negmine.base.errors import DamagedError, ResourceError
 from negmine.engine import Engine
 from negmine.engine.local import LocalEngine
-from negmine.stages.audit.stage import AuditSettings, audit_negatives
-from negmine.stages.figures.group import GroupSettings
-from negmine.stages.figures.stage import RenderSettings, render
-from negmine.stages.negatives.candidates import ParseSettings
+from negmine.stages.audit.settings import AuditSettings
+from negmine.stages.audit.stage import audit_negatives
+from negmine.stages.figures.settings import GroupSettings, RenderSettings
+from negmine.stages.figures.stage import render
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.stage import parse_pairs
-from negmine.stages.neighbours.plan import PlanSettings
-from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.settings import PlanSettings, RetrieveSettings
 from negmine.stages.neighbours.stage import plan_batches, retrieve
-from negmine.stages.pairs.stage import IngestSettings, ingest
-from negmine.stages.shards.stage import ShardSettings, write_shards
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.stage import write_shards
 from negmine.store import JOINING, JOURNAL, PartRecord, Share, ShareDone, Spec, Store, verify_store, write_text
 
 from tests.e2e.harness import SAMPLE, copy, hashes, write_embeddings, write_lines
@@ -31,7 +33,7 @@ Stage = Callable[[Path, Engine], Any]
 
 
 def read(source: Path, root: Path, engine: Engine) -> Any:
-    return ingest(IngestSettings(str(source), images=str(SAMPLE), part_size=25), root / "work", engine, max_bad=0.5)
+    return ingest(IngestSettings(str(source), images=str(SAMPLE), part_size=25, max_bad=0.5), root / "work", engine)
 
 
 def parse(root: Path, engine: Engine) -> Any:
@@ -39,17 +41,21 @@ def parse(root: Path, engine: Engine) -> Any:
 
 
 def mine(encoder: str, root: Path, engine: Engine) -> Any:
-    settings = RetrieveSettings(("t2i",), encoder, candidates=9, neighbours=3)
+    settings = RetrieveSettings(("t2i",), encoder=encoder, candidates=9, neighbours=3)
     retrieve(settings, root / "work", engine, memory="500M")
-    return plan_batches(settings, PlanSettings("mutual", 4, window=2), root / "work", engine)
+    return plan_batches(settings, PlanSettings("mutual", batch=4, window=2), root / "work", engine)
 
 
 def draw(root: Path, engine: Engine) -> Any:
-    return render(RenderSettings(GroupSettings("scenes", 2, 2, 48, 5), 22, 4), root / "drawn", engine)
+    return render(
+        RenderSettings(GroupSettings("scenes", level=2, negatives=2, size=48, seed=5), count=22, part_size=4),
+        root / "drawn",
+        engine,
+    )
 
 
 def shard(root: Path, engine: Engine) -> Any:
-    return write_shards(ShardSettings(20, 0.7), root / "work", root / "out", engine)
+    return write_shards(ShardSettings(shard_size=20, train_fraction=0.7), root / "work", root / "out", engine)
 
 
 def write_negatives(path: Path) -> Path:
@@ -59,7 +65,7 @@ def write_negatives(path: Path) -> Path:
 
 
 def look(negatives: Path, root: Path, engine: Engine) -> Any:
-    return audit_negatives(AuditSettings(root / "work", negatives), root / "audit", engine)
+    return audit_negatives(AuditSettings(root / "work", negatives=negatives), root / "audit", engine)
 
 
 def whole(stage: Stage, root: Path) -> None:

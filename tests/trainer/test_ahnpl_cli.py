@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ahnpl.cli import eval_main, export_main, spread, train_main
+from ahnpl.cli import eval_main, export_main, train_main
+from ahnpl.cli.words import spread
 from negmine.base.errors import Exit
 
 Result = tuple[int, str, str]
+GREEDY = ("--shards", "--eval-shards")
 
 
 @pytest.fixture
@@ -36,10 +38,10 @@ def quick(micro: str, *more: str) -> list[str]:
 
 
 def test_greedy_options_take_several_words() -> None:
-    assert spread(["--shards", "a", "b", "--lr", "1", "--eval-shards", "c", "d"]) == [
+    assert spread(["--shards", "a", "b", "--lr", "1", "--eval-shards", "c", "d"], GREEDY) == [
         "--shards", "a", "--shards", "b", "--lr", "1", "--eval-shards", "c", "--eval-shards", "d",
     ]  # fmt: skip
-    assert spread(["--shards=a", "--json"]) == ["--shards=a", "--json"]
+    assert spread(["--shards=a", "--json"], GREEDY) == ["--shards=a", "--json"]
 
 
 def test_shards_expanded_by_the_shell(call: Callable[..., Result], shards: Path, micro: str) -> None:
@@ -134,6 +136,8 @@ def test_the_untrained_model_and_a_benchmark(call: Callable[..., Result], tmp_pa
         (["--negatives", "0"], Exit.USAGE, "negatives"),
         (["--pretrained", "nothing.pt"], Exit.USAGE, "nothing.pt"),
         (["--nosuch", "1"], Exit.USAGE, "nosuch"),
+        (["--accum", "2"], Exit.USAGE, "write --grad-cache-chunks"),
+        (["--shares=2"], Exit.USAGE, "write --canonical-ranks"),
     ],
 )
 def test_mistakes_get_one_message(

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from ahnpl.cli import _trained
 from ahnpl.data.shards import open_shards
 from ahnpl.data.stream import Decoder, Legible, Stream
 from ahnpl.evaluate.items import Foil, Item, Twin, shard_items
@@ -19,6 +18,7 @@ from ahnpl.model.clip import ModelSpec, load_model, load_tokenizer
 from ahnpl.train.config import TrainConfig
 from ahnpl.train.loop import train
 from ahnpl.train.plan import make_plan
+from ahnpl.train.summary import trained
 from negmine.contract.records import ImageNegative, Sample, TextNegative
 from negmine.contract.training_runs import read_metrics
 
@@ -88,7 +88,7 @@ class TestTraining:
         said = " ".join(capsys.readouterr().err.split())
         assert said.count("16 of 48 negatives are equal to a true caption for this model") == 1
         assert "it reads 6 tokens" in said
-        figures = _trained(result)
+        figures = trained(result)
         assert figures["of these equal to a true caption for this model, left out"] == 128
         assert figures["of these items, equal for this model"] == 64
 

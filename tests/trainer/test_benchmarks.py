@@ -17,7 +17,6 @@ import pytest
 import torch
 from ahnpl.data.images import BadImage, evaluation_pixels
 from ahnpl.evaluate import (
-    BENCHMARKS,
     aro,
     cola,
     cola_single,
@@ -29,6 +28,7 @@ from ahnpl.evaluate import (
     winoground,
     zeroshot,
 )
+from ahnpl.evaluate.benchmarks import BENCHMARKS
 from ahnpl.evaluate.compare import compare
 from ahnpl.evaluate.encode import Encoder, Picture, open_encoder
 from ahnpl.evaluate.files import Pictures, read_rows
@@ -45,8 +45,9 @@ from ahnpl.evaluate.run import (
     TEXT_ONLY,
     Report,
 )  # fmt: skip
+from ahnpl.evaluate.settings import Settings
 from ahnpl.evaluate.show import as_figures, as_table
-from ahnpl.evaluate.tasks import CaptionBenchmark, Settings
+from ahnpl.evaluate.tasks import CaptionBenchmark
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st

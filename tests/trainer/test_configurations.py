@@ -11,7 +11,7 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from ahnpl.cli import load_any
+from ahnpl.cli.models import load_any
 from ahnpl.evaluate.encode import load_transform
 from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model
 from ahnpl.model.export import export

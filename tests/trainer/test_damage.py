@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from ahnpl.cli import load_any
+from ahnpl.cli.models import load_any
 from ahnpl.model.checkpoint import STATE_NAME, WEIGHTS_NAME, read_best, read_state
 from ahnpl.model.clip import ModelSpec, load_model
 from ahnpl.train.config import TrainConfig

@@ -29,9 +29,10 @@ from hypothesis import strategies as st
 from negmine.base.errors import UsageError
 from negmine.contract.shard_format import read_samples
 from negmine.engine.local import LocalEngine
-from negmine.stages.figures.group import GroupSettings
-from negmine.stages.figures.stage import RenderSettings, render
-from negmine.stages.shards.stage import ShardSettings, write_shards
+from negmine.stages.figures.settings import GroupSettings, RenderSettings
+from negmine.stages.figures.stage import render
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.stage import write_shards
 from torch.nn import functional as F
 
 from tests.trainer.losses.batches import random_features
@@ -39,8 +40,17 @@ from tests.trainer.losses.batches import random_features
 
 def figures(folder: Path, count: int, negatives: int = 3, level: int = 1) -> Path:
     """Shards of scenes, all of them for training."""
-    render(RenderSettings(GroupSettings("scenes", level, negatives, 64, 1), count), folder / "work", LocalEngine(1))
-    write_shards(ShardSettings(1000, 1.0, negatives), folder / "work", folder / "data", LocalEngine(1))
+    render(
+        RenderSettings(GroupSettings("scenes", level=level, negatives=negatives, size=64, seed=1), count=count),
+        folder / "work",
+        LocalEngine(1),
+    )
+    write_shards(
+        ShardSettings(shard_size=1000, train_fraction=1.0, negatives=negatives),
+        folder / "work",
+        folder / "data",
+        LocalEngine(1),
+    )
     return folder / "data"
 
 

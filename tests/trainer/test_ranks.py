@@ -184,7 +184,7 @@ class TestParts:
     def test_batch_normalisation_is_refused(self, micro: str) -> None:
         model = load_model(ModelSpec(micro))
         model.network.extra = nn.BatchNorm1d(4)
-        with pytest.raises(UsageError, match="--accum 1"):
+        with pytest.raises(UsageError, match="--grad-cache-chunks 1"):
             Objective(model, build_loss("clip"), parts=2)
 
 
@@ -260,27 +260,27 @@ class TestTeam:
         self, arguments: Callable[..., list[Any]], tmp_path: Path
     ) -> None:
         alone, two, other = (tmp_path / name for name in ("alone", "two", "other"))
-        assert Team(tmp_path, 1, *arguments(alone, shares=4)).wait() == [0]
-        assert Team(tmp_path, 2, *arguments(two, shares=4, keep=9)).wait() == [0, 0]
+        assert Team(tmp_path, 1, *arguments(alone, canonical_ranks=4)).wait() == [0]
+        assert Team(tmp_path, 2, *arguments(two, canonical_ranks=4, keep=9)).wait() == [0, 0]
         assert losses(two) == pytest.approx(losses(alone), rel=1e-4)
 
         for checkpoint in list_checkpoints(two)[1:]:  # as if it had been stopped after the first
             shutil.rmtree(checkpoint)
-        assert Team(tmp_path, 1, *arguments(two, shares=4, keep=9)).wait() == [0]
+        assert Team(tmp_path, 1, *arguments(two, canonical_ranks=4, keep=9)).wait() == [0]
         assert losses(two) == pytest.approx(losses(alone), rel=1e-4)
 
         assert Team(tmp_path, 1, *arguments(other)).wait() == [0]
         assert losses(other) != pytest.approx(losses(alone), rel=1e-2)
         team = Team(tmp_path, 2, *arguments(two))
         assert team.wait() == [Exit.DAMAGED] * 2, team.said
-        assert "settings.shares: 4 -> 2" in team.said[0]
+        assert "settings.canonical_ranks: 4 -> 2" in team.said[0]
 
     def test_a_loss_with_weights_of_its_own(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
         """Drawn from the seed, and the same on every process."""
         (tmp_path / "own.yaml").write_text("extends: amcl\nwidth: 32\n")
         runs = [tmp_path / name for name in ("alone", "again", "two")]
         for run, count in zip(runs, (1, 1, 2), strict=True):
-            options = {"recipe": tmp_path / "own.yaml", "shares": 2, "steps": 4}
+            options = {"recipe": tmp_path / "own.yaml", "canonical_ranks": 2, "steps": 4}
             assert Team(tmp_path, count, *arguments(run, **options)).wait() == [0] * count
         alone, again, two = map(losses, runs)
         assert again == alone and len(alone) == 4
@@ -288,8 +288,8 @@ class TestTeam:
 
     def test_shares_that_the_processes_do_not_divide(self, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(UsageError, match="2 processes cannot divide 3 shares equally"):
-            make_plan(TrainConfig(shards=(f"{shards}/*.tar",), shares=3))
+        with pytest.raises(UsageError, match="2 processes cannot divide 3 canonical ranks equally"):
+            make_plan(TrainConfig(shards=(f"{shards}/*.tar",), canonical_ranks=3))
 
     def test_one_signal_stops_all_with_a_checkpoint(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
         team = Team(tmp_path, 2, *arguments(tmp_path / "run", epochs=200))
@@ -373,7 +373,7 @@ def test_two_nodes_are_one_run_and_a_killed_one_ends_it(arguments: Callable[...,
         pytest.skip("needs the right to make network namespaces")
     subprocess.run(["ip", "netns", "del", "negmine-try"], check=True)
     one, alone, whole, parts = (tmp_path / name for name in ("one", "alone", "whole", "parts"))
-    assert Team(tmp_path, 1, *arguments(one, shares=2)).wait() == [0]
+    assert Team(tmp_path, 1, *arguments(one, canonical_ranks=2)).wait() == [0]
     assert Team(tmp_path, 2, *arguments(alone)).wait() == [0, 0]
     with Nodes() as nodes:
         nodes.train(tmp_path, *arguments(whole))

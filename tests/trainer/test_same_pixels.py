@@ -24,8 +24,10 @@ from negmine.outputs.report.pictures import make_album
 from negmine.outputs.report.read import Picture
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.report import _thumbnail
-from negmine.stages.pairs.stage import IngestSettings, ingest
-from negmine.stages.shards.stage import ShardSettings, write_shards
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.stage import write_shards
 from negmine.stages.shards.write import encoded
 from PIL import Image
 
@@ -286,8 +288,8 @@ def test_boxes_are_of_the_upright_picture() -> None:
 def test_from_files_to_the_trainer(name: str, good: int, image_size: int | None, tmp_path: Path) -> None:
     """What training and evaluation see of shards is what lies in the folder, upright and on white."""
     images = CASES / name / "img"
-    settings = IngestSettings(str(CASES / name / "pairs.jsonl"), images=str(images))
-    ingest(settings, tmp_path / "work", LocalEngine(1), max_bad=1)
+    settings = IngestSettings(str(CASES / name / "pairs.jsonl"), images=str(images), max_bad=1)
+    ingest(settings, tmp_path / "work", LocalEngine(1))
     write_shards(
         ShardSettings(train_fraction=1, image_size=image_size), tmp_path / "work", tmp_path / "out", LocalEngine(1)
     )

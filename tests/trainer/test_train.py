@@ -167,7 +167,7 @@ class TestLearning:
 
     def test_parts_and_checkpointing_change_nothing(self, configure: Callable[..., TrainConfig]) -> None:
         plain = configure(epochs=1)
-        parts = configure(epochs=1, accum=4, grad_checkpointing=True, out=plain.out + "-parts")
+        parts = configure(epochs=1, grad_cache_chunks=4, grad_checkpointing=True, out=plain.out + "-parts")
         fit(plain), fit(parts)
         for (_, a), (_, b) in zip(losses(plain.out), losses(parts.out), strict=True):
             assert a == pytest.approx(b, rel=1e-4)
@@ -251,7 +251,7 @@ class TestResume:
     def test_averages_teachers_and_draws_go_on_bit_for_bit(
         self, configure: Callable[..., TrainConfig], tmp_path: Path, recipe: str
     ) -> None:
-        options = {"recipe": recipe, "ema": 0.5, "accum": 2, "grad_checkpointing": True, "epochs": 1}
+        options = {"recipe": recipe, "ema": 0.5, "grad_cache_chunks": 2, "grad_checkpointing": True, "epochs": 1}
         whole, parts = configure(**options, save_every=2, keep=9), configure(**options, out=str(tmp_path / "parts"))
         fit(whole)
         start = Path(whole.out) / "checkpoints" / "step-00000002"

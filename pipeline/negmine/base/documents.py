@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources.abc import Traversable
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 import yaml
 
 from negmine.base.errors import UsageError
+from negmine.base.names import pick
+from negmine.base.options import declared
+
+Settings = TypeVar("Settings")
 
 
 class _Plain(yaml.SafeLoader):
@@ -69,6 +78,88 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError("this is no TOML", where=where, why=_why(error), fix="mend the file") from None
+
+
+# --- by name, and as settings ----------------------------------------------------------------------------------------
+
+_FORMATS: Final = {".yaml": parse_yaml, ".yml": parse_yaml, ".toml": parse_toml}
+
+
+def packaged(folder: Traversable) -> list[str]:
+    """Names of the files of settings that come with a package."""
+    return sorted(Path(one.name).stem for one in folder.iterdir() if Path(one.name).suffix in _FORMATS)
+
+
+def load_document(what: str, name: str, folder: Traversable, ending: str) -> dict[str, Any]:
+    """The table of a packaged file, by its name, or of a person's own, by its path.
+
+    Args:
+        what: ``recipe``, ``preset``, for messages.
+        folder: of the packaged ones.
+        ending: theirs, ``.yaml`` or ``.toml``; a person's own file is of that format too.
+
+    Raises:
+        UsageError: there is none, with the nearest names; or it cannot be read.
+    """
+    if Path(name).suffix in _FORMATS or (name not in packaged(folder) and Path(name).is_file()):
+        return _FORMATS[ending](read_settings(Path(name)), name)
+    chosen = pick(what, name, packaged(folder), or_else=f"or name a {ending} file")
+    return _FORMATS[ending](folder.joinpath(f"{chosen}{ending}").read_text("utf-8"), name)
+
+
+def fill(kind: type[Settings], table: Mapping[str, Any], **ready: Any) -> Settings:
+    """Settings of a dataclass from a table, each value checked against its field's type.
+
+    Args:
+        ready: fields that are made already.
+
+    Raises:
+        UsageError: a value of another kind, or what the settings themselves refuse.
+    """
+    types = declared(kind)
+    for name, value in table.items():
+        check_kind(name, value, types[name].type)
+    made = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    return kind(**made, **ready)
+
+
+_WORDS: Final = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+
+
+def check_kind(name: str, value: Any, kind: Any) -> None:
+    """Check that a value that a person wrote is of a type, such as ``float | None`` or ``tuple[str, ...]``.
+
+    Raises:
+        UsageError: it is not; a text such as "no" is not true or false, and YAML reads 1e-3 as a text.
+    """
+    if fits(value, kind):
+        return
+    kinds = [one for one in get_args(kind) if one is not NoneType] if isinstance(kind, UnionType) else [kind]
+    fix = "in YAML 1e-3 is a text, and 1.0e-3 a number" if isinstance(value, str) and float in kinds else None
+    words = " or ".join("list of texts" if get_origin(one) is tuple else _WORDS[one] for one in kinds)
+    raise UsageError(f"{name} is no {words}", why=f"it is {reprlib.repr(value)}", fix=fix or "mend it")
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a type, strictly: true is no number, and a number is finite."""
+    if isinstance(kind, UnionType):
+        return any(fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(fits(one, get_args(kind)[0]) for one in value)
+    if kind is float:
+        return type(value) in (int, float) and isfinite(value)
+    if kind is int:
+        return type(value) is int and abs(value) < 2**31
+    return type(value) is kind
+
+
+@contextmanager
+def of_document(where: str) -> Iterator[None]:
+    """Name the file in errors that do not."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(error.what, where=error.where or where, why=error.why, fix=error.fix) from None
 
 
 def _why(error: Exception) -> str:

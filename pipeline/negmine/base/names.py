@@ -8,8 +8,11 @@ from difflib import get_close_matches
 from negmine.base.errors import UsageError
 
 
-def pick(what: str, name: str, known: Iterable[str]) -> str:
+def pick(what: str, name: str, known: Iterable[str], or_else: str = "") -> str:
     """`name` if it is known.
+
+    Args:
+        or_else: what may be done instead of choosing one.
 
     Raises:
         UsageError: it is not; the message holds the nearest names, or all of them if they are few.
@@ -22,5 +25,5 @@ def pick(what: str, name: str, known: Iterable[str]) -> str:
     raise UsageError(
         f"unknown {what} {name!r}",
         why=f"the nearest: {', '.join(near)}" if near else None,
-        fix=f"choose one of: {', '.join(listed)}" if listed else None,
+        fix=f"choose one of: {', '.join(listed)}{f', {or_else}' if or_else else ''}" if listed else or_else or None,
     )

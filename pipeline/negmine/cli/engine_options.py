@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from negmine.base.console import Summary, show
 from negmine.base.errors import UsageError
+from negmine.base.options import Option, check
 from negmine.store.share import JOINING, WHOLE, Share, ShareDone
 
 if TYPE_CHECKING:
+    from negmine.cli.run import RunOptions
     from negmine.engine import Engine
 
 _PANEL: Final = "Where it runs"
@@ -27,26 +26,24 @@ _PANEL: Final = "Where it runs"
 class EngineOptions:
     """The options, as a command gets them."""
 
-    workers: Annotated[int, typer.Option(min=0, help="parts made at once; 0: one a core", rich_help_panel=_PANEL)] = 0
+    workers: Annotated[int, Option("parts made at once; 0: one a core", least=0, panel=_PANEL)] = 0
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="worker processes here, or a Ray cluster", rich_help_panel=_PANEL)
+        str, Option("worker processes here (local), or a Ray cluster (ray)", one_of=("local", "ray"), panel=_PANEL)
     ] = "local"
     ray_address: Annotated[
-        str | None,
-        typer.Option(help="HOST:PORT of the cluster, or auto; else Ray starts here", rich_help_panel=_PANEL),
+        str | None, Option("HOST:PORT of the cluster, or auto; else Ray starts here", panel=_PANEL)
     ] = None
-    cpus: Annotated[float, typer.Option(min=0, help="of a part, for Ray", rich_help_panel=_PANEL)] = 1
-    gpus: Annotated[float, typer.Option(min=0, help="of a part, for Ray", rich_help_panel=_PANEL)] = 0
+    cpus: Annotated[float, Option("of a part, for Ray", least=0, panel=_PANEL)] = 1
+    gpus: Annotated[float, Option("of a part, for Ray", least=0, panel=_PANEL)] = 0
     stall_timeout: Annotated[
-        float, typer.Option(min=0.01, help="minutes without a finished part that end a Ray run", rich_help_panel=_PANEL)
+        float, Option("minutes without a finished part that end a Ray run", least=0.01, panel=_PANEL)
     ] = 30
-    rank: Annotated[
-        int | None, typer.Option(min=0, help="R: make every W-th part only, from R on", rich_help_panel=_PANEL)
-    ] = None
-    world_size: Annotated[
-        int | None, typer.Option(min=1, help="W, runs that share the work folder", rich_help_panel=_PANEL)
-    ] = None
-    merge: Annotated[bool, typer.Option("--merge", hidden=True)] = False
+    rank: Annotated[int | None, Option("R: make every W-th part only, from R on", least=0, panel=_PANEL)] = None
+    world_size: Annotated[int | None, Option("W, runs that share the work folder", least=1, panel=_PANEL)] = None
+    merge: Annotated[bool, Option("join what the ranks made", hidden=True)] = False
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     def share(self) -> Share:
@@ -112,35 +109,20 @@ def _without_ranks(words: list[str]) -> list[str]:
     return kept
 
 
-def takes_engine(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `EngineOptions` in place of its parameter ``where``."""
-    names = [field.name for field in fields(EngineOptions)]
-    hints = get_type_hints(command, include_extras=True)
-    types = get_type_hints(EngineOptions, include_extras=True, localns={"Engine": Any})
-    own = [one.replace(annotation=hints[one.name]) for one in inspect.signature(command).parameters.values()]
-    by_name = inspect.Parameter.KEYWORD_ONLY
-    given = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name]
-        )
-        for field in fields(EngineOptions)
-    ]
+def shares_work(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parts several runs may make."""
 
     @wraps(command)
-    def run(**values: Any) -> None:
-        where = EngineOptions(**{name: values.pop(name) for name in names})
-        if where.share != WHOLE and (values.get("overwrite") or values.get("dry_run")):
+    def run(*, how: RunOptions, where: EngineOptions, **values: Any) -> None:
+        if where.share != WHOLE and (how.overwrite or how.dry_run):
             raise UsageError(
                 "--overwrite and --dry-run are for a run that makes all parts",
                 why="ranks share a folder: none of them may clear it",
                 fix="leave them out; to begin anew, delete the stage's folder first",
             )
         try:
-            command(**values, where=where)
+            command(how=how, where=where, **values)
         except ShareDone as done:
-            show(_shared(f"negmine {command.__name__}", where, done), values["as_json"])
+            show(_shared(command.__name__, where, done), how.as_json)
 
-    chosen = [one.replace(kind=by_name) for one in own if one.name != "where"]
-    run.__signature__ = inspect.Signature([*chosen, *given], return_annotation=None)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in (*chosen, *given)}
     return run

@@ -19,8 +19,15 @@ SCORE: Final = "eval/"
 BY_KIND: Final = "kind/"
 """Metrics whose names begin so are the accuracy on one kind of negatives."""
 ALSO: Final = ("loss", "logit_scale")
+RENAMED: Final = {"accum": "grad_cache_chunks", "shares": "canonical_ranks"}
+"""Settings, and options, that earlier versions had under other names."""
 _PLACES: Final = ("out", "shards", "eval_shards")
 """Settings that tell nothing of a run: where things lay."""
+
+
+def under_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, perhaps of an earlier version, by the names of today."""
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def _config(folder: Path) -> Mapping[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))["config"]
         if not isinstance(config, dict):
             raise TypeError("its config is no table")
-        return config
+        return under_new_names(config)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError("the record of a run cannot be read", where=str(path), why=repr(error),
                            fix="delete the file: curves are shown without the settings then") from None  # fmt: skip

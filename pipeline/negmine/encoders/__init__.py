@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.base.errors import UsageError
+from negmine.base.names import pick
 from negmine.encoders.base import Encoder, Modality
 from negmine.store.places import local, source
 
@@ -57,9 +58,7 @@ def make_encoder(name: str, modality: Modality) -> Encoder:
         UsageError: an unknown name, or an encoder that does not read this modality.
     """
     family, _, argument = name.partition(":")
-    if family not in ENCODERS:
-        raise UsageError(f"no encoder is called {name!r}", fix=f"choose one of {', '.join(ENCODERS)}")
-    module, _, attribute = ENCODERS[family].partition(":")
+    module, _, attribute = ENCODERS[pick("encoder", family, ENCODERS)].partition(":")
     encoder: Encoder = getattr(import_module(module), attribute)(argument, modality)
     if modality not in encoder.modalities:
         raise UsageError(f"encoder {name} does not read {modality}s", fix="choose another encoder, or --score")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from negmine.base.console import Summary
 from negmine.base.errors import DamagedError, UsageError
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, read_samples
 from negmine.store import JOURNAL, MANIFEST, FileRecord, here, load_manifest, verify_files, verify_store
@@ -46,6 +47,18 @@ def verify(path: Path, *, fast: bool = False) -> list[Verified]:
             fix="name a folder that a negmine command wrote",
         )
     return found
+
+
+def problems_of(found: Sequence[Verified]) -> list[str]:
+    """What is wrong, a line each."""
+    return [f"{one.folder}: {problem}" for one in found for problem in one.problems]
+
+
+def summary(found: Sequence[Verified], path: Path, *, fast: bool) -> Summary:
+    """What is said of a folder in which nothing is wrong."""
+    figures = {one.folder: {"files": one.files, "MB": round(one.bytes / 1e6, 1)} for one in found}
+    headline = "sizes and names agree" if fast else "every byte is as it was written"
+    return Summary(f"negmine verify {path}", headline, figures)
 
 
 def _folders(path: Path, depth: int) -> Iterator[Path]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
 from negmine.base.addresses import without_query
 from negmine.base.errors import UsageError
+from negmine.base.names import pick
 from negmine.sources.coco import Coco
 from negmine.sources.columns import Columns, WithColumns
 from negmine.sources.digest import digest
@@ -67,12 +67,8 @@ def open_source(
         UsageError: no such file, no such format, none recognises it, or it has no columns to name.
         InputError: the file is empty.
     """
-    if format is not None and format not in SOURCES:
-        close = get_close_matches(format, SOURCES, n=1)
-        raise UsageError(
-            f"there is no format {format!r}" + (f"; did you mean {close[0]}?" if close else ""),
-            fix=f"choose one of {', '.join(SOURCES)}",
-        )
+    if format is not None:
+        pick("format", format, SOURCES)
     said = columns or Columns()
     asked = [_told(source, said, images) for source in _ALL]
     head = files.head(path)

@@ -20,7 +20,8 @@ from negmine.stages.audit.measure import Rate, Report, diversity, lengths, make_
 from negmine.stages.audit.page import page
 from negmine.stages.audit.read import Listed, Source, open_source
 from negmine.stages.audit.sample import ALL, draw
-from negmine.stages.audit.stage import DATA, PAGE, AuditSettings, audit_negatives
+from negmine.stages.audit.settings import AuditSettings
+from negmine.stages.audit.stage import DATA, PAGE, audit_negatives
 from negmine.stages.audit.words import Judged
 from typer.testing import CliRunner
 
@@ -314,7 +315,9 @@ def test_the_command_writes_page_and_data(small_work: Path) -> None:
 def test_one_worker_and_two_give_the_same_bytes(tmp_path: Path) -> None:
     negatives = write_negatives(tmp_path / "negatives.jsonl")
     for name, workers in (("one", 1), ("two", 2)):
-        report = audit_negatives(AuditSettings(tmp_path, negatives), tmp_path / name / "audit", LocalEngine(workers))
+        report = audit_negatives(
+            AuditSettings(tmp_path, negatives=negatives), tmp_path / name / "audit", LocalEngine(workers)
+        )
         assert report.kinds[ALL].blind["word"].accuracy > 0.9
         assert report.kinds[ALL].defects["a_an"].rate == 1
     assert hashes(tmp_path / "one" / "audit") == hashes(tmp_path / "two" / "audit")

@@ -13,8 +13,9 @@ from negmine.engine.local import LocalEngine
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.draw import raster
 from negmine.stages.figures.export import texts_of, to_matplotlib, to_svg, write_code
-from negmine.stages.figures.group import GroupSettings, make_group
-from negmine.stages.figures.stage import RenderSettings, render
+from negmine.stages.figures.group import make_group
+from negmine.stages.figures.settings import GroupSettings, RenderSettings
+from negmine.stages.figures.stage import render
 from PIL import Image, ImageFilter
 
 
@@ -22,7 +23,7 @@ from PIL import Image, ImageFilter
 def test_the_script_draws_the_same_picture(name: str, tmp_path: Path) -> None:
     """Blurred, because the two draw edges and letters with other fractions of a pixel."""
     for index in range(2):
-        member = make_group(DOMAINS[name], GroupSettings(name, 5, 1, 128), index).members[0]
+        member = make_group(DOMAINS[name], GroupSettings(name, level=5, negatives=1, size=128), index).members[0]
         script = to_matplotlib(member.picture, member.setting.style)
         subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
         theirs = Image.open(tmp_path / "figure.png").convert("RGB").filter(ImageFilter.GaussianBlur(2))
@@ -36,7 +37,7 @@ def test_the_script_draws_the_same_picture(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(DOMAINS))
 def test_svg_has_an_element_a_mark(name: str) -> None:
     for index in range(10):
-        for member in make_group(DOMAINS[name], GroupSettings(name, 5, 3, 64), index).members:
+        for member in make_group(DOMAINS[name], GroupSettings(name, level=5, negatives=3, size=64), index).members:
             document = ET.fromstring(to_svg(member.picture, member.setting.style))
             assert len(document) == 1 + len(member.picture.marks)
             letters = [node.text for node in document if node.tag.endswith("text")]
@@ -47,7 +48,9 @@ def test_an_edit_of_a_mark_is_a_line_of_the_script() -> None:
     """Dashed for solid, one number for another: one line differs, in the program as in the script."""
     seen = 0
     for index in range(40):
-        base, *others = make_group(DOMAINS["geometry"], GroupSettings("geometry", 5, 7, 64), index).members
+        base, *others = make_group(
+            DOMAINS["geometry"], GroupSettings("geometry", level=5, negatives=7, size=64), index
+        ).members
         before = to_matplotlib(base.picture, base.setting.style).splitlines()
         for other in others:
             if other.edit is not None and other.edit.type in ("look", "length_value", "shade"):
@@ -62,7 +65,7 @@ def test_an_edit_of_a_mark_is_a_line_of_the_script() -> None:
 
 
 def test_code_is_written_from_the_records_alone(tmp_path: Path) -> None:
-    settings = RenderSettings(GroupSettings("geometry", 3, 2, 64), 6, part_size=4)
+    settings = RenderSettings(GroupSettings("geometry", level=3, negatives=2, size=64), count=6, part_size=4)
     render(settings, tmp_path / "work", LocalEngine(1))
     written = write_code(tmp_path / "work" / "figures", tmp_path / "code", 5)
     files = sorted(path.name for path in (tmp_path / "code").iterdir())
@@ -79,6 +82,6 @@ def test_records_bring_their_style() -> None:
 
     from negmine.stages.figures.group import member_record
 
-    member = make_group(DOMAINS["scenes"], GroupSettings("scenes", 4, 1, 64), 3).members[0]
+    member = make_group(DOMAINS["scenes"], GroupSettings("scenes", level=4, negatives=1, size=64), 3).members[0]
     record = {"domain": "scenes", "style": json.dumps(asdict(member.setting.style))}
     assert texts_of(record, member_record(member))["svg"] == to_svg(member.picture, member.setting.style)

@@ -20,9 +20,10 @@ from negmine.stages.figures import describe, draw
 from negmine.stages.figures.domain import Domain
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.draw import encode_png
-from negmine.stages.figures.group import Group, GroupSettings, make_group, matrix, member_record
+from negmine.stages.figures.group import Group, make_group, matrix, member_record
 from negmine.stages.figures.perturb import LEAST_PIXELS, RULES, Grown, Member, changed_pixels, grow, refutes
 from negmine.stages.figures.program import from_json, to_code, to_json
+from negmine.stages.figures.settings import GroupSettings
 from scipy.sparse import vstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -33,7 +34,7 @@ NAMES = sorted(DOMAINS)
 
 @cache
 def groups(name: str, level: int, count: int, negatives: int = 7, size: int = 96) -> tuple[Group, ...]:
-    settings = GroupSettings(name, level, negatives, size, seed=11)
+    settings = GroupSettings(name, level=level, negatives=negatives, size=size, seed=11)
     return tuple(make_group(DOMAINS[name], settings, index) for index in range(count))
 
 
@@ -54,7 +55,7 @@ def test_every_picture_makes_its_own_caption_true_and_refutes_all_others(name: s
 @pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_two_thousand_groups_of_eight(name: str) -> None:
-    settings, found, index = GroupSettings(name, 5, 7, 64), 0, 0
+    settings, found, index = GroupSettings(name, level=5, negatives=7, size=64), 0, 0
     while found < 2000:
         group = make_group(DOMAINS[name], settings, index)
         index += 1
@@ -151,7 +152,7 @@ def test_kinds_and_tiers_are_those_of_the_records() -> None:
 
 def test_fewer_members_where_a_program_has_too_few_edits() -> None:
     """Two lines without letters can stand in three relations: 31 negatives are not to be had."""
-    settings = GroupSettings("geometry", 1, 31, 64)
+    settings = GroupSettings("geometry", level=1, negatives=31, size=64)
     sizes = [len(make_group(DOMAINS["geometry"], settings, index).members) for index in range(10)]
     assert max(sizes) < 32
     group = make_group(DOMAINS["geometry"], settings, 0)
@@ -217,7 +218,8 @@ _PRINT = """
 import hashlib, json
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.draw import encode_png
-from negmine.stages.figures.group import GroupSettings, make_group, member_record
+from negmine.stages.figures.settings import GroupSettings
+from negmine.stages.figures.group import make_group, member_record
 for name in sorted(DOMAINS):
     for index in (7, 3):
         group = make_group(DOMAINS[name], GroupSettings(name, 5, 7, 96, seed=11), index)
@@ -276,6 +278,8 @@ def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: obje
     draw.load_font.cache_clear()
     try:
         with pytest.raises(ResourceError, match="font of figures"):
-            encode_png(make_group(DOMAINS["geometry"], GroupSettings("geometry", 5, 1), 0).members[0].image)
+            encode_png(
+                make_group(DOMAINS["geometry"], GroupSettings("geometry", level=5, negatives=1), 0).members[0].image
+            )
     finally:
         draw.load_font.cache_clear()

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from negmine.stages.figures.canvas import Style
 from negmine.stages.figures.domain import Claim
 from negmine.stages.figures.draw import raster
-from negmine.stages.figures.group import GroupSettings, make_group
+from negmine.stages.figures.group import make_group
 from negmine.stages.figures.scenes import SCENES
 from negmine.stages.figures.scenes.figure import draw_scene, realise
 from negmine.stages.figures.scenes.oracle import judge
 from negmine.stages.figures.scenes.sample import sample
 from negmine.stages.figures.scenes.statements import COLOURS, SHAPES, Absent, Box, Tell, Thing
 from negmine.stages.figures.scenes.words import claims
+from negmine.stages.figures.settings import GroupSettings
 from scipy import ndimage
 
 # --- a second evaluator: it reads the words of the caption and the pixels of the picture ------------------------------
@@ -54,7 +55,7 @@ def test_captions_of_two_things_agree_with_the_pixels() -> None:
     """Colours and places only, so of edits that change a shape only what they leave is looked at."""
     looked = 0
     for index in range(60):
-        group = make_group(SCENES, GroupSettings("scenes", 1, 5, 160), index)
+        group = make_group(SCENES, GroupSettings("scenes", level=1, negatives=5, size=160), index)
         images = [np.asarray(member.image.convert("RGB")) for member in group.members]
         for row, image in enumerate(images):
             if "black" not in group.members[row].caption:
@@ -202,7 +203,7 @@ def test_most_of_what_people_say_of_drawn_scenes_is_in_our_words() -> None:
     known: set[str] = set()
     for level in (1, 4, 5):
         for index in range(60):
-            group = make_group(SCENES, GroupSettings("scenes", level, 3, 64), index)
+            group = make_group(SCENES, GroupSettings("scenes", level=level, negatives=3, size=64), index)
             known.update(re.findall("[a-z]+", " ".join(member.caption.lower() for member in group.members)))
     counts = {word: int(number) for word, number in (entry.split(":") for entry in NLVR_WORDS.split())}
     covered = sum(number for word, number in counts.items() if word in known) / sum(counts.values())

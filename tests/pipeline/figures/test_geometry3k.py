@@ -13,8 +13,8 @@ from negmine.base.errors import InputError, UsageError
 from negmine.engine.local import LocalEngine
 from negmine.stages.figures.geometry import statements as s
 from negmine.stages.figures.geometry3k import BadRecord, read_records, to_program
-from negmine.stages.figures.group import GroupSettings
-from negmine.stages.figures.stage import RenderSettings, render
+from negmine.stages.figures.settings import GroupSettings, RenderSettings
+from negmine.stages.figures.stage import render
 from negmine.store import load_manifest
 
 RIGHT: dict[str, Any] = {
@@ -76,7 +76,9 @@ def test_damaged_records_have_a_reason(change: dict[str, Any], reason: str) -> N
 def test_rejected_records_are_listed_by_id(tmp_path: Path) -> None:
     source = tmp_path / "records.json"
     source.write_text(json.dumps({"100": RIGHT, "7": {**RIGHT, "line_instances": []}, "12": 5, "200": CIRCLE}))
-    settings = RenderSettings(GroupSettings("geometry3k", 5, 3, 128), 4, 2, str(source))
+    settings = RenderSettings(
+        GroupSettings("geometry3k", level=5, negatives=3, size=128), count=4, part_size=2, records=str(source)
+    )
     counts = render(settings, tmp_path / "work", LocalEngine(1)).counts
     assert counts["rows"] == 4
     assert counts["groups"] == 2
@@ -95,6 +97,6 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not a Geometry3K file"):
             read_records(tmp_path / "x.json")
     with pytest.raises(UsageError, match="not drawn from records"):
-        RenderSettings(GroupSettings("scenes"), 1, records="x.json")
+        RenderSettings(GroupSettings("scenes"), count=1, records="x.json")
     with pytest.raises(UsageError, match="drawn from records"):
-        RenderSettings(GroupSettings("geometry3k"), 1)
+        RenderSettings(GroupSettings("geometry3k"), count=1)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,17 @@ from negmine.contract.split import Split
 from negmine.engine.local import LocalEngine
 from negmine.outputs.verify import verify
 from negmine.stages.figures.domains import DOMAINS
-from negmine.stages.figures.group import GroupSettings
 from negmine.stages.figures.program import from_json
-from negmine.stages.figures.stage import DrawPhase, RenderSettings, render
-from negmine.stages.neighbours.settings import load_recipe, override
+from negmine.stages.figures.settings import GroupSettings, RenderSettings
+from negmine.stages.figures.stage import DrawPhase, render
+from negmine.stages.neighbours.recipe import load_recipe, override
 from negmine.stages.neighbours.stage import retrieve
-from negmine.stages.shards.stage import ShardSettings, write_shards
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.stage import write_shards
 from negmine.store import Spec, Store, load_manifest
 from PIL import Image
 
-SETTINGS = RenderSettings(GroupSettings("scenes", 3, 3, 64, 5), count=50, part_size=16)
+SETTINGS = RenderSettings(GroupSettings("scenes", level=3, negatives=3, size=64, seed=5), count=50, part_size=16)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -79,7 +81,11 @@ def test_a_run_that_was_stopped_goes_on(work: Path, tmp_path: Path, monkeypatch:
 
 def test_other_settings_are_refused(work: Path) -> None:
     with pytest.raises(DamagedError, match="other settings") as refused:
-        render(RenderSettings(GroupSettings("scenes", 4, 3, 64, 5), 50, 16), work, LocalEngine(1))
+        render(
+            RenderSettings(GroupSettings("scenes", level=4, negatives=3, size=64, seed=5), count=50, part_size=16),
+            work,
+            LocalEngine(1),
+        )
     assert "level: 3 -> 4" in str(refused.value)
 
 
@@ -129,7 +135,7 @@ def test_negatives_are_the_captions_of_the_other_members(work: Path) -> None:
 
 
 def test_shards_hold_the_groups_whole_and_split_by_what_they_are_made_of(work: Path, tmp_path: Path) -> None:
-    write_shards(ShardSettings(20, 0.6, negatives=3), work, tmp_path / "out", LocalEngine(1))
+    write_shards(ShardSettings(shard_size=20, train_fraction=0.6, negatives=3), work, tmp_path / "out", LocalEngine(1))
     sides = []
     for folder in (tmp_path / "out", tmp_path / "out" / "heldout"):
         samples = [s for tar in sorted(folder.glob("*.tar")) for s in read_samples(io.BytesIO(tar.read_bytes()), "tar")]
@@ -161,8 +167,8 @@ def test_a_figure_that_is_lost_leaves_its_slot_empty_and_neighbours_come_after(w
     with (pictures / "part-00000.tar").open("r+b") as tar:
         tar.seek(lost["offset"])
         tar.write(bytes(lost["bytes"]))
-    settings = ShardSettings(100, 1.0, negatives=3, image_negatives=2)
-    made = write_shards(settings, mine, tmp_path / "out", LocalEngine(1), images=str(pictures))["train"]
+    settings = ShardSettings(shard_size=100, train_fraction=1.0, negatives=3, image_negatives=2)
+    made = write_shards(replace(settings, images=str(pictures)), mine, tmp_path / "out", LocalEngine(1))["train"]
     assert made.counts["image_refused:image_format"] == 1
     samples = [s for tar in (tmp_path / "out").glob("*.tar") for s in read_samples(io.BytesIO(tar.read_bytes()), "tar")]
     for sample in samples:
@@ -190,7 +196,7 @@ def test_shards_of_other_figures_are_refused(work: Path, tmp_path: Path) -> None
     mixed = tmp_path / "mixed"
     shutil.copytree(work, mixed)
     shutil.rmtree(mixed / "figures")
-    render(RenderSettings(SETTINGS.groups, 16, 16), tmp_path / "other", LocalEngine(1))
+    render(RenderSettings(SETTINGS.groups, count=16, part_size=16), tmp_path / "other", LocalEngine(1))
     shutil.copytree(tmp_path / "other" / "figures", mixed / "figures")
     with pytest.raises(DamagedError, match="figures were made from other pairs"):
         write_shards(ShardSettings(), mixed, tmp_path / "out", LocalEngine(1))
@@ -198,6 +204,6 @@ def test_shards_of_other_figures_are_refused(work: Path, tmp_path: Path) -> None
 
 def test_impossible_orders_are_refused() -> None:
     with pytest.raises(UsageError, match="--count is 0"):
-        RenderSettings(GroupSettings(), 0)
-    with pytest.raises(UsageError, match="no domain 'chemistry'"):
-        RenderSettings(GroupSettings("chemistry"), 1)
+        RenderSettings(GroupSettings(), count=0)
+    with pytest.raises(UsageError, match="unknown domain 'chemistry'"):
+        RenderSettings(GroupSettings("chemistry"), count=1)

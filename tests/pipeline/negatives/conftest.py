@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from negmine.language.analyse import load_model, parse
 from negmine.language.caption import Caption
-from negmine.stages.negatives.candidates import ParseSettings, candidates, load_words
+from negmine.stages.negatives.candidates import candidates, load_words
 from negmine.stages.negatives.guards import evidence, together
 from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import DEFAULT_RULES
+from negmine.stages.negatives.settings import ParseSettings
 
 Produced = Callable[..., set[str]]
 

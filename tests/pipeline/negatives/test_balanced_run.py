@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from negmine.contract.records import Edit, apply_edits
 from negmine.engine.local import LocalEngine
-from negmine.stages.negatives.candidates import ParseSettings
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.stage import parse_pairs
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 from negmine.store import Manifest
 
 CAPTIONS = Path(__file__).parents[3] / "data/sample/captions.jsonl"

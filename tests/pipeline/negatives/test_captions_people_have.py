@@ -19,12 +19,13 @@ from negmine.language.caption import Caption
 from negmine.language.inflect import agreeing, article, ends_as_plural, lemma
 from negmine.language.recognise import why_foreign
 from negmine.language.vocabulary import includes
-from negmine.stages.negatives.candidates import ParseSettings, ParseWorker, candidates
+from negmine.stages.negatives.candidates import ParseWorker, candidates
 from negmine.stages.negatives.guards import Evidence
 from negmine.stages.negatives.presets import load_preset, names
 from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import DEFAULT_RULES
 from negmine.stages.negatives.select import Candidate
+from negmine.stages.negatives.settings import ParseSettings
 
 CASES = Path(__file__).parents[2] / "cases"
 SEEDS = 3

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from negmine.language.analyse import parse
 from negmine.stages.audit.defects import defects_of
-from negmine.stages.negatives.candidates import ParseSettings, ParseWorker, candidates
+from negmine.stages.negatives.candidates import ParseWorker, candidates
 from negmine.stages.negatives.guards import Evidence
 from negmine.stages.negatives.presets import load_preset, names
 from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import GEOMETRY, LABELLED, RULES
+from negmine.stages.negatives.settings import ParseSettings
 
 CASES = Path(__file__).parents[2] / "cases"
 FOLDERS = ("negation", "conjuncts", "truth2", "person", "leftright", "styles", "languages")

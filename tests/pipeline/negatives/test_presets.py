@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from negmine.base.errors import UsageError
+from negmine.base.options import declared
 from negmine.stages.negatives.presets import load_preset, names
-from negmine.stages.negatives.rules import LABELLED
+from negmine.stages.negatives.rules import LABELLED, RULES
+from negmine.stages.negatives.settings import ParseSettings
 
 
 def test_no_preset_uses_rules_that_the_text_gives_away() -> None:
@@ -24,17 +26,21 @@ def test_swaps_are_swaps_and_sugarcrepe_has_its_seven_kinds() -> None:
 def test_a_file_is_a_preset(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('rules = ["replace_count"]\nper_caption = 2\nbalanced = true\n[weights]\nreplace_count = 0.5\n')
-    assert load_preset(str(path)).weights == {"replace_count": 0.5}
-    changed = load_preset(str(path)).changed("swap_object, negate", 7)
-    assert changed.rules == ("swap_object", "negate") and changed.per_caption == 7 and changed.balanced
+    assert load_preset(str(path)).weights == (("replace_count", 0.5),)
+
+
+@pytest.mark.parametrize(("text", "rules"), [("swap_object, negate", ("swap_object", "negate")), ("all", tuple(RULES))])
+def test_rules_by_comma(text: str, rules: tuple[str, ...]) -> None:
+    option = declared(ParseSettings)["rules"].option
+    assert option is not None and option.parser is not None and option.parser(text) == rules
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ('rules = ["replace_all"]\nper_caption = 1\nbalanced = true', "replace_all"),
-        ("rules = []\nper_caption = 1\nbalanced = true", "rules"),
-        ('rules = ["negate"]\nper_caption = 0\nbalanced = true', "per_caption"),
+        ("rules = []\nper_caption = 1\nbalanced = true", "no rule"),
+        ('rules = ["negate"]\nper_caption = 0\nbalanced = true', "--per-caption is 0"),
         ('rules = ["negate"]\nper_caption = 1\nbalanced = true\nspeed = 3', "speed"),
         ("rules = [", "TOML"),
     ],

@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 from negmine.language.analyse import parse
 from negmine.language.caption import Caption
-from negmine.stages.negatives.candidates import ParseSettings, candidates
+from negmine.stages.negatives.candidates import candidates
 from negmine.stages.negatives.guards import in_scope, together
 from negmine.stages.negatives.presets import load_preset, names
 from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import DEFAULT_RULES, RULES
 from negmine.stages.negatives.select import Candidate
+from negmine.stages.negatives.settings import ParseSettings
 
 CASES = Path(__file__).parents[2] / "cases"
 Parsed = Callable[[str], Caption]

@@ -15,11 +15,12 @@ from negmine.base.errors import UsageError
 from negmine.contract.records import KINDS, Edit, Negative, apply_edits
 from negmine.language.analyse import load_model, parse
 from negmine.language.caption import Caption
-from negmine.stages.negatives.candidates import ParseSettings, ParseWorker, Row, candidates_of, varied_negatives
+from negmine.stages.negatives.candidates import ParseWorker, Row, candidates_of, varied_negatives
 from negmine.stages.negatives.guards import normalised
 from negmine.stages.negatives.proposal import Change, Words, realise
 from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.select import MOST_PER_WORD, Candidate, select
+from negmine.stages.negatives.settings import ParseSettings
 
 SUBJECTS = ["A dog", "an old man", "Two cats", "the red bus", "A group of people", "A MAN", "several apples", "a woman"]
 MIDDLES = ["sitting on", "next to", "is riding", "and", "under", "are holding", "that chases", "in front of", "with"]

@@ -14,7 +14,8 @@ from negmine.stages.neighbours.facts import FACT
 from negmine.stages.neighbours.filters import Candidates
 from negmine.stages.neighbours.words import Sets as WordSets
 from negmine.stages.neighbours.words import Texts, plain_sets, to_columns
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 from negmine.store import Manifest, load_manifest
 
 
@@ -38,7 +39,7 @@ def make_work(folder: Path, images: Sequence[str], captions: Sequence[str], vect
     rows = [{"key": k, "image": i, "caption": c} for k, i, c in zip(keys, images, captions, strict=True)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     ingest(
-        IngestSettings(str(folder / "pairs.jsonl"), part_size=part_size), folder / "work", LocalEngine(1), max_bad=0.9
+        IngestSettings(str(folder / "pairs.jsonl"), part_size=part_size, max_bad=0.9), folder / "work", LocalEngine(1)
     )
     np.save(folder / "vectors.npy", np.asarray(vectors, dtype=np.float32))
     (folder / "vectors.keys").write_text("".join(f"{key}\n" for key in keys))

@@ -10,8 +10,10 @@ import pytest
 from negmine.base.errors import UsageError
 from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours import approximate
-from negmine.stages.neighbours.settings import RetrieveSettings, override
-from negmine.stages.neighbours.stage import retrieve, summary
+from negmine.stages.neighbours.recipe import override
+from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.stage import retrieve
+from negmine.stages.neighbours.summary import mined
 from negmine.store import load_manifest
 
 from tests.pipeline.neighbours.conftest import make_work, reconciles, table, unit
@@ -44,7 +46,7 @@ def test_recall_is_what_the_table_misses(
     recall = counts["recall_found"] / counts["recall_exact"]
     assert recall == pytest.approx(found, abs=0.03)  # measured with the candidates that are cut off afterwards
     assert (recall == 1.0) if index == "Flat" else (recall > (0.3 if "nprobe=1" in index else 0.9))
-    assert f"recall@10 of --index {index}" in summary(manifest, chosen, work)
+    assert f"recall@10 of --index {index}" in mined(manifest, chosen, work)
     assert sorted(path.name for path in (work / "neighbours").iterdir() if path.is_dir()) == []
 
 

@@ -14,9 +14,9 @@ from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.contract.records import BATCHES
 from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours.batches import PLANNERS, Lists, Window, plan
-from negmine.stages.neighbours.plan import PlanSettings, plan_summary
-from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.settings import PlanSettings, RetrieveSettings
 from negmine.stages.neighbours.stage import plan_batches, retrieve
+from negmine.stages.neighbours.summary import planned
 from negmine.store import load_manifest
 
 from tests.pipeline.neighbours.conftest import make_work, pairs_of, table, unit
@@ -117,7 +117,7 @@ def test_pictures_that_were_refused_do_not_meet_under_any_of_their_captions(tmp_
     work = tmp_path / "work"
     chosen = RetrieveSettings((f"i2i:{name}",), candidates=39, neighbours=4, filters={"ceiling": {"score": 0.4}})
     retrieve(chosen, work, LocalEngine(1))
-    plan_batches(chosen, PlanSettings("mutual", 6, train_fraction=1.0), work, LocalEngine(1))
+    plan_batches(chosen, PlanSettings("mutual", batch=6, train_fraction=1.0), work, LocalEngine(1))
     pairs = pairs_of(work)
     image = {key: pair["image_id"] for key, pair in pairs.items()}
     refused = {
@@ -135,8 +135,8 @@ def test_pictures_that_were_refused_do_not_meet_under_any_of_their_captions(tmp_
 @pytest.mark.parametrize("name", sorted(PLANNERS))
 def test_a_plan_of_mined_pairs(name: str, mined: tuple[Path, RetrieveSettings, Any]) -> None:
     work, chosen, _ = mined
-    manifest = plan_batches(chosen, PlanSettings(name, 8, clusters=3, train_fraction=1.0), work, LocalEngine(1))
-    figures = plan_summary(manifest)
+    manifest = plan_batches(chosen, PlanSettings(name, batch=8, clusters=3, train_fraction=1.0), work, LocalEngine(1))
+    figures = planned(manifest)
     assert figures["pairs for training"] == 120 == figures["planned"] + figures["left over"]
     assert figures["planned"] == figures["batches"] * 8 >= 96
     rows, pairs = table(work / "plan"), pairs_of(work)
@@ -160,7 +160,7 @@ def test_a_plan_of_mined_pairs(name: str, mined: tuple[Path, RetrieveSettings, A
 
 def test_plans_do_not_depend_on_workers_and_stay_in_their_window(mined: tuple[Path, RetrieveSettings, Any]) -> None:
     work, chosen, _ = mined
-    small = PlanSettings("mutual", 6, window=1, train_fraction=0.8)
+    small = PlanSettings("mutual", batch=6, window=1, train_fraction=0.8)
     plan_batches(chosen, small, work, LocalEngine(1))
     files = [file.file for part in load_manifest(work / "plan").parts for file in part.files]
     assert len(files) == 3
@@ -173,9 +173,9 @@ def test_plans_do_not_depend_on_workers_and_stay_in_their_window(mined: tuple[Pa
 
 def test_wrong_plans(mined: tuple[Path, RetrieveSettings, Any]) -> None:
     work, chosen, _ = mined
-    with pytest.raises(UsageError, match="no batch plan"):
+    with pytest.raises(UsageError, match="unknown batch plan"):
         plan_batches(chosen, PlanSettings("nearest"), work, LocalEngine(1))
     with pytest.raises(InputError, match="not one batch of 100"):
-        plan_batches(chosen, PlanSettings("random", 100), work, LocalEngine(1))
+        plan_batches(chosen, PlanSettings("random", batch=100), work, LocalEngine(1))
     with pytest.raises(DamagedError, match=r"settings\.batch: 100 -> 8"):
-        plan_batches(chosen, PlanSettings("random", 8), work, LocalEngine(1))
+        plan_batches(chosen, PlanSettings("random", batch=8), work, LocalEngine(1))

@@ -45,20 +45,24 @@ def test_mining_with_the_latest_checkpoint_of_a_run(small_work: Path, tmp_path: 
     run = tmp_path / "run"
     write_checkpoint(run / "checkpoints" / "step-00000009", 1)
     model = write_checkpoint(run / "checkpoints" / "step-00000010", 2)
-    retrieve(RetrieveSettings(("t2i",), f"checkpoint:{run}", candidates=2, neighbours=1), small_work, LocalEngine(1))
+    retrieve(
+        RetrieveSettings(("t2i",), encoder=f"checkpoint:{run}", candidates=2, neighbours=1), small_work, LocalEngine(1)
+    )
     key = next(iter(pairs_of(small_work)))
     caption = pairs_of(small_work)[key]["caption"]
     with torch.inference_mode():
         text = model.encode_text(open_clip.get_tokenizer("ViT-B-32")([caption]), normalize=True)[0].numpy()
     stored = np.load(next(small_work.glob("embeddings/checkpoint*-text")) / "part-00000.npy")[0]
     np.testing.assert_allclose(stored, text, atol=1e-5)
-    named = resolved(RetrieveSettings(("t2i", "i2i"), f"checkpoint:{run}", rescore="i2t"))
+    named = resolved(RetrieveSettings(("t2i", "i2i"), encoder=f"checkpoint:{run}", rescore="i2t"))
     assert all(score.endswith("step-00000010") for score in (*named.scores, str(named.rescore)))
     write_checkpoint(run / "checkpoints" / "step-00000011", 3)  # training goes on
     assert resolved(named) == named
     with pytest.raises(DamagedError, match=r"settings\.scores"):
         retrieve(
-            RetrieveSettings(("t2i",), f"checkpoint:{run}", candidates=2, neighbours=1), small_work, LocalEngine(1)
+            RetrieveSettings(("t2i",), encoder=f"checkpoint:{run}", candidates=2, neighbours=1),
+            small_work,
+            LocalEngine(1),
         )
     with pytest.raises(UsageError, match="no checkpoint"):
         make_encoder(f"checkpoint:{tmp_path}/none", "text").identity()

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours import stage
-from negmine.stages.neighbours.settings import RetrieveSettings, override
+from negmine.stages.neighbours.recipe import override
+from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
 from negmine.store import Manifest, load_manifest
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from negmine.engine.local import LocalEngine
+from negmine.stages.neighbours.recipe import override
 from negmine.stages.neighbours.report import Histogram
-from negmine.stages.neighbours.settings import RetrieveSettings, override
-from negmine.stages.neighbours.stage import retrieve, summary
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.stage import retrieve
+from negmine.stages.neighbours.summary import mined
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 
 from tests.pipeline.conftest import SAMPLE
 from tests.pipeline.neighbours.conftest import make_work, table, unit
@@ -34,7 +37,7 @@ def test_the_suggested_threshold_leaves_enough_and_no_more_would(name: str, tmp_
     vectors = np.repeat(unit(rng, 150, 6), 2, axis=0) + 0.3 * unit(rng, 300, 6)
     encoder = make_work(tmp_path, [f"i{n // 2}" for n in range(300)], [f"text {n}" for n in range(300)], vectors, 100)
     work, plain = tmp_path / "work", RetrieveSettings(encoder=encoder, candidates=20, neighbours=5)
-    figures = summary(retrieve(plain, work, LocalEngine(1)), plain, work)
+    figures = mined(retrieve(plain, work, LocalEngine(1)), plain, work)
     rows = table(work / "neighbours")
     scores = [row["score"] for row in rows if row["reason"] not in ("itself", "same_image")]
     assert figures["score of candidates"]["50% below"] == pytest.approx(np.median(scores), abs=0.002)

@@ -98,7 +98,7 @@ def test_pieces_are_read_and_checked() -> None:
     name, given = read_piece("simans:a=1,b=2")
     assert complete("sampling", name, given, SAMPLERS) == {"a": 1.0, "b": 2.0}
     for text, message in (
-        ("best", "no sampling is called"),
+        ("best", "unknown sampling"),
         ("top=3", "no option"),
         ("softmax=hot", "must be a number"),
     ):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from negmine.engine.local import LocalEngine
-from negmine.stages.figures.group import GroupSettings
-from negmine.stages.figures.stage import RenderSettings, render
-from negmine.stages.negatives.candidates import ParseSettings
+from negmine.stages.figures.settings import GroupSettings, RenderSettings
+from negmine.stages.figures.stage import render
 from negmine.stages.negatives.presets import load_preset
+from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.stage import parse_pairs
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 
 from tests.pipeline.conftest import SAMPLE, add_negatives
 
@@ -33,12 +35,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for name, limit in (("parsed", None), ("mined", 150)):
         ingest(IngestSettings(str(source), images=str(SAMPLE), limit=limit, part_size=200), root / name, engine)
-    preset = load_preset("swaps").changed("all", None)
-    parse_pairs(ParseSettings(preset.rules, 4, False, (), 0), root / "parsed", engine)
+    parse_pairs(replace(load_preset("swaps"), rules=tuple(RULES)), root / "parsed", engine)
     add_negatives(root / "mined")
     mining = RetrieveSettings(("t2t:bm25",), candidates=30, filters={"near_text": {"overlap": 0.3}}, neighbours=4)
     retrieve(mining, root / "mined", engine)
-    render(RenderSettings(GroupSettings("scenes", 2, 3, 64, 0), 60), root / "figures", engine)
+    render(
+        RenderSettings(GroupSettings("scenes", level=2, negatives=3, size=64, seed=0), count=60),
+        root / "figures",
+        engine,
+    )
     return root
 
 

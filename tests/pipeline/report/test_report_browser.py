@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from negmine.cli.app import app
-from negmine.outputs.report.run import ReportSettings, write_report
+from negmine.outputs.report.run import write_report
+from negmine.outputs.report.settings import ReportSettings
 from typer.testing import CliRunner
 
 from scripts.screenshots import find_browser, open_browser, resize, settled
@@ -34,7 +35,7 @@ def pages(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     audited = CliRunner().invoke(app, ["audit", "--work", str(made / "parsed"), "--attackers", "word"])
     assert audited.exit_code == 0, audited.output
     for name, with_runs in (("mined", runs), ("figures", ()), ("parsed", ())):
-        write_report(ReportSettings(made / name, with_runs), folder / f"{name}.html")
+        write_report(ReportSettings(made / name, runs=with_runs), folder / f"{name}.html")
     return {name: (folder / f"{name}.html").as_uri() for name in ("mined", "figures", "parsed")}
 
 

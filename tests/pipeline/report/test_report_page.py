@@ -18,8 +18,10 @@ from negmine.outputs.report.charts import Curve, draw_curves, draw_histogram, th
 from negmine.outputs.report.measure import histogram, measure
 from negmine.outputs.report.pictures import LADDER, make_album
 from negmine.outputs.report.read import Picture, draw_examples, open_work
-from negmine.outputs.report.run import ReportSettings, write_report
-from negmine.stages.pairs.stage import IngestSettings, ingest
+from negmine.outputs.report.run import write_report
+from negmine.outputs.report.settings import ReportSettings
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
 from typer.testing import CliRunner
 
 from tests.pipeline.conftest import SAMPLE, add_negatives
@@ -325,7 +327,7 @@ def test_lost_pictures_are_told(mined_work: Path, tmp_path: Path) -> None:
 def test_runs_side_by_side(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "clip", 0.5)
     write_run(tmp_path / "b", "ahnpl", 0.75, kinds={"swap_object": 0.9, "negate": 0.25})
-    write_report(ReportSettings(None, (tmp_path / "a", tmp_path / "b")), tmp_path / "out" / "runs.html")
+    write_report(ReportSettings(None, runs=(tmp_path / "a", tmp_path / "b")), tmp_path / "out" / "runs.html")
     text = (tmp_path / "out" / "runs.html").read_text()
     tags = parsed(text)
     assert tags.seen["polyline"] == 4  # loss and accuracy of each
@@ -336,7 +338,7 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
 
 def test_names_and_settings_of_runs_do_no_harm(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "<script>run", "<script>recipe", 0.5, kinds={"<script>kind": 0.5})
-    write_report(ReportSettings(None, (folder, write_run(tmp_path / "b", "clip", 0.5))), tmp_path / "r.html")
+    write_report(ReportSettings(None, runs=(folder, write_run(tmp_path / "b", "clip", 0.5))), tmp_path / "r.html")
     tags = parsed((tmp_path / "r.html").read_text())
     assert tags.seen["script"] == 2
 
@@ -356,19 +358,19 @@ def test_a_work_folder_and_runs_on_one_page(figures_work: Path, tmp_path: Path) 
 
 def test_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run"):
-        write_report(ReportSettings(None, (tmp_path,)), tmp_path / "r.html")
+        write_report(ReportSettings(None, runs=(tmp_path,)), tmp_path / "r.html")
     folder = write_run(tmp_path / "a", "clip", 0.5)
     with (folder / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"step": "x"}\n{"step": 3, "loss"')  # the last line is one that a crash has cut
     with pytest.raises(DamagedError, match="row of metrics") as caught:
-        write_report(ReportSettings(None, (folder,)), tmp_path / "r.html")
+        write_report(ReportSettings(None, runs=(folder,)), tmp_path / "r.html")
     assert "line 5" in str(caught.value)
 
 
 def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a", "clip", 0.5)
     (folder / "metrics.jsonl").write_text('{"step": 1, "loss": NaN}\n{"step": 2, "loss": NaN}\n')
-    write_report(ReportSettings(None, (folder,)), tmp_path / "r.html")
+    write_report(ReportSettings(None, runs=(folder,)), tmp_path / "r.html")
     assert "NaN" not in (tmp_path / "r.html").read_text().lower().replace("nan", "NaN").split("<script")[0]
 
 

@@ -22,10 +22,13 @@ from negmine.contract.records import Sample
 from negmine.contract.shard_format import Index, read_samples
 from negmine.engine.local import LocalEngine
 from negmine.outputs.verify import verify
-from negmine.stages.neighbours.settings import RetrieveSettings, load_recipe, override
+from negmine.stages.neighbours.recipe import load_recipe, override
+from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
-from negmine.stages.pairs.stage import IngestSettings, ingest
-from negmine.stages.shards.stage import ShardSettings, cut_into_shards, write_shards
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.stage import cut_into_shards, write_shards
 from negmine.store import load_manifest
 from PIL import Image
 
@@ -146,8 +149,10 @@ def test_pictures_that_changed_are_rejected_and_counted(small_work: Path, tmp_pa
     whole = (photos / name).read_bytes()
     (photos / name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="damaged_image"):
-        write_shards(SETTINGS, small_work, tmp_path / "out", LocalEngine(1), images=str(photos))
-    made = write_shards(SETTINGS, small_work, tmp_path / "out2", LocalEngine(1), images=str(photos), max_bad=0.1)
+        write_shards(replace(SETTINGS, images=str(photos)), small_work, tmp_path / "out", LocalEngine(1))
+    made = write_shards(
+        replace(SETTINGS, images=str(photos), max_bad=0.1), small_work, tmp_path / "out2", LocalEngine(1)
+    )
     counts = [manifest.counts for manifest in made.values()]
     assert sum(c.get("rejected:damaged_image", 0) for c in counts) == 5
     assert sum(c["samples"] for c in counts) == 195
@@ -163,7 +168,9 @@ def test_other_pictures_of_the_same_names_are_refused(small_work: Path, tmp_path
     for name, other in zip(names, names[1:] + names[:1], strict=True):
         shutil.copy(SAMPLE / "images" / other, photos / name)
     with pytest.raises(InputError, match=r"and none is left(.|\n)*changed_image"):
-        write_shards(SETTINGS, small_work, tmp_path / "out", LocalEngine(1), images=str(photos.parent), max_bad=1)
+        write_shards(
+            replace(SETTINGS, images=str(photos.parent), max_bad=1), small_work, tmp_path / "out", LocalEngine(1)
+        )
 
 
 def test_without_pictures(tmp_path: Path) -> None:
@@ -213,12 +220,12 @@ def mine(work: Path, direction: str, vectors: Any) -> RetrieveSettings:
 @pytest.fixture
 def mined(small_work: Path) -> Path:
     """Neighbours by picture, and a plan of batches of 5."""
-    from negmine.stages.neighbours.plan import PlanSettings
+    from negmine.stages.neighbours.settings import PlanSettings
     from negmine.stages.neighbours.stage import plan_batches
 
     add_negatives(small_work)
     recipe = mine(small_work, "i2i", np.random.default_rng(0).normal(size=(200, 8)))
-    batches = PlanSettings("mutual", 5, train_fraction=SETTINGS.train_fraction)
+    batches = PlanSettings("mutual", batch=5, train_fraction=SETTINGS.train_fraction)
     plan_batches(recipe, batches, small_work, LocalEngine(1))
     return small_work
 
@@ -280,7 +287,7 @@ def test_the_next_neighbour_stands_in_for_one_without_a_picture(mined: Path, tmp
     bad = next(iter(pairs.values()))["image"]
     (photos / bad).write_bytes(b"no picture")
     settings = replace(SETTINGS, train_fraction=1.0, image_negatives=2)
-    made = write_shards(settings, mined, tmp_path / "out", LocalEngine(1), images=str(photos), max_bad=0.1)
+    made = write_shards(replace(settings, images=str(photos), max_bad=0.1), mined, tmp_path / "out", LocalEngine(1))
     samples = samples_of(tmp_path / "out")
     missed = 0
     for sample in samples:
@@ -325,7 +332,7 @@ def test_a_planned_batch_with_a_bad_picture_goes_as_a_whole(mined: Path, tmp_pat
     (photos / images[batches[2][0]]).write_bytes(b"no picture")
     broken = [batch for batch in batches if images[batches[2][0]] in {images[key] for key in batch}]
     settings = replace(SETTINGS, plan=True)
-    made = write_shards(settings, mined, tmp_path / "out", LocalEngine(1), images=str(photos), max_bad=0.9)
+    made = write_shards(replace(settings, images=str(photos), max_bad=0.9), mined, tmp_path / "out", LocalEngine(1))
     keys = [sample.key for sample in samples_of(tmp_path / "out")]
     assert keys == [key for batch in batches if batch not in broken for key in batch]
     counts = made["train"].counts

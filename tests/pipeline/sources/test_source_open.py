@@ -97,7 +97,7 @@ def test_a_named_format_overrides_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(EXAMPLES["jsonl"])
     assert open_source(str(path), "flickr").name == "flickr"
-    with pytest.raises(UsageError, match="did you mean jsonl"):
+    with pytest.raises(UsageError, match="the nearest: jsonl"):
         open_source(str(path), "jsonls")
     with pytest.raises(InputError, match="--format jsonl"):
         path.write_bytes(EXAMPLES["jsonl"] * 2)

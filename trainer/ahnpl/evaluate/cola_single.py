@@ -20,7 +20,7 @@ from ahnpl.evaluate.encode import Picture, check_bad, chunks, open_encoder
 from ahnpl.evaluate.files import Row, find_files, open_pictures, read_json
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report
-from ahnpl.evaluate.tasks import Settings
+from ahnpl.evaluate.settings import Settings
 from ahnpl.model.clip import ClipModel
 
 NAME: Final = "COLA single-object"

@@ -16,28 +16,11 @@ from ahnpl.data.shards import ShardSet
 from ahnpl.evaluate.items import Item, shard_items
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report, evaluate
+from ahnpl.evaluate.settings import Settings
 from ahnpl.model.clip import ClipModel
 
 EXAMPLES: Final = 5
 """Refused rows that a message shows."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to score.
-
-    Attributes:
-        workers: decoding threads.
-        limit: the first items only.
-        max_bad: share of the pictures that may be missing or unreadable, and of the rows that may be refused.
-        advance: told how many items were scored.
-    """
-
-    batch_size: int = 64
-    workers: int = 1
-    limit: int | None = None
-    max_bad: float = 0.01
-    advance: Callable[[int], None] = lambda count: None
 
 
 class Benchmark(Protocol):

@@ -24,7 +24,7 @@ from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, open_enco
 from ahnpl.evaluate.files import SUFFIXES, open_pictures, read_json
 from ahnpl.evaluate.metrics import RIGHT, TIE, WRONG, Marks, Measure
 from ahnpl.evaluate.run import Report
-from ahnpl.evaluate.tasks import Settings
+from ahnpl.evaluate.settings import Settings
 from ahnpl.model.clip import ClipModel
 
 TEMPLATES: Final = ("a photo of a {}.",)

@@ -112,7 +112,7 @@ def _begin(plan: Plan, folder: Path, stop: threading.Event) -> Run:
         plan.loss,
         teacher=None if plan.loss.teacher is None else Teacher(model, plan.loss.teacher),
         ranks=plan.ranks,
-        parts=config.accum,
+        parts=config.grad_cache_chunks,
         precision=plan.precision,
         seed=config.seed,
     )

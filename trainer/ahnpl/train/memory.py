@@ -26,7 +26,7 @@ def estimate_memory(
 
     Args:
         batch_size: B, over all processes.
-        parts: in which the batch is encoded, processes times ``--accum``.
+        parts: in which the batch is encoded, processes times ``--grad-cache-chunks``.
         half: whether towers compute in 16 bits.
     """
     kept = _saved_bytes(model, negatives, image_negatives) * batch_size // _SAMPLES

@@ -58,7 +58,7 @@ class Objective:
         if parts > 1 and _normalises_over_batch(model):
             raise UsageError(
                 "this model normalises over the batch, and a batch in parts is not the same",
-                fix="use --accum 1, or a model without batch normalisation",
+                fix="use --grad-cache-chunks 1, or a model without batch normalisation",
             )
         self.model, self.loss, self.teacher, self.ranks, self.parts, self.seed = (
             model, loss, teacher, ranks, parts, seed,

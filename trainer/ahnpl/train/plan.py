@@ -72,7 +72,7 @@ def make_plan(config: TrainConfig) -> Plan:
     per_epoch = shards.samples // config.batch_size
     facts = {
         "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
-        "negatives": negatives, "precision": precision, "shares": shares[0].count, "preprocess": pixels,
+        "negatives": negatives, "precision": precision, "canonical_ranks": shares[0].count, "preprocess": pixels,
     }  # fmt: skip
     if image_negatives:
         facts["image_negatives"] = image_negatives
@@ -92,11 +92,11 @@ def _auto_precision(device: torch.device) -> str:
 
 def _shares(config: TrainConfig, ranks: Ranks) -> tuple[Share, ...]:
     """The shares of this process: neighbours, so that the processes' parts of a batch are in the order of shares."""
-    count = config.shares or ranks.count
+    count = config.canonical_ranks or ranks.count
     if count % ranks.count:
         raise UsageError(
-            f"{ranks.count} processes cannot divide {count} shares equally",
-            where=f"--shares {count}",
+            f"{ranks.count} processes cannot divide {count} canonical ranks equally",
+            where=f"--canonical-ranks {count}",
             fix="use a multiple of the number of processes, and for a resumed run the number it was begun with",
         )
     each = count // ranks.count

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from negmine.base.errors import DamagedError, UsageError, is_out_of_memory
+from negmine.contract.training_runs import under_new_names
 from negmine.encoders.clip_models import effective
 from negmine.store import differences
 from torch import Tensor
@@ -190,7 +191,7 @@ def _check_settings(plan: Plan, start: Path) -> None:
             where=str(start),
             fix=f"use --model {state['model']}, or another --out",
         )
-    changed = differences(state["settings"], plan.settings, "settings")
+    changed = differences(under_new_names(state["settings"]), plan.settings, "settings")
     if changed:
         raise DamagedError(
             "this run was begun with other settings",

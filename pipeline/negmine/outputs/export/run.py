@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from negmine.base.errors import UsageError, explain_os_error
+from negmine.base.console import Summary
+from negmine.base.errors import explain_os_error
+from negmine.base.names import pick
 from negmine.outputs.export.formats import FORMATS, Foil, Record
 from negmine.store import FileRecord, remove_leftovers, write_file
 from negmine.store.work_folder import Stage, WorkFolder
@@ -29,8 +31,7 @@ def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]
         InputError: no row of its input could be used.
         DamagedError: the work folder is unfinished, damaged, or its negatives were made from other pairs.
     """
-    if name not in FORMATS:
-        raise UsageError(f"no format named {name}", fix=f"choose from {', '.join(FORMATS)}")
+    pick("format", name, FORMATS)
     counts: Counter[str] = Counter({CAPTIONS: 0, BARE: 0, NEGATIVES: 0})
 
     def write(stream: IO[bytes]) -> int:
@@ -46,6 +47,12 @@ def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]
     except OSError as error:
         raise explain_os_error(error, str(out.parent)) from error
     return write_file(out.parent, out.name, write), dict(counts)
+
+
+def summary(name: str, file: FileRecord, counts: Mapping[str, int], out: Path) -> Summary:
+    """What is said of a file that was written."""
+    figures = {**counts, "rows written": file.rows, "MB": round(file.bytes / 1e6, 1)}
+    return Summary(f"negmine export {name}", "done", figures, {"written to": str(out)})
 
 
 def records(work: Path) -> Iterator[Record]:

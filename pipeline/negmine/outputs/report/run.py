@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from negmine.base.addresses import address_of
+from negmine.base.console import Summary
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.contract.training_runs import read_runs
 from negmine.outputs.report.measure import measure
 from negmine.outputs.report.page import make_page
 from negmine.outputs.report.read import draw_examples, open_work
+from negmine.outputs.report.settings import ReportSettings
 from negmine.outputs.report.work import Audited, WorkView
 from negmine.stages.audit.measure import kinds_from_json
 from negmine.stages.audit.stage import DATA, STAGE
 from negmine.store import here, remove_leftovers, write_text
+from negmine.store.places import option
 from negmine.store.remote import sizes
 from negmine.store.work_folder import Stage
 
-EXAMPLES: Final = 200
 PAGE: Final = "report.html"
-
-
-@dataclass(frozen=True)
-class ReportSettings:
-    """What is shown.
-
-    Attributes:
-        work: work folder; None where only runs are shown.
-        runs: folders of training runs.
-        images: root of the pairs' pictures, in place of the one they were read from.
-        examples: pairs shown, at most.
-    """
-
-    work: Path | None
-    runs: tuple[Path, ...] = ()
-    images: str | None = None
-    examples: int = EXAMPLES
-    seed: int = 0
 
 
 def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
@@ -69,6 +53,12 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
             "pictures left out": dict(album.missing),
         }
     return figures | ({"runs": len(runs)} if runs else {}) | {"MB": round(written.bytes / 1e6, 2)}
+
+
+def summary(figures: Mapping[str, Any], path: Path) -> Summary:
+    """What is said of a page that was written."""
+    steps = () if address_of(path) else (f"xdg-open {option(path)}",)
+    return Summary("negmine report", "done", figures, {"written to": str(path)}, steps)
 
 
 def _view(path: Path, settings: ReportSettings) -> WorkView:

@@ -1,23 +1,30 @@
-"""Settings as text."""
+"""What a report shows."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from negmine.base.options import Option, check
+from negmine.store.options import DATA, RUN, Images, Seed
+from negmine.store.places import on_disk, place
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as dotted names with their values as text."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
-            yield f"{prefix}{name}", ", ".join(value)
-        else:
-            yield f"{prefix}{name}", as_text(value)
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """What is shown: a work folder, training runs, or both."""
 
+    work: Annotated[
+        Path | None,
+        Option("work folder", parser=place, unset="work, or none if RUNS are named", panel=DATA),
+    ] = field(default=None, kw_only=False)
+    runs: Annotated[
+        tuple[Path, ...], Option("folders of training runs, shown side by side", parser=on_disk, argument=True)
+    ] = ()
+    images: Images = None
+    examples: Annotated[int, Option("pairs shown, at most", least=1, panel=RUN)] = 200
+    seed: Seed = 0
 
-def as_text(value: Any) -> str:
-    """A setting as a person would write it; JSON where that is not text."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    def __post_init__(self) -> None:
+        check(self)

@@ -8,8 +8,8 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from negmine.contract.training_runs import BY_KIND, SCORE, TrainingRun, differing_settings, drawn_metrics, scored_kinds
+from negmine.outputs.report.as_text import as_text, flattened
 from negmine.outputs.report.charts import Curve, draw_curves
-from negmine.outputs.report.settings import as_text, flattened
 
 COLOURS: Final = 8
 """Of runs; then they are used again."""

@@ -9,10 +9,10 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from negmine.base.addresses import readable
+from negmine.outputs.report.as_text import flattened
 from negmine.outputs.report.charts import draw_histogram
 from negmine.outputs.report.measure import Measures
 from negmine.outputs.report.read import LOOKED_AT, Example, Looked
-from negmine.outputs.report.settings import flattened
 from negmine.stages.audit.measure import KindReport
 from negmine.stages.audit.page import BLIND, DEFECTS, blind_table, defect_table
 from negmine.stages.audit.sample import ALL

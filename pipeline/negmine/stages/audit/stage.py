@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from negmine.base.errors import UsageError
+from negmine.base.names import pick
 from negmine.engine import Engine, run_phase, run_stage
 from negmine.language.analyse import find_model
 from negmine.stages.audit.blind import ATTACKERS
@@ -19,6 +18,7 @@ from negmine.stages.audit.measure import VERSION, Report, make_report, to_json
 from negmine.stages.audit.page import page
 from negmine.stages.audit.read import open_source
 from negmine.stages.audit.sample import draw
+from negmine.stages.audit.settings import AuditSettings
 from negmine.store import Manifest, Spec, Store, write_text
 
 STAGE: Final = "audit"
@@ -26,24 +26,6 @@ PAGE: Final = "audit.html"
 DATA: Final = "audit.json"
 
 _PACKAGES: Final = ("lemminflect", "numpy", "open_clip_torch", "scikit-learn", "scipy", "spacy")
-
-
-@dataclass(frozen=True)
-class AuditSettings:
-    """What is audited, and how closely.
-
-    Attributes:
-        work: folder with ``pairs`` and ``negatives``.
-        negatives: somebody else's file in place of them.
-        sample: negatives looked at, at most.
-        attackers: names by comma, or ``all``.
-    """
-
-    work: Path
-    negatives: Path | None = None
-    sample: int = 20_000
-    seed: int = 0
-    attackers: str = "word,char,lm,boosting"
 
 
 def audit_negatives(settings: AuditSettings, out: Path, engine: Engine, *, overwrite: bool = False) -> Report:
@@ -83,7 +65,4 @@ def audit_negatives(settings: AuditSettings, out: Path, engine: Engine, *, overw
 
 def _chosen(names: str) -> Sequence[str]:
     chosen = list(ATTACKERS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in ATTACKERS]
-    if unknown:
-        raise UsageError(f"no attacker named {', '.join(unknown)}", fix=f"choose from all, {', '.join(ATTACKERS)}")
-    return list(dict.fromkeys(chosen))
+    return list(dict.fromkeys(pick("attacker", name, ATTACKERS) for name in chosen))

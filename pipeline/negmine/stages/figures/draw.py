@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 FONT: Final = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 OVERSAMPLING: Final = 3
-SMALLEST, LARGEST = 48, 1024
-"""Sides of pictures, pixels: below, letters cannot be read."""
 
 
 def raster(picture: Picture, style: Style, size: int) -> Image:

@@ -13,7 +13,6 @@ from typing import Any, Final
 from negmine.base.errors import UsageError
 from negmine.stages.figures import describe
 from negmine.stages.figures.domain import Domain
-from negmine.stages.figures.draw import LARGEST, SMALLEST
 from negmine.stages.figures.perturb import (
     Grown,
     Member,
@@ -26,42 +25,13 @@ from negmine.stages.figures.perturb import (
     wander,
 )
 from negmine.stages.figures.program import Program, to_json
+from negmine.stages.figures.settings import GroupSettings
 
 VERSION: Final = 1
 """Of the generator: the same version, seed and number give the same group."""
 
-MOST_NEGATIVES: Final = 31
 _BASES: Final = 400
 """Programs tried before a level is given up; about one in two can be used."""
-
-
-@dataclass(frozen=True)
-class GroupSettings:
-    """What groups depend on, beside their number.
-
-    Attributes:
-        domain: name of a domain.
-        level: difficulty, 1 to 5.
-        negatives: K, members beside the base.
-        size: pixels a side.
-
-    Raises:
-        UsageError: a number out of its range.
-    """
-
-    domain: str = "scenes"
-    level: int = 3
-    negatives: int = 7
-    size: int = 128
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least, most in (
-            ("level", 1, 5), ("negatives", 1, MOST_NEGATIVES), ("size", SMALLEST, LARGEST)
-        ):  # fmt: skip
-            if not least <= getattr(self, name) <= most:
-                option = "difficulty" if name == "level" else name
-                raise UsageError(f"--{option} is {getattr(self, name)}", fix=f"choose {least} to {most}")
 
 
 @dataclass(frozen=True)

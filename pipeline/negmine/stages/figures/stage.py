@@ -19,7 +19,6 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 
-from negmine.base.errors import UsageError
 from negmine.contract.records import FIGURES, NEGATIVES, PAIRS, SPLIT_MARK, Negative, Rejected, to_table
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.images.locate import inspect_image
@@ -29,7 +28,8 @@ from negmine.stages.figures.draw import FONT, encode_png, load_font
 from negmine.stages.figures.edits import word_edits
 from negmine.stages.figures.geometry import GEOMETRY
 from negmine.stages.figures.geometry3k import BadRecord, read_records, to_program
-from negmine.stages.figures.group import Group, GroupSettings, make_group, perturb_program
+from negmine.stages.figures.group import Group, make_group, perturb_program
+from negmine.stages.figures.settings import GEOMETRY3K, GroupSettings, RenderSettings
 from negmine.store import (
     Manifest,
     PartRecord,
@@ -46,45 +46,8 @@ from negmine.store import (
 from negmine.store.rejected import merge_rejected, write_rejected
 from negmine.store.work_folder import Stage, WorkFolder
 
-GEOMETRY3K: Final = "geometry3k"
 DERIVED: Final = {"from": Stage.FIGURES}
 """Settings of the pairs and negatives that are read off figures."""
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """What is made.
-
-    Attributes:
-        groups: what each group depends on.
-        count: groups; of `records` the first so many.
-        part_size: groups in a part.
-        records: a Geometry3K file whose diagrams are the bases, for domain ``geometry3k``.
-
-    Raises:
-        UsageError: an unknown domain, no groups, or records that are missing or not asked for.
-    """
-
-    groups: GroupSettings
-    count: int
-    part_size: int = 512
-    records: str | None = None
-
-    def __post_init__(self) -> None:
-        known = [*DOMAINS, GEOMETRY3K]
-        if self.groups.domain not in known:
-            raise UsageError(f"no domain {self.groups.domain!r}", fix=f"choose one of {', '.join(sorted(known))}")
-        if (self.groups.domain == GEOMETRY3K) != (self.records is not None):
-            raise UsageError(
-                f"domain {self.groups.domain} is {'not ' if self.records else ''}drawn from records",
-                fix="use --domain geometry3k and --records FILE together",
-            )
-        if self.count < 1:
-            raise UsageError(f"--count is {self.count}", fix="ask for one group at least")
-
-    @property
-    def parts(self) -> int:
-        return -(-self.count // self.part_size)
 
 
 def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: bool = False) -> Manifest:
@@ -129,13 +92,6 @@ def _derive(
         return store.finish()
 
     return run_stage(work / stage, Spec(stage, DERIVED, inputs, {}, context), write, None, overwrite=overwrite)
-
-
-def level_name(settings: GroupSettings) -> str:
-    """What a difficulty means in its domain; records are as difficult as they are."""
-    if settings.domain == GEOMETRY3K:
-        return "that of the records"
-    return f"{settings.level}: {DOMAINS[settings.domain].levels[settings.level - 1]}"
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

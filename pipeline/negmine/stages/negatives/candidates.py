@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from negmine.base.errors import UsageError
 from negmine.contract.records import Negative, apply_edits
 from negmine.language.analyse import load_model, parse, read_until
 from negmine.language.caption import Caption
@@ -33,45 +32,13 @@ from negmine.stages.negatives.guards import (
 )
 from negmine.stages.negatives.others import others_of
 from negmine.stages.negatives.proposal import Proposal, Words, realise
-from negmine.stages.negatives.rules import DEFAULT_RULES, RULES
+from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.select import Candidate, select
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import read_part
 
 Row = tuple[str, str, str]
 """Key, image id and caption of a pair."""
-
-
-@dataclass(frozen=True)
-class ParseSettings:
-    """What the negatives depend on, beside the captions.
-
-    Attributes:
-        rules: names from `negmine.stages.negatives.rules.RULES`.
-        per_caption: the most negatives of one caption, at least 1.
-        balanced: whether the choice is balanced over the corpus (see `balance`), else it is varied.
-        weights: (rule, log weight) of a balanced choice; rules without one have 0.
-        seed: of every choice.
-        model: spaCy model; None takes the default.
-        wordnet: folder of a WordNet database to use in place of the packaged lexicon.
-    """
-
-    rules: tuple[str, ...] = DEFAULT_RULES
-    per_caption: int = 4
-    balanced: bool = True
-    weights: tuple[tuple[str, float], ...] = ()
-    seed: int = 0
-    model: str | None = None
-    wordnet: str | None = None
-
-    def __post_init__(self) -> None:
-        unknown = [rule for rule in self.rules if rule not in RULES]
-        if unknown or not self.rules:
-            raise UsageError(
-                f"there is no rule {', '.join(unknown)}" if unknown else "no rule is chosen",
-                fix=f"choose from {', '.join(RULES)}",
-            )
-        if self.per_caption < 1:
-            raise UsageError(f"{self.per_caption} negatives a caption", fix="ask for at least one (--per-caption 1)")
 
 
 @dataclass

@@ -27,7 +27,7 @@ from negmine.stages.negatives.balance.pool import MOST_BITS
 from negmine.stages.negatives.balance.proposing import FIRST_WEIGHTS, ProposePhase, write_exchanges
 from negmine.stages.negatives.balance.rounds import WEIGHTS, RoundPhase, read_told, write_weights
 from negmine.stages.negatives.balance.weights import ENOUGH, ROUNDS
-from negmine.stages.negatives.candidates import ParseSettings
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.varied import VariedPhase
 from negmine.store import Manifest, Spec, Store, delete_folder
 from negmine.store.work_folder import Stage, WorkFolder

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from negmine.contract.records import NEGATIVES, to_table
 from negmine.engine import PartFunction
-from negmine.stages.negatives.candidates import ParseSettings, ParseWorker, no_collection, read_rows
+from negmine.stages.negatives.candidates import ParseWorker, no_collection, read_rows
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import PartRecord, part_name, write_table
 
 

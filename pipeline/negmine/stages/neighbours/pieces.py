@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from negmine.base.errors import UsageError
+from negmine.base.names import pick
 
 Options = Mapping[str, float]
 
@@ -37,19 +38,18 @@ def complete(
         progress: where a number ``from..to`` stands, 0 to 1.
 
     Raises:
-        UsageError: an unknown name or option, or a value that is no number.
+        UsageError: an unknown name or option, with the nearest ones, or a value that is no number.
     """
-    if name not in registry:
-        raise UsageError(f"no {kind} is called {name!r}", fix=f"choose from {', '.join(registry)}")
+    pick(kind, name, registry)
     known = {
         p.name: p.default for p in signature(registry[name]).parameters.values() if p.kind is Parameter.KEYWORD_ONLY
     }
     numbers = dict(known)
     for option, value in given.items():
         option = option or next(iter(known), "")
-        if option not in known:
-            has = f"it has {', '.join(known)}" if known else "it has none"
-            raise UsageError(f"{kind} {name} has no option {option or value!r}", fix=has)
+        if not known:
+            raise UsageError(f"{kind} {name} has no option", where=f"{option or value!r}", fix="leave it out")
+        pick(f"option of {kind} {name}", option, known)
         numbers[option] = _number(kind, name, option, value, progress)
     return {option: float(value) for option, value in numbers.items()}
 

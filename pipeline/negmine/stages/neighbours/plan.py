@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from negmine.base.errors import InputError, UsageError
 from negmine.base.hashing import hash64
+from negmine.base.names import pick
 from negmine.contract.records import BATCHES
 from negmine.contract.split import Split
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
@@ -25,6 +26,7 @@ from negmine.stages.neighbours.batches import PLANNERS, BatchPlan, Lists, Window
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import ABOUT_SCORES, ALWAYS
 from negmine.stages.neighbours.scorers import Dense
+from negmine.stages.neighbours.settings import PlanSettings
 from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_table
 from negmine.store.work_folder import Stage, WorkFolder
 
@@ -40,26 +42,6 @@ MEASURED: Final = 200
 """Batches of a window whose similarity is measured."""
 
 
-@dataclass(frozen=True)
-class PlanSettings:
-    """How batches are planned.
-
-    Attributes:
-        planner: name from `negmine.stages.neighbours.batches.PLANNERS`.
-        batch: B, pairs in a batch.
-        clusters: k, of each source's targets, for ``clusters``; several sources give all combinations of theirs.
-        window: parts of the pairs that are planned together.
-        train_fraction: share of the images that are planned, as `negmine shard` will split them with the same seed.
-    """
-
-    planner: str
-    batch: int = 128
-    clusters: int = 10
-    window: int = 64
-    train_fraction: float = 0.9
-    seed: int = 0
-
-
 def make_plan(
     settings: PlanSettings, work: Path, corpus: Corpus, searcher: Any, engine: Engine, *, overwrite: bool = False
 ) -> Manifest:
@@ -70,8 +52,7 @@ def make_plan(
         InputError: not a single batch can be filled.
         DamagedError: the folder was made with other settings.
     """
-    if settings.planner not in PLANNERS:
-        raise UsageError(f"no batch plan is called {settings.planner!r}", fix=f"choose from {', '.join(PLANNERS)}")
+    pick("batch plan", settings.planner, PLANNERS)
     if settings.planner == "clusters" and not isinstance(searcher, Dense):
         raise UsageError("clusters need embeddings", fix="mine with an encoder, not with bm25")
     phase = PlanPhase(settings, corpus, work / Stage.NEIGHBOURS, searcher)
@@ -265,18 +246,3 @@ def _mean_similarity(searcher: Dense, ids: Any) -> float:
     scores = gather(ids, searcher.queries) @ gather(ids, searcher.targets).T
     others = ~np.eye(len(ids), dtype=np.bool_)
     return float(scores[others].mean())
-
-
-def plan_summary(manifest: Manifest) -> dict[str, Any]:
-    """The figures of a plan: for training = planned + left over."""
-    counts = manifest.counts
-    figures: dict[str, Any] = {
-        "batches": counts["batches"],
-        "pairs for training": counts["for_training"],
-        "planned": counts["planned"],
-        "left over": counts["left"],
-    }
-    for name, title in (("planned", "mean similarity in a batch"), ("by_chance", "the same in random batches")):
-        if counts.get(f"measured:{name}"):
-            figures[title] = round(counts[f"similar:{name}"] / counts[f"measured:{name}"] / 1e6, 4)
-    return figures

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.errors import UsageError
 from negmine.encoders import pinned
@@ -22,11 +22,11 @@ from negmine.stages.neighbours.filters import NEEDS
 from negmine.stages.neighbours.held import hold, shares_of
 from negmine.stages.neighbours.memory import Budget
 from negmine.stages.neighbours.mine import MinePhase
-from negmine.stages.neighbours.plan import PlanSettings, make_plan
-from negmine.stages.neighbours.report import EXAMPLES_FILE, score_figures, write_examples
+from negmine.stages.neighbours.plan import make_plan
+from negmine.stages.neighbours.report import EXAMPLES_FILE, write_examples
 from negmine.stages.neighbours.scorers import Cross, Dense, Lexical, Scorer
 from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, faiss_build
-from negmine.stages.neighbours.settings import CROSS, LEXICAL, RetrieveSettings, Source
+from negmine.stages.neighbours.settings import CROSS, LEXICAL, PlanSettings, RetrieveSettings, Source
 from negmine.stages.neighbours.words import COLUMNS
 from negmine.store import Manifest, Spec, Store, delete_folder, each, reading, refuse_other_settings, write_file
 from negmine.store.work_folder import Stage, WorkFolder
@@ -207,28 +207,3 @@ def _sets(settings: RetrieveSettings, judge: Scorer) -> tuple[str, ...]:
     if settings.sampling == "ipw" or (by_words and not isinstance(judge, Dense)):
         wanted.add("words")
     return tuple(name for name in COLUMNS if name in wanted)
-
-
-def summary(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[str, Any]:
-    """The figures of a finished run, which reconcile: candidates = kept + refused, kept = selected + not drawn."""
-    counts = manifest.counts
-    refused = {n.removeprefix("refused:"): c for n, c in counts.items() if n.startswith("refused:") and c}
-    return {
-        "pairs": counts["pairs"],
-        **_recall(counts, settings),
-        "candidates": counts["candidates"],
-        "refused": dict(sorted(refused.items(), key=lambda item: (-item[1], item[0]))),
-        "kept": counts["kept"],
-        "selected": counts["selected"],
-        "not drawn": counts["kept"] - counts["selected"],
-        f"pairs with fewer than {settings.neighbours} selected": counts["fewer_than_asked"],
-        **({"selected at random (--refill)": counts["refilled"]} if settings.refill else {}),
-        **score_figures(work / STAGE, len(manifest.parts), settings.neighbours),
-    }
-
-
-def _recall(counts: Mapping[str, int], settings: RetrieveSettings) -> dict[str, str]:
-    if not counts.get("recall_exact"):
-        return {}
-    share = counts["recall_found"] / counts["recall_exact"]
-    return {f"recall@{settings.candidates} of --index {settings.index}": f"{share:.2%}, measured"}

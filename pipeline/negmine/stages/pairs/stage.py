@@ -12,7 +12,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,11 +25,12 @@ from negmine.base.console import note, progress
 from negmine.base.storage_errors import explained
 from negmine.contract.records import PAIRS, Rejected
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
-from negmine.images.decode import MAX_PIXELS, BadImageError
+from negmine.images.decode import BadImageError
 from negmine.images.locate import ImageFacts, ImageRoot, inspect_image
-from negmine.sources import Columns, Noted, Row
+from negmine.sources import Noted, Row
 from negmine.stages.pairs import gather
 from negmine.stages.pairs.identity import settle
+from negmine.stages.pairs.settings import IngestSettings
 from negmine.store import (
     REJECTED_FILE,
     TEMPORARY,
@@ -55,48 +56,12 @@ _FEW: Final = 1_000
 """Different captions that are counted; no input of captions has so few for each hundred."""
 
 
-@dataclass(frozen=True)
-class IngestSettings:
-    """How PAIRS are read.
-
-    Attributes:
-        path: file, folder, glob or URL.
-        format: name of a source; None to recognise it.
-        images: root of the picture paths; None: no picture is looked at (sources that hold pictures bring their own).
-        max_caption: characters kept of a caption.
-        max_pixels: larger pictures are rejected.
-        part_size: pairs in a part; the pairs of one image stay together.
-        limit: rows to read; None for all.
-        columns: what the user says of the input's columns.
-    """
-
-    path: str
-    format: str | None = None
-    images: str | None = None
-    max_caption: int = 2_000
-    max_pixels: int = MAX_PIXELS
-    part_size: int = 4_096
-    limit: int | None = None
-    columns: Columns = field(default_factory=Columns)
-
-    def chosen(self) -> dict[str, Any]:
-        """What changes the result, apart from the input itself; of the columns only what the user says."""
-        said = {one.name: value for one in fields(Columns) if (value := getattr(self.columns, one.name)) != one.default}
-        others = {name: value for name, value in asdict(self).items() if name not in ("path", "images", "columns")}
-        return others | ({"columns": said} if said else {})
-
-
-def ingest(
-    settings: IngestSettings, work: Path, engine: Engine, *, max_bad: float = 0.01, overwrite: bool = False
-) -> Manifest:
+def ingest(settings: IngestSettings, work: Path, engine: Engine, *, overwrite: bool = False) -> Manifest:
     """Make ``work/pairs`` unless it is there.
-
-    Args:
-        max_bad: share of rows, 0 to 1, that may be rejected.
 
     Raises:
         UsageError: no such input, or its format is not recognised.
-        InputError: the input is cut or empty, or more than `max_bad` of its rows were rejected.
+        InputError: the input is cut or empty, or more than `settings.max_bad` of its rows were rejected.
         DamagedError: ``work/pairs`` was made from other input or with other settings.
     """
     with explained(settings.path):
@@ -110,7 +75,7 @@ def ingest(
     counts = run_stage(work / Stage.PAIRS, spec, make, engine.share, overwrite=overwrite).counts
     if few := counts.get("different_captions"):
         note(f"there are only {few:,} different captions: is the column one of questions? --caption-column names it")
-    check_share(counts, max_bad, work / Stage.PAIRS / REJECTED_FILE)
+    check_share(counts, settings.max_bad, work / Stage.PAIRS / REJECTED_FILE)
     return load_pairs(work)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from negmine.base.errors import DamagedError, UsageError
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.contract.split import Split
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
-from negmine.images.decode import MAX_PIXELS
+from negmine.stages.shards.settings import ShardSettings
 from negmine.stages.shards.write import Pictures, ShardSource, Slice, Tables, read_batches
 from negmine.store import (
     MANIFEST,
@@ -25,7 +25,6 @@ from negmine.store import (
     Store,
     add_counts,
     each,
-    load_manifest,
     part_name,
     release,
     write_file,
@@ -37,33 +36,8 @@ from negmine.store.rejected import merge_rejected, write_rejected
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = "shards"
-DEFAULT_SLOTS: Final = 4
 _OPTIONAL: Final = (Stage.NEGATIVES, Stage.NEIGHBOURS, Stage.FIGURES)
 """Stages whose results go into shards if they were run."""
-
-
-@dataclass(frozen=True)
-class ShardSettings:
-    """How shards are made.
-
-    Attributes:
-        shard_size: samples in a shard; a shard with rejected samples has fewer.
-        train_fraction: share of the images in the training shards, 0 to 1; the others are held out.
-        negatives: K, the most text negatives of a sample, and the most figures of its group.
-        image_negatives: the most pictures of selected neighbours that a sample brings along as negatives.
-        plan: training samples in the batches of ``work/plan``, and only those that are in one.
-        image_size: short side in pixels to which larger pictures are shrunk; None copies the bytes unchanged.
-        max_pixels: larger pictures are rejected.
-    """
-
-    shard_size: int = 5_000
-    train_fraction: float = 0.9
-    negatives: int = DEFAULT_SLOTS
-    image_negatives: int = 0
-    plan: bool = False
-    image_size: int | None = None
-    max_pixels: int = MAX_PIXELS
-    seed: int = 0
 
 
 def write_shards(
@@ -72,21 +46,16 @@ def write_shards(
     out: Path,
     engine: Engine,
     *,
-    images: str | None = None,
-    max_bad: float = 0.01,
     overwrite: bool = False,
 ) -> dict[str, Manifest]:
     """Write ``out/*.tar`` and ``out/heldout/*.tar``.
-
-    Args:
-        images: root of the picture paths, if it is not the one that the pairs were read with.
 
     Returns:
         The manifests, by ``train`` and ``heldout``; a split without samples is absent.
 
     Raises:
         UsageError: nobody said where the pictures are.
-        InputError: more than `max_bad` of the samples have no usable picture.
+        InputError: more than `settings.max_bad` of the samples have no usable picture.
         DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
     """
     needs = [Stage.PLAN] if settings.plan else []
@@ -94,7 +63,7 @@ def write_shards(
         if settings.image_negatives and Stage.NEIGHBOURS not in folder.stages:
             raise UsageError("image negatives are pictures of neighbours, and there are none", where=str(work),
                              fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
-        images = images or folder.image_root
+        images = settings.images or folder.image_root
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
         images = picture_root(images)
@@ -105,7 +74,7 @@ def write_shards(
             plan = cut_plan(folder, settings) if planned else plan_shards(folder, split, settings.shard_size)
             if plan or (place / MANIFEST).exists():  # an emptied split must not keep its old shards
                 phase = ShardPhase(_tables(folder, planned), split, tuple(plan), settings, images)
-                steps[name] = partial(_write_split, phase, place, folder, engine, overwrite, max_bad)
+                steps[name] = partial(_write_split, phase, place, folder, engine, overwrite)
         return dict(zip(steps, each(steps.values()), strict=True))
 
 
@@ -136,7 +105,7 @@ def cut_plan(folder: WorkFolder, settings: ShardSettings) -> list[Slice]:
                 f"the plan was made with --{name.replace('_', '-')} {chosen.get(name)}, not {ours}", where=str(path),
                 fix="use the plan's, or plan again: negmine retrieve --plan ... --overwrite",
             )  # fmt: skip
-    batch = _batch(plan, path)
+    batch = batch_of(plan, path)
     if settings.shard_size < batch:
         raise UsageError(
             f"a shard of {settings.shard_size} samples holds no batch of {batch}", fix="raise --shard-size"
@@ -145,12 +114,7 @@ def cut_plan(folder: WorkFolder, settings: ShardSettings) -> list[Slice]:
     return list(cut_into_shards(sizes, settings.shard_size // batch * batch))
 
 
-def planned_batch(work: Path) -> int:
-    """The size of the batches of ``work/plan``."""
-    return _batch(load_manifest(work / Stage.PLAN), work / Stage.PLAN)
-
-
-def _batch(plan: Manifest, folder: Path) -> int:
+def batch_of(plan: Manifest, folder: Path) -> int:
     batch = plan.spec.settings.get("batch")
     if not isinstance(batch, int) or batch < 2:
         raise DamagedError(
@@ -176,24 +140,22 @@ def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
         yield Slice(tuple(parts), skip, held)
 
 
-def _write_split(
-    phase: ShardPhase, place: Path, work: WorkFolder, engine: Engine, overwrite: bool, max_bad: float
-) -> Manifest:
+def _write_split(phase: ShardPhase, place: Path, work: WorkFolder, engine: Engine, overwrite: bool) -> Manifest:
     inputs = {name: made.digest for name, made in work.stages.items() if name != Stage.PLAN or not phase.split.heldout}
     packages = {"pillow": version("pillow")} if phase.settings.image_size else {}
-    chosen = {**asdict(phase.settings), "split": HELDOUT if phase.split.heldout else "train"}
+    chosen = {**phase.settings.chosen(), "split": HELDOUT if phase.split.heldout else "train"}
 
     def write(store: Store) -> Manifest:
         total = sum(rows.count for rows in phase.plan)
         run_phase(store, phase, engine, len(phase.plan), title=f"writing {place}", unit="samples", total=total)
         rejected = merge_rejected(store)
-        batch = _batch(work.stages[Stage.PLAN], phase.tables.plan) if phase.tables.plan else None
+        batch = batch_of(work.stages[Stage.PLAN], phase.tables.plan) if phase.tables.plan else None
         return store.finish([rejected, write_text(place, INDEX_NAME, make_index(store, phase, batch).to_json())])
 
     spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
     made = run_stage(place, spec, write, engine.share, overwrite=overwrite)
     if phase.plan:
-        check_share(made.counts, max_bad, place / REJECTED_FILE)
+        check_share(made.counts, phase.settings.max_bad, place / REJECTED_FILE)
     return made
 
 

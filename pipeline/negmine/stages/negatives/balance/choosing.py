@@ -16,7 +16,8 @@ from negmine.engine import PartFunction
 from negmine.stages.negatives.balance.pool import Pool, choose
 from negmine.stages.negatives.balance.proposing import EXCHANGES, read_pool
 from negmine.stages.negatives.balance.weights import Exchanges, kept_share, log_weights
-from negmine.stages.negatives.candidates import ParseSettings, read_rows, why_none
+from negmine.stages.negatives.candidates import read_rows, why_none
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import PartRecord, part_name, read_part, write_table
 from negmine.store.arrays import read_array, read_arrays
 

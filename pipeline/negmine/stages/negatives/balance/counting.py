@@ -15,8 +15,9 @@ from negmine.engine import PartFunction
 from negmine.stages.negatives.balance.corpus import FOLDS, Corpus, Tally, corpus_of, count
 from negmine.stages.negatives.balance.ngrams import as_texts
 from negmine.stages.negatives.balance.pool import fold_of
-from negmine.stages.negatives.candidates import ParseSettings, ParseWorker, read_rows
+from negmine.stages.negatives.candidates import ParseWorker, read_rows
 from negmine.stages.negatives.frequency import count_words, known_words
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import FileRecord, PartRecord, here, part_name, write_text
 from negmine.store.arrays import read_array, read_arrays, write_array, write_arrays
 

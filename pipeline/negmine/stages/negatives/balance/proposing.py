@@ -17,7 +17,8 @@ from negmine.stages.negatives.balance.corpus import FOLDS, Corpus
 from negmine.stages.negatives.balance.counting import WORDS, read_corpus
 from negmine.stages.negatives.balance.pool import Pool, make_pool
 from negmine.stages.negatives.balance.weights import count_exchanges
-from negmine.stages.negatives.candidates import ParseSettings, ParseWorker, Row, no_collection, read_rows
+from negmine.stages.negatives.candidates import ParseWorker, Row, no_collection, read_rows
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import FileRecord, PartRecord, here, part_name, write_table
 from negmine.store.arrays import read_arrays, write_array, write_arrays
 

@@ -15,7 +15,7 @@ from negmine.stages.negatives.balance.choosing import Chooser
 from negmine.stages.negatives.balance.corpus import Tally
 from negmine.stages.negatives.balance.proposing import read_pool
 from negmine.stages.negatives.balance.weights import RATE, flow, log_ratio, spotted
-from negmine.stages.negatives.candidates import ParseSettings
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import FileRecord, PartRecord, here, part_name, write_text
 from negmine.store.arrays import read_array, read_arrays, write_array, write_arrays
 

@@ -1,0 +1,46 @@
+"""``negmine parse``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from negmine.base.command import Given
+from negmine.base.options import Option
+from negmine.cli.engine_options import EngineOptions, shares_work
+from negmine.cli.run import TrialOptions, open_pairs
+from negmine.stages.negatives.settings import ParseSettings
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.store.places import named, source
+
+
+@shares_work
+def parse(
+    *,
+    pairs: Annotated[
+        str, Option("captions file, folder, tars or URL; the format is recognised", parser=source, argument=True)
+    ],
+    reading: IngestSettings,
+    preset: Annotated[
+        str, Option("unguessable, swaps, negclip, ce_clip, sugarcrepe, or a TOML file", parser=named)
+    ] = "unguessable",
+    given: Annotated[dict[str, Any], Given(ParseSettings)],
+    how: TrialOptions,
+    where: EngineOptions,
+) -> None:
+    """Make false captions by rule: swapped, replaced and recounted.
+
+    Examples:
+
+        negmine parse captions_val2017.json --images val2017/
+
+        negmine parse captions.jsonl --dry-run
+    """
+    from negmine.stages.negatives.presets import load_preset
+    from negmine.stages.negatives.stage import parse_pairs
+    from negmine.stages.negatives.summary import summary
+
+    settings = replace(load_preset(preset), **given)
+    with open_pairs(pairs, reading, how, where) as run:
+        made = parse_pairs(settings, run.work, run.engine, overwrite=how.overwrite)
+        run.show(summary(made, how.work))

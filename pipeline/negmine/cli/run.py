@@ -1,0 +1,102 @@
+"""What the commands share: how they go, the pairs that they work on, and what they say at their end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from negmine.base import console
+from negmine.base.console import Summary
+from negmine.base.options import Option
+from negmine.cli.engine_options import EngineOptions
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.store import scratch
+from negmine.store.options import DEFAULT_WORK, RUN, AsJson, Work
+from negmine.store.work_folder import Stage, load_pairs
+
+if TYPE_CHECKING:
+    from negmine.engine import Engine
+    from negmine.store import Manifest
+
+SAMPLE: Final = 256
+"""Pairs that ``--dry-run`` works on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where a command works, and how it goes."""
+
+    work: Work = DEFAULT_WORK
+    overwrite: Annotated[bool, Option("make it anew; else a run resumes", panel=RUN)] = False
+    dry_run: bool = False
+    as_json: AsJson = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOptions(RunOptions):
+    """Those of a command that can be tried."""
+
+    dry_run: Annotated[bool, Option(f"show what {SAMPLE} pairs give; write nothing", panel=RUN)] = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a command works, with what, on which pairs, and since when."""
+
+    work: Path
+    engine: Engine
+    pairs: Manifest
+    started: float
+    how: RunOptions
+
+    def show(self, summary: Summary) -> None:
+        """Print what a stage says, with how its pairs were read and how long it took."""
+        from negmine.stages.pairs.summary import reading
+
+        seconds = round(time.monotonic() - self.started, 1)
+        summary = replace(summary, figures={**reading(self.pairs.counts), **summary.figures, "seconds": seconds})
+        if self.how.dry_run:
+            headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
+            examples = _examples(self.work / Stage.NEGATIVES)
+            summary = Summary(summary.command, headline, summary.figures, examples=examples)
+        console.show(summary, self.how.as_json)
+
+
+@contextmanager
+def open_pairs(pairs: str | None, reading: IngestSettings, how: RunOptions, where: EngineOptions) -> Iterator[Run]:
+    """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
+    from negmine.stages.pairs.stage import ingest, write_sample
+
+    started, engine = time.monotonic(), where.start()
+    if not how.dry_run:
+        if pairs is None:
+            known = load_pairs(how.work)
+        else:
+            known = ingest(replace(reading, path=pairs), how.work, engine, overwrite=how.overwrite)
+        yield Run(how.work, engine, known, started, how)
+        return
+    with scratch() as folder:
+        if pairs is None:
+            path, root = write_sample(how.work, folder, SAMPLE)
+            reading = replace(reading, path=str(path), format="jsonl", images=reading.images or root)
+        else:
+            reading = replace(reading, path=pairs)
+        reading = replace(reading, limit=min(reading.limit or SAMPLE, SAMPLE))
+        yield Run(folder, engine, ingest(reading, folder, engine), started, how)
+
+
+def _examples(folder: Path) -> dict[str, str]:
+    """One negative of each kind."""
+    if not folder.is_dir():
+        return {}
+    import pyarrow.parquet as pq
+
+    from negmine.store import here
+
+    rows = pq.read_table(here(folder / "part-00000.parquet"), columns=["caption", "negative", "kind"]).slice(0, 200)
+    shown = {row["kind"]: row for row in reversed(rows.to_pylist())}
+    return {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}

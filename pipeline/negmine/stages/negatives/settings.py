@@ -1,0 +1,56 @@
+"""What negatives depend on, beside the captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Annotated
+
+from negmine.base.errors import UsageError
+from negmine.base.names import pick
+from negmine.base.options import Option, check
+from negmine.store.options import Seed, on_disk_text
+
+
+def _all_rules() -> tuple[str, ...]:
+    from negmine.stages.negatives.rules import RULES
+
+    return tuple(RULES)
+
+
+def _default_rules() -> tuple[str, ...]:
+    from negmine.stages.negatives.rules import DEFAULT_RULES
+
+    return DEFAULT_RULES
+
+
+def _rules(text: str) -> tuple[str, ...]:
+    return _all_rules() if text == "all" else tuple(rule.strip() for rule in text.split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParseSettings:
+    """What the negatives depend on, beside the captions; a preset sets all above `seed`."""
+
+    rules: Annotated[
+        tuple[str, ...], Option("names by comma, or `all`", typed=str, parser=_rules, unset="the preset's")
+    ] = field(default_factory=_default_rules)
+    """Names of `negmine.stages.negatives.rules.RULES`."""
+    per_caption: Annotated[int, Option("negatives of a caption, at most", least=1, unset="the preset's")] = 4
+    balanced: bool = True
+    """Whether the choice is balanced over the corpus (see `balance`), so that texts alone do not tell; else varied."""
+    weights: tuple[tuple[str, float], ...] = ()
+    """(rule, log weight) of a balanced choice: 0.7 makes its candidates about twice as likely to be chosen, and keeps
+    twice as many of those that are thinned because few flow back. Rules without one have 0."""
+    seed: Seed = 0
+    model: Annotated[str | None, Option("spaCy model", unset="en_core_web_sm")] = None
+    wordnet: Annotated[str | None, Option("NLTK data folder with WordNet", parser=on_disk_text, unset="ours")] = None
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.rules:
+            raise UsageError("no rule is chosen", fix=f"choose from {', '.join(_all_rules())}")
+        for rule in (*self.rules, *(name for name, _ in self.weights)):
+            pick("rule", rule, _all_rules())
+        if not all(isfinite(weight) for _, weight in self.weights):
+            raise UsageError("a weight is no number to compute with", fix="name a finite one")

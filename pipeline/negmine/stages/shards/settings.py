@@ -1,0 +1,37 @@
+"""How shards are made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from negmine.base.options import Option, check
+from negmine.images.decode import MAX_PIXELS
+from negmine.store.options import Images, MaxBad, MaxPixels, Seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardSettings:
+    """How shards are made; a shard with rejected samples has fewer than `shard_size`.
+
+    `negatives` bounds the figures of a sample's group too. Without `images` the pictures are where the pairs were read
+    with; without `image_size` their bytes are copied unchanged.
+    """
+
+    images: Images = None
+    max_bad: MaxBad = 0.01
+    max_pixels: MaxPixels = MAX_PIXELS
+    shard_size: Annotated[int, Option("samples in a shard", least=1)] = 5_000
+    train_fraction: Annotated[float, Option("share of the images; others are held out", least=0, most=1)] = 0.9
+    negatives: Annotated[int, Option("K, text negatives of a sample, at most", least=0)] = 4
+    image_negatives: Annotated[int, Option("pictures of selected neighbours in a sample, at most", least=0)] = 0
+    plan: Annotated[bool, Option("training samples in the batches of `retrieve --plan`")] = False
+    image_size: Annotated[int | None, Option("shrink to this short side, pixels", least=16)] = None
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def chosen(self) -> dict[str, Any]:
+        """What changes the shards, apart from the pictures themselves."""
+        return {name: value for name, value in asdict(self).items() if name not in ("images", "max_bad")}

@@ -1,0 +1,105 @@
+"""``ahnpl-train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from negmine.base import console
+from negmine.base.command import Given
+from negmine.base.options import Option
+from negmine.store.places import named, option
+
+from ahnpl.cli.models import AsJson
+from ahnpl.train.config import TrainConfig
+
+
+def train(
+    given: Annotated[dict[str, Any], Given(TrainConfig)],
+    compare: Annotated[
+        tuple[str, ...],
+        Option("Draw these runs side by side into --out FILE.png; train nothing.", parser=named),
+    ] = (),
+    overwrite: Annotated[bool, Option("Remove an earlier run in the folder.")] = False,
+    dry_run: Annotated[bool, Option("Show what would be done; write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a CLIP model on shards with hard negatives.
+
+    ahnpl-train --shards data/*.tar --recipe ahnpl --model tiny --epochs 1
+
+    ahnpl-train --shards 's3://bucket/{00000..00099}.tar' --model ViT-B-32 --pretrained openai --batch-size 128
+
+    torchrun --nproc-per-node 8 --no-python ahnpl-train --shards data/*.tar --model ViT-B-32 --batch-size 2048
+    """
+    if compare:
+        console.show(_compare(compare, Path(given.get("out", "compare.png"))), as_json)
+        return
+    config = TrainConfig(**given)
+    summary = _plan_only(config) if dry_run else _train(config, overwrite)
+    if summary is not None:
+        console.show(summary, as_json)
+
+
+def _compare(runs: tuple[str, ...], out: Path) -> console.Summary:
+    from negmine.contract.training_runs import read_runs
+
+    from ahnpl.train.curves import draw_comparison, figures
+
+    found = read_runs([Path(run) for run in runs])
+    path = draw_comparison(found, out)
+    told = {run.name: figures(run) for run in found}
+    return console.Summary("ahnpl-train", f"{len(found)} runs side by side", told, outputs={"picture": str(path)})
+
+
+def _plan_only(config: TrainConfig) -> console.Summary:
+    from ahnpl.train.memory import estimate_memory
+    from ahnpl.train.plan import make_model, make_plan, make_stream
+    from ahnpl.train.summary import planned
+
+    plan = make_plan(config)
+    model = make_model(plan)
+    per_epoch = make_stream(plan, model).steps_per_epoch
+    memory = estimate_memory(
+        model,
+        config.batch_size,
+        plan.negatives,
+        plan.image_negatives,
+        parts=plan.ranks.count * config.grad_cache_chunks,
+        half=plan.precision != "fp32",
+    )
+    figures = {
+        **planned(plan, model),
+        "steps per epoch": per_epoch,
+        "samples left out each epoch (no partial batch)": plan.shards.samples - per_epoch * config.batch_size,
+        "steps": plan.steps,
+        "memory at most": {name: f"{size / 2**30:.2f} GiB" for name, size in memory.items()},
+    }
+    return console.Summary("ahnpl-train", "dry run, nothing was written", figures, outputs={"run folder": config.out})
+
+
+def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
+    """Train; the summary is rank 0's."""
+    from negmine.contract.shard_format import HELDOUT
+
+    from ahnpl.train.loop import train as run
+    from ahnpl.train.plan import make_plan
+    from ahnpl.train.summary import trained
+
+    plan = make_plan(config)
+    if plan.ranks.first:
+        console.note(
+            f"training {config.model} with {plan.loss.recipe.name} on {plan.shards.samples:,} samples, "
+            f"{plan.steps:,} steps"
+        )
+    result = run(plan, overwrite=overwrite)
+    if not plan.ranks.first:
+        return None
+    outputs = {"checkpoint": str(result.checkpoint), "metrics": str(Path(config.out) / "metrics.jsonl")}
+    outputs |= {"curves": str(result.curves)} if result.curves else {}
+    done = result.steps - result.resumed
+    headline = f"{done:,} steps in {result.seconds:,.0f} s" if done else "this run was complete; nothing to do"
+    beside = (f"{config.shards[0].rpartition('/')[0] or '.'}/{HELDOUT}/*.tar",)
+    held_out = " ".join(map(option, config.eval_shards or beside))
+    evaluate = f"ahnpl-eval --checkpoint {option(config.out)} --shards {held_out}"
+    return console.Summary("ahnpl-train", headline, trained(result), outputs=outputs, next_steps=(evaluate,))
