@@ -29,10 +29,10 @@ from ahnpl.losses import build_loss, list_recipes
 from ahnpl.model.checkpoint import find_checkpoint, list_checkpoints, read_best
 from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.train.config import TrainConfig
+from ahnpl.train.ema import Teacher
 from ahnpl.train.loop import TrainResult, train
 from ahnpl.train.optimise import learning_rate, make_optimiser
 from ahnpl.train.plan import make_plan
-from ahnpl.train.teacher import Teacher
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ahnpl.data.shards import ShardSet, read_through
+from ahnpl.data.read import read_through
+from ahnpl.data.shards import ShardSet
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the picture."""

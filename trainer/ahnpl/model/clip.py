@@ -24,7 +24,7 @@ from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.losses import Features
 from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, model_name_of, verify
 from ahnpl.model.lora import add_low_rank

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.model.clip import ClipModel
 
 _SAMPLES = 2
