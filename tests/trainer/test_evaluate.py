@@ -15,7 +15,20 @@ import torch
 from ahnpl.data.shards import open_shards
 from ahnpl.evaluate.compare import compare
 from ahnpl.evaluate.items import Foil, Item, shard_items
-from ahnpl.evaluate.metrics import RIGHT, TIED, WRONG, Accuracy, Marks, Measure, macro, micro, outcome, ranks, sign_test, wilson
+from ahnpl.evaluate.metrics import (
+    RIGHT,
+    TIED,
+    WRONG,
+    Accuracy,
+    Marks,
+    Measure,
+    macro,
+    micro,
+    outcome,
+    ranks,
+    sign_test,
+    wilson,
+)
 from ahnpl.evaluate.run import FOILS, evaluate, load_transform, others
 from ahnpl.evaluate.show import as_figures, as_table
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer

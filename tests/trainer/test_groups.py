@@ -27,6 +27,7 @@ from ahnpl.train.plan import make_model, make_plan, make_stream
 from hypothesis import given
 from hypothesis import strategies as st
 from negmine.base.errors import UsageError
+from negmine.base.hashing import generator
 from negmine.contract.shard_format import read_samples
 from negmine.engine.local import LocalEngine
 from negmine.stages.figures.group import GroupSettings
@@ -72,7 +73,7 @@ def test_a_batch_has_every_member_cropped_as_its_base_is(scenes: Path) -> None:
         for slot, (negative, content) in enumerate(
             zip(sample.image_negatives, sample.image_negative_bytes, strict=True)
         ):
-            same_crop = training_pixels(content, 64, random.Random(f"0/0/{key}"))
+            same_crop = training_pixels(content, 64, generator(0, "crop", 0, key))
             assert torch.equal(batch.image_negatives[row, slot], same_crop)
             assert torch.equal(batch.image_negative_texts[row, slot], tokenize([negative.caption])[0])
 

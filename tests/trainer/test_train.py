@@ -327,6 +327,18 @@ class TestResume:
             fit(configure(steps=1, model="tiny", pretrained=config.out, out=config.out + "-other"))
         assert micro in str(error.value) and "tiny" in str(error.value)
 
+    def test_a_run_of_a_version_that_drew_otherwise_is_refused_in_words(
+        self, configure: Callable[..., TrainConfig]
+    ) -> None:
+        config = configure(steps=1)
+        path = fit(config).checkpoint / "state.json"
+        state = json.loads(path.read_text())
+        del state["settings"]["draws"], state["checksum"]  # as earlier versions wrote it
+        path.write_text(json.dumps(state))
+        with pytest.raises(DamagedError, match="by a version of ahnpl that draws otherwise") as refused:
+            fit(config)
+        assert str(path.parent) in str(refused.value) and "--overwrite" in str(refused.value)
+
     def test_never_and_overwrite(self, configure: Callable[..., TrainConfig]) -> None:
         fit(configure(steps=2))
         with pytest.raises(UsageError, match="already holds a run"):

@@ -1,7 +1,7 @@
 """The hash that every deterministic choice, order and grouping rests on, and the generators that are seeded by it.
 
-A choice is drawn from a generator of ``(seed, purpose, *key)``: what else is drawn, in which order and in which process,
-changes nothing. Another purpose is another stream of numbers.
+A choice is drawn from a generator of ``(seed, purpose, *key)``: what else is drawn, in which order and by which process
+changes nothing.
 """
 
 from __future__ import annotations

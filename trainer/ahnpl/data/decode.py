@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from negmine.base.hashing import hash64
+from negmine.base.hashing import generator, hash64
 from negmine.contract.records import KINDS, Sample, TextNegative
 from numpy.typing import NDArray
 from torch import Tensor
@@ -121,18 +121,19 @@ class Decoder(Dataset[Batch]):
             BadImage: one of the pictures cannot be decoded.
         """
         sample, legible = self.legible(sample)
-        name = f"{self.seed}/{epoch}/{sample.key}"
-        chance = random.Random(name)
-        pixels = training_pixels(sample.image, self.image_size, chance)
-        texts = self.choose(sample, chance, epoch)
-        places = range(len(sample.image_negatives))
-        chosen = sorted(chance.sample(places, self.image_negatives)) if len(places) > self.image_negatives else places
-        pictures = [
-            training_pixels(sample.image_negative_bytes[place], self.image_size, random.Random(name))
-            for place in chosen
-        ]
+        pixels = self._crop(sample.image, sample.key, epoch)
+        texts = self.choose(sample, generator(self.seed, "negatives", epoch, sample.key), epoch)
+        chosen = list(range(len(sample.image_negatives)))
+        if len(chosen) > self.image_negatives:
+            chance = generator(self.seed, "image negatives", epoch, sample.key)
+            chosen = sorted(chance.sample(chosen, self.image_negatives))
+        pictures = [self._crop(sample.image_negative_bytes[place], sample.key, epoch) for place in chosen]
         captions = [sample.image_negatives[place].caption for place in chosen]
         return Decoded(sample, pixels, texts, pictures, captions, legible)
+
+    def _crop(self, content: bytes, key: str, epoch: int) -> Tensor:
+        """The same part of each image of a sample."""
+        return training_pixels(content, self.image_size, generator(self.seed, "crop", epoch, key))
 
     def legible(self, sample: Sample) -> tuple[Sample, Legible]:
         """The sample without the negatives that read as a true caption: their text, or that of a false picture."""

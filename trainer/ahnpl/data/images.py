@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import simplejpeg
 import torch
 from negmine.images.decode import MAX_PIXELS, BadImageError, decode, orientation, upright
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -63,7 +63,7 @@ def crop_box(width: int, height: int, chance: random.Random) -> tuple[int, int, 
 
 
 def evaluation_pixels(
-    content: bytes, transform: Callable[[Image.Image], Any], box: tuple[int, int, int, int] | None = None
+    content: bytes, transform: Callable[[Image.Image], ArrayLike], box: tuple[int, int, int, int] | None = None
 ) -> Pixels:
     """The picture as the model's own evaluation transform sees it, always from a full decode.
 

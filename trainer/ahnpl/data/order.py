@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from negmine.base.hashing import generator
+
 
 @dataclass(frozen=True)
 class CanonicalRank:
@@ -52,7 +54,7 @@ def epoch_order(
     A pure function of its arguments: workers, and where a run was stopped, change nothing. Each rank has a stretch
     of the shuffled shards, so that a shard is read for one rank, or for two where a stretch ends in it.
     """
-    chance = random.Random(f"{seed}/{epoch}")
+    chance = generator(seed, "order", epoch)
     buffer: list[tuple[int, int]] = []
     for shard, positions in _ranges(counts, chance, rank).items():
         for position in positions:
@@ -67,7 +69,7 @@ def epoch_order(
 
 def wanted_of(counts: Sequence[int], seed: int, epoch: int, rank: CanonicalRank) -> Callable[[int, int], bool]:
     """Whether a (shard, position) is in the `epoch_order` of a rank."""
-    own = _ranges(counts, random.Random(f"{seed}/{epoch}"), rank)
+    own = _ranges(counts, generator(seed, "order", epoch), rank)
     return lambda shard, position: position in own[shard]
 
 

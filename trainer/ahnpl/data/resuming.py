@@ -43,12 +43,13 @@ class Resuming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        room = memoryview(buffer)
         try:
             for attempt in self._attempts():
                 with attempt:
                     if self._stream.closed:
                         self._stream = self._opened()
-                    content = self._read(len(buffer))
+                    content = self._read(len(room))
         except Exception as error:
             if not is_storage_error(error):
                 raise
@@ -58,7 +59,7 @@ class Resuming(io.RawIOBase):
                 why=readable(str(error)) or type(error).__name__,
                 fix="look at the storage; the same command resumes from the last checkpoint",
             ) from None
-        buffer[: len(content)] = content
+        room[: len(content)] = content
         self.position += len(content)
         self.sha256.update(content)
         return len(content)

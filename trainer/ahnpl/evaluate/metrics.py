@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import comb, erfc, sqrt
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -140,12 +140,6 @@ def outcome(gap: float) -> int:
     return RIGHT if gap > TIE else TIED if gap >= -TIE else WRONG
 
 
-def judge(true_score: Tensor, false_scores: Tensor) -> Accuracy:
-    """Compare one true cosine with several false ones."""
-    gap = true_score - false_scores
-    return Accuracy(int((gap > TIE).sum()), int((gap.abs() <= TIE).sum()), gap.numel())
-
-
 @dataclass(frozen=True)
 class Pairs:
     """How often two pictures and two captions were matched (Winoground, Thrush et al. 2022); a tie is wrong.
@@ -163,12 +157,6 @@ class Pairs:
 
     def __add__(self, other: Pairs) -> Pairs:
         return Pairs(*(getattr(self, name) + getattr(other, name) for name in ("text", "image", "group", "total")))
-
-
-def match(scores: Tensor) -> Pairs:
-    """Judge ``[2, 2]`` cosines: pictures in rows, their captions in the same order in columns."""
-    text, image = leads(scores)
-    return Pairs(int(text > TIE), int(image > TIE), int(min(text, image) > TIE), 1)
 
 
 def leads(scores: Tensor) -> tuple[float, float]:
@@ -204,24 +192,17 @@ def wilson(correct: float, total: int, z: float = 1.959964) -> tuple[float, floa
 
 def sign_test(gained: int, lost: int) -> float:
     """Two-sided exact p of so uneven a split of items that changed (McNemar 1947, exact); 1 if none did."""
-    changed, fewer = gained + lost, min(gained, lost)
-    if changed > 2000:  # the normal approximation, which then agrees to three digits
-        return erfc(max(0, abs(gained - lost) - 1) / sqrt(2 * changed))
-    tail = sum(comb(changed, k) for k in range(fewer + 1))
-    return min(1.0, float(2 * tail / 2**changed))
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def area_under_curve(scores: Sequence[float], labels: Sequence[bool]) -> float:
     """Area under the ROC curve: how often a true statement scores above a false one, ties half (Mann and Whitney
     1947); NaN where all labels are equal."""
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    true = np.asarray(labels, dtype=bool)
-    positives, negatives = int(true.sum()), int((~true).sum())
-    if not positives or not negatives:
-        return float("nan")
-    ranks = rankdata(np.asarray(scores, dtype=np.float64))
-    return float((ranks[true].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float(roc_auc_score(labels, scores)) if len(set(labels)) > 1 else float("nan")
 
 
 def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
@@ -232,18 +213,6 @@ def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
     first = np.concatenate([[True], values[1:] > values[:-1], [True]])  # equal scores fall on one side
     at = int(np.argmax(np.where(first, met, -1)))
     return float(values[at]) if at < len(values) else float(np.nextafter(values[-1], np.inf))
-
-
-def recall(images: Tensor, texts: Tensor, owner: Tensor, ks: tuple[int, ...] = (1, 5, 10)) -> dict[str, float]:
-    """Recall at k in both directions; a wrong candidate with the same score counts as ranked above.
-
-    Args:
-        images: ``[I, D]`` unit features.
-        texts: ``[T, D]`` unit features; an image may have several.
-        owner: ``[T]``, the image that each text is true of.
-    """
-    named = ranks(images, texts, owner)
-    return {f"{name} R@{k}": float((found < k).double().mean()) for name, found in named.items() for k in ks}
 
 
 def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> dict[str, Tensor]:

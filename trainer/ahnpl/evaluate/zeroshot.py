@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import torch
 from negmine.base.errors import InputError, UsageError
@@ -125,7 +125,7 @@ def read_classes(path: Path, images: Path | None) -> tuple[Classes, Path]:
     return classes, root
 
 
-def _parts(body: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _parts(body: object) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Folder to names, and the templates, of a class file.
 
     Raises:
@@ -151,7 +151,7 @@ def _parts(body: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     return names, _texts(body.get("templates", list(TEMPLATES)), "templates")
 
 
-def _texts(value: Any, what: str) -> tuple[str, ...]:
+def _texts(value: object, what: str) -> tuple[str, ...]:
     """
     Raises:
         ValueError: it is no list of texts, or one is blank.

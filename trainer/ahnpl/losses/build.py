@@ -8,7 +8,8 @@ that share of the training only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from math import isfinite, prod
@@ -102,11 +103,25 @@ class RecipeLoss(Timed):
         with torch.autocast(features.image.device.type, enabled=False):
             features = features.upcast()
             if self.shift is not None and self.needs_negatives:
-                features = shift_images(features, **self.shift)
-            done: dict[str, Part] = {name: term(features) for name, term in self.terms.items() if self._counts(name)}
+                with self._named("shift_images"):
+                    features = shift_images(features, **self.shift)
+            done: dict[str, Part] = {}
+            for name, term in self.terms.items():
+                if self._counts(name):
+                    with self._named(f"term {name}"):
+                        done[name] = term(features)
             total: Tensor = sum((self.weights[name] * part.value for name, part in done.items()), _zero(features))
         stats = {key: value for part in done.values() for key, value in part.stats.items()}
         return LossOut(total, {name: part.value for name, part in done.items()}, stats)
+
+    @contextmanager
+    def _named(self, piece: str) -> Iterator[None]:
+        """Tell what a piece of the recipe lacks with its name."""
+        try:
+            yield
+        except UsageError as error:
+            where = f"{piece} of recipe {self.recipe.name}"
+            raise UsageError(error.what, where=where, why=error.why, fix=error.fix) from None
 
     def _counts(self, name: str) -> bool:
         start, end = self.stages[name]
@@ -239,7 +254,7 @@ def _check_shape(body: Mapping[str, Any]) -> None:
             raise ValueError(f"term {name} is a mapping, not {str(term)[:60]!r}")
 
 
-def _check_type(recipe: str, key: str, value: Any, default: Any) -> None:
+def _check_type(recipe: str, key: str, value: object, default: object) -> None:
     number = isinstance(default, int | float) and not isinstance(default, bool)
     fits = (
         isinstance(value, int | float) and not isinstance(value, bool) if number else isinstance(value, type(default))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import torch
 from negmine.base.errors import UsageError
+from negmine.base.hashing import derived_seed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -87,7 +88,7 @@ class Objective:
         else:
             features = self._encode_in_chunks(batch, step)
         gathered = self.ranks.gather(features)
-        torch.manual_seed(hash((self.seed, step)))  # what the loss draws is the same on all ranks
+        torch.manual_seed(derived_seed(self.seed, "loss", step))  # what the loss draws is the same on all ranks
         out: LossOut = self.recipe_loss(gathered)
         return out
 
@@ -130,7 +131,7 @@ class Objective:
             row += len(chunk.keys)
 
     def _encode(self, towers: nn.Module, batch: Batch, step: int, chunk: int) -> Features:
-        torch.manual_seed(hash((self.seed, step, self.ranks.rank, chunk)))
+        torch.manual_seed(derived_seed(self.seed, "towers", step, self.ranks.rank, chunk))
         with torch.autocast(batch.images.device.type, dtype=self.half, enabled=self.half is not None):
             features: Features = towers(batch)
         return features

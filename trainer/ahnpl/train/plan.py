@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from negmine.base.errors import UsageError
@@ -23,6 +23,9 @@ from ahnpl.losses import RecipeLoss, build_loss
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.model.ranks import Ranks
 from ahnpl.train.config import TrainConfig, settings
+
+DRAWS: Final = 2
+"""Version of what a seed gives: the order, crops, negatives, and what layers and losses draw. A run keeps to one."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def make_plan(config: TrainConfig) -> Plan:
     facts = {
         "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
         "negatives": negatives, "precision": precision, "shares": canonical_ranks[0].count, "preprocess": pixels,
+        "draws": DRAWS,
     }  # fmt: skip
     if image_negatives:
         facts["image_negatives"] = image_negatives

@@ -9,7 +9,7 @@ from negmine.base.errors import DamagedError, UsageError
 from negmine.store import differences
 
 from ahnpl.model import checkpoint as ckpt
-from ahnpl.train.plan import Plan
+from ahnpl.train.plan import DRAWS, Plan
 
 
 def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:
@@ -49,6 +49,14 @@ def _check_settings(plan: Plan, start: Path) -> None:
             f"this checkpoint is of model {state['model']}, not of {plan.config.model}",
             where=str(start),
             fix=f"use --model {state['model']}, or another --out",
+        )
+    if state["settings"].get("draws") != DRAWS:
+        raise DamagedError(
+            "this run was begun by a version of ahnpl that draws otherwise",
+            where=str(start),
+            why="the same seed gave another order, other crops and other negatives: what follows were another run",
+            fix="finish it with that version, start again with --overwrite, or go on from its weights in another --out "
+            "with --pretrained and this folder",
         )
     changed = differences(state["settings"], plan.settings, "settings")
     if changed:
