@@ -118,8 +118,8 @@ class TestShards:
             replace(item, image=other.image, image_id=f"exchanged {item.image_id}")
             for item, other in zip(items, items[1:] + items[:1], strict=True)
         ]
-        assert evaluate(model, exchanged, retrieval=False).kinds == report.other_picture
-        assert report.other_picture != report.kinds
+        assert evaluate(model, exchanged, retrieval=False).kinds == report.other_image
+        assert report.other_image != report.kinds
 
     def test_the_next_different_picture(self) -> None:
         assert others([1, 1, 2, 3, 1]) == [2, 2, 3, 1, 2]
@@ -215,8 +215,8 @@ def test_the_mean_over_pictures() -> None:
     measure = Measure("x", None, kinds)
     assert measure.micro.share == 3 / 4
     assert measure.macro == 1 / 2
-    assert measure.by_picture == pytest.approx((2 / 3 + 1) / 2)
-    assert measure.picture_interval == wilson(2 / 3 + 1, 2)
+    assert measure.by_image == pytest.approx((2 / 3 + 1) / 2)
+    assert measure.image_interval == wilson(2 / 3 + 1, 2)
 
 
 @given(st.integers(0, 10_000))
@@ -230,6 +230,6 @@ def test_the_interval_over_pictures_holds_what_resampling_them_gives(seed: int) 
     measure = Measure("x", None, {"a": marks})
     resampled = [right[chance.integers(0, pictures, pictures)].mean() for _ in range(400)]
     spread = np.quantile(resampled, 0.9) - np.quantile(resampled, 0.1)
-    low, high = measure.picture_interval
+    low, high = measure.image_interval
     assert high - low > spread
     assert high - low > 2 * (measure.micro.interval[1] - measure.micro.interval[0])

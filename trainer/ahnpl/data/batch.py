@@ -22,7 +22,7 @@ class BadSample:
 
 @dataclass(frozen=True)
 class Legible:
-    """How many negatives a model can tell from a true caption of the same picture.
+    """How many negatives a model can tell from a true caption of the same image.
 
     A tokenizer may drop case, and drops what comes after the tower's last position: a negative then reads as the truth.
 

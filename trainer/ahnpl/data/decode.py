@@ -46,14 +46,14 @@ class Decoded:
 
     Attributes:
         negatives: slot to text negative.
-        pictures: image negatives; `captions` are their own.
+        images: image negatives; `captions` are their own.
         legible: of the sample's negatives.
     """
 
     sample: Sample
     pixels: Tensor
     negatives: dict[int, TextNegative]
-    pictures: list[Tensor]
+    images: list[Tensor]
     captions: list[str]
     legible: Legible
 
@@ -115,10 +115,10 @@ class Decoder(Dataset[Batch]):
             return None
 
     def _decode_one(self, sample: Sample, epoch: int) -> Decoded:
-        """Pictures of a sample, all cropped alike, and its chosen negatives.
+        """Images of a sample, all cropped alike, and its chosen negatives.
 
         Raises:
-            BadImage: one of the pictures cannot be decoded.
+            BadImage: one of the images cannot be decoded.
         """
         sample, legible = self.legible(sample)
         pixels = self._crop(sample.image, sample.key, epoch)
@@ -127,28 +127,28 @@ class Decoder(Dataset[Batch]):
         if len(chosen) > self.image_negatives:
             chance = generator(self.seed, "image negatives", epoch, sample.key)
             chosen = sorted(chance.sample(chosen, self.image_negatives))
-        pictures = [self._crop(sample.image_negative_bytes[place], sample.key, epoch) for place in chosen]
+        images = [self._crop(sample.image_negative_bytes[place], sample.key, epoch) for place in chosen]
         captions = [sample.image_negatives[place].caption for place in chosen]
-        return Decoded(sample, pixels, texts, pictures, captions, legible)
+        return Decoded(sample, pixels, texts, images, captions, legible)
 
     def _crop(self, content: bytes, key: str, epoch: int) -> Tensor:
         """The same part of each image of a sample."""
         return training_pixels(content, self.image_size, generator(self.seed, "crop", epoch, key))
 
     def legible(self, sample: Sample) -> tuple[Sample, Legible]:
-        """The sample without the negatives that read as a true caption: their text, or that of a false picture."""
-        texts, pictures = sample.negatives if self.negatives else (), sample.image_negatives
-        pictures = pictures if self.image_negatives else ()
-        if not texts and not pictures:
+        """The sample without the negatives that read as a true caption: their text, or that of a false image."""
+        texts, images = sample.negatives if self.negatives else (), sample.image_negatives
+        images = images if self.image_negatives else ()
+        if not texts and not images:
             return sample, Legible()
         true = {self._read(text) for text in (sample.caption, *sample.captions)}
         kept = tuple(negative for negative in texts if self._read(negative.text) not in true)
-        places = [place for place, negative in enumerate(pictures) if self._read(negative.caption) not in true]
-        total = len(texts) + len(pictures)
+        places = [place for place, negative in enumerate(images) if self._read(negative.caption) not in true]
+        total = len(texts) + len(images)
         found = replace(
             sample,
             negatives=kept,
-            image_negatives=tuple(pictures[place] for place in places),
+            image_negatives=tuple(images[place] for place in places),
             image_negative_bytes=tuple(sample.image_negative_bytes[place] for place in places),
         )
         return found, Legible(total, total - len(kept) - len(places))
@@ -180,16 +180,16 @@ class Decoder(Dataset[Batch]):
             bad=bad,
             legible=sum((one.legible for one in good), Legible()),
         )
-        return self._with_pictures(batch, good, tokens[own:]) if self.image_negatives else batch
+        return self._with_image_negatives(batch, good, tokens[own:]) if self.image_negatives else batch
 
-    def _with_pictures(self, batch: Batch, good: list[Decoded], tokens: Tensor) -> Batch:
+    def _with_image_negatives(self, batch: Batch, good: list[Decoded], tokens: Tensor) -> Batch:
         size, slots = len(good), self.image_negatives
         blank = torch.zeros(3, self.image_size, self.image_size, dtype=torch.uint8)
-        pictures = self._stacked([picture for one in good for picture in _filled(one.pictures, slots, blank)])
-        valid = [[slot < len(one.pictures) for slot in range(slots)] for one in good]
+        images = self._stacked([image for one in good for image in _filled(one.images, slots, blank)])
+        valid = [[slot < len(one.images) for slot in range(slots)] for one in good]
         return replace(
             batch,
-            image_negatives=pictures.view(size, slots, *pictures.shape[1:]),
+            image_negatives=images.view(size, slots, *images.shape[1:]),
             image_negative_texts=tokens.view(size, slots, batch.texts.shape[1]),
             image_valid=torch.tensor(valid, dtype=torch.bool).view(size, slots),
         )
@@ -206,8 +206,8 @@ class Decoder(Dataset[Batch]):
     def _texts(self, sample: Sample) -> list[str]:
         """All texts of a sample that may be needed."""
         negatives = [negative.text for negative in sample.negatives] if self.negatives else []
-        pictures = [negative.caption for negative in sample.image_negatives] if self.image_negatives else []
-        return [sample.caption, *(sample.captions if negatives or pictures else ()), *negatives, *pictures]
+        images = [negative.caption for negative in sample.image_negatives] if self.image_negatives else []
+        return [sample.caption, *(sample.captions if negatives or images else ()), *negatives, *images]
 
     def _read(self, text: str) -> bytes:
         """A text as the model reads it."""

@@ -41,21 +41,21 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Marks:
-    """Outcomes in the order they were judged, each with the picture it belongs to.
+    """Outcomes in the order they were judged, each with the image it belongs to.
 
     Attributes:
         outcomes: `WRONG`, `TIED` or `RIGHT`.
-        pictures: a number for each picture; equal numbers are one picture.
+        images: a number for each image; equal numbers are one image.
         alike: 1 where the model reads the false text as a true one, 0 elsewhere.
     """
 
     outcomes: bytearray = field(default_factory=bytearray)
-    pictures: array[int] = field(default_factory=lambda: array("q"))
+    images: array[int] = field(default_factory=lambda: array("q"))
     alike: bytearray = field(default_factory=bytearray)
 
-    def add(self, outcome: int, picture: int, alike: bool = False) -> None:
+    def add(self, outcome: int, image: int, alike: bool = False) -> None:
         self.outcomes.append(outcome)
-        self.pictures.append(picture)
+        self.images.append(image)
         self.alike.append(alike)
 
     @property
@@ -114,24 +114,24 @@ class Measure:
         return macro(self.by_kind.values())
 
     @property
-    def by_picture(self) -> float:
-        """Mean of the pictures: one with many items weighs no more than one with few."""
-        shares = self._picture_shares()
+    def by_image(self) -> float:
+        """Mean of the images: one with many items weighs no more than one with few."""
+        shares = self._image_shares()
         return float(shares.mean()) if len(shares) else float("nan")
 
     @property
-    def picture_interval(self) -> tuple[float, float]:
-        """95 % interval of `by_picture` with pictures, not items, taken for independent: Wilson's for as many trials.
+    def image_interval(self) -> tuple[float, float]:
+        """95 % interval of `by_image` with images, not items, taken for independent: Wilson's for as many trials.
 
-        It errs to the wide side: shares of pictures vary no more than rights and wrongs of the same mean.
+        It errs to the wide side: shares of images vary no more than rights and wrongs of the same mean.
         """
-        shares = self._picture_shares()
+        shares = self._image_shares()
         return wilson(float(shares.sum()), len(shares))
 
-    def _picture_shares(self) -> NDArray[np.float64]:
+    def _image_shares(self) -> NDArray[np.float64]:
         right = np.concatenate([np.frombuffer(marks.outcomes, np.uint8) == RIGHT for marks in self.kinds.values()])
-        picture = np.concatenate([np.asarray(marks.pictures, dtype=np.int64) for marks in self.kinds.values()])
-        _, place = np.unique(picture, return_inverse=True)
+        image = np.concatenate([np.asarray(marks.images, dtype=np.int64) for marks in self.kinds.values()])
+        _, place = np.unique(image, return_inverse=True)
         return np.bincount(place, weights=right) / np.bincount(place)
 
 
@@ -142,11 +142,11 @@ def outcome(gap: float) -> int:
 
 @dataclass(frozen=True)
 class Pairs:
-    """How often two pictures and two captions were matched (Winoground, Thrush et al. 2022); a tie is wrong.
+    """How often two images and two captions were matched (Winoground, Thrush et al. 2022); a tie is wrong.
 
     Attributes:
-        text: both pictures score their own caption higher; chance 1/4.
-        image: both captions score their own picture higher; chance 1/4.
+        text: both images score their own caption higher; chance 1/4.
+        image: both captions score their own image higher; chance 1/4.
         group: all four; chance 1/6.
     """
 
@@ -160,7 +160,7 @@ class Pairs:
 
 
 def leads(scores: Tensor) -> tuple[float, float]:
-    """The smaller lead of the right over the wrong caption, and over the wrong picture, in ``[2, 2]`` cosines."""
+    """The smaller lead of the right over the wrong caption, and over the wrong image, in ``[2, 2]`` cosines."""
     right = scores.diagonal()
     return float((right - scores.fliplr().diagonal()).min()), float((right - scores.flipud().diagonal()).min())
 

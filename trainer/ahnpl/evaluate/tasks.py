@@ -29,7 +29,7 @@ class Settings:
     Attributes:
         workers: decoding threads.
         limit: the first items only.
-        max_bad: share of the pictures that may be missing or unreadable, and of the rows that may be refused.
+        max_bad: share of the images that may be missing or unreadable, and of the rows that may be refused.
         advance: told how many items were scored.
     """
 
@@ -52,10 +52,10 @@ def _nothing(report: Report) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class CaptionBenchmark:
-    """A benchmark of captions and pictures.
+    """A benchmark of captions and images.
 
     Attributes:
-        read: ``(path, pictures' folder, count of what is left out by reason) -> items``, and rows that are refused.
+        read: ``(path, images' folder, count of what is left out by reason) -> items``, and rows that are refused.
         authors: the averages that its authors print.
         retrieval: whether captions are to be found among all.
     """

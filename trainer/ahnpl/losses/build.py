@@ -60,7 +60,7 @@ class RecipeLoss(Timed):
         recipe: name and settled parameters.
         weights: term name to weight.
         needs_negatives: whether any term asks for text negatives.
-        needs_image_negatives: whether any term asks for image negatives that are pictures.
+        needs_image_negatives: whether any term asks for image negatives as images.
         teacher: what the loop must make a teacher of; None where no term asks for one.
     """
 
@@ -88,9 +88,9 @@ class RecipeLoss(Timed):
             )
         self.shift: dict[str, Any] | None = recipe.fill(recipe.body.get("shift_images"))
         texts = any(bool(term.needs_negatives) for term in self.terms.values())
-        pictures = any(bool(term.needs_image_negatives) for term in self.terms.values())
-        self.needs_negatives = texts or (pictures and self.shift is not None)  # shifted images are made from texts
-        self.needs_image_negatives = pictures and self.shift is None
+        images = any(bool(term.needs_image_negatives) for term in self.terms.values())
+        self.needs_negatives = texts or (images and self.shift is not None)  # shifted images are made from texts
+        self.needs_image_negatives = images and self.shift is None
         asked = any(bool(getattr(term, "needs_teacher", False)) for term in self.terms.values())
         self.teacher = _teacher(recipe) if asked else None
 

@@ -25,7 +25,7 @@ def distributed(model: ClipModel, ranks: Ranks) -> nn.Module:
     if normalises_over_batch(model):
         if model.mean.device.type == "cpu":
             raise UsageError(
-                "this model normalises over the batch, and on a CPU no process sees the others' pictures",
+                "this model normalises over the batch, and on a CPU no process sees the others' images",
                 fix="use one process, --lock image, or a model without batch normalisation",
             )
         model.network = convert_sync_batchnorm(model.network)  # type: ignore[no-untyped-call]

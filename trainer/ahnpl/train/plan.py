@@ -34,12 +34,12 @@ class Plan:
 
     Attributes:
         negatives: K, slots per caption.
-        image_negatives: J, pictures beside the caption's own.
+        image_negatives: J, images beside the caption's own.
         steps: optimiser steps of the whole run.
         canonical_ranks: of each epoch, those that this process reads.
         settings: what a checkpoint must agree with.
         ranks: this process among those of the run.
-        preprocess: what ``--preprocess`` says of pictures.
+        preprocess: what ``--preprocess`` says of images.
     """
 
     config: TrainConfig

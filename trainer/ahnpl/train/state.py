@@ -109,7 +109,7 @@ def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path)
 
 
 def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What there is to compare; the pictures' size is the tower's."""
+    """What there is to compare; the images' size is the tower's."""
     pixels = json.loads(json.dumps(config["preprocess_cfg"]))
     pixels.pop("size", None)
     return {"model_cfg": effective(config["model_cfg"]), "preprocess_cfg": pixels}
