@@ -47,7 +47,7 @@ def make(what: str, spec: Spec, registry: Mapping[str, Callable[..., T]]) -> T:
     return build(**(options or {}))
 
 
-def _check_kind(name: str, value: Any, kinds: str) -> None:
+def _check_kind(name: str, value: object, kinds: str) -> None:
     """Check a plain option; a text such as ``"no"`` would count as true, and YAML reads 1e-3 as a text.
 
     Args:

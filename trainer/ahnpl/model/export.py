@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import torch
 from negmine.base.errors import DamagedError, InputError, UsageError, explain_os_error
@@ -165,7 +165,7 @@ def _arguments(model: ClipModel, out: Path) -> str:
     return f'"{name}", pretrained="{out}"{quick}{how}'
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -185,7 +185,7 @@ def _between(start: Tensor, end: Tensor, alpha: float) -> Tensor:
     return start.clone() if alpha == 0 else ((1 - alpha) * start.double() + alpha * end.double()).to(end.dtype)
 
 
-def _shape(tensor: Tensor | None) -> Any:
+def _shape(tensor: Tensor | None) -> str | tuple[int, ...]:
     return "missing" if tensor is None else tuple(tensor.shape)
 
 

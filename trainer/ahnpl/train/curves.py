@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from negmine.base.errors import UsageError
 from negmine.contract.training_runs import SCORE, TrainingRun, differing_settings, drawn_metrics, read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CURVES_NAME: Final = "curves.png"
 COLUMNS: Final = 3
@@ -97,7 +101,7 @@ def _style(number: int) -> dict[str, Any]:
     return {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
 
 
-def _figure(width: float, height: float) -> Any:
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -106,7 +110,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _share_axis(axis: Any, values: Sequence[float]) -> None:
+def _share_axis(axis: Axes, values: Sequence[float]) -> None:
     """Shares in per cent, over the range that was met and a little more."""
     from matplotlib.ticker import PercentFormatter
 
@@ -116,20 +120,20 @@ def _share_axis(axis: Any, values: Sequence[float]) -> None:
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > 0.05 else 1))
 
 
-def _line(axis: Any, points: Sequence[tuple[float, float]], style: Mapping[str, Any]) -> None:
+def _line(axis: Axes, points: Sequence[tuple[float, float]], style: Mapping[str, Any]) -> None:
     if points:
         steps, values = zip(*points, strict=True)
         axis.plot(steps, values, linewidth=1.6, marker="." if len(points) < 20 else "", **style)
 
 
-def _dress(axis: Any, title: str) -> None:
+def _dress(axis: Axes, title: str) -> None:
     axis.set_title(title, fontsize=11)
     axis.set_xlabel("step")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _plot(axis: Any, rows: list[dict[str, Any]], names: list[str], title: str) -> None:
+def _plot(axis: Axes, rows: list[dict[str, Any]], names: list[str], title: str) -> None:
     for name in names:
         points = [(row["step"], row[name]) for row in rows if name in row]
         label = name.removeprefix("loss/").removeprefix(SCORE)
