@@ -38,7 +38,12 @@ class EngineOptions:
     cpus: Annotated[float, typer.Option(min=0, help="of a part, for Ray", rich_help_panel=_PANEL)] = 1
     gpus: Annotated[float, typer.Option(min=0, help="of a part, for Ray", rich_help_panel=_PANEL)] = 0
     stall_timeout: Annotated[
-        float, typer.Option(min=0.01, help="minutes without a finished part that end a Ray run", rich_help_panel=_PANEL)
+        float,
+        typer.Option(
+            min=0.01,
+            help="minutes without a finished part that end a Ray run, or that a stopped worker here is given",
+            rich_help_panel=_PANEL,
+        ),
     ] = 30
     rank: Annotated[
         int | None, typer.Option(min=0, help="R: make every W-th part only, from R on", rich_help_panel=_PANEL)
@@ -82,7 +87,7 @@ class EngineOptions:
             raise UsageError("--ray-address and --gpus are for Ray", fix="add --engine ray, or leave them out")
         from negmine.engine.local import LocalEngine
 
-        return LocalEngine(self.workers or os.cpu_count() or 1, self.share)
+        return LocalEngine(self.workers or os.cpu_count() or 1, self.share, self.stall_timeout * 60)
 
 
 def _shared(command: str, where: EngineOptions, done: ShareDone) -> Summary:
