@@ -155,8 +155,9 @@ def _unread(stream: TextIO) -> TextIO:
     if stream is None or stream not in (sys.__stdout__, sys.__stderr__):
         return stream
     raw = _Unread(stream.fileno(), "wb", closefd=False)
-    lines = stream is sys.__stderr__ or stream.isatty()
-    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=lines)
+    if stream is sys.__stderr__:  # without a buffer, which a signal's handler could not enter while it is written
+        return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=stream.isatty())
 
 
 def _explain_memory(error: Exception) -> NegmineError:

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from negmine import __version__
 
 from tests.e2e.harness import (
     CAPTIONS,
+    NEGMINE,
     SAMPLE,
     Outcome,
     copy,
@@ -102,13 +104,16 @@ def test_overwrite_leaves_no_held_out_shards_of_an_earlier_split(work: Path, sha
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_saves_and_the_same_command_finishes(work: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_saves_and_the_same_command_finishes(number: signal.Signals, work: Path, tmp_path: Path) -> None:
     command = _slow_shards(work, tmp_path / "whole")
     succeed(*command)
     running = start(*_slow_shards(work, tmp_path / "stopped"), "--json")
     assert running.wait_until(lambda: any((tmp_path / "stopped").glob("*.tar")))
-    running.signal_group(signal.SIGINT)  # as a terminal does: to the workers too
-    _stopped(running.end())
+    running.signal_group(number)  # as a terminal and `timeout` do: to the workers too
+    outcome = running.end()
+    _stopped(outcome)
+    assert "a worker process died" not in outcome.err
     saved = set((tmp_path / "stopped").glob("*.tar"))
     written = {path: path.stat().st_mtime_ns for path in saved}
     assert not (tmp_path / "stopped" / "manifest.json").exists()
@@ -156,6 +161,26 @@ def _slow_shards(work: Path, out: Path) -> list[object]:
     return ["shard", "--work", work, "--out", out, "--shard-size", 50, "--image-size", 200, "--workers", 2]
 
 
+# --- a reader that goes away -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", ["", "--json", "--help"])
+@pytest.mark.parametrize("both", ["", "2>&1"])
+def test_a_reader_that_goes_away_changes_nothing(words: str, both: str, work: Path, tmp_path: Path) -> None:
+    """As in ``negmine export ... | head``: quiet, and the status is of the work, which is done."""
+    out = tmp_path / "exported.jsonl"
+    command = f"{NEGMINE} export jsonl --work {work} --out {out} {words} {both} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert out.exists() == (words != "--help")
+
+
+@pytest.mark.parametrize(("words", "status"), [("verify nowhere", 2), ("export jsonl --out x --work nowhere", 4)])
+def test_an_error_that_nobody_reads_has_its_status(words: str, status: int) -> None:
+    done = subprocess.run(["bash", "-c", f"{NEGMINE} {words} 2>&1 | true; exit ${{PIPESTATUS[0]}}"])
+    assert done.returncode == status
+
+
 # --- help ------------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +191,10 @@ def test_help_answers(command: list[str]) -> None:
     assert outcome.err == ""
     for name in COMMANDS if not command else ["Examples"]:
         assert name in outcome.out
+
+
+def test_the_version() -> None:
+    assert succeed("--version").out == f"negmine {__version__}\n"
 
 
 def test_help_imports_nothing_heavy() -> None:

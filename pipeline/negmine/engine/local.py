@@ -227,11 +227,15 @@ def _crew(phase: Phase, workers: int, stall: float, folder: Path) -> Iterator[_C
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(phase,))
     crew = _Crew(pool, stall)
     try:
-        yield crew
+        try:
+            yield crew
+        except NegmineError:  # of a part, or of a stop: no other is under way
+            crew.dismiss()
+            raise
         crew.dismiss()
     except BaseException:
         crew.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # its thread must not be left to race with the end of the interpreter
         raise
     finally:
         remove_leftovers(folder)
