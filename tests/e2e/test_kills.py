@@ -22,9 +22,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import CAPTIONS, PATIENCE, SAMPLE, write_embeddings
+from tests.e2e.harness import CAPTIONS, SAMPLE, write_embeddings
 
 PAIRS = 240
+PATIENCE = 280.0
+"""Seconds for a command, on a machine with much else to do."""
+
 BIN = Path(sys.executable).parent
 PARSE = ("negmine", "parse", "in/captions.jsonl", "--images", "in", "--preset", "swaps")
 COMMANDS: dict[str, tuple[object, ...]] = {
@@ -46,8 +49,8 @@ COMMANDS: dict[str, tuple[object, ...]] = {
     "export": ("negmine", "export", "jsonl", "--out", "exported.jsonl"),
     "verify": ("negmine", "verify", "work"),
     "train": (
-        "ahnpl-train", "--shards", "data/*.tar", "--recipe", "clip", "--batch-size", 8, "--steps", 24, "--save-every",
-        4, "--eval-shards", "data/heldout/*.tar", "--workers", 2, "--out", "run", "--log-every", 1,
+        "ahnpl-train", "--shards", "data/*.tar", "--recipe", "clip", "--batch-size", 8, "--steps", 16, "--save-every",
+        4, "--eval-shards", "data/heldout/*.tar", "--workers", 1, "--out", "run", "--log-every", 1,
     ),
     "eval": ("ahnpl-eval", "--checkpoint", "run", "--shards", "data/heldout/*.tar", "--histograms", "scores.png"),
     "weights": ("ahnpl-export", "--checkpoint", "run", "--out", "weights.safetensors"),
@@ -185,16 +188,17 @@ def _disturb(attempt: Attempt, kind: str, to_group: bool) -> None:
 STATUSES = {"TERM": {0, 130, -signal.SIGTERM}, "KILL": {0, -signal.SIGKILL}, "STOP": {0}}
 """How a command may end; SIGTERM before Python runs any of our code ends it without a word."""
 
-SEEDS = 3
+SEEDS = 2
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_killed_command_ends_as_if_nothing_had_been(name: str, seed: int, project: Project, temporary: Path) -> None:
     chance = random.Random(f"{name} {seed}")
     project.set_before(name)
-    for _ in range(chance.choice([1, 2])):
+    for _ in range(chance.choice([2, 3])):
         kind, to_group = chance.choice(["TERM", "KILL", "STOP"]), chance.random() < 0.5
         moment = chance.random() * project.seconds[name]
         attempt = Attempt(COMMANDS[name], project.here, temporary)

@@ -165,6 +165,8 @@ def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:
     if overwrite:
         for name in ("checkpoints", ckpt.BEST_NAME, "metrics.jsonl"):
             _remove(folder / name)
+    if folder.is_dir():
+        ckpt.remove_unfinished(folder)
     resume, earlier = plan.config.resume, ckpt.list_checkpoints(folder)
     if resume == "never" and earlier:
         raise UsageError(
