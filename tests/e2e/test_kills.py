@@ -198,6 +198,7 @@ SEEDS = 2
 def test_a_killed_command_ends_as_if_nothing_had_been(name: str, seed: int, project: Project, temporary: Path) -> None:
     chance = random.Random(f"{name} {seed}")
     project.set_before(name)
+    orphaned = False  # the folder of the trainer's sockets, when nobody is left to remove it
     for _ in range(chance.choice([2, 3])):
         kind, to_group = chance.choice(["TERM", "KILL", "STOP"]), chance.random() < 0.5
         moment = chance.random() * project.seconds[name]
@@ -206,6 +207,7 @@ def test_a_killed_command_ends_as_if_nothing_had_been(name: str, seed: int, proj
         ran = attempt.process.poll() is None
         if ran:
             _disturb(attempt, kind, to_group)
+            orphaned |= kind == "KILL" and to_group
         status = attempt.end()
         to = "group" if to_group else "process"
         told = len(attempt.said.read_text().splitlines())
@@ -215,7 +217,7 @@ def test_a_killed_command_ends_as_if_nothing_had_been(name: str, seed: int, proj
     assert attempt.end() == 0, attempt.said.read_text()
     assert _differences(_held(project.here), project.after[name]) == {}
     assert _metrics(project.here) == _metrics(project.states / "eval") or name != "train"
-    assert _left(temporary) == []
+    assert [one for one in _left(temporary) if not (orphaned and one.startswith("pymp-"))] == []
 
 
 def _differences(found: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
