@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -158,9 +159,11 @@ def _follow_parent(_worker: int) -> None:
 
 
 def _die_with_parent() -> None:
+    """And remove the folder of the sockets, which is the parent's and which a killed one leaves."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)
         os._exit(1)
 
 

@@ -15,6 +15,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from ahnpl.train.curves import write_picture
+
 SAMPLE: Final = 2_000
 """Images, and captions, that are compared all with all."""
 MOST_FOILS: Final = 10_000
@@ -195,6 +197,4 @@ def draw_histograms(found: Diagnostics, path: Path) -> Path:
     axis.set(xlabel="cosine of image and text", ylabel="density", title="scores")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    return path
+    return write_picture(figure, path)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from negmine.base.errors import UsageError
+from negmine.base.errors import UsageError, explain_os_error
 from negmine.contract.training_runs import SCORE, TrainingRun, differing_settings, drawn_metrics, read_metrics
+from negmine.store import remove_leftovers, write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,9 +46,7 @@ def draw_curves(run: Path) -> Path | None:
         axes[1].set_ylim(0, 1)
         axes[1].axhline(0.5, color="0.6", linewidth=0.8, linestyle=":", label="chance, of accuracy")
         axes[1].legend(frameon=False, fontsize=8)
-    path = run / CURVES_NAME
-    figure.savefig(path, dpi=130)
-    return path
+    return write_picture(figure, run / CURVES_NAME)
 
 
 def draw_comparison(runs: Sequence[TrainingRun], path: Path) -> Path:
@@ -72,8 +71,26 @@ def draw_comparison(runs: Sequence[TrainingRun], path: Path) -> Path:
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     figure.legend(*_legend(runs), loc="outside upper left", frameon=False, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    return write_picture(figure, path)
+
+
+def write_picture(figure: Any, path: Path) -> Path:
+    """Write a figure as a PNG that is whole under its name or not there.
+
+    Raises:
+        ResourceError: no space or no permission.
+    """
+
+    def write(stream: IO[bytes]) -> int:
+        figure.savefig(stream, dpi=130, format="png")
+        return 0
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent, path.name)
+    except OSError as error:
+        raise explain_os_error(error, str(path.parent)) from error
+    write_file(path.parent, path.name, write)
     return path
 
 

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from negmine.base.errors import DamagedError, UsageError
-from negmine.contract.training_runs import under_new_names
 from negmine.store import differences
 
 from ahnpl.model import checkpoint as ckpt
@@ -26,6 +25,8 @@ def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:
     if overwrite:
         for name in ("checkpoints", ckpt.BEST_NAME, "metrics.jsonl"):
             _remove(folder / name)
+    if folder.is_dir():
+        ckpt.remove_unfinished(folder)
     resume, earlier = plan.config.resume, ckpt.list_checkpoints(folder)
     if resume == "never" and earlier:
         raise UsageError(
@@ -59,7 +60,7 @@ def _check_settings(plan: Plan, start: Path) -> None:
             fix="finish it with that version, start again with --overwrite, or go on from its weights in another --out "
             "with --pretrained and this folder",
         )
-    changed = differences(under_new_names(state["settings"]), plan.settings, "settings")
+    changed = differences(state["settings"], plan.settings, "settings")
     if changed:
         raise DamagedError(
             "this run was begun with other settings",
