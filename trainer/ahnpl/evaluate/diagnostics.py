@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from ahnpl.train.curves import write_picture
+from ahnpl.evaluate.png import write_png
 
 SAMPLE: Final = 2_000
 """Images, and captions, that are compared all with all."""
@@ -197,4 +197,4 @@ def draw_histograms(found: Diagnostics, path: Path) -> Path:
     axis.set(xlabel="cosine of image and text", ylabel="density", title="scores")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
-    return write_picture(figure, path)
+    return write_png(figure, path)

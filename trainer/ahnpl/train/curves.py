@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from negmine.base.errors import UsageError, explain_os_error
+from negmine.base.errors import UsageError
 from negmine.contract.training_runs import SCORE, TrainingRun, differing_settings, drawn_metrics, read_metrics
-from negmine.store import remove_leftovers, write_file
+
+from ahnpl.evaluate.png import write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def draw_curves(run: Path) -> Path | None:
         axes[1].set_ylim(0, 1)
         axes[1].axhline(0.5, color="0.6", linewidth=0.8, linestyle=":", label="chance, of accuracy")
         axes[1].legend(frameon=False, fontsize=8)
-    return write_picture(figure, run / CURVES_NAME)
+    return write_png(figure, run / CURVES_NAME)
 
 
 def draw_comparison(runs: Sequence[TrainingRun], path: Path) -> Path:
@@ -71,27 +72,7 @@ def draw_comparison(runs: Sequence[TrainingRun], path: Path) -> Path:
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     figure.legend(*_legend(runs), loc="outside upper left", frameon=False, fontsize=10)
-    return write_picture(figure, path)
-
-
-def write_picture(figure: Any, path: Path) -> Path:
-    """Write a figure as a PNG that is whole under its name or not there.
-
-    Raises:
-        ResourceError: no space or no permission.
-    """
-
-    def write(stream: IO[bytes]) -> int:
-        figure.savefig(stream, dpi=130, format="png")
-        return 0
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path.parent, path.name)
-    except OSError as error:
-        raise explain_os_error(error, str(path.parent)) from error
-    write_file(path.parent, path.name, write)
-    return path
+    return write_png(figure, path)
 
 
 def _title(metric: str, runs: Sequence[TrainingRun]) -> str:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from negmine.base.console import Summary
-from negmine.base.errors import explain_os_error
 from negmine.base.names import pick
 from negmine.outputs.export.formats import FORMATS, Foil, Record
-from negmine.store import FileRecord, remove_leftovers, write_file
+from negmine.store import FileRecord, write_output
 from negmine.store.work_folder import Stage, WorkFolder
 
 CAPTIONS: Final = "captions"
@@ -41,12 +40,7 @@ def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]
             rows += held
         return rows
 
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out.parent, out.name)
-    except OSError as error:
-        raise explain_os_error(error, str(out.parent)) from error
-    return write_file(out.parent, out.name, write), dict(counts)
+    return write_output(out, write), dict(counts)
 
 
 def summary(name: str, file: FileRecord, counts: Mapping[str, int], out: Path) -> Summary:

@@ -1,0 +1,21 @@
+"""Figures of matplotlib's as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from negmine.store import write_output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG that is whole under its name or not there.
+
+    Raises:
+        ResourceError: no space or no permission.
+    """
+    write_output(path, lambda stream: figure.savefig(stream, dpi=130, format="png") or 0)
+    return path
