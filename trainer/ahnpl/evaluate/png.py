@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from negmine.store import write_output
 
@@ -17,5 +17,10 @@ def write_png(figure: Figure, path: Path) -> Path:
     Raises:
         ResourceError: no space or no permission.
     """
-    write_output(path, lambda stream: figure.savefig(stream, dpi=130, format="png") or 0)
+
+    def write(stream: IO[bytes]) -> int:
+        figure.savefig(stream, dpi=130, format="png")
+        return 0
+
+    write_output(path, write)
     return path
