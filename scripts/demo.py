@@ -145,10 +145,10 @@ def accuracy_table(before: dict[str, Any], after: dict[str, Any]) -> Table:
     for name in ("kind of negative", "items", "untrained", "trained", "trained, wrong photo"):
         table.add_column(name, justify="left" if name.startswith("kind") else "right")
     for kind, figures in after["kinds"].items():
-        wrong = after["other_picture"][kind]
+        wrong = after["other_image"][kind]
         table.add_row(kind, f"{figures['total']:,}", cell(before["kinds"][kind]), cell(figures), cell(wrong))
     table.add_row("all, mean of items", f"{after['micro']['total']:,}", cell(before["micro"]), cell(after["micro"]),
-                  cell(after["other_picture_micro"]))  # fmt: skip
+                  cell(after["other_image_micro"]))  # fmt: skip
     return table
 
 
@@ -159,7 +159,7 @@ def cell(accuracy: dict[str, Any]) -> str:
 def verdict(before: dict[str, Any], after: dict[str, Any]) -> str:
     """One line: is there a gain, and does the model look at the photo for it?"""
     gained = after["micro"]["low"] > before["micro"]["high"]
-    looks = after["micro"]["low"] > after["other_picture_micro"]["high"]
+    looks = after["micro"]["low"] > after["other_image_micro"]["high"]
     captions, photos = after["captions"], after["images"]
     if gained and looks:
         return f"Trained on this sample, the model tells truth from near-truth better on {photos} photos it never saw."

@@ -10,7 +10,7 @@ import torch
 from ahnpl.data.images import evaluation_pixels
 from ahnpl.data.shards import open_shards
 from ahnpl.evaluate.items import Item, Twin, shard_items
-from ahnpl.evaluate.metrics import match
+from ahnpl.evaluate.metrics import RIGHT, leads, outcome
 from ahnpl.evaluate.run import load_transform
 from ahnpl.model.clip import load_checkpoint, load_tokenizer
 from negmine.stages.figures.draw import load_font
@@ -41,9 +41,8 @@ def pairs_matched(checkpoint: Path, shards: Path) -> Matched:
                         for content in (item.image or b"", twin.image)]  # fmt: skip
             images = model.encode_image(torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pictures]))
             texts = model.encode_text(tokenize([text for item, twin in some for text in (item.caption, twin.caption)]))
-            matched += [
-                bool(match(images[2 * n : 2 * n + 2] @ texts[2 * n : 2 * n + 2].T).group) for n in range(len(some))
-            ]
+            blocks = [images[start : start + 2] @ texts[start : start + 2].T for start in range(0, len(images), 2)]
+            matched += [outcome(min(leads(scores))) == RIGHT for scores in blocks]
     return Matched(pairs, matched)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, build_loss
 from ahnpl.train.objective import Objective
 from ahnpl.train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
@@ -91,7 +91,7 @@ def fit(heads: Heads, material: Material, negatives: str | None, schedule: Sched
     for step, batch in zip(range(schedule.steps), drawn, strict=False):
         set_learning_rate(optimiser, learning_rate(step, schedule.steps, WARMUP, schedule.lr))
         loss.begin_step(step, schedule.steps)
-        objective.backward(batch, step, lambda total: total, lambda out: None)
+        objective.backward(objective.loss(batch, step).total)
         clip_gradients(optimiser, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

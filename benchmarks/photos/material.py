@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 import torch
-from ahnpl.data.shards import open_shards, read_through
+from ahnpl.data.read import read_through
+from ahnpl.data.shards import open_shards
 from negmine.contract.records import Sample
 from negmine.encoders import make_encoder
 from negmine.stages.negatives.presets import load_preset

@@ -24,8 +24,10 @@ from typing import Any
 import open_clip
 import open_clip_train.data as theirs
 import webdataset
-from ahnpl.data.shards import ShardSet, open_shards, read_through
-from ahnpl.data.stream import Decoder, Stream
+from ahnpl.data.decode import Decoder
+from ahnpl.data.read import read_through
+from ahnpl.data.shards import ShardSet, open_shards
+from ahnpl.data.stream import Stream
 from ahnpl.model.clip import load_tokenizer
 from comparison import Comparison, Row, show, take_turns
 from costs import DECODED

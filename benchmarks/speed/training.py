@@ -18,7 +18,7 @@ from itertools import count, islice
 from tempfile import TemporaryDirectory
 
 import torch
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, build_loss
 from ahnpl.model.clip import ClipModel
 from ahnpl.train.config import TrainConfig
@@ -128,7 +128,7 @@ def stepper(plan: Plan, recipe: str, *, plain: bool) -> Callable[[Batch], None]:
     set_learning_rate(optimiser, 1e-5)
 
     def step(batch: Batch) -> None:
-        objective.backward(batch, 0, lambda total: total, lambda out: None)
+        objective.backward(objective.loss(batch, 0).total)
         clip_gradients(optimiser, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

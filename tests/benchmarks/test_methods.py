@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ahnpl.evaluate.metrics import Pairs, match
+from ahnpl.evaluate.metrics import RIGHT, Accuracy, leads, outcome
 from ahnpl.losses import build_loss
 from negmine.base.errors import InputError, UsageError
 from PIL import Image
@@ -44,17 +44,18 @@ def test_group_score_is_that_of_the_evaluation(module: Any) -> None:
     texts[3, 1] = texts[3, 0]  # a tie, which is wrong
     kinds = [["a", "b", "a"]] * 40
     found = module("score").judge(images, texts, kinds, torch.arange(30))
-    pairs = {"a": Pairs(), "b": Pairs()}
+    pairs = {"a": Accuracy(), "b": Accuracy()}
     for group in range(40):
         for other in (1, 2, 3):
             both = [0, other]
-            pairs[kinds[0][other - 1]] += match(images[group, both] @ texts[group, both].T)
+            lead = min(leads(images[group, both] @ texts[group, both].T))
+            pairs[kinds[0][other - 1]] += Accuracy(int(outcome(lead) == RIGHT), 0, 1)
     total = pairs["a"] + pairs["b"]
-    assert 0.2 < total.group / total.total < 0.9
-    assert found.summary["group"] == pytest.approx(total.group / total.total)
+    assert 0.2 < total.share < 0.9
+    assert found.summary["group"] == pytest.approx(total.share)
     for kind, tally in pairs.items():
         share, count = found.summary["kinds"][kind]
-        assert (share, count) == (pytest.approx(tally.group / tally.total), tally.total)
+        assert (share, count) == (pytest.approx(tally.share), tally.total)
     best = (images @ texts.transpose(1, 2)).argmax(2)
     wrong_by_tie = int(best[3, 0] == 0)
     hits = int((best == torch.arange(4)).sum()) - wrong_by_tie

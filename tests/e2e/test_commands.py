@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from negmine import __version__
 
 from tests.e2e.harness import (
     CAPTIONS,
+    NEGMINE,
     SAMPLE,
     Outcome,
     copy,
@@ -102,19 +104,27 @@ def test_overwrite_leaves_no_held_out_shards_of_an_earlier_split(work: Path, sha
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_saves_and_the_same_command_finishes(work: Path, tmp_path: Path) -> None:
-    command = _slow_shards(work, tmp_path / "whole")
-    succeed(*command)
-    running = start(*_slow_shards(work, tmp_path / "stopped"), "--json")
-    assert running.wait_until(lambda: any((tmp_path / "stopped").glob("*.tar")))
-    running.signal_group(signal.SIGINT)  # as a terminal does: to the workers too
-    _stopped(running.end())
-    saved = set((tmp_path / "stopped").glob("*.tar"))
-    written = {path: path.stat().st_mtime_ns for path in saved}
-    assert not (tmp_path / "stopped" / "manifest.json").exists()
-    succeed(*_slow_shards(work, tmp_path / "stopped"))
-    assert {path: path.stat().st_mtime_ns for path in saved} == written
-    assert list(hashes(tmp_path / "stopped").values()) == list(hashes(tmp_path / "whole").values())
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_saves_and_the_same_command_finishes(number: signal.Signals, work: Path, tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    succeed(*_slow_shards(work, whole))
+    running = start(*_slow_shards(work, stopped), "--json")
+    assert running.wait_until(lambda: bool(_written(stopped)))
+    running.signal_group(number)  # as a terminal and `timeout` do: to the workers too
+    outcome = running.end()
+    _stopped(outcome)
+    assert "a worker process died" not in outcome.err
+    saved = _written(stopped)
+    assert 0 < len(saved) < len(_written(whole))
+    succeed(*_slow_shards(work, stopped))
+    assert {path: time for path, time in _written(stopped).items() if path in saved} == saved
+    assert list(hashes(stopped).values()) == list(hashes(whole).values())
+
+
+def _written(folder: Path) -> dict[Path, int]:
+    """Whole tars and when they were written; the name of one that is under way is hidden."""
+    found = (one.glob("shard-*.tar") for one in (folder, folder / "heldout"))
+    return {path: path.stat().st_mtime_ns for tars in found for path in tars}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -152,8 +162,28 @@ def _stopped(outcome: Outcome) -> None:
 
 
 def _slow_shards(work: Path, out: Path) -> list[object]:
-    """Some seconds of work in a dozen parts."""
-    return ["shard", "--work", work, "--out", out, "--shard-size", 50, "--image-size", 200, "--workers", 2]
+    """Some seconds of work in sixty parts: whoever waits for the first has time to stop the others."""
+    return ["shard", "--work", work, "--out", out, "--shard-size", 10, "--image-size", 200, "--workers", 2]
+
+
+# --- a reader that goes away -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", ["", "--json", "--help"])
+@pytest.mark.parametrize("both", ["", "2>&1"])
+def test_a_reader_that_goes_away_changes_nothing(words: str, both: str, work: Path, tmp_path: Path) -> None:
+    """As in ``negmine export ... | head``: quiet, and the status is of the work, which is done."""
+    out = tmp_path / "exported.jsonl"
+    command = f"{NEGMINE} export jsonl --work {work} --out {out} {words} {both} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert out.exists() == (words != "--help")
+
+
+@pytest.mark.parametrize(("words", "status"), [("verify nowhere", 2), ("export jsonl --out x --work nowhere", 4)])
+def test_an_error_that_nobody_reads_has_its_status(words: str, status: int) -> None:
+    done = subprocess.run(["bash", "-c", f"{NEGMINE} {words} 2>&1 | true; exit ${{PIPESTATUS[0]}}"])
+    assert done.returncode == status
 
 
 # --- help ------------------------------------------------------------------------------------------------------------
@@ -168,11 +198,15 @@ def test_help_answers(command: list[str]) -> None:
         assert name in outcome.out
 
 
+def test_the_version() -> None:
+    assert succeed("--version").out == f"negmine {__version__}\n"
+
+
 def test_help_imports_nothing_heavy() -> None:
     """What makes ``--help`` slow is importing these; a stop-watch would depend on the machine."""
     code = (
         "import json, sys\n"
-        "from negmine.cli import app as cli\n"
+        "from negmine.cli.app import app as cli\n"
         "sys.argv = ['negmine', '--help']\n"
         "try:\n    cli.main()\n"
         "except SystemExit as end:\n    sys.stderr.write(json.dumps([end.code, sorted(sys.modules)]))\n"

@@ -118,17 +118,20 @@ def _files(root: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(root))
 
 
-def test_a_killed_worker_is_replaced(work: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_killed_or_stopped_is_replaced(number: int, work: Path, tmp_path: Path) -> None:
     def command(out: str) -> list[object]:
         return ["shard", "--work", work, "--out", tmp_path / out, "--shard-size", 50, "--image-size", 200]
 
     succeed(*command("whole"), "--workers", 1)
-    running = start(*command("killed"), "--workers", 2)
+    running = start(*command("killed"), "--workers", 2, "--stall-timeout", 0.02)
     assert running.wait_until(lambda: any((tmp_path / "killed").glob("*.tar")))
-    os.kill(running.workers()[0], signal.SIGKILL)
+    os.kill(running.workers()[0], number)
     outcome = running.end()
     assert outcome.status == 0, outcome.err
+    assert ("was stopped for 0.02 minutes" in outcome.err) == (number == signal.SIGSTOP)
     assert "a worker process died; making part" in outcome.err
+    assert leftovers(tmp_path) == []
     assert list(hashes(tmp_path / "killed").values()) == list(hashes(tmp_path / "whole").values())
 
 

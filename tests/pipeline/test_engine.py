@@ -1,4 +1,4 @@
-"""The local engine makes every part, survives the death of a worker, and stops when asked."""
+"""The local engine makes every part, survives workers that die or are stopped, and stops when asked."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 from negmine.base.errors import InputError, InterruptedRun, ResourceError
 from negmine.engine import PartFunction
 from negmine.engine.local import LocalEngine
-from negmine.store import PartRecord, write_text
+from negmine.store import PartRecord, write_file, write_text
 
 
 @dataclass(frozen=True)
 class Echo:
-    """Writes one file a part; may die, fail or ask to stop on the way."""
+    """Writes one file a part; may die, be stopped, fail or ask to stop on the way.
+
+    Attributes:
+        deaths: workers to which part 1 sends `signal`, in the middle of its file.
+    """
 
     scratch: Path
     deaths: int = 0
+    signal: int = signal.SIGKILL
     fail: bool = False
     interrupt_at: int | None = None
+    pause: float = 0
 
     def setup(self) -> PartFunction:
         return partial(_echo, self)
@@ -36,7 +43,10 @@ def _echo(phase: Echo, index: int, folder: Path) -> PartRecord:
         marks = len(list(phase.scratch.glob("death-*")))
         if marks < phase.deaths:
             (phase.scratch / f"death-{marks}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            write_file(folder, "part-1", partial(_die, phase.signal))
+    if phase.pause:
+        (phase.scratch / f"begun-{index}-{os.getpid()}").touch()
+        time.sleep(phase.pause)
     if index == 0 and phase.fail:
         time.sleep(1)  # so that it is under way when the other fails
     if index == 1 and phase.fail:
@@ -46,6 +56,12 @@ def _echo(phase: Echo, index: int, folder: Path) -> PartRecord:
     return PartRecord(index, (write_text(folder, f"part-{index}", f"{index}"),), {"pairs": 1})
 
 
+def _die(number: int, stream: IO[bytes]) -> int:
+    stream.write(b"half")
+    os.kill(os.getpid(), number)
+    return 0
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_part_once(tmp_path: Path, workers: int) -> None:
     records = list(LocalEngine(workers).run(Echo(tmp_path), tmp_path, [0, 1, 2, 4, 5]))
@@ -53,9 +69,28 @@ def test_every_part_once(tmp_path: Path, workers: int) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"part-{i}" for i in (0, 1, 2, 4, 5)]
 
 
-def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
-    records = list(LocalEngine(2).run(Echo(tmp_path, deaths=2), tmp_path, [0, 1, 2, 3]))
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_killed_or_stopped_is_replaced(number: int, tmp_path: Path) -> None:
+    scratch, folder = tmp_path / "scratch", tmp_path / "folder"
+    scratch.mkdir()
+    folder.mkdir()
+    phase = Echo(scratch, deaths=2, signal=number)
+    records = list(LocalEngine(2, stall=1).run(phase, folder, [0, 1, 2, 3]))
     assert sorted(record.index for record in records) == [0, 1, 2, 3]
+    assert sorted(path.name for path in folder.iterdir()) == [f"part-{i}" for i in range(4)]  # and no half file
+
+
+def test_a_part_may_take_longer_than_a_worker_may_stand_still(tmp_path: Path) -> None:
+    records = list(LocalEngine(2, stall=0.5).run(Echo(tmp_path, pause=3), tmp_path, [0, 1]))
+    assert sorted(record.index for record in records) == [0, 1]
+    assert len(list(tmp_path.glob("begun-*"))) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_with_nothing_left_to_do_cannot_hold_the_run(number: int, tmp_path: Path) -> None:
+    records = list(LocalEngine(2).run(Meddling(number), tmp_path, [0, 1]))
+    assert sorted(record.index for record in records) == [0, 1]
+    assert (tmp_path / "hit").exists()
 
 
 def test_a_part_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:
@@ -110,6 +145,30 @@ def _running(pid: int) -> bool:
         return "zombie" not in Path(f"/proc/{pid}/status").read_text().split("State:")[1].splitlines()[0]
     except FileNotFoundError:
         return False
+
+
+@dataclass(frozen=True)
+class Meddling:
+    """Part 0 sends a signal to the worker that has made part 1."""
+
+    signal: int
+
+    def setup(self) -> PartFunction:
+        return partial(_meddle, self.signal)
+
+
+def _meddle(number: int, index: int, folder: Path) -> PartRecord:
+    if index == 1:
+        (folder / f"pid-{os.getpid()}").touch()
+        return PartRecord(index, ())
+    while not (other := list(folder.glob("pid-*"))):
+        time.sleep(0.01)
+    if not (folder / "hit").exists():
+        (folder / "hit").touch()
+        time.sleep(0.5)  # its record is on the way
+        os.kill(int(other[0].name.removeprefix("pid-")), number)
+        time.sleep(0.5)
+    return PartRecord(index, ())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from negmine.base.errors import InputError
 from negmine.engine.local import LocalEngine
-from negmine.images.locate import BadImageError, ImageRoot, parquet_cells
+from negmine.images import parquet_cells
+from negmine.images.locate import BadImageError, ImageRoot
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
 from negmine.store import read_part

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from negmine.contract.records import Sample, TextNegative
 from negmine.contract.shard_format import INDEX_NAME, Index, ShardEntry, write_samples
 from PIL import Image, ImageDraw

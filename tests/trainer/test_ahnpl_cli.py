@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -210,19 +209,6 @@ finally:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ("--checkpoint" if command == "export" else "--shards") in done.stdout
     assert "heavy: []" in done.stdout
-
-
-def test_it_imports_of_negmine_what_the_house_rules_say() -> None:
-    root = Path(__file__).parents[2]
-    rule = re.search(
-        r"`ahnpl` imports\s+from `negmine` only (.*?), and starts", (root / "CONTRIBUTING.md").read_text(), re.S
-    )
-    assert rule is not None
-    sources = [path.read_text() for path in (root / "trainer/ahnpl").rglob("*.py")]
-    found = {name for text in sources for name in re.findall(r"^\s*from negmine\.([\w.]+) import", text, re.M)}
-    found |= {name for text in sources for name in re.findall(r"^\s*from negmine import (\w+)", text, re.M)}
-    packages = {name if name.startswith("shards.") else name.partition(".")[0] for name in found}
-    assert packages and packages <= set(re.findall(r"`([\w.]+)`", rule[1]))
 
 
 def test_starts_without_the_pipeline() -> None:

@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from ahnpl.data.batch import Legible
+from ahnpl.data.decode import Decoder
 from ahnpl.data.shards import open_shards
-from ahnpl.data.stream import Decoder, Legible, Stream
+from ahnpl.data.stream import Stream
 from ahnpl.evaluate.items import Foil, Item, Twin, shard_items
 from ahnpl.evaluate.run import ALL_FOILS, FOILS, GROUP, evaluate
 from ahnpl.evaluate.show import as_figures, as_table

@@ -30,8 +30,8 @@ from ahnpl.evaluate import (
 )
 from ahnpl.evaluate.benchmarks import BENCHMARKS
 from ahnpl.evaluate.compare import compare
-from ahnpl.evaluate.encode import Encoder, Picture, open_encoder
-from ahnpl.evaluate.files import Pictures, read_rows
+from ahnpl.evaluate.encode import EncodedImage, Encoder, open_encoder
+from ahnpl.evaluate.files import ImageFolder, read_rows
 from ahnpl.evaluate.items import Item
 from ahnpl.evaluate.metrics import area_under_curve, best_threshold
 from ahnpl.evaluate.run import (
@@ -89,14 +89,14 @@ def scripted(monkeypatch: pytest.MonkeyPatch, model: ClipModel) -> Callable[...,
 
         rows = iter(pictures)
 
-        def see(self: Encoder, seen: list[Picture]) -> list[torch.Tensor | str]:
+        def see(self: Encoder, seen: list[EncodedImage]) -> list[torch.Tensor | str]:
             return [unit(next(rows)) if picture.content is not None else "missing" for picture in seen]
 
         def read(self: Encoder, asked: list[str]) -> tuple[torch.Tensor, list[int]]:
             features = torch.stack([unit(texts[text]) for text in asked]) if asked else torch.zeros(0)
             return features, self.numbers(asked)
 
-        monkeypatch.setattr(Encoder, "pictures", see)
+        monkeypatch.setattr(Encoder, "images", see)
         monkeypatch.setattr(Encoder, "read", read)
         return lambda name, path, images=None, **options: BENCHMARKS[name].score(
             path, images, model, Settings(**options)
@@ -159,7 +159,7 @@ class TestSugarCrepe:
         texts = {"true": RIGHT, "false": WRONG, "tie": RIGHT}
         report = scripted([RIGHT, RIGHT], texts)("sugarcrepe", tmp_path, images)
         measure = report.measure(FOILS)
-        assert (measure.micro.share, measure.macro, measure.by_picture) == (3 / 4, 2 / 3, 1 / 2)
+        assert (measure.micro.share, measure.macro, measure.by_image) == (3 / 4, 2 / 3, 1 / 2)
         assert measure.micro.ties == 1
         assert report.authors == {"replace, mean of its files": 0.5, "swap, mean of its files": 1.0}
 
@@ -211,17 +211,17 @@ class TestNamesOfPictures:
         ],
     )
     def test_a_name(self, root: Path, below: str, name: str, found: str | None) -> None:
-        content = Pictures(root / below).read(name)
+        content = ImageFolder(root / below).read(name)
         assert content == (None if found is None else found.encode())
 
     def test_a_name_that_two_files_have_is_refused(self, root: Path) -> None:
         with pytest.raises(InputError, match=r"several files(.|\n)*a/0\.jpg, b/0\.jpg"):
-            Pictures(root).read("0.jpg")
+            ImageFolder(root).read("0.jpg")
 
     def test_one_file_is_not_two_pictures(self, root: Path) -> None:
-        pictures = Pictures(root / "b")
+        pictures = ImageFolder(root / "b")
         assert pictures.read("train/0.jpg") == pictures.read("train/0.jpg") == b"b/0.jpg"
-        with pytest.raises(InputError, match=r"two pictures(.|\n)*train/0\.jpg and val/0\.jpg"):
+        with pytest.raises(InputError, match=r"two images(.|\n)*train/0\.jpg and val/0\.jpg"):
             pictures.read("val/0.jpg")
 
     def test_captions_of_two_folders_are_of_two_pictures(self, model: ClipModel) -> None:
@@ -417,7 +417,7 @@ class TestTwoByTwo:
     def test_a_missing_twin_is_counted(self, tmp_path: Path, images: Path, model: ClipModel) -> None:
         rows = [["0.jpg", "a red circle", f"{n}.jpg", "a blue square"] for n in (1, 77)]
         path = write(tmp_path / "COLA_multiobjects.json", rows)
-        with pytest.raises(InputError, match="1 of 3 pictures"):
+        with pytest.raises(InputError, match="1 of 3 images"):
             BENCHMARKS["cola"].score(path, images, model, Settings())
         report = BENCHMARKS["cola"].score(path, images, model, Settings(max_bad=0.5))
         assert report.measure(GROUP).micro.total == 1
@@ -573,7 +573,7 @@ class TestRetrieval:
         assert report.retrieval["image to text R@1"] == 0.5  # the second picture's caption ties with a wrong one
         assert report.retrieval["text to image R@1"] == pytest.approx(2 / 3)
         assert report.authors["sum of the six recalls (rsum)"] == pytest.approx(sum(report.retrieval.values()))
-        assert report.measure("text to image R@1").by_picture == pytest.approx(3 / 4)
+        assert report.measure("text to image R@1").by_image == pytest.approx(3 / 4)
 
 
 class TestZeroShot:
@@ -592,7 +592,7 @@ class TestZeroShot:
     def test_top_1_and_the_mean_per_class(self, folders: Path, scripted: Callable[..., Any]) -> None:
         report = scripted([RIGHT, WRONG, WRONG], self.PROMPTS)("zeroshot", folders)
         assert report.authors == {"top-1": pytest.approx(2 / 3), "mean per class": pytest.approx(3 / 4)}
-        assert report.dropped == {"files that are no pictures": 1}
+        assert report.dropped == {"files that are no images": 1}
 
     def test_a_class_without_pictures_is_no_number(
         self, folders: Path, scripted: Callable[..., Any], tmp_path: Path
@@ -667,7 +667,7 @@ class TestZeroShot:
             (1, "1.png"),
         ]
         assert dropped == {
-            "files that are no pictures": 3, "hidden files": 2, "linked folders in a class": 1,
+            "files that are no images": 3, "hidden files": 2, "linked folders in a class": 1,
             "files of folders that are no class": 2,
         }  # fmt: skip
 
@@ -681,7 +681,7 @@ class TestZeroShot:
         classes, root = zeroshot.read_classes(path, tmp_path / "above")
         dropped: Counter[str] = Counter()
         assert [place for place, _ in zeroshot._pictures(root, classes, dropped)] == [0, 1, 1]
-        assert dropped == {"files that are no pictures": 1}
+        assert dropped == {"files that are no images": 1}
 
     @pytest.mark.parametrize(
         ("body", "said"),
@@ -731,7 +731,7 @@ class TestZeroShot:
     @pytest.mark.parametrize(
         ("folder", "said"),
         [
-            ("food", r"1 of 2 folders hold no picture(.|\n)*meta(.|\n)*food/images"),
+            ("food", r"1 of 2 folders hold no image(.|\n)*meta(.|\n)*food/images"),
             ("split", r"splits and not classes(.|\n)*split/test"),
             ("imagenet", r"numbers of WordNet(.|\n)*n01440764"),
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from ahnpl.train.config import TrainConfig
 from ahnpl.train.loop import train
 from ahnpl.train.plan import make_plan
 from negmine.base.errors import DamagedError, InputError, UsageError
+from negmine.store.files import temporary_name
 
 from tests.trainer.conftest import MICRO
 
@@ -31,6 +33,14 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     train(make_plan(config))
     return out
+
+
+@pytest.fixture
+def gone() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
 
 
 @pytest.fixture
@@ -128,6 +138,30 @@ class TestRefusals:
         with pytest.raises(InputError, match=r"1 tensors are not finite(.|\n)*logit_scale"):
             export(trained, tmp_path / "w.pt")
         assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("out", ["model", "w.pt", "w.safetensors"])
+    def test_a_killed_run_of_the_same_command_is_taken_up(
+        self, trained: ClipModel, tmp_path: Path, out: str, gone: int
+    ) -> None:
+        export(trained, tmp_path / out)
+        made = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        weights = max(made, key=lambda path: len(made[path]))
+        export(trained, tmp_path / out, overwrite=False)  # it was killed after the last byte
+        weights.rename(weights.with_name(temporary_name(weights.name).replace(str(os.getpid()), str(gone))))
+        export(trained, tmp_path / out, overwrite=False)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == made
+
+    @pytest.mark.parametrize("out", ["model", "w.pt", "w.safetensors"])
+    def test_something_else_is_there(self, trained: ClipModel, tmp_path: Path, out: str) -> None:
+        export(trained, tmp_path / out)
+        with torch.no_grad():
+            next(trained.network.parameters()).add_(1)
+        with pytest.raises(UsageError, match="something else is there"):
+            export(trained, tmp_path / out, overwrite=False)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "thesis.txt").touch()
+        with pytest.raises(UsageError, match="something else is there"):
+            export(trained, tmp_path / "other", overwrite=False)
 
     def test_other_suffixes(self, trained: ClipModel, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="safetensors"):

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.losses import build_loss
 from ahnpl.model.checkpoint import list_checkpoints
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
@@ -47,9 +47,10 @@ def make_model(name: str, dropout: float = 0.0) -> ClipModel:
 def gradients(name: str, recipe: str, batch: Batch, ranks: Ranks, parts: int, dropout: float = 0.0) -> dict[str, Any]:
     """Gradients of one step, the loss, and what the loss remembers."""
     model, loss = make_model(name, dropout), build_loss(recipe).double()
-    objective = Objective(model, loss, ranks=ranks, parts=parts)
+    objective = Objective(model, loss, ranks=ranks, grad_cache_chunks=parts)
     batch = batch if loss.needs_image_negatives else texts_only(batch)
-    out = objective.backward(batch, 7, lambda total: total, lambda found: None)
+    out = objective.loss(batch, 7)
+    objective.backward(out.total)
     found = {n: p.grad for n, p in model.network.named_parameters() if p.grad is not None}
     return {**found, "total": out.total.detach(), **loss.state_dict()}
 
@@ -110,7 +111,7 @@ def share_three_steps(rank: int, count: int, name: str, length: int, port: int, 
         objective = Objective(model, build_loss("negclip").double(), ranks=ranks)
         for step in range(3):
             model.zero_grad()
-            objective.backward(batch.split(count)[rank], step, lambda total: total, lambda found: None)
+            objective.backward(objective.loss(batch.split(count)[rank], step).total)
         torch.save({n: p.grad for n, p in model.network.named_parameters()}, Path(folder) / f"{rank}.pt")
 
 
@@ -124,7 +125,7 @@ def test_weights_that_no_feature_depends_on(
     mp.spawn(share_three_steps, (2, name, length, free_port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
     model = load_model(ModelSpec(name, seed=3)).double().train()
     objective = Objective(model, build_loss("negclip").double())
-    objective.backward(texts_only(make_batch(length=length)), 2, lambda total: total, lambda found: None)
+    objective.backward(objective.loss(texts_only(make_batch(length=length)), 2).total)
     alone = {name: parameter.grad for name, parameter in model.network.named_parameters()}
     left = {name for name, gradient in alone.items() if gradient is None}
     assert left and all(name.startswith(unreached) for name in left)
@@ -173,7 +174,7 @@ class TestParts:
         batch, parts = texts_only(make_batch()), 2
         cached = gradients(micro, "negclip", batch, Ranks(), parts, dropout=0.5)
         model, loss = make_model(micro, 0.5), build_loss("negclip").double()
-        objective = Objective(model, loss, parts=parts)
+        objective = Objective(model, loss, grad_cache_chunks=parts)
         found = [objective._encode(model, part, 7, number) for number, part in enumerate(batch.split(parts))]
         names = ("image", "text", "text_negatives", "text_valid", "kinds", "image_ids")
         joined: dict[str, Any] = {name: torch.cat([getattr(one, name) for one in found]) for name in names}
@@ -185,7 +186,7 @@ class TestParts:
         model = load_model(ModelSpec(micro))
         model.network.extra = nn.BatchNorm1d(4)
         with pytest.raises(UsageError, match="--grad-cache-chunks 1"):
-            Objective(model, build_loss("clip"), parts=2)
+            Objective(model, build_loss("clip"), grad_cache_chunks=2)
 
 
 class Team:

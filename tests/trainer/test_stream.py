@@ -22,18 +22,14 @@ import numpy as np
 import pytest
 import stamina
 import torch
+from ahnpl.data.decode import Decoder
+from ahnpl.data.draw import Draw
 from ahnpl.data.images import BadImage, crop_box, open_image, training_pixels
-from ahnpl.data.shards import (
-    Resuming,
-    Share,
-    epoch_order,
-    open_shards,
-    planned_order,
-    read_in_order,
-    read_through,
-    wanted_of,
-)
-from ahnpl.data.stream import Decoder, Draw, Stream
+from ahnpl.data.order import CanonicalRank, epoch_order, planned_order, wanted_of
+from ahnpl.data.read import read_in_order, read_through
+from ahnpl.data.resuming import Resuming
+from ahnpl.data.shards import open_shards
+from ahnpl.data.stream import Stream
 from ahnpl.model.clip import load_tokenizer
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from hypothesis import given, settings
@@ -109,21 +105,23 @@ class TestRanks:
     @given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 5), st.integers(0, 5), st.integers(0, 40))
     @settings(max_examples=60, deadline=None)
     def test_shares_are_equal_disjoint_and_complete(self, counts: list[int], ranks: int, epoch: int, w: int) -> None:
-        orders = [list(epoch_order(counts, 3, epoch, w, Share(rank, ranks))) for rank in range(ranks)]
+        orders = [list(epoch_order(counts, 3, epoch, w, CanonicalRank(rank, ranks))) for rank in range(ranks)]
         assert sorted(chain(*orders)) == [(s, p) for s, count in enumerate(counts) for p in range(count)]
         sizes = [len(order) for order in orders]
-        assert sizes == [Share(rank, ranks).size(sum(counts)) for rank in range(ranks)]
+        assert sizes == [CanonicalRank(rank, ranks).size(sum(counts)) for rank in range(ranks)]
         assert max(sizes) - min(sizes) <= 1
 
     @pytest.mark.parametrize(("ranks", "workers"), [(2, 0), (4, 0), (2, 2)])
     def test_each_id_once_an_epoch_in_equal_steps(self, shards: Path, ranks: int, workers: int) -> None:
-        streams = [make_stream(shards, shares=[Share(rank, ranks)], workers=workers) for rank in range(ranks)]
+        streams = [
+            make_stream(shards, canonical_ranks=[CanonicalRank(rank, ranks)], workers=workers) for rank in range(ranks)
+        ]
         batches = [list(stream.batches(1)) for stream in streams]
         assert [len(steps) for steps in batches] == [8] * ranks
         assert all(len(batch.keys) == 8 // ranks for steps in batches for batch in steps)
         keys = [key for steps in batches for batch in steps for key in batch.keys]
         assert sorted(keys) == [f"{n:06d}" for n in range(64)]
-        late = list(make_stream(shards, shares=[Share(1, ranks)]).batches(1, skip=3))
+        late = list(make_stream(shards, canonical_ranks=[CanonicalRank(1, ranks)]).batches(1, skip=3))
         assert [batch.keys for batch in late] == [batch.keys for batch in batches[1][3:]]
 
     @pytest.mark.parametrize("planned", [None, 8])
@@ -133,12 +131,12 @@ class TestRanks:
         folder = write_shards(tmp_path, [samples[:16], samples[16:48], samples[48:]])
         index = Index.from_json((folder / INDEX_NAME).read_text(), "index")
         (folder / INDEX_NAME).write_text(replace(index, settings={"planned_batch": planned}).to_json())
-        shares = [Share(number, 4) for number in range(4)]
+        ranks = [CanonicalRank(number, 4) for number in range(4)]
 
         def joined(processes: int, skip: int = 0) -> list[tuple[list[str], list[str], bytes]]:
             each = 4 // processes
             streams = [
-                make_stream(folder, batch_size=8, shares=shares[first : first + each], max_bad=1.0)
+                make_stream(folder, batch_size=8, canonical_ranks=ranks[first : first + each], max_bad=1.0)
                 for first in range(0, 4, each)
             ]
             steps = zip(*(stream.batches(1, skip) for stream in streams), strict=True)
@@ -158,7 +156,7 @@ class TestRanks:
 
     def test_more_ranks_than_shards(self, few_shards: Callable[..., Path]) -> None:
         folder = few_shards(samples=8, tars=1)
-        streams = [make_stream(folder, shares=[Share(rank, 4)]) for rank in range(4)]
+        streams = [make_stream(folder, canonical_ranks=[CanonicalRank(rank, 4)]) for rank in range(4)]
         assert sorted(key for stream in streams for batch in stream.batches(0) for key in batch.keys) == [
             f"{n:06d}" for n in range(8)
         ]
@@ -167,28 +165,28 @@ class TestRanks:
         folder = write_shards(tmp_path, [[make_sample(t * 8 + n) for n in range(8)] for t in range(4)])
         opened = []
         for rank in range(2):
-            order = epoch_order([8] * 4, 5, 0, 4, Share(rank, 2))
+            order = epoch_order([8] * 4, 5, 0, 4, CanonicalRank(rank, 2))
             found = read_in_order(
-                open_shards([f"{folder}/*.tar"]).shards, order, wanted=wanted_of([8] * 4, 5, 0, Share(rank, 2))
+                open_shards([f"{folder}/*.tar"]).shards, order, wanted=wanted_of([8] * 4, 5, 0, CanonicalRank(rank, 2))
             )
             opened.append({located.shard for located in found})
         assert [len(names) for names in opened] == [2, 2] and not opened[0] & opened[1]
 
     def test_samples_of_others_are_not_kept(self, tmp_path: Path) -> None:
-        size, share = 200_000, Share(1, 2)
+        size, rank = 200_000, CanonicalRank(1, 2)
         groups = [[replace(make_sample(n), image=bytes(size)) for n in range(60)]]
         found = open_shards([f"{write_shards(tmp_path, groups)}/*.tar"]).shards
         del groups
         tracemalloc.start()
-        order = epoch_order([60], 0, 0, 6, share)
-        count = sum(1 for _ in read_in_order(found, order, wanted=wanted_of([60], 0, 0, share)))
+        order = epoch_order([60], 0, 0, 6, rank)
+        count = sum(1 for _ in read_in_order(found, order, wanted=wanted_of([60], 0, 0, rank)))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert count == 30 and peak < 16 * size
 
     def test_a_batch_that_cannot_be_shared(self, shards: Path) -> None:
         with pytest.raises(UsageError, match="a batch of 8 cannot be cut into 3 equal shares"):
-            make_stream(shards, shares=[Share(0, 3)])
+            make_stream(shards, canonical_ranks=[CanonicalRank(0, 3)])
 
 
 class TestPlannedBatches:

@@ -29,10 +29,10 @@ from ahnpl.losses import build_loss, list_recipes
 from ahnpl.model.checkpoint import find_checkpoint, list_checkpoints, read_best
 from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.train.config import TrainConfig
+from ahnpl.train.ema import Teacher
 from ahnpl.train.loop import TrainResult, train
 from ahnpl.train.optimise import learning_rate, make_optimiser
 from ahnpl.train.plan import make_plan
-from ahnpl.train.teacher import Teacher
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
 
@@ -326,6 +326,18 @@ class TestResume:
         with pytest.raises(DamagedError) as error:
             fit(configure(steps=1, model="tiny", pretrained=config.out, out=config.out + "-other"))
         assert micro in str(error.value) and "tiny" in str(error.value)
+
+    def test_a_run_of_a_version_that_drew_otherwise_is_refused_in_words(
+        self, configure: Callable[..., TrainConfig]
+    ) -> None:
+        config = configure(steps=1)
+        path = fit(config).checkpoint / "state.json"
+        state = json.loads(path.read_text())
+        del state["settings"]["draws"], state["checksum"]  # as earlier versions wrote it
+        path.write_text(json.dumps(state))
+        with pytest.raises(DamagedError, match="by a version of ahnpl that draws otherwise") as refused:
+            fit(config)
+        assert str(path.parent) in str(refused.value) and "--overwrite" in str(refused.value)
 
     def test_never_and_overwrite(self, configure: Callable[..., TrainConfig]) -> None:
         fit(configure(steps=2))

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 from ahnpl.data.workers import LONGEST_TEMPORARY, Workers, explained
-from ahnpl.model.checkpoint import list_checkpoints
+from ahnpl.model.checkpoint import list_checkpoints, remove_unfinished
 from negmine.base.errors import Exit, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
+from negmine.store.files import temporary_name
 from torch.utils.data import Dataset
 
 
@@ -177,9 +178,26 @@ def test_a_run_whose_worker_is_killed(run: Callable[[], Run]) -> None:
     one.assert_gone()
 
 
+def test_what_a_killed_run_was_writing_is_removed(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    kept = [tmp_path / "best.json", tmp_path / "checkpoints" / "step-00000004" / "state.json"]
+    unfinished = [
+        tmp_path / temporary_name("best.json").replace(str(os.getpid()), str(dead.pid)),
+        tmp_path / "checkpoints" / ".step-00000005.new" / "state.json",
+    ]
+    for path in (*kept, *unfinished):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    remove_unfinished(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == kept
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+
 @pytest.mark.full
 def test_no_worker_outlives_a_killed_run(run: Callable[[], Run]) -> None:
     one = run()
     one.process.kill()
     one.process.wait()
     one.assert_gone()
+    assert not list(one.temporary.glob("pymp-*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -112,6 +113,7 @@ def note(text: str) -> None:
 
 def run(app: Callable[[], object]) -> NoReturn:
     """Run a typer app; errors a user can act on become a message and their exit status, never a traceback."""
+    sys.stdout, sys.stderr = _unread(sys.stdout), _unread(sys.stderr)
     for number in STOPS:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has a command ignore SIGHUP
             signal.signal(number, signal.default_int_handler)
@@ -119,8 +121,6 @@ def run(app: Callable[[], object]) -> NoReturn:
         app()
     except NegmineError as error:
         _report(error)
-    except BrokenPipeError:
-        sys.exit(Exit.DONE)
     except OSError as error:
         _report(explain_os_error(error, str(error.filename or "")))
     except KeyboardInterrupt:
@@ -134,8 +134,30 @@ def run(app: Callable[[], object]) -> NoReturn:
     except SystemExit as end:
         if end.code == Exit.INTERRUPTED:  # typer has turned a KeyboardInterrupt into this, without a word
             _stopped()
+        if isinstance(end.__context__, BrokenPipeError):  # of a process or a server; typer says nothing here too
+            _report(explain_os_error(end.__context__, ""))
         raise
     sys.exit(Exit.DONE)
+
+
+class _Unread(io.FileIO):
+    """Where a command writes. When the reader of a pipe goes away, the command finishes its work all the same."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            return memoryview(content).nbytes
+
+
+def _unread(stream: TextIO) -> TextIO:
+    """The stream, deaf to a reader that goes away; one that somebody put in place of the process's own stays."""
+    if stream is None or stream not in (sys.__stdout__, sys.__stderr__):
+        return stream
+    raw = _Unread(stream.fileno(), "wb", closefd=False)
+    if stream is sys.__stderr__:  # without a buffer, which a signal's handler could not enter while it is written
+        return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=stream.isatty())
 
 
 def _explain_memory(error: Exception) -> NegmineError:

@@ -40,13 +40,19 @@ app.command(context_settings=_PASSED_ON)(with_options(merge))
 app.command()(with_options(verify))
 
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False,
-) -> None:
-    if version:
+def _show_version(asked: bool) -> None:
+    if asked:
         sys.stdout.write(f"negmine {__version__}\n")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """No command is needed for it."""
 
 
 def main() -> None:

@@ -36,7 +36,12 @@ class EngineOptions:
     cpus: Annotated[float, Option("of a part, for Ray", least=0, panel=_PANEL)] = 1
     gpus: Annotated[float, Option("of a part, for Ray", least=0, panel=_PANEL)] = 0
     stall_timeout: Annotated[
-        float, Option("minutes without a finished part that end a Ray run", least=0.01, panel=_PANEL)
+        float,
+        Option(
+            "minutes without a finished part that end a Ray run, or that a stopped worker here is given",
+            least=0.01,
+            panel=_PANEL,
+        ),
     ] = 30
     rank: Annotated[int | None, Option("R: make every W-th part only, from R on", least=0, panel=_PANEL)] = None
     world_size: Annotated[int | None, Option("W, runs that share the work folder", least=1, panel=_PANEL)] = None
@@ -79,7 +84,7 @@ class EngineOptions:
             raise UsageError("--ray-address and --gpus are for Ray", fix="add --engine ray, or leave them out")
         from negmine.engine.local import LocalEngine
 
-        return LocalEngine(self.workers or os.cpu_count() or 1, self.share)
+        return LocalEngine(self.workers or os.cpu_count() or 1, self.share, self.stall_timeout * 60)
 
 
 def _shared(command: str, where: EngineOptions, done: ShareDone) -> Summary:

@@ -16,6 +16,7 @@ from negmine.cli.engine_options import EngineOptions
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.store import scratch
 from negmine.store.options import DEFAULT_WORK, RUN, AsJson, Work
+from negmine.store.work_folder import Stage, load_pairs
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -60,7 +61,7 @@ class Run:
         summary = replace(summary, figures={**reading(self.pairs.counts), **summary.figures, "seconds": seconds})
         if self.how.dry_run:
             headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
-            examples = _examples(self.work / "negatives")
+            examples = _examples(self.work / Stage.NEGATIVES)
             summary = Summary(summary.command, headline, summary.figures, examples=examples)
         console.show(summary, self.how.as_json)
 
@@ -68,7 +69,7 @@ class Run:
 @contextmanager
 def open_pairs(pairs: str | None, reading: IngestSettings, how: RunOptions, where: EngineOptions) -> Iterator[Run]:
     """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
-    from negmine.stages.pairs.stage import ingest, load_pairs, write_sample
+    from negmine.stages.pairs.stage import ingest, write_sample
 
     started, engine = time.monotonic(), where.start()
     if not how.dry_run:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from negmine.base.console import progress
 from negmine.base.errors import NegmineError
-from negmine.store import PartRecord, Share, Store
+from negmine.store import WHOLE, Manifest, PartRecord, Share, Spec, Store
 
 PartFunction = Callable[[int, Path], PartRecord]
 """Makes part `index` in `folder`, its files written through `negmine.store.write_file`."""
@@ -60,6 +60,23 @@ def of_part(error: BaseException, part: int, folder: Path, others: int = 0) -> B
     return type(error)(
         f"part {part}: {error.what}{more}", where=error.where or str(folder), why=error.why, fix=error.fix or SAVED
     )
+
+
+def run_stage(
+    folder: Path, spec: Spec, make: Callable[[Store], Manifest], share: Share | None, *, overwrite: bool = False
+) -> Manifest:
+    """What `make` leaves in the folder of a stage, or of a phase with results of its own, unless it is there.
+
+    Args:
+        make: runs the phases on the open store, and finishes it.
+        share: which parts this run makes; None for what one of several ranks makes while the others wait.
+
+    Raises:
+        ResourceError: another run holds the folder.
+        DamagedError: it holds results of other settings or other input, and `overwrite` is off.
+    """
+    with Store.open(folder, spec, share or WHOLE, overwrite=overwrite, waits=share is None) as store:
+        return store.manifest or make(store)
 
 
 def run_phase(store: Store, phase: Phase, engine: Engine, parts: int, *, title: str, unit: str, total: int) -> None:

@@ -3,7 +3,7 @@
 Each worker computes with one thread, so that results do not depend on the number of workers. The first Ctrl-C (or
 SIGTERM, or SIGHUP) finishes the parts under way, the second stops at once. A worker that dies is replaced and its part
 is made again; a part that kills three workers stops the run. So does a part that fails, once the parts under way are
-made.
+made. A worker that somebody stopped (SIGSTOP) is killed after a while; how long a part takes is nobody's business.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,28 +20,42 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_connections
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Final
 
 from negmine.base.console import note
 from negmine.base.errors import NegmineError, ResourceError
 from negmine.engine import PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
-from negmine.store import WHOLE, PartRecord, Share
+from negmine.store import WHOLE, PartRecord, Share, remove_leftovers
 
 MAX_DEATHS = 3
 """Workers that may die of one part before the run gives up."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-_TO_THE_GROUP = (signal.SIGINT, signal.SIGHUP)
+STALL: Final = 1800.0
+LOOK: Final = 0.5
+"""Seconds between two looks at the workers."""
+
+_REAP: Final = 5.0
+"""Seconds for the system to end a killed process; one that waits for a dead disk takes for ever."""
+
+_TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Run parts on `workers` processes; one worker means this process."""
+    """Run parts on `workers` processes; one worker means this process.
+
+    Attributes:
+        stall: seconds that a worker may stand still, stopped by a signal, before it is killed and replaced.
+    """
 
     workers: int = 1
     share: Share = WHOLE
+    stall: float = STALL
 
     @property
     def at_once(self) -> int:
@@ -58,8 +73,8 @@ class LocalEngine:
     def _run_pool(self, phase: Phase, folder: Path, parts: Sequence[int], stop: Stop) -> Iterator[PartRecord]:
         waiting, deaths = list(reversed(parts)), Counter[int]()
         while waiting:
-            with _pool(phase, min(self.workers, len(waiting))) as pool:
-                lost = yield from _drain(pool, folder, waiting, self.workers, stop)
+            with _crew(phase, min(self.workers, len(waiting)), self.stall, folder) as crew:
+                lost = yield from _drain(crew, folder, waiting, self.workers, stop)
             for part in lost:
                 deaths[part] += 1
                 if deaths[part] == MAX_DEATHS:
@@ -86,7 +101,7 @@ def _run_here(phase: Phase, folder: Path, parts: Sequence[int], stop: Stop) -> I
 
 
 def _drain(
-    pool: ProcessPoolExecutor, folder: Path, waiting: list[int], workers: int, stop: Stop
+    crew: _Crew, folder: Path, waiting: list[int], workers: int, stop: Stop
 ) -> Generator[PartRecord, None, list[int]]:
     """Yield finished parts until none is left, or the pool breaks: then return the parts that were under way."""
     running: dict[Future[PartRecord], int] = {}
@@ -94,12 +109,12 @@ def _drain(
     try:
         while running or (waiting and not failed):
             while waiting and len(running) < workers and not stop.requested and not failed:
-                with _signals_held():  # a worker starts here, and inherits that
-                    running[pool.submit(_make, waiting[-1], folder)] = waiting[-1]
+                running[crew.submit(waiting[-1], folder)] = waiting[-1]
                 waiting.pop()
             if not running:
                 stop.check()
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, LOOK, return_when=FIRST_COMPLETED)
+            crew.look()
             for future in finished:
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
@@ -110,6 +125,7 @@ def _drain(
                 else:
                     failed[part] = error
     except BrokenProcessPool:
+        crew.kill()
         if not failed:
             return list(running.values())
     if failed:
@@ -147,21 +163,82 @@ def _make(part: int, folder: Path) -> PartRecord:
 # --- in the parent ---------------------------------------------------------------------------------------------------
 
 
+class _Crew:
+    """A pool and its workers, none of which can make it wait for ever."""
+
+    def __init__(self, pool: ProcessPoolExecutor, stall: float) -> None:
+        self.pool, self._stall = pool, stall
+        self._others = set(multiprocessing.active_children())
+        self._workers = set[BaseProcess]()
+        self._looks, self._looked_at = Counter[BaseProcess](), time.monotonic()
+
+    def submit(self, part: int, folder: Path) -> Future[PartRecord]:
+        with _signals_held():  # a worker starts here, and inherits that
+            future = self.pool.submit(_make, part, folder)
+        self._workers |= set(multiprocessing.active_children()) - self._others
+        return future
+
+    def look(self) -> None:
+        """Kill workers that stand still for too long; the pool then takes them for dead.
+
+        Looks are counted, not hours: while this process is stopped too, as by Ctrl-Z, it does not look.
+        """
+        if time.monotonic() - self._looked_at < LOOK:
+            return
+        self._looked_at = time.monotonic()
+        self._looks = Counter({one: self._looks[one] + 1 for one in self._workers if _is_stopped(one)})
+        for worker, looks in self._looks.items():
+            if looks * LOOK >= self._stall:
+                note(f"worker process {worker.pid} was stopped for {self._stall / 60:g} minutes, and is killed")
+                worker.kill()
+
+    def dismiss(self) -> None:
+        """Let the workers end in order, and do not wait for those that cannot: all parts are made, or lost."""
+        self.pool.shutdown(wait=False)
+        while alive := [worker for worker in self._workers if worker.exitcode is None]:
+            if any(worker.exitcode or _is_stopped(worker) for worker in self._workers):
+                self.kill()
+            wait_connections([worker.sentinel for worker in alive], LOOK)
+        self.pool.shutdown()
+
+    def kill(self) -> None:
+        """End all at once: one that is stopped hears nothing else."""
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.join(_REAP)
+
+
+def _is_stopped(process: BaseProcess) -> bool:
+    """Whether a signal stopped it; one that a debugger holds is not. Known on Linux only."""
+    try:
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
+
+
 @contextmanager
-def _pool(phase: Phase, workers: int) -> Iterator[ProcessPoolExecutor]:
+def _crew(phase: Phase, workers: int, stall: float, folder: Path) -> Iterator[_Crew]:
+    """Workers for the parts in a folder. What they were writing when they were killed is removed."""
     context = multiprocessing.get_context("spawn")
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(phase,))
+    with _signals_held():  # multiprocessing's tracker starts here
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(phase,))
+    crew = _Crew(pool, stall)
     try:
-        yield pool
-        pool.shutdown()
+        try:
+            yield crew
+        except NegmineError:  # of a part, or of a stop: no other is under way
+            crew.dismiss()
+            raise
+        crew.dismiss()
     except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+        crew.kill()
+        pool.shutdown(cancel_futures=True)  # its thread must not be left to race with the end of the interpreter
         raise
     finally:
+        remove_leftovers(folder)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

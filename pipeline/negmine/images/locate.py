@@ -9,11 +9,11 @@ import tarfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 from unicodedata import normalize
 
-from negmine.base.addresses import address_of, is_address
+from negmine.base.addresses import is_address
 from negmine.contract.records import MAX_MEMBER_BYTES, THUMBNAIL
 from negmine.contract.tar_headers import UNREADABLE, Header
 from negmine.images.decode import MAX_PIXELS, BadImageError, decode
@@ -21,7 +21,7 @@ from negmine.images.parquet_cells import ParquetCells, is_parquet
 from negmine.store.input_files import filesystem
 
 if TYPE_CHECKING:
-    from negmine.store import Manifest
+    pass
 
 PLACE: Final = ("image", "image_offset", "image_bytes", "content")
 """Columns of the pairs that say where a picture lies and which it is: the arguments of `ImageRoot.read`."""
@@ -87,17 +87,6 @@ def _difference_hash(pixels: bytes) -> int:
             at = row * 9 + column
             bits = bits << 1 | (pixels[at] + _CLEARLY < pixels[at + 1])
     return bits
-
-
-def root_of(pairs: Manifest, work: Path) -> str | None:
-    """Where the pictures of a work folder's pairs lie: where they were read, figures where the folder is now.
-
-    None where the pairs were read without pictures.
-    """
-    if "figures" in pairs.spec.inputs:
-        figures = work / "figures"
-        return address_of(figures) or str(figures.resolve())
-    return pairs.spec.context.get("images")
 
 
 class ImageRoot:

@@ -13,6 +13,7 @@ from negmine.store.files import (
     scratch,
     sync_folder,
     write_file,
+    write_output,
     write_table,
     write_text,
 )
@@ -38,5 +39,5 @@ __all__ = [
     "PartRecord", "Share", "ShareDone", "Spec", "Store", "add_counts", "delete_folder", "differences", "each",
     "file_sha256", "here", "is_other", "load_manifest", "locked", "part_name", "read_part", "reading",
     "refuse_other_settings", "release", "remove_leftovers", "scratch", "sync_folder", "verify_files", "verify_store",
-    "write_file", "write_table", "write_text",
+    "write_file", "write_output", "write_table", "write_text",
 ]  # fmt: skip

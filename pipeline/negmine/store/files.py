@@ -122,12 +122,30 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
     return FileRecord(name, rows, stream.bytes, stream.sha256.hexdigest())
 
 
-def remove_leftovers(folder: Path, name: str) -> None:
-    """Remove what killed processes of this host left when they wrote a file of this name."""
-    before, behind = temporary_name("").rpartition(f"{os.getpid()}-")[0], f"-{name}"
+def write_output(path: Path, write: Callable[[IO[bytes]], int]) -> FileRecord:
+    """A file that somebody asked for by name: its folder is made, and what killed processes left of it goes.
+
+    Args:
+        write: as for `write_file`.
+
+    Raises:
+        ResourceError: no space or no permission; nothing is left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent, path.name)
+    except OSError as error:
+        raise explain_os_error(error, str(path.parent)) from error
+    return write_file(path.parent, path.name, write)
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes of this host left when they wrote a file of this name, or any."""
+    before = temporary_name("").rpartition(f"{os.getpid()}-")[0]
     for path in folder.iterdir():
-        process = path.name.removeprefix(before).removesuffix(behind)
-        if path.name == f"{before}{process}{behind}" and process.isdecimal() and not lives(int(process)):
+        process, _, written = path.name.removeprefix(before).partition("-")
+        ours = path.name.startswith(before) and process.isdecimal() and name in (None, written)
+        if ours and not lives(int(process)):
             path.unlink(missing_ok=True)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from negmine.stages.negatives.balance.ngrams import as_texts, before_and_after, 
 from negmine.stages.negatives.balance.pool import MOST_IF_NEEDED, SLOTS, Pool, _mirrored, choose, fold_of, make_pool
 from negmine.stages.negatives.balance.weights import RATE, count_exchanges, flow, kept_share, log_ratio, scores, spotted
 from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
+from negmine.store.arrays import read_arrays, write_arrays
 
 WORDS = st.lists(st.sampled_from(["a", "the", "cat", "dog", "on", "under", "red", "blue", "two", "man"]), max_size=8)
 BITS = 20
@@ -184,16 +185,14 @@ def test_rounds_prefer_what_flows_back() -> None:
     assert share_of_yaks() < 0.1
 
 
-def test_flows_of_parts_add_up() -> None:
+def test_flows_of_parts_add_up(tmp_path: Path) -> None:
     first, second = candidates("dog", "cat", 40, "a"), candidates("cat", "yak", 30, "b")
     pools = [joined(first), joined(second), joined(first, second)]
     words = [_word_columns(flow(pool, np.arange(len(pool)))) for pool in pools]
     assert words[0] + words[1] == words[2]
-    stream = io.BytesIO()
     whole = flow(pools[2], np.arange(len(pools[2])))
-    whole.save(stream)
-    stream.seek(0)
-    again = Tally.load(stream)
+    write_arrays(tmp_path, "flow.npy", whole)
+    again = read_arrays(tmp_path / "flow.npy", Tally)
     assert np.array_equal(again.place, whole.place) and np.array_equal(again.counts, whole.counts)
 
 
@@ -238,12 +237,10 @@ def test_the_refused_do_not_serve_a_caption_that_stays_incomplete() -> None:
     assert len(choose(pool, np.zeros(len(pool)), never, 2)) == 80
 
 
-def test_pool_round_trip() -> None:
+def test_pool_round_trip(tmp_path: Path) -> None:
     pool = joined(candidates("dog", "cat", 9, "a"))
-    stream = io.BytesIO()
-    assert pool.save(stream) == 9
-    stream.seek(0)
-    again = Pool.load(stream)
+    assert write_arrays(tmp_path, "pool.npy", pool).rows == 9
+    again = read_arrays(tmp_path / "pool.npy", Pool)
     assert all(np.array_equal(getattr(pool, name), getattr(again, name)) for name in Pool.__dataclass_fields__)
 
 

@@ -275,8 +275,9 @@ def test_options_replace_what_a_recipe_sets(tmp_path: Path) -> None:
     mine = load_recipe(str(tmp_path / "mine.yaml")).settings
     assert (mine.candidates, mine.options) == (7, {"a": 100.0, "b": 0.1})
     for text, message in (
-        ("typo: 3", "unknown field .* 'typo'"), ("- a", "is a table"), ("skip: 100", "are skipped"),
-        ("a: [", "no YAML"), ("positive: best", "unknown --positive"), ("filters: {best: }", "unknown filter"),
+        ("typo: 3", "unknown field .* 'typo'"),
+        ("- a", "is a table"), ("skip: 100", "are skipped"), ("a: [", "no YAML"),
+        ("positive: best", "unknown --positive"), ("filters: {best: }", "unknown filter"),
     ):  # fmt: skip
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UsageError, match=message):

@@ -378,7 +378,7 @@ def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
 
 
 def test_no_work_folder(tmp_path: Path) -> None:
-    with pytest.raises(DamagedError, match="no finished stage"):
+    with pytest.raises(UsageError, match="there are no pairs yet"):
         write(tmp_path / "nothing")
 
 

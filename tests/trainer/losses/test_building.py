@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from ahnpl.losses import RecipeLoss, build_loss
+from ahnpl.losses.row import Row
 from negmine.base.errors import UsageError
 from torch import Tensor
 
@@ -154,3 +155,29 @@ class TestRecipes:
 def test_mixed_up_recipes_are_refused_when_built(options: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         build_loss({"terms": {"row": {"direction": "i2t", "columns": ["inbatch"], **options}}})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "where"),
+    [("negclip", "term i2t of recipe negclip"), ("ahnpl", "shift_images of recipe ahnpl")],
+)
+def test_what_a_batch_lacks_is_told_with_the_term(recipe: str, where: str) -> None:
+    features = replace(random_features(), text_negatives=None, text_valid=None, kinds=None, teacher_text_negatives=None)
+    with pytest.raises(UsageError, match="needs text negatives") as error:
+        build_loss(recipe)(features)
+    assert error.value.where == where
+    assert error.value.fix == "train on shards with negatives, or use --recipe clip"
+
+
+def test_the_shapes_that_a_rows_examples_name() -> None:
+    features = random_features(batch=5)
+    clip = Row(direction="i2t", columns=["inbatch"])
+    logits = clip._logits(clip._view(features))
+    assert (logits.positive.shape, logits.negatives.shape, int(logits.mask.sum())) == ((5,), (5, 5), 20)
+    own = Row(direction="i2t", columns=["inbatch", "own"], margin=2.0, weights=[{"tilt": {"beta": 0.5}}])
+    tilted = own._logits(own._view(features))
+    assert features.text_valid is not None
+    width = 5 + features.text_valid.shape[1]
+    assert tilted.negatives.shape == tilted.mask.shape == tilted.log_weight.shape == (5, width)
+    assert int(tilted.mask.sum()) == 20 + int(features.text_valid.sum())
+    torch.testing.assert_close(tilted.positive, logits.positive - 2)

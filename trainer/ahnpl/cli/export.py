@@ -28,17 +28,14 @@ def export(
 
     ahnpl-export --checkpoint runs/ahnpl --alpha 0.5 --out wise.safetensors
     """
-    from negmine.base.errors import UsageError
 
     from ahnpl.model.export import export as write
     from ahnpl.model.export import merged
 
-    if out.exists() and not overwrite:
-        raise UsageError("something is there already", where=str(out), fix="choose another --out, or --overwrite")
     model = load_any(checkpoint)
     if alpha != 1:
         model = merged(model, load_other(start, checkpoint), alpha)
-    written = write(model, out)
+    written = write(model, out, overwrite=overwrite)
     figures = {"share of the trained weights": alpha, "tensors": len(model.network.state_dict())}
     headline = f"weights of {checkpoint}" + ("" if alpha == 1 else f", merged with {start}")
     use = f"{written.imports}; {written.load}"

@@ -14,7 +14,7 @@ class GreedyCommand(TyperCommand):
     """A command whose options of several values take every word up to the next option: ``--shards data/*.tar``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        refuse_old_names(args)
+        refuse_old_names(args, {name for one in self.params for name in one.opts})
         greedy = {name for one in self.params if getattr(one, "multiple", False) for name in one.opts}
         return super().parse_args(ctx, spread(args, greedy))
 
@@ -33,14 +33,14 @@ def spread(words: list[str], greedy: Collection[str]) -> list[str]:
     return out
 
 
-def refuse_old_names(words: list[str]) -> None:
-    """Stop at an option that has another name now.
+def refuse_old_names(words: list[str], options: Collection[str]) -> None:
+    """Stop at an option that has another name now, of those that the command has.
 
     Raises:
         UsageError: with that name.
     """
     now = {f"--{before}": f"--{after.replace('_', '-')}" for before, after in RENAMED.items()}
     for word in words:
-        name = word.partition("=")[0]
-        if name in now:
-            raise UsageError(f"there is no option {name} any more", fix=f"write {now[name]}, which means the same")
+        name = now.get(word.partition("=")[0])
+        if name in options:
+            raise UsageError(f"{word.partition('=')[0]} has another name now", fix=f"write {name}")

@@ -1,36 +1,36 @@
-"""Encoded pictures to square arrays of bytes, with a limit on what a picture may unfold to."""
+"""Encoded images to square arrays of bytes, with a limit on what an image may unfold to."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import simplejpeg
 import torch
 from negmine.images.decode import MAX_PIXELS, BadImageError, decode, orientation, upright
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 CROP_AREA: Final = (0.9, 1.0)
-"""Share of the picture that a training crop keeps, as in CLIP's fine-tuning; small crops would remove what the
+"""Share of the image that a training crop keeps, as in CLIP's fine-tuning; small crops would remove what the
 caption names."""
 
 Pixels = NDArray[np.uint8]
 
 
 class BadImage(Exception):
-    """A picture that cannot or must not be decoded; the message says why."""
+    """An image that cannot or must not be decoded; the message says why."""
 
 
 def open_image(content: bytes) -> Image.Image:
-    """A picture at full size as it is seen: see `negmine.images.decode.decode`.
+    """An image at full size as it is seen: see `negmine.images.decode.decode`.
 
     Raises:
-        BadImage: not a picture, cut, or larger than `MAX_PIXELS`.
+        BadImage: not an image, cut, or larger than `MAX_PIXELS`.
     """
     return _decoded(content, None)
 
@@ -52,8 +52,8 @@ def training_pixels(content: bytes, size: int, chance: random.Random) -> Tensor:
 
 
 def crop_box(width: int, height: int, chance: random.Random) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of a random crop: `CROP_AREA` of the picture, side ratio within 3:4 to 4:3 of square
-    where the picture allows. At another scale the same draws give the same part of the picture."""
+    """Left, top, right, bottom of a random crop: `CROP_AREA` of the image, side ratio within 3:4 to 4:3 of square
+    where the image allows. At another scale the same draws give the same part of the image."""
     area = width * height * chance.uniform(*CROP_AREA)
     ratio = min(max(width / height, 3 / 4), 4 / 3)
     crop_width = max(1, min(width, round((area * ratio) ** 0.5)))
@@ -63,23 +63,23 @@ def crop_box(width: int, height: int, chance: random.Random) -> tuple[int, int, 
 
 
 def evaluation_pixels(
-    content: bytes, transform: Callable[[Image.Image], Any], box: tuple[int, int, int, int] | None = None
+    content: bytes, transform: Callable[[Image.Image], ArrayLike], box: tuple[int, int, int, int] | None = None
 ) -> Pixels:
-    """The picture as the model's own evaluation transform sees it, always from a full decode.
+    """The image as the model's own evaluation transform sees it, always from a full decode.
 
     Args:
-        box: left, top, right, bottom of the part to look at, in pixels of the upright picture; None is all of it.
+        box: left, top, right, bottom of the part to look at, in pixels of the upright image; None is all of it.
 
     Raises:
         BadImage: see `open_image`; or the box is empty or lies outside.
     """
-    picture = open_image(content)
+    image = open_image(content)
     if box is not None:
-        inside = (max(box[0], 0), max(box[1], 0), min(box[2], picture.width), min(box[3], picture.height))
+        inside = (max(box[0], 0), max(box[1], 0), min(box[2], image.width), min(box[3], image.height))
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
-            raise BadImage(f"the box {box} is not in this picture of {picture.width} x {picture.height}")
-        picture = picture.crop(inside)
-    return np.asarray(transform(picture))
+            raise BadImage(f"the box {box} is not in this image of {image.width} x {image.height}")
+        image = image.crop(inside)
+    return np.asarray(transform(image))
 
 
 def _draft(content: bytes, least: int) -> Pixels:

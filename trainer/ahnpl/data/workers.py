@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import get_temp_dir
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from weakref import finalize
 
 import torch
@@ -34,7 +35,10 @@ PATIENCE: Final = 600
 """Seconds to wait for a batch; a worker that takes longer was stopped or hangs."""
 
 
-class Workers:
+T = TypeVar("T")
+
+
+class Workers(Generic[T]):
     """Batches of a dataset, decoded in `count` processes that stay from epoch to epoch; 0 decodes here.
 
     Args:
@@ -48,7 +52,7 @@ class Workers:
     """
 
     def __init__(
-        self, dataset: Dataset[Any], work: Iterable[Any], count: int, *, pin: bool, patience: float = PATIENCE
+        self, dataset: Dataset[T], work: Iterable[list[Any]], count: int, *, pin: bool, patience: float = PATIENCE
     ) -> None:
         if count:
             _check_temporary(tempfile.gettempdir())
@@ -56,7 +60,7 @@ class Workers:
             "multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": 4, "timeout": patience,
             "worker_init_fn": _follow_parent,
         }  # fmt: skip
-        loader: DataLoader[Any] = DataLoader(
+        loader: DataLoader[T] = DataLoader(
             dataset,
             batch_sampler=work,
             collate_fn=_as_it_is,
@@ -68,7 +72,7 @@ class Workers:
         self._count, self._loaders, self._children = count, [loader], list[BaseProcess]()
         self._end = finalize(self, _end, self._loaders, self._children)
 
-    def batches(self) -> Generator[Any]:
+    def batches(self) -> Generator[T]:
         """The batches of an epoch.
 
         Raises:
@@ -136,7 +140,7 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end(loaders: list[DataLoader[Any]], children: list[BaseProcess]) -> None:
+def _end(loaders: list[DataLoader[T]], children: list[BaseProcess]) -> None:
     loaders.clear()  # an orderly end, unless somebody still iterates
     alive = [child for child in children if child.is_alive()]
     if not alive:
@@ -150,16 +154,18 @@ def _end(loaders: list[DataLoader[Any]], children: list[BaseProcess]) -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
-def _follow_parent(worker: int) -> None:
+def _follow_parent(_worker: int) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
+    """And remove the folder of the sockets, which is the parent's and which a killed one leaves."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)
         os._exit(1)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _as_it_is(batch: T) -> T:
     return batch

@@ -1,6 +1,6 @@
 """ARO (Yuksekgonul et al., ICLR 2023): relations and attributes of Visual Genome, and the order of words.
 
-Read are the official ``visual_genome_relation.json`` and ``visual_genome_attribution.json`` (each picture is cut to
+Read are the official ``visual_genome_relation.json`` and ``visual_genome_attribution.json`` (each image is cut to
 its box, as there), their folder, and order sets with ``image`` and ``caption_options``, whose first option is true.
 The official order sets are shuffled anew by everybody who loads them, so there is no official file.
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ahnpl.evaluate.files import Pictures, Row, find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import ImageFolder, Row, find_files, open_image_folder, read_rows
 from ahnpl.evaluate.items import Box, Foil, Item
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import ALL_FOILS, Report
@@ -36,18 +36,18 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         UsageError: no such path, or no `images`.
         InputError: a file that is not ARO.
     """
-    pictures = open_pictures(images, path)
+    folder = open_image_folder(images, path)
     for file in find_files(path, NAME, "visual_genome_*.json", "*order*.json", "*order*.jsonl"):
         for row in read_rows(file, NAME):
-            yield _order(row, pictures) if row.has("caption_options") else _boxed(row, pictures)
+            yield _order(row, folder) if row.has("caption_options") else _boxed(row, folder)
 
 
-def _boxed(row: Row, pictures: Pictures) -> Item:
+def _boxed(row: Row, folder: ImageFolder) -> Item:
     name, kind = row.text("image_path"), _kind(row)
     left, top = row.number("bbox_x"), row.number("bbox_y")
     box: Box = (left, top, left + row.number("bbox_w"), top + row.number("bbox_h"))
     foil = Foil(row.text("false_caption"), kind)
-    return Item(f"{name} {box}", pictures.read(name), row.text("true_caption"), (foil,), row.where, box=box)
+    return Item(f"{name} {box}", folder.read(name), row.text("true_caption"), (foil,), row.where, box=box)
 
 
 def _kind(row: Row) -> str:
@@ -56,11 +56,11 @@ def _kind(row: Row) -> str:
     return RELATION + row.text("relation_name")
 
 
-def _order(row: Row, pictures: Pictures) -> Item:
+def _order(row: Row, folder: ImageFolder) -> Item:
     name, options = row.text("image"), row.get("caption_options")
     if not isinstance(options, list) or len(options) < 2 or not all(isinstance(text, str) for text in options):
         raise row.error("'caption_options' should be a list of texts, the true one first")
-    return Item(name, pictures.read(name), options[0], tuple(Foil(text, ORDER) for text in options[1:]), row.where)
+    return Item(name, folder.read(name), options[0], tuple(Foil(text, ORDER) for text in options[1:]), row.where)
 
 
 def _authors(report: Report) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""COLA, multi-object setting (Ray et al., NeurIPS 2023): two pictures with objects whose attributes are exchanged.
+"""COLA, multi-object setting (Ray et al., NeurIPS 2023): two images with objects whose attributes are exchanged.
 
 Read is the official JSON, a list of ``[link 1, caption 1, link 2, caption 2]``; of a link only the file's name
-counts. What its authors call accuracy is the image score: both captions score their own picture higher, chance 1/4, a
+counts. What its authors call accuracy is the image score: both captions score their own image higher, chance 1/4, a
 tie is wrong. The single-object setting is `cola_single`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import Row, find_files, open_image_folder, read_rows
 from ahnpl.evaluate.items import Item, Twin
 from ahnpl.evaluate.run import IMAGE, Report
 from ahnpl.evaluate.tasks import CaptionBenchmark
@@ -28,12 +28,12 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         UsageError: no such path, or no `images`.
         InputError: a file that is not COLA's multi-object setting.
     """
-    pictures = open_pictures(images, path)
+    folder = open_image_folder(images, path)
     for file in find_files(path, NAME, "COLA_multiobjects*.json"):
         for row in read_rows(file, NAME):
             first, caption, second, other = _fields(row)
-            twin = Twin(pictures.read(second), other, KIND)
-            yield Item(first, pictures.read(first), caption, (), row.where, (twin,))
+            twin = Twin(folder.read(second), other, KIND)
+            yield Item(first, folder.read(first), caption, (), row.where, (twin,))
 
 
 def _fields(row: Row) -> tuple[str, str, str, str]:

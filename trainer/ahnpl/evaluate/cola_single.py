@@ -1,7 +1,7 @@
-"""COLA, single-object setting (Ray et al., NeurIPS 2023): which pictures show an object with these attributes?
+"""COLA, single-object setting (Ray et al., NeurIPS 2023): which images show an object with these attributes?
 
-Read is an official JSON: labels, and rows of ``[picture, annotation, true, hard]``, the last two with a 0 or 1 for each
-label. The number is its authors': of each label the average precision among the pictures that are marked hard for it,
+Read is an official JSON: labels, and rows of ``[image, annotation, true, hard]``, the last two with a 0 or 1 for each
+label. The number is its authors': of each label the average precision among the images that are marked hard for it,
 and the mean over labels that are true of one of these. Ties share a place.
 """
 
@@ -16,8 +16,8 @@ import torch
 from negmine.base.errors import InputError
 from torch import Tensor
 
-from ahnpl.evaluate.encode import Picture, check_bad, chunks, open_encoder
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_json
+from ahnpl.evaluate.encode import EncodedImage, check_bad, chunks, open_encoder
+from ahnpl.evaluate.files import Row, find_files, open_image_folder, read_json
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.settings import Settings
@@ -27,8 +27,8 @@ NAME: Final = "COLA single-object"
 
 
 @dataclass(frozen=True)
-class Pictured:
-    """A picture, and for each label whether it is true of it and whether it counts there."""
+class Labelled:
+    """An image, and for each label whether it is true of it and whether it counts there."""
 
     image: str
     true: tuple[bool, ...]
@@ -44,16 +44,16 @@ class SingleObject:
 
         Raises:
             UsageError: no such file, or no `images`.
-            InputError: a file of another format, too many bad pictures.
+            InputError: a file of another format, too many bad images.
         """
         labels, rows = read(find_files(path, NAME, "COLA_singleobjects*.json")[0])
-        pictures = open_pictures(images, path)
+        folder = open_image_folder(images, path)
         bad: list[str] = []
-        kept: list[Pictured] = []
+        kept: list[Labelled] = []
         features: list[Tensor] = []
         with open_encoder(model, settings.batch_size, settings.workers) as encoder:
             for some in chunks(islice(rows, settings.limit), settings.batch_size):
-                found = encoder.pictures([Picture(pictures.read(row.image)) for row in some])
+                found = encoder.images([EncodedImage(folder.read(row.image)) for row in some])
                 for row, feature in zip(some, found, strict=True):
                     if isinstance(feature, str):
                         bad.append(f"{row.image} ({row.where}): {feature}")
@@ -81,7 +81,7 @@ def mean_average_precision(scores: Tensor, true: Tensor, hard: Tensor) -> tuple[
     return mean(found), len(found)
 
 
-def read(file: Path) -> tuple[list[str], list[Pictured]]:
+def read(file: Path) -> tuple[list[str], list[Labelled]]:
     """Labels and rows.
 
     Raises:
@@ -90,15 +90,15 @@ def read(file: Path) -> tuple[list[str], list[Pictured]]:
     match read_json(file, NAME):
         case {"labels": [*labels], "data": [*rows]} | [[*labels], [*rows]]:
             named = [str(label) for label in labels]
-            return named, [_pictured(Row(row, str(at), file, NAME), len(named)) for at, row in enumerate(rows)]
+            return named, [_labelled(Row(row, str(at), file, NAME), len(named)) for at, row in enumerate(rows)]
     raise InputError(f"this is not a {NAME} file", where=str(file), why="it has no labels and data")
 
 
-def _pictured(row: Row, labels: int) -> Pictured:
+def _labelled(row: Row, labels: int) -> Labelled:
     match row.value:
         case [str(image), _, [*true], [*hard]] if len(true) == len(hard) == labels:
-            return Pictured(image.rpartition("/")[2], _flags(row, true), _flags(row, hard), row.where)
-    raise row.error(f"it should be [picture, annotation, {labels} labels, {labels} labels]")
+            return Labelled(image.rpartition("/")[2], _flags(row, true), _flags(row, hard), row.where)
+    raise row.error(f"it should be [image, annotation, {labels} labels, {labels} labels]")
 
 
 def _flags(row: Row, values: list[Any]) -> tuple[bool, ...]:

@@ -58,7 +58,7 @@ def _changes(before: Measure, now: Measure) -> Iterator[tuple[str, Change]]:
 
 
 def _change(before: Marks, now: Marks) -> Change:
-    if before.pictures != now.pictures:
-        raise InputError("the two models were not asked about the same pictures")
+    if before.images != now.images:
+        raise InputError("the two models were not asked about the same images")
     flips = [(old == RIGHT, new == RIGHT) for old, new in zip(before.outcomes, now.outcomes, strict=True)]
     return Change(before.accuracy, now.accuracy, flips.count((False, True)), flips.count((True, False)))

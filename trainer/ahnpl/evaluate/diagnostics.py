@@ -15,8 +15,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from ahnpl.evaluate.png import write_png
+
 SAMPLE: Final = 2_000
-"""Pictures, and captions, that are compared all with all."""
+"""Images, and captions, that are compared all with all."""
 MOST_FOILS: Final = 10_000
 BINS: Final = 100
 """Of a histogram of cosines, over [-1, 1]."""
@@ -27,7 +29,7 @@ class Diagnostics:
     """Numbers by name, and histograms of scores by whose they are.
 
     Attributes:
-        histograms: counts ``[BINS]`` of the cosines of pictures with their own caption, its foils, and other captions.
+        histograms: counts ``[BINS]`` of the cosines of images with their own caption, its foils, and other captions.
     """
 
     numbers: Mapping[str, float]
@@ -54,7 +56,7 @@ def tolerance(features: Tensor, labels: Tensor) -> float:
 
 
 def modality_gap(images: Tensor, texts: Tensor) -> float:
-    """Distance of the mean picture ``[I, D]`` from the mean text ``[T, D]``."""
+    """Distance of the mean image ``[I, D]`` from the mean text ``[T, D]``."""
     return float((images.double().mean(dim=0) - texts.double().mean(dim=0)).norm())
 
 
@@ -73,18 +75,18 @@ def effective_negatives(scores: Tensor, temperature: float) -> Tensor:
 
 @dataclass
 class Sampled:
-    """What is false of the first captions and pictures, kept while items are scored.
+    """What is false of the first captions and images, kept while items are scored.
 
     Attributes:
         captions: for each foil, the place of its caption.
         foils: features ``[D]``.
-        pictures: for each image negative, the place of its picture.
+        images: for each image negative, the place of its image.
         twins: features ``[D]``.
     """
 
     captions: list[int] = field(default_factory=list)
     foils: list[Tensor] = field(default_factory=list)
-    pictures: list[int] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
     twins: list[Tensor] = field(default_factory=list)
 
     def add(self, caption: int, foils: Tensor) -> None:
@@ -93,25 +95,25 @@ class Sampled:
             self.captions += [caption] * len(foils)
             self.foils += list(foils)
 
-    def add_twin(self, picture: int, twin: Tensor) -> None:
-        """Keep the image negative ``[D]`` of a picture, while there is room."""
+    def add_twin(self, image: int, twin: Tensor) -> None:
+        """Keep the image negative ``[D]`` of an image, while there is room."""
         if len(self.twins) < SAMPLE:
-            self.pictures.append(picture)
+            self.images.append(image)
             self.twins.append(twin)
 
     def diagnose(self, images: Tensor, texts: Tensor, owners: Tensor, temperature: float = 0.01) -> Diagnostics | None:
-        """Everything above, on a sample; None of fewer than two pictures.
+        """Everything above, on a sample; None of fewer than two images.
 
         Args:
             images: ``[I, D]`` unit features.
             texts: ``[T, D]``, the true captions.
-            owners: ``[T]``, the picture of each caption.
+            owners: ``[T]``, the image of each caption.
             temperature: of the effective number of negatives.
         """
         if len(images) < 2:
             return None
         some, captions, owner = images[:SAMPLE], texts[:SAMPLE], owners[:SAMPLE]
-        numbers = _spread(some, "pictures") | _spread(captions, "captions")
+        numbers = _spread(some, "images") | _spread(captions, "captions")
         numbers |= {"modality gap": modality_gap(some, captions), "tolerance, captions": tolerance(captions, owner)}
         scores = captions @ some.T
         own = (texts[:SAMPLE] * images[owner]).sum(dim=1)
@@ -125,22 +127,22 @@ class Sampled:
             false, true = ((rows * images[owners[of]]).sum(dim=1) for rows in (foils, texts[of]))
             histograms["its foils"] = _histogram(false)
             numbers |= {
-                "foil, cosine with its picture": float(false.mean()),
+                "foil, cosine with its image": float(false.mean()),
                 "own caption, lead over a foil": float((true - false).mean()),
                 "separability: cosine of caption and foil": separability(texts[of], foils),
                 **_spread(foils[:SAMPLE], "foils"),
             }
         if self.twins:
-            twins, pictures = torch.stack(self.twins), images[torch.tensor(self.pictures)]
+            twins, own = torch.stack(self.twins), images[torch.tensor(self.images)]
             numbers |= {
-                "separability: cosine of picture and image negative": separability(pictures, twins),
+                "separability: cosine of image and image negative": separability(own, twins),
                 **_spread(twins, "image negatives"),
             }
         return Diagnostics({name: value for name, value in numbers.items() if value == value}, histograms)
 
 
 def separability(true: Tensor, false: Tensor) -> float:
-    """Mean cosine of captions ``[N, D]`` and a foil of each, or of pictures: near 1, the tower tells few apart."""
+    """Mean cosine of captions ``[N, D]`` and a foil of each, or of images: near 1, the tower tells few apart."""
     return float((true * false).sum(dim=1).double().mean())
 
 
@@ -151,7 +153,7 @@ def _spread(features: Tensor, what: str) -> dict[str, float]:
 
 
 def _statistics(own: Tensor, others: Tensor, temperature: float) -> dict[str, float]:
-    """Of the cosines of captions with their pictures ``[N]`` and with other pictures ``[N, I]`` (-inf: left out)."""
+    """Of the cosines of captions with their images ``[N]`` and with other images ``[N, I]`` (-inf: left out)."""
     there = torch.isfinite(others)
     number = there.sum(dim=1)
     kept = number > 0
@@ -160,8 +162,8 @@ def _statistics(own: Tensor, others: Tensor, temperature: float) -> dict[str, fl
     variances = (others - means[:, None]).square().masked_fill(~there[kept], 0).sum(dim=1) / number
     return {
         "own caption, cosine": float(own.mean()),
-        "other pictures, cosine with a caption": float(means.mean()),
-        "other pictures, variance for a caption": float(variances.mean()),
+        "other images, cosine with a caption": float(means.mean()),
+        "other images, variance for a caption": float(variances.mean()),
         f"effective number of {int(number.max()):,} others at {temperature:g}": float(
             effective_negatives(others, temperature).mean()
         ),
@@ -192,9 +194,7 @@ def draw_histograms(found: Diagnostics, path: Path) -> Path:
     shown = torch.stack(list(found.histograms.values())).sum(dim=0).nonzero()[:, 0]
     margin = 3
     axis.set_xlim(edges[max(int(shown.min()) - margin, 0)], edges[min(int(shown.max()) + 1 + margin, BINS)])
-    axis.set(xlabel="cosine of picture and text", ylabel="density", title="scores")
+    axis.set(xlabel="cosine of image and text", ylabel="density", title="scores")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    return path
+    return write_png(figure, path)

@@ -1,4 +1,4 @@
-"""Pictures and texts to unit features on the CPU, in batches."""
+"""Images and texts to unit features on the CPU, in batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING = "the file is missing"
 
 
 @dataclass(frozen=True)
-class Picture:
+class EncodedImage:
     """Encoded bytes, None where the file is missing, and the part that is meant."""
 
     content: bytes | None
@@ -39,13 +39,13 @@ class Encoder:
         self.transform = load_transform(model)
         self.tokenizer = model.tokenizer()()
 
-    def pictures(self, pictures: Sequence[Picture]) -> list[Tensor | str]:
-        """A feature ``[D]`` for each picture, or why there is none.
+    def images(self, images: Sequence[EncodedImage]) -> list[Tensor | str]:
+        """A feature ``[D]`` for each image, or why there is none.
 
         Raises:
             InputError: a feature is not finite.
         """
-        pixels = list(self.pool.map(self._decode, pictures))
+        pixels = list(self.pool.map(self._decode, images))
         good = [p for p in pixels if not isinstance(p, str)]
         encoded = iter(self._encode_pixels(good))
         return [p if isinstance(p, str) else next(encoded) for p in pixels]
@@ -78,13 +78,13 @@ class Encoder:
     def _encode_pixels(self, pixels: Sequence[Pixels]) -> Iterator[Tensor]:
         for some in chunks(pixels, self.batch_size):
             stacked = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in some])
-            yield from _finite(self.model.encode_image(stacked), "a picture", ["one of the pictures"] * len(some))
+            yield from _finite(self.model.encode_image(stacked), "an image", ["one of the images"] * len(some))
 
-    def _decode(self, picture: Picture) -> Pixels | str:
-        if picture.content is None:
+    def _decode(self, image: EncodedImage) -> Pixels | str:
+        if image.content is None:
             return MISSING
         try:
-            return evaluation_pixels(picture.content, self.transform, picture.box)
+            return evaluation_pixels(image.content, self.transform, image.box)
         except BadImage as error:
             return str(error)
 
@@ -115,7 +115,7 @@ def load_transform(model: ClipModel) -> Callable[[Any], Any]:
 
 
 def check_bad(bad: Sequence[str], total: int, max_bad: float) -> None:
-    """Refuse too many missing pictures, and nothing at all.
+    """Refuse too many missing images, and nothing at all.
 
     Raises:
         InputError: more than `max_bad` of `total`, or all of them.
@@ -125,7 +125,7 @@ def check_bad(bad: Sequence[str], total: int, max_bad: float) -> None:
     if len(bad) > max_bad * total or len(bad) == total:
         limit = "all there are" if len(bad) == total else f"more than --max-bad {max_bad:g}"
         raise InputError(
-            f"{len(bad)} of {total} pictures are missing or unreadable, {limit}",
+            f"{len(bad)} of {total} images are missing or unreadable, {limit}",
             where="; ".join(bad[:5]) + ("; ..." if len(bad) > 5 else ""),
             fix="check --images, or allow more with --max-bad",
         )

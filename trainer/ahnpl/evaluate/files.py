@@ -1,4 +1,4 @@
-"""Reading benchmark files: rows with their place, fields by name, pictures in a folder."""
+"""Reading benchmark files: rows with their place, fields by name, images in a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from negmine.images.locate import ImageRoot
 from negmine.store.input_files import BOM, MAX_LINE_BYTES, numbered_lines, walk
 
 SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".webp")
-"""Of pictures; tried in this order where a benchmark names a picture without one."""
+"""Of images; tried in this order where a benchmark names an image without one."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-class Pictures:
-    """The pictures below a folder, by name; never one outside of it, and never a namesake in another folder.
+class ImageFolder:
+    """The images below a folder, by name; never one outside of it, and never a namesake in another folder.
 
     A name is answered by the file of that path below the folder. If there is none, by the one file whose path ends so:
-    benchmarks keep the pictures of several sources in sub-folders and leave the folder out, or name it where it is
+    benchmarks keep the images of several sources in sub-folders and leave the folder out, or name it where it is
     the given folder itself. If there is none of these either, and the folder that the name begins with is nowhere,
-    by the one file that is called so: the pictures were put together in one folder.
+    by the one file that is called so: the images were put together in one folder.
     """
 
     def __init__(self, root: Path) -> None:
@@ -147,7 +147,7 @@ class Pictures:
         self._asked: dict[str, str] = {}
 
     def read(self, name: str, offset: int | None = None, size: int | None = None) -> bytes | None:
-        """Encoded bytes of a picture; None if it is missing. The suffix may be left out.
+        """Encoded bytes of an image; None if it is missing. The suffix may be left out.
 
         Args:
             name: path, or ``archive::member`` (see `ImageRoot.read`, for `offset` and `size` too).
@@ -176,14 +176,14 @@ class Pictures:
             meant = files
         if len(meant) > 1:
             raise InputError(
-                "a picture's name means several files",
+                "an image's name means several files",
                 where=f"{name} in {self.root}",
                 why=", ".join(meant[:3]),
-                fix="give --images the folder that the names begin in, or name the pictures with their folders",
+                fix="give --images the folder that the names begin in, or name the images with their folders",
             )
         if meant and self._asked.setdefault(meant[0], name) != name:
             raise InputError(
-                "one file would stand for two pictures",
+                "one file would stand for two images",
                 where=f"{meant[0]} in {self.root}",
                 why=f"both {self._asked[meant[0]]} and {name} are asked for, and their folders are not there",
                 fix="give --images the folder that holds these folders",
@@ -205,19 +205,19 @@ class Pictures:
 
     @cached_property
     def _folders(self) -> frozenset[str]:
-        """Names of the folders that pictures lie in: the folder itself, and those below it."""
+        """Names of the folders that images lie in: the folder itself, and those below it."""
         below = (part for files in self._by_name.values() for file in files for part in PurePosixPath(file).parts[:-1])
         return frozenset({*below, *self._above[-1:]})
 
 
-def open_pictures(images: Path | None, path: Path) -> Pictures:
-    """The folder of a benchmark's pictures.
+def open_image_folder(images: Path | None, path: Path) -> ImageFolder:
+    """The folder of a benchmark's images.
 
     Raises:
         UsageError: none was given, or it is no folder.
     """
     if images is None:
-        raise UsageError("the pictures of this benchmark are elsewhere", where=str(path), fix="give --images DIR")
+        raise UsageError("the images of this benchmark are elsewhere", where=str(path), fix="give --images DIR")
     if not images.is_dir():
-        raise UsageError("this folder of pictures does not exist", where=str(images), fix="check --images")
-    return Pictures(images)
+        raise UsageError("this folder of images does not exist", where=str(images), fix="check --images")
+    return ImageFolder(images)

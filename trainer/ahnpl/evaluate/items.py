@@ -1,14 +1,15 @@
-"""What every benchmark is turned into: a picture, a true caption, and what is false of it."""
+"""What every benchmark is turned into: an image, a true caption, and what is false of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ahnpl.data.shards import ShardSet, read_through
+from ahnpl.data.read import read_through
+from ahnpl.data.shards import ShardSet
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of the picture."""
+"""Left, top, right, bottom in pixels of the image."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Foil:
 
 @dataclass(frozen=True)
 class Twin:
-    """A picture that the true caption is false of, and its own caption, which is false of the true picture.
+    """An image that the true caption is false of, and its own caption, which is false of the true image.
 
     Attributes:
         image: encoded bytes; None where the file is missing.
@@ -34,7 +35,7 @@ class Twin:
 
 @dataclass(frozen=True)
 class Claim:
-    """Whether the caption is true of the picture, where that is the question.
+    """Whether the caption is true of the image, where that is the question.
 
     Attributes:
         fit: the threshold between true and false is chosen on this one; it is not scored.
@@ -50,15 +51,15 @@ class Item:
     """One caption, and what it is to be told from.
 
     Attributes:
-        image_id: shared by the items of one picture.
+        image_id: shared by the items of one image.
         image: encoded bytes; None where the file is missing.
-        foils: captions that are false of the picture.
+        foils: captions that are false of the image.
         where: the file or shard, for messages.
-        twins: pictures to be told from the true one, as pairs of two pictures and two captions.
+        twins: images to be told from the true one, as pairs of two images and two captions.
         paraphrase: the caption in other words, true as well.
         claim: set where the caption itself may be false.
-        box: the part of the picture that is meant; None is all of it.
-        also_true: other captions that are true of the picture.
+        box: the part of the image that is meant; None is all of it.
+        also_true: other captions that are true of the image.
     """
 
     image_id: str

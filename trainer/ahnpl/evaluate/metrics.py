@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import comb, erfc, sqrt
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -41,21 +41,21 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Marks:
-    """Outcomes in the order they were judged, each with the picture it belongs to.
+    """Outcomes in the order they were judged, each with the image it belongs to.
 
     Attributes:
         outcomes: `WRONG`, `TIED` or `RIGHT`.
-        pictures: a number for each picture; equal numbers are one picture.
+        images: a number for each image; equal numbers are one image.
         alike: 1 where the model reads the false text as a true one, 0 elsewhere.
     """
 
     outcomes: bytearray = field(default_factory=bytearray)
-    pictures: array[int] = field(default_factory=lambda: array("q"))
+    images: array[int] = field(default_factory=lambda: array("q"))
     alike: bytearray = field(default_factory=bytearray)
 
-    def add(self, outcome: int, picture: int, alike: bool = False) -> None:
+    def add(self, outcome: int, image: int, alike: bool = False) -> None:
         self.outcomes.append(outcome)
-        self.pictures.append(picture)
+        self.images.append(image)
         self.alike.append(alike)
 
     @property
@@ -114,24 +114,24 @@ class Measure:
         return macro(self.by_kind.values())
 
     @property
-    def by_picture(self) -> float:
-        """Mean of the pictures: one with many items weighs no more than one with few."""
-        shares = self._picture_shares()
+    def by_image(self) -> float:
+        """Mean of the images: one with many items weighs no more than one with few."""
+        shares = self._image_shares()
         return float(shares.mean()) if len(shares) else float("nan")
 
     @property
-    def picture_interval(self) -> tuple[float, float]:
-        """95 % interval of `by_picture` with pictures, not items, taken for independent: Wilson's for as many trials.
+    def image_interval(self) -> tuple[float, float]:
+        """95 % interval of `by_image` with images, not items, taken for independent: Wilson's for as many trials.
 
-        It errs to the wide side: shares of pictures vary no more than rights and wrongs of the same mean.
+        It errs to the wide side: shares of images vary no more than rights and wrongs of the same mean.
         """
-        shares = self._picture_shares()
+        shares = self._image_shares()
         return wilson(float(shares.sum()), len(shares))
 
-    def _picture_shares(self) -> NDArray[np.float64]:
+    def _image_shares(self) -> NDArray[np.float64]:
         right = np.concatenate([np.frombuffer(marks.outcomes, np.uint8) == RIGHT for marks in self.kinds.values()])
-        picture = np.concatenate([np.asarray(marks.pictures, dtype=np.int64) for marks in self.kinds.values()])
-        _, place = np.unique(picture, return_inverse=True)
+        image = np.concatenate([np.asarray(marks.images, dtype=np.int64) for marks in self.kinds.values()])
+        _, place = np.unique(image, return_inverse=True)
         return np.bincount(place, weights=right) / np.bincount(place)
 
 
@@ -140,19 +140,13 @@ def outcome(gap: float) -> int:
     return RIGHT if gap > TIE else TIED if gap >= -TIE else WRONG
 
 
-def judge(true_score: Tensor, false_scores: Tensor) -> Accuracy:
-    """Compare one true cosine with several false ones."""
-    gap = true_score - false_scores
-    return Accuracy(int((gap > TIE).sum()), int((gap.abs() <= TIE).sum()), gap.numel())
-
-
 @dataclass(frozen=True)
 class Pairs:
-    """How often two pictures and two captions were matched (Winoground, Thrush et al. 2022); a tie is wrong.
+    """How often two images and two captions were matched (Winoground, Thrush et al. 2022); a tie is wrong.
 
     Attributes:
-        text: both pictures score their own caption higher; chance 1/4.
-        image: both captions score their own picture higher; chance 1/4.
+        text: both images score their own caption higher; chance 1/4.
+        image: both captions score their own image higher; chance 1/4.
         group: all four; chance 1/6.
     """
 
@@ -165,14 +159,8 @@ class Pairs:
         return Pairs(*(getattr(self, name) + getattr(other, name) for name in ("text", "image", "group", "total")))
 
 
-def match(scores: Tensor) -> Pairs:
-    """Judge ``[2, 2]`` cosines: pictures in rows, their captions in the same order in columns."""
-    text, image = leads(scores)
-    return Pairs(int(text > TIE), int(image > TIE), int(min(text, image) > TIE), 1)
-
-
 def leads(scores: Tensor) -> tuple[float, float]:
-    """The smaller lead of the right over the wrong caption, and over the wrong picture, in ``[2, 2]`` cosines."""
+    """The smaller lead of the right over the wrong caption, and over the wrong image, in ``[2, 2]`` cosines."""
     right = scores.diagonal()
     return float((right - scores.fliplr().diagonal()).min()), float((right - scores.flipud().diagonal()).min())
 
@@ -204,24 +192,17 @@ def wilson(correct: float, total: int, z: float = 1.959964) -> tuple[float, floa
 
 def sign_test(gained: int, lost: int) -> float:
     """Two-sided exact p of so uneven a split of items that changed (McNemar 1947, exact); 1 if none did."""
-    changed, fewer = gained + lost, min(gained, lost)
-    if changed > 2000:  # the normal approximation, which then agrees to three digits
-        return erfc(max(0, abs(gained - lost) - 1) / sqrt(2 * changed))
-    tail = sum(comb(changed, k) for k in range(fewer + 1))
-    return min(1.0, float(2 * tail / 2**changed))
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def area_under_curve(scores: Sequence[float], labels: Sequence[bool]) -> float:
     """Area under the ROC curve: how often a true statement scores above a false one, ties half (Mann and Whitney
     1947); NaN where all labels are equal."""
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    true = np.asarray(labels, dtype=bool)
-    positives, negatives = int(true.sum()), int((~true).sum())
-    if not positives or not negatives:
-        return float("nan")
-    ranks = rankdata(np.asarray(scores, dtype=np.float64))
-    return float((ranks[true].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float(roc_auc_score(labels, scores)) if len(set(labels)) > 1 else float("nan")
 
 
 def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
@@ -232,18 +213,6 @@ def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
     first = np.concatenate([[True], values[1:] > values[:-1], [True]])  # equal scores fall on one side
     at = int(np.argmax(np.where(first, met, -1)))
     return float(values[at]) if at < len(values) else float(np.nextafter(values[-1], np.inf))
-
-
-def recall(images: Tensor, texts: Tensor, owner: Tensor, ks: tuple[int, ...] = (1, 5, 10)) -> dict[str, float]:
-    """Recall at k in both directions; a wrong candidate with the same score counts as ranked above.
-
-    Args:
-        images: ``[I, D]`` unit features.
-        texts: ``[T, D]`` unit features; an image may have several.
-        owner: ``[T]``, the image that each text is true of.
-    """
-    named = ranks(images, texts, owner)
-    return {f"{name} R@{k}": float((found < k).double().mean()) for name, found in named.items() for k in ks}
 
 
 def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> dict[str, Tensor]:

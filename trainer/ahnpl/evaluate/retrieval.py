@@ -1,4 +1,4 @@
-"""Retrieval among captioned pictures (recall at 1, 5, 10, both ways).
+"""Retrieval among captioned images (recall at 1, 5, 10, both ways).
 
 Read is what ``negmine parse`` reads, by the same readers; of Karpathy's splits the test split.
 """
@@ -18,7 +18,7 @@ from negmine.sources.columns import WithColumns
 from negmine.sources.karpathy import Karpathy
 from negmine.store.input_files import root
 
-from ahnpl.evaluate.files import Pictures, open_pictures
+from ahnpl.evaluate.files import ImageFolder, open_image_folder
 from ahnpl.evaluate.items import Item
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import CaptionBenchmark
@@ -27,10 +27,10 @@ SPLIT: Final = "test"
 
 
 def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Item | Rejected]:
-    """One item a caption; a picture is one path. What the source noted is said at the end.
+    """One item a caption; an image is one path. What the source noted is said at the end.
 
     Args:
-        images: the folder of the pictures. Without it tars, folders and Parquet hold their own, and those of a table
+        images: the folder of the images. Without it tars, folders and Parquet hold their own, and those of a table
             are relative to it.
 
     Raises:
@@ -40,12 +40,12 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
     source = open_source(str(path), images=None if images is None else str(images))
     if isinstance(source, Karpathy):
         source = replace(source, split=SPLIT)
-    pictures = _pictures(source, path, images)
+    folder = _image_folder(source, path, images)
     notes: Counter[str] = Counter()
     try:
         for row in source.read(str(path)):
             if isinstance(row, Row):
-                yield _item(row, pictures)
+                yield _item(row, folder)
             elif isinstance(row, Rejected):
                 yield row
             elif row.what == "other_split":
@@ -57,22 +57,22 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
             note(f"{path}: {what.replace(':', ': ', 1)}" + (f" ({number:,})" if number > 1 else ""))
 
 
-def _item(row: Row, pictures: Pictures) -> Item | Rejected:
+def _item(row: Row, folder: ImageFolder) -> Item | Rejected:
     if not row.caption.strip():
         return Rejected(row.row, row.source, row.key, "empty_caption", None)
     if row.image is None:
-        return Rejected(row.row, row.source, row.key, "no_image", "the row names no picture")
-    content = pictures.read(row.image, row.image_offset, row.image_bytes)
+        return Rejected(row.row, row.source, row.key, "no_image", "the row names no image")
+    content = folder.read(row.image, row.image_offset, row.image_bytes)
     where = row.source if row.row is None else f"{row.source}, row {row.row}"
     return Item(str(PurePosixPath(row.image)), content, row.caption, (), where)
 
 
-def _pictures(source: Source, path: Path, images: Path | None) -> Pictures:
+def _image_folder(source: Source, path: Path, images: Path | None) -> ImageFolder:
     if images is None:
         own = image_root(source, str(path)) or (root(str(path)) if isinstance(source, WithColumns) else None)
         if own is not None:
-            return Pictures(Path(own))
-    return open_pictures(images, path)
+            return ImageFolder(Path(own))
+    return open_image_folder(images, path)
 
 
 def _authors(report: Report) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ahnpl.evaluate.diagnostics import Diagnostics, Sampled
-from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, load_transform, open_encoder
+from ahnpl.evaluate.encode import EncodedImage, Encoder, check_bad, chunks, load_transform, open_encoder
 from ahnpl.evaluate.items import Claim, Item, Twin
 from ahnpl.evaluate.metrics import (
     RIGHT,
@@ -33,13 +33,13 @@ from ahnpl.model.clip import ClipModel
 __all__ = ["Report", "evaluate", "load_transform"]
 
 FOILS = "caption above its foil"
-OTHER_PICTURE = "the same, judged with another picture"
+OTHER_IMAGE = "the same, judged with another image"
 ALL_FOILS = "caption above all its foils"
 BOTH = "both true captions above the false one"
 TEXT_ONLY = "text only: true captions nearer to each other"
 CLAIMS = "true told from false, by the threshold of dev.jsonl"
 GROUP, IMAGE, TEXT = (f"2x2 {name} score" for name in ("group", "image", "text"))
-CHANCE = {FOILS: 1 / 2, OTHER_PICTURE: 1 / 2, ALL_FOILS: None, BOTH: 1 / 3, TEXT_ONLY: 1 / 3, CLAIMS: 1 / 2,
+CHANCE = {FOILS: 1 / 2, OTHER_IMAGE: 1 / 2, ALL_FOILS: None, BOTH: 1 / 3, TEXT_ONLY: 1 / 3, CLAIMS: 1 / 2,
           GROUP: 1 / 6, IMAGE: 1 / 4, TEXT: 1 / 4}  # fmt: skip
 """What guessing reaches, in the order in which measures are shown."""
 KS = (1, 5, 10)
@@ -51,9 +51,9 @@ class Report:
 
     Attributes:
         measures: every question that the items allowed, in the order to show them.
-        images: pictures scored.
-        captions: captions scored.
-        bad: pictures left out, with the reason.
+        images: scored.
+        captions: scored.
+        bad: images left out, with the reason.
         numbers: what is no share of items, such as areas under a curve.
         diagnostics: of the features; None where it was not asked for, or where there were too few.
         authors: the averages that a benchmark's authors print, by name.
@@ -81,9 +81,9 @@ class Report:
         return self.measure(FOILS).by_kind
 
     @property
-    def other_picture(self) -> dict[str, Accuracy]:
-        """The same captions judged with somebody else's picture: what a model reaches without looking."""
-        return self.measure(OTHER_PICTURE).by_kind
+    def other_image(self) -> dict[str, Accuracy]:
+        """The same captions judged with somebody else's image: what a model reaches without looking."""
+        return self.measure(OTHER_IMAGE).by_kind
 
     @property
     def micro(self) -> Accuracy:
@@ -95,7 +95,7 @@ class Report:
 
     @property
     def pairs(self) -> dict[str, Pairs]:
-        """Pictures against their twins, two by two, by kind."""
+        """Images against their twins, two by two, by kind."""
         text, image, group = (self.measure(name).by_kind for name in (TEXT, IMAGE, GROUP))
         return {k: Pairs(text[k].correct, image[k].correct, group[k].correct, group[k].total) for k in group}
 
@@ -120,12 +120,12 @@ def evaluate(
 
     Args:
         diagnose: look at the features too.
-        max_bad: share of the pictures that may be missing or unreadable.
+        max_bad: share of the images that may be missing or unreadable.
         workers: decoding threads.
         advance: told how many items were scored.
 
     Raises:
-        InputError: no items, too many bad pictures, or features that are not finite.
+        InputError: no items, too many bad images, or features that are not finite.
     """
     with open_encoder(model, batch_size, workers) as encoder:
         scorer = _Scorer(encoder)
@@ -137,7 +137,7 @@ def evaluate(
 
 
 class _Scorer:
-    """Features so far, and the marks. Each picture is encoded once, however many captions it has."""
+    """Features so far, and the marks. Each image is encoded once, however many captions it has."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -185,7 +185,7 @@ class _Scorer:
         self._mark(FOILS, item, place, scores[0], foils, alike)
         if other is not None:
             elsewhere = (texts @ self.images[other]).tolist()
-            self._mark(OTHER_PICTURE, item, place, elsewhere[0], elsewhere[1:end], alike)
+            self._mark(OTHER_IMAGE, item, place, elsewhere[0], elsewhere[1:end], alike)
         if len(foils) > 1:
             kinds = {foil.kind for foil in item.foils}
             kind = kinds.pop() if len(kinds) == 1 else "several kinds"
@@ -196,7 +196,7 @@ class _Scorer:
     def _judge_paraphrase(
         self, kind: str, scores: list[float], between: list[list[float]], place: int, alike: bool
     ) -> None:
-        """`scores` of the caption, one foil and the paraphrase with the picture, `between` each other."""
+        """`scores` of the caption, one foil and the paraphrase with the image, `between` each other."""
         caption, foil, paraphrase = range(3)
         self.marks[BOTH][kind].add(outcome(min(scores[caption], scores[paraphrase]) - scores[foil]), place, alike)
         lead = between[caption][paraphrase] - max(between[caption][foil], between[paraphrase][foil])
@@ -209,9 +209,9 @@ class _Scorer:
             self.marks[name][foil.kind].add(outcome(true - score), place, same)
 
     def _match(self, items: list[Item]) -> None:
-        """Each picture and caption against each twin of theirs."""
+        """Each image and caption against each twin of theirs."""
         twins = [(item, twin) for item in items for twin in item.twins]
-        found = self.encoder.pictures([Picture(twin.image) for _, twin in twins])
+        found = self.encoder.images([EncodedImage(twin.image) for _, twin in twins])
         whole: list[tuple[Item, Twin, Tensor]] = []
         for (item, twin), feature in zip(twins, found, strict=True):
             if isinstance(feature, str):
@@ -230,7 +230,7 @@ class _Scorer:
 
     def _add_images(self, items: list[Item]) -> None:
         new = {i.image_id: i for i in items if i.image_id not in self.place and i.image_id not in self.bad}
-        found = self.encoder.pictures([Picture(item.image, item.box) for item in new.values()])
+        found = self.encoder.images([EncodedImage(item.image, item.box) for item in new.values()])
         for (name, item), feature in zip(new.items(), found, strict=True):
             if isinstance(feature, str):
                 self.bad[name] = f"{name} ({item.where}): {feature}"
@@ -242,7 +242,7 @@ class _Scorer:
         images, texts, owners = torch.stack(self.images), torch.stack(self.texts), torch.tensor(self.owners)
         numbers = self._judge_claims()
         measures = [
-            Measure(name, chance, dict(sorted(self.marks[name].items())), detail=name != OTHER_PICTURE)
+            Measure(name, chance, dict(sorted(self.marks[name].items())), detail=name != OTHER_IMAGE)
             for name, chance in CHANCE.items()
             if name in self.marks
         ]
@@ -282,20 +282,20 @@ def _texts(item: Item) -> list[str]:
 
 
 def _retrieval(images: Tensor, texts: Tensor, owners: Tensor) -> list[Measure]:
-    """Recall at k in both directions; each query is a mark of its picture."""
+    """Recall at k in both directions; each query is a mark of its image."""
     asked = {"image to text": range(len(images)), "text to image": owners.tolist()}
     found = []
     for direction, rank in ranks(images, texts, owners).items():
         for k in KS:
             marks = Marks()
-            for right, picture in zip((rank < k).tolist(), asked[direction], strict=True):
-                marks.add(RIGHT if right else WRONG, picture)
+            for right, image in zip((rank < k).tolist(), asked[direction], strict=True):
+                marks.add(RIGHT if right else WRONG, image)
             found.append(Measure(f"{direction} R@{k}", None, {"all": marks}))
     return found
 
 
 def others(places: Sequence[int]) -> list[int | None]:
-    """For each picture the next different one in the list, going round; None where all are the same."""
+    """For each image the next different one in the list, going round; None where all are the same."""
     size = len(places)
     following = ((places[(at + step) % size] for step in range(1, size)) for at in range(size))
     return [next((other for other in rest if other != own), None) for own, rest in zip(places, following, strict=True)]

@@ -40,11 +40,11 @@ def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
     if changes:
         figures |= _change_rows(report, changes)
     if report.diagnostics:
-        figures["features, means of the first pictures and captions"] = dict(report.diagnostics.numbers)
+        figures["features, means of the first images and captions"] = dict(report.diagnostics.numbers)
     for reason, count in report.dropped.items():
         figures[f"rows left out: {reason}"] = count
     if report.bad:
-        figures["pictures left out"] = len(report.bad)
+        figures["images left out"] = len(report.bad)
     figures["rules"] = f"[95 % Wilson]; {TIE_RULE}"
     return figures
 
@@ -55,8 +55,8 @@ def as_figures(report: Report, changes: Changes | None = None) -> dict[str, Any]
     return {
         "kinds": _by_kind(report.kinds),
         "micro": _numbers(report.micro) if report.kinds else None,
-        "other_picture": _by_kind(report.other_picture),
-        "other_picture_micro": _numbers(micro(report.other_picture.values())) if report.other_picture else None,
+        "other_image": _by_kind(report.other_image),
+        "other_image_micro": _numbers(micro(report.other_image.values())) if report.other_image else None,
         "macro": report.macro if report.kinds else None,
         "pairs": {kind: _pair_numbers(pairs) for kind, pairs in report.pairs.items()},
         "pairs_micro": _pair_numbers(sum(report.pairs.values(), Pairs())) if report.pairs else None,
@@ -87,8 +87,8 @@ def _measure_rows(measure: Measure) -> dict[str, str]:
     rows["all, mean over items (micro)"] = _cell(measure.micro)
     if measure.detail:
         rows["all, mean over kinds (macro)"] = f"{measure.macro:.1%}"
-        low, high = measure.picture_interval
-        rows["all, mean over pictures"] = f"{measure.by_picture:.1%} [{low:.1%}, {high:.1%}]"
+        low, high = measure.image_interval
+        rows["all, mean over images"] = f"{measure.by_image:.1%} [{low:.1%}, {high:.1%}]"
     return rows
 
 
@@ -140,11 +140,11 @@ def _by_kind(kinds: dict[str, Accuracy]) -> dict[str, Any]:
 
 
 def _measure_numbers(measure: Measure) -> dict[str, Any]:
-    means = _known({"macro": measure.macro, "by_picture": measure.by_picture})
-    low, high = measure.picture_interval
+    means = _known({"macro": measure.macro, "by_image": measure.by_image})
+    low, high = measure.image_interval
     return {
-        "chance": measure.chance, "micro": _numbers(measure.micro), **means, "by_picture_low": low,
-        "by_picture_high": high, "kinds": _by_kind(measure.by_kind), "alike": measure.alike,
+        "chance": measure.chance, "micro": _numbers(measure.micro), **means, "by_image_low": low,
+        "by_image_high": high, "kinds": _by_kind(measure.by_kind), "alike": measure.alike,
         "legible": _numbers(measure.legible),
     }  # fmt: skip
 

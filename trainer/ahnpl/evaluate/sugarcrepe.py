@@ -1,4 +1,4 @@
-"""SugarCrepe (Hsieh et al., NeurIPS 2023): one true and one false caption for a COCO val2017 picture.
+"""SugarCrepe (Hsieh et al., NeurIPS 2023): one true and one false caption for a COCO val2017 image.
 
 Read are the official JSON (one file, or the folder of seven; the file's name is the kind) and JSONL with ``image``,
 ``caption``, ``negative_caption``, ``kind``. Its authors print an accuracy for each file; papers add the plain mean of
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import Row, find_files, open_image_folder, read_rows
 from ahnpl.evaluate.items import Foil, Item
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.tasks import CaptionBenchmark, mean_by_category
@@ -27,7 +27,7 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
 
     Args:
         path: ``.json``, ``.jsonl``, or a folder of ``.json`` files.
-        images: the folder of the pictures; for JSONL the file's own folder is the default.
+        images: the folder of the images; for JSONL the file's own folder is the default.
         dropped: nothing is.
 
     Raises:
@@ -35,9 +35,9 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         InputError: a file that is not SugarCrepe.
     """
     for file in find_files(path, NAME, "*.json"):
-        pictures = open_pictures(images or (file.parent if file.suffix == ".jsonl" else None), file)
+        folder = open_image_folder(images or (file.parent if file.suffix == ".jsonl" else None), file)
         for row in read_rows(file, NAME):
-            yield _item(row, pictures.read(name := row.text("image", "filename")), name)
+            yield _item(row, folder.read(name := row.text("image", "filename")), name)
 
 
 def _item(row: Row, image: bytes | None, name: str) -> Item:

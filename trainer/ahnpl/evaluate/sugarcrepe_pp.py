@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ahnpl.evaluate.files import find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import find_files, open_image_folder, read_rows
 from ahnpl.evaluate.items import Foil, Item
 from ahnpl.evaluate.run import BOTH, TEXT_ONLY, Report
 from ahnpl.evaluate.tasks import CaptionBenchmark
@@ -27,13 +27,13 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         UsageError: no such path, or no `images`.
         InputError: a file that is not SugarCrepe++.
     """
-    pictures = open_pictures(images, path)
+    folder = open_image_folder(images, path)
     for file in find_files(path, NAME, "*.json"):
         for row in read_rows(file, NAME):
             name = row.text("filename")
             foil = Foil(row.text("negative_caption"), file.stem)
             yield Item(
-                name, pictures.read(name), row.text("caption"), (foil,), row.where, paraphrase=row.text("caption2")
+                name, folder.read(name), row.text("caption"), (foil,), row.where, paraphrase=row.text("caption2")
             )
 
 

@@ -35,10 +35,10 @@ def _nothing(report: Report) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class CaptionBenchmark:
-    """A benchmark of captions and pictures.
+    """A benchmark of captions and images.
 
     Attributes:
-        read: ``(path, pictures' folder, count of what is left out by reason) -> items``, and rows that are refused.
+        read: ``(path, images' folder, count of what is left out by reason) -> items``, and rows that are refused.
         authors: the averages that its authors print.
         retrieval: whether captions are to be found among all.
     """

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import Row, find_files, open_image_folder, read_rows
 from ahnpl.evaluate.items import Foil, Item
 from ahnpl.evaluate.metrics import mean
 from ahnpl.evaluate.run import Report
@@ -43,14 +43,14 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         UsageError: no such path, or no `images`.
         InputError: a file that is not VALSE.
     """
-    pictures = open_pictures(images, path)
+    folder = open_image_folder(images, path)
     for file in find_files(path, NAME, "*.json"):
         for row in read_rows(file, NAME):
             if _votes(row) < CONFIRMED:
                 dropped["fewer than two of three annotators confirmed the foil"] += 1
                 continue
             name, foil = row.text("image_file"), Foil(row.text("foil"), file.stem)
-            yield Item(name, pictures.read(name), row.text("caption"), (foil,), row.where)
+            yield Item(name, folder.read(name), row.text("caption"), (foil,), row.where)
 
 
 def _votes(row: Row) -> int:

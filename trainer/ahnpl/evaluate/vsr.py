@@ -1,4 +1,4 @@
-"""VSR (Liu et al., TACL 2023): is a statement about places true of a picture?
+"""VSR (Liu et al., TACL 2023): is a statement about places true of an image?
 
 Read is the official JSONL of a split, or its folder (``test.jsonl``). Its authors print accuracy, for which a model
 of two towers needs a threshold: it is chosen on ``dev.jsonl`` beside the file, and without that there is no accuracy.
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import Row, find_files, open_image_folder, read_rows
 from ahnpl.evaluate.items import Claim, Item
 from ahnpl.evaluate.run import CLAIMS, Report
 from ahnpl.evaluate.tasks import CaptionBenchmark
@@ -28,7 +28,7 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         UsageError: no such path, or no `images`.
         InputError: a file that is not VSR.
     """
-    pictures = open_pictures(images, path)
+    folder = open_image_folder(images, path)
     file = find_files(path, NAME, "test.jsonl")[0]
     development = file.parent / DEVELOPMENT
     for fit, part in ((True, development), (False, file)):
@@ -37,7 +37,7 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         for row in read_rows(part, NAME):
             name = row.text("image")
             claim = Claim(_label(row), row.text("relation"), fit)
-            yield Item(name, pictures.read(name), row.text("caption"), (), row.where, claim=claim)
+            yield Item(name, folder.read(name), row.text("caption"), (), row.where, claim=claim)
 
 
 def _label(row: Row) -> bool:

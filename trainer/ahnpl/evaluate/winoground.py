@@ -1,6 +1,6 @@
-"""Winoground (Thrush et al., CVPR 2022): two pictures and two captions of the same words.
+"""Winoground (Thrush et al., CVPR 2022): two images and two captions of the same words.
 
-Read is the official ``examples.jsonl``, or its folder; pictures are named without a suffix there. Its authors print the
+Read is the official ``examples.jsonl``, or its folder; images are named without a suffix there. Its authors print the
 text, image and group scores over all examples; each asks for *greater*, so a tie is wrong there too.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ahnpl.evaluate.files import Row, find_files, open_pictures, read_rows
+from ahnpl.evaluate.files import Row, find_files, open_image_folder, read_rows
 from ahnpl.evaluate.items import Item, Twin
 from ahnpl.evaluate.run import GROUP, IMAGE, TEXT, Report
 from ahnpl.evaluate.tasks import CaptionBenchmark
@@ -26,12 +26,12 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
         UsageError: no such path, or no `images`.
         InputError: a file that is not Winoground.
     """
-    pictures = open_pictures(images, path)
+    folder = open_image_folder(images, path)
     for file in find_files(path, NAME, "examples.jsonl"):
         for row in read_rows(file, NAME):
             first, second = row.text("image_0"), row.text("image_1")
-            twin = Twin(pictures.read(second), row.text("caption_1"), _kind(row))
-            yield Item(first, pictures.read(first), row.text("caption_0"), (), row.where, (twin,))
+            twin = Twin(folder.read(second), row.text("caption_1"), _kind(row))
+            yield Item(first, folder.read(first), row.text("caption_0"), (), row.where, (twin,))
 
 
 def _kind(row: Row) -> str:

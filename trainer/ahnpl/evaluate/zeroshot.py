@@ -1,7 +1,7 @@
-"""Zero-shot classification (Radford et al., ICML 2021): pictures in one folder a class.
+"""Zero-shot classification (Radford et al., ICML 2021): images in one folder a class.
 
 PATH is that folder (its folders' names are the classes, ``_`` a blank), or a JSON file with ``classes``, an object of
-folder to name or names, and perhaps ``templates``, texts with ``{}`` for the name; the pictures are then below
+folder to name or names, and perhaps ``templates``, texts with ``{}`` for the name; the images are then below
 ``--images``. A class is the mean of its names in all templates. Papers print top-1, or the mean over classes, which
 they call mean per class.
 """
@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import torch
 from negmine.base.errors import InputError, UsageError
 from torch import Tensor
 
-from ahnpl.evaluate.encode import Encoder, Picture, check_bad, chunks, open_encoder
-from ahnpl.evaluate.files import SUFFIXES, open_pictures, read_json
+from ahnpl.evaluate.encode import EncodedImage, Encoder, check_bad, chunks, open_encoder
+from ahnpl.evaluate.files import SUFFIXES, open_image_folder, read_json
 from ahnpl.evaluate.metrics import RIGHT, TIE, WRONG, Marks, Measure
 from ahnpl.evaluate.run import Report
 from ahnpl.evaluate.settings import Settings
@@ -69,7 +69,7 @@ class ZeroShot:
 
         Raises:
             UsageError: no such folder, fewer than two classes, a template without a place for the name.
-            InputError: a class file that is none, too many bad pictures.
+            InputError: a class file that is none, too many bad images.
         """
         classes, root = read_classes(path, images)
         labels = classes.labels
@@ -78,10 +78,10 @@ class ZeroShot:
         marks = {k: {label: Marks() for label in labels} for k in KS}
         with open_encoder(model, settings.batch_size, settings.workers) as encoder:
             weights = class_features(encoder, classes)
-            pictures = islice(_pictures(root, classes, dropped), settings.limit)
+            files = islice(_images(root, classes, dropped), settings.limit)
             total = 0
-            for some in chunks(pictures, settings.batch_size):
-                found = encoder.pictures([Picture(file.read_bytes()) for _, file in some])
+            for some in chunks(files, settings.batch_size):
+                found = encoder.images([EncodedImage(file.read_bytes()) for _, file in some])
                 for (place, file), feature in zip(some, found, strict=True):
                     total += 1
                     if isinstance(feature, str):
@@ -113,23 +113,23 @@ def read_classes(path: Path, images: Path | None) -> tuple[Classes, Path]:
         names, templates = _parts(read_json(path, "class"))
     except ValueError as error:
         raise InputError("this is not a class file", where=str(path), why=str(error)) from None
-    classes, root = Classes(names, templates), open_pictures(images, path).root
+    classes, root = Classes(names, templates), open_image_folder(images, path).root
     missing = [folder for folder in classes.names if not _is_folder(root / folder)]
     if missing:
         raise UsageError(
             f"{len(missing)} of {len(classes.names)} classes have no folder",
             where=str(root),
             why=", ".join(missing[:5])[:300],
-            fix="check --images and the names; an empty folder keeps a class without pictures among the choices",
+            fix="check --images and the names; an empty folder keeps a class without images among the choices",
         )
     return classes, root
 
 
-def _parts(body: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _parts(body: object) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Folder to names, and the templates, of a class file.
 
     Raises:
-        ValueError: it is none, or two classes would share pictures.
+        ValueError: it is none, or two classes would share images.
     """
     if not isinstance(body, dict) or not isinstance(body.get("classes"), dict):
         raise ValueError("it has no object 'classes'")
@@ -140,7 +140,7 @@ def _parts(body: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     for folder, name in body["classes"].items():
         path = PurePosixPath(folder)
         if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in folder:
-            raise ValueError(f"{folder[:100]!r} is no folder below the pictures'")
+            raise ValueError(f"{folder[:100]!r} is no folder below the images'")
         if str(path) in names:
             raise ValueError(f"the folder {path} has two classes")
         names[str(path)] = _texts([name] if isinstance(name, str) else name, f"the names of {folder}")
@@ -151,7 +151,7 @@ def _parts(body: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     return names, _texts(body.get("templates", list(TEMPLATES)), "templates")
 
 
-def _texts(value: Any, what: str) -> tuple[str, ...]:
+def _texts(value: object, what: str) -> tuple[str, ...]:
     """
     Raises:
         ValueError: it is no list of texts, or one is blank.
@@ -172,13 +172,13 @@ def _check_folders(path: Path, folders: Sequence[Path]) -> None:
     """Folders that look like anything but classes are refused: scored, they would give a number all the same.
 
     Raises:
-        UsageError: one holds no picture, they are splits or hold the classes, or their names are numbers of WordNet.
+        UsageError: one holds no image, they are splits or hold the classes, or their names are numbers of WordNet.
     """
     names = [folder.name for folder in folders]
-    empty = [folder.name for folder in folders if not any(map(_is_picture, _files(folder)))]
+    empty = [folder.name for folder in folders if not any(map(_is_image, _files(folder)))]
     if empty:
         raise UsageError(
-            f"{len(empty)} of {len(folders)} folders hold no picture",
+            f"{len(empty)} of {len(folders)} folders hold no image",
             where=str(path),
             why=f"{', '.join(empty[:5])}: is this one level above the classes?",
             fix=f"name the folder that holds one a class{_one_below(folders)}, or list the classes in a JSON file",
@@ -193,7 +193,7 @@ def _check_folders(path: Path, folders: Sequence[Path]) -> None:
     deeper = _deeper(folders)
     if len({folder.name for folder in deeper}) > 1:
         raise UsageError(
-            "these folders hold no pictures but in folders of theirs",
+            "these folders hold no images but in folders of theirs",
             where=str(path),
             why=f"{', '.join(str(folder.relative_to(path)) for folder in deeper[:3])}: are these the classes?",
             fix='name the folder that holds one a class, or list them in a JSON file: {"classes": {FOLDER: NAME, ...}}',
@@ -209,11 +209,11 @@ def _check_folders(path: Path, folders: Sequence[Path]) -> None:
 
 
 def _deeper(folders: Sequence[Path]) -> list[Path]:
-    """The folders inside of these that hold all pictures; empty where one of these holds a picture itself."""
-    if any(_is_picture(file) for folder in folders for file in folder.iterdir()):
+    """The folders inside of these that hold all images; empty where one of these holds an image itself."""
+    if any(_is_image(file) for folder in folders for file in folder.iterdir()):
         return []
     inner = (one for folder in folders for one in sorted(folder.iterdir()) if one.is_dir())
-    return [one for one in inner if any(map(_is_picture, _files(one)))]
+    return [one for one in inner if any(map(_is_image, _files(one)))]
 
 
 def _one_below(folders: Sequence[Path]) -> str:
@@ -227,7 +227,7 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
 
 
-def _is_picture(file: Path) -> bool:
+def _is_image(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
@@ -245,8 +245,8 @@ def rank_of(scores: Tensor, place: int) -> int:
     return int((scores >= scores[place] - TIE).sum()) - 1
 
 
-def _pictures(root: Path, classes: Classes, dropped: Counter[str]) -> Iterator[tuple[int, Path]]:
-    """(class, file) of every picture, class after class; everything else in the folders is counted."""
+def _images(root: Path, classes: Classes, dropped: Counter[str]) -> Iterator[tuple[int, Path]]:
+    """(class, file) of every image, class after class; everything else in the folders is counted."""
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and folder.name not in classes.names:
             others = (path.relative_to(root).parents for path in _files(folder))
@@ -256,12 +256,12 @@ def _pictures(root: Path, classes: Classes, dropped: Counter[str]) -> Iterator[t
         for file in _files(folder):
             if any(part.startswith(".") for part in file.relative_to(folder).parts):
                 dropped["hidden files"] += 1
-            elif _is_picture(file):
+            elif _is_image(file):
                 yield place, file
             elif file.is_dir():
                 dropped["linked folders in a class"] += 1
             else:
-                dropped["files that are no pictures"] += 1
+                dropped["files that are no images"] += 1
 
 
 BENCHMARK: Final = ZeroShot()

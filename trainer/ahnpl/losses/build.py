@@ -8,7 +8,8 @@ that share of the training only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from math import isfinite, prod
@@ -59,7 +60,7 @@ class RecipeLoss(Timed):
         recipe: name and settled parameters.
         weights: term name to weight.
         needs_negatives: whether any term asks for text negatives.
-        needs_image_negatives: whether any term asks for image negatives that are pictures.
+        needs_image_negatives: whether any term asks for image negatives as images.
         teacher: what the loop must make a teacher of; None where no term asks for one.
     """
 
@@ -87,9 +88,9 @@ class RecipeLoss(Timed):
             )
         self.shift: dict[str, Any] | None = recipe.fill(recipe.body.get("shift_images"))
         texts = any(bool(term.needs_negatives) for term in self.terms.values())
-        pictures = any(bool(term.needs_image_negatives) for term in self.terms.values())
-        self.needs_negatives = texts or (pictures and self.shift is not None)  # shifted images are made from texts
-        self.needs_image_negatives = pictures and self.shift is None
+        images = any(bool(term.needs_image_negatives) for term in self.terms.values())
+        self.needs_negatives = texts or (images and self.shift is not None)  # shifted images are made from texts
+        self.needs_image_negatives = images and self.shift is None
         asked = any(bool(getattr(term, "needs_teacher", False)) for term in self.terms.values())
         self.teacher = _teacher(recipe) if asked else None
 
@@ -102,11 +103,25 @@ class RecipeLoss(Timed):
         with torch.autocast(features.image.device.type, enabled=False):
             features = features.upcast()
             if self.shift is not None and self.needs_negatives:
-                features = shift_images(features, **self.shift)
-            done: dict[str, Part] = {name: term(features) for name, term in self.terms.items() if self._counts(name)}
+                with self._named("shift_images"):
+                    features = shift_images(features, **self.shift)
+            done: dict[str, Part] = {}
+            for name, term in self.terms.items():
+                if self._counts(name):
+                    with self._named(f"term {name}"):
+                        done[name] = term(features)
             total: Tensor = sum((self.weights[name] * part.value for name, part in done.items()), _zero(features))
         stats = {key: value for part in done.values() for key, value in part.stats.items()}
         return LossOut(total, {name: part.value for name, part in done.items()}, stats)
+
+    @contextmanager
+    def _named(self, piece: str) -> Iterator[None]:
+        """Tell what a piece of the recipe lacks with its name."""
+        try:
+            yield
+        except UsageError as error:
+            where = f"{piece} of recipe {self.recipe.name}"
+            raise UsageError(error.what, where=where, why=error.why, fix=error.fix) from None
 
     def _counts(self, name: str) -> bool:
         start, end = self.stages[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from negmine.base.errors import UsageError
@@ -123,12 +122,12 @@ class LossOut:
     Attributes:
         total: scalar, the weighted sum of `parts` (the weights are ``RecipeLoss.weights``).
         parts: name to scalar, before weighting.
-        stats: name to a detached number or vector worth logging, such as the margins in force.
+        stats: name to a detached scalar or vector worth logging, such as the margins in force.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
-    stats: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Part:
     """A scalar loss of one term and what is worth logging of it."""
 
     value: Tensor
-    stats: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Tensor] = field(default_factory=dict)
 
 
 def _shape_error(rule: str, **tensors: Tensor) -> UsageError:

@@ -89,7 +89,7 @@ class MultiHead(nn.Module):
 
 
 class CommonSalient(nn.Module):
-    """SepCLR on a picture and its perturbed ones: what they share is pulled together in one space, what was changed is
+    """SepCLR on an image and its perturbed ones: what they share is pulled together in one space, what was changed is
     told apart in another, and the two are made independent (neurospin-projects/2024_rlouiset_sep_clr 0e40bff).
 
     Alignment and uniformity of the common space, a row of own negatives in the salient one, and `independence` times
@@ -112,9 +112,9 @@ class CommonSalient(nn.Module):
 
     def forward(self, features: Features) -> Part:
         _check_width(features, self.width)
-        pictures, shown = sets.negatives(features, "t2i")
+        others, shown = sets.negatives(features, "t2i")
         texts, valid = sets.negatives(features, "i2t")
-        common, theirs = self._project(self.common, features.image), self._project(self.common, pictures)
+        common, theirs = self._project(self.common, features.image), self._project(self.common, others)
         far = torch.where(shown, (common[:, None] - theirs).square().sum(dim=2), 0)
         align = (far.sum(dim=1) / shown.sum(dim=1).clamp_min(1)).mean() / (2 * self.temperature)
         image, text = self._project(self.salient, features.image), self._project(self.salient, features.text)

@@ -18,8 +18,8 @@ class Members(nn.Module):
     """Every member of a group asks: the sample itself, and each of its image negatives with its own caption.
 
     Candidates are the other members of the same group (``group``), or of all groups of the batch (``block``: one
-    square matrix of all pictures and captions). Both directions of a row or column have one right answer, because every
-    picture of a group makes the other captions false.
+    square matrix of all images and captions). Both directions of a row or column have one right answer, because every
+    image of a group makes the other captions false.
 
     Args:
         direction: ``i2t`` or ``t2i``.
@@ -36,12 +36,12 @@ class Members(nn.Module):
         self.drop_same_text = drop_same_text
 
     def forward(self, features: Features) -> Part:
-        pictures, valid = sets.negatives(features, "t2i")
+        others, valid = sets.negatives(features, "t2i")
         captions = features.image_negative_texts
         if captions is None:
             raise UsageError("members of groups need the captions of the image negatives, and the batch has none")
         there = torch.cat([valid.new_ones(len(valid), 1), valid], dim=1)
-        images = torch.cat([features.image[:, None], pictures], dim=1)[there]
+        images = torch.cat([features.image[:, None], others], dim=1)[there]
         texts = torch.cat([features.text[:, None], captions], dim=1)[there]
         anchors, targets = (images, texts) if self.direction == "i2t" else (texts, images)
         logits = features.logit_scale * anchors @ targets.T

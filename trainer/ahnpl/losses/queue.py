@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from negmine.base.names import pick
@@ -63,7 +62,7 @@ class Queue(nn.Module):
         self.vectors = torch.cat([before, vectors.detach()])[-self.size :]
         self.ids = torch.cat([self.ids, named])[-self.size :]
 
-    def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state: Mapping[str, Tensor], prefix: str, *rest: object) -> None:
         for name in ("vectors", "ids"):  # as long as they were when they were saved
             if (saved := state.get(prefix + name)) is not None:
                 setattr(self, name, torch.empty_like(saved, device=self.ids.device))

@@ -43,6 +43,17 @@ class Row(nn.Module):
         margin: logit units, subtracted from the positive.
         scale: in place of the learned s.
         detach_targets: no gradient into positive and candidates.
+
+    Examples, of B samples with K text negatives each and features of width D:
+
+        ``Row(direction="i2t", columns=["inbatch"])`` is half of CLIP. Anchors are images ``[B, D]``, positives the own
+        captions ``[B, D]`` with logits ``[B]``, candidates all captions ``[B, D]`` with logits ``[B, B]``, of which the
+        mask leaves out the diagonal; the loss is the mean of B cross-entropies over 1 + (B - 1) captions.
+
+        ``Row(direction="i2t", columns=["inbatch", "own"], margin=2.0, weights=[{"tilt": {"beta": 0.5}}])`` sets each
+        image against its own false captions too. Candidates have logits ``[B, B + K]``, in the order of `columns`; the
+        mask leaves out the diagonal and slots without a negative. 2 is taken off the positive's logit ``[B]``, and
+        ``tilt`` adds log weights ``[B, B + K]``, by which hard candidates count for more.
     """
 
     def __init__(

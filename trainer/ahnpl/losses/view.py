@@ -52,10 +52,6 @@ class View:
     columns: tuple[Columns, ...]
     scale: Tensor
 
-    @property
-    def cross_modal(self) -> bool:
-        return self.direction[0] != self.direction[2]
-
     def cosines(self) -> Tensor:
         """``[B, M]`` over all sets."""
         return torch.cat([self.anchor[:, :0], *(one.cosines(self.anchor) for one in self.columns)], dim=1)

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.seal import seal, unseal
 from negmine.encoders.clip_models import CONFIG_NAME, WEIGHTS_NAME, read_config
-from negmine.store import file_sha256, sync_folder, write_file, write_text
+from negmine.store import file_sha256, remove_leftovers, sync_folder, write_file, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +60,13 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
     if not folder.exists():
         _write_folder(folder, checkpoint)
     return folder
+
+
+def remove_unfinished(run: Path) -> None:
+    """Remove what a killed run was writing; nobody else may be writing here."""
+    for folder in (run / "checkpoints").glob(_temporary("*")):
+        shutil.rmtree(folder)
+    remove_leftovers(run)
 
 
 def prune(run: Path, keep: int) -> None:
@@ -207,13 +214,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, body: Mapping[str, Any]) -> None:
     """Write a JSON object so that the file is either the old or the new one."""
-    write_text(path.parent, path.name, json.dumps(body, indent=1, ensure_ascii=False))
+    write_text(path.parent, path.name, as_json(body))
+
+
+def as_json(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, indent=1, ensure_ascii=False)
 
 
 def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
     from safetensors.torch import save as to_bytes
 
-    temporary = folder.with_name(f".{folder.name}.new")
+    temporary = folder.with_name(_temporary(folder.name))
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
@@ -229,6 +240,11 @@ def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     sync_folder(folder.parent)
+
+
+def _temporary(name: str) -> str:
+    """What the folder of a checkpoint is called while it is written."""
+    return f".{name}.new"
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

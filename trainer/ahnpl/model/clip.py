@@ -24,7 +24,7 @@ from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.losses import Features
 from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, model_name_of, verify
 from ahnpl.model.lora import add_low_rank
@@ -41,7 +41,7 @@ class ModelSpec:
         name: open_clip's, ``tiny``, or ``local-dir:FOLDER``.
         pretrained: open_clip's tag, a weights file, or a checkpoint folder; None for random weights.
         seed: of the random weights.
-        preprocess: how pictures are prepared, keys of a ``preprocess_cfg`` that count more than the weights' own.
+        preprocess: how images are prepared, keys of a ``preprocess_cfg`` that count more than the weights' own.
     """
 
     name: str = "tiny"
@@ -125,10 +125,10 @@ class ClipModel(nn.Module):
         parts = [batch.texts, batch.negatives[batch.valid]]
         if batch.image_negative_texts is not None and batch.image_valid is not None:
             parts.append(batch.image_negative_texts[batch.image_valid])
-        pictures = [batch.images]
+        all_images = [batch.images]
         if batch.image_negatives is not None and batch.image_valid is not None:
-            pictures.append(batch.image_negatives[batch.image_valid])
-        images, *false_images = torch.split(self.encode_image(torch.cat(pictures)), [len(one) for one in pictures])
+            all_images.append(batch.image_negatives[batch.image_valid])
+        images, *false_images = torch.split(self.encode_image(torch.cat(all_images)), [len(one) for one in all_images])
         texts, negatives, *others = torch.split(self.encode_text(torch.cat(parts)), [len(part) for part in parts])
         plain = Features(
             image=images,

@@ -8,22 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import torch
 from negmine.base.errors import DamagedError, InputError, UsageError, explain_os_error
 from negmine.encoders.clip_models import CONFIG_NAME, LOCAL, METADATA, WEIGHTS_NAME
-from negmine.store import write_file
+from negmine.store import remove_leftovers, write_file
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
-from ahnpl.model.checkpoint import (
-    STATE_NAME,
-    find_checkpoint,
-    model_name_of,
-    read_json,
-    write_json,
-)  # fmt: skip
+from ahnpl.model.checkpoint import STATE_NAME, as_json, find_checkpoint, model_name_of, read_json
 from ahnpl.model.clip import ClipModel, ModelSpec, is_own, load_model
 from ahnpl.model.towers import OWN_TOWER
 
@@ -96,11 +90,14 @@ def merge(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float) 
     return {name: _between(start[name], tensor, alpha) for name, tensor in end.items()}
 
 
-def export(model: ClipModel, out: Path) -> Exported:
+def export(model: ClipModel, out: Path, *, overwrite: bool = True) -> Exported:
     """Write a model's weights to a ``.safetensors`` or ``.pt`` file, or a folder for ``local-dir:``.
 
+    Args:
+        overwrite: what is at `out`; without it, only what is missing of these very files is written.
+
     Raises:
-        UsageError: another suffix, or a file for a model that open_clip knows no name of.
+        UsageError: another suffix, a file for a model that open_clip knows no name of, or something else is at `out`.
         InputError: a weight is not finite.
         ResourceError: the disk is full or not writable; no half file remains.
     """
@@ -114,15 +111,28 @@ def export(model: ClipModel, out: Path) -> Exported:
         raise UsageError(f"{out.suffix} is no format of weights", fix=f"one of {', '.join(SUFFIXES)}, or a folder")
     load = f"open_clip.create_model({_arguments(model, out)})"
     weights = out if out.suffix else out / WEIGHTS_NAME
+    files = {} if out.suffix else {out / CONFIG_NAME: as_json(model.config).encode()}
+    files[weights] = _to_bytes(state, weights.suffix, json.dumps(model.config))
     try:
+        for path in files:
+            if path.parent.is_dir():
+                remove_leftovers(path.parent, path.name)
+        if not overwrite and _is_other(out, files):
+            raise UsageError(
+                "something else is there already", where=str(out), fix="choose another --out, or --overwrite"
+            )
         weights.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explain_os_error(error, str(out)) from None
-    if not out.suffix:
-        write_json(out / CONFIG_NAME, model.config)
-    content = _to_bytes(state, weights.suffix, json.dumps(model.config))
-    write_file(weights.parent, weights.name, partial(_write, content))
+    for path, content in files.items():
+        write_file(path.parent, path.name, partial(_write, content))
     return Exported(weights, _imports(model, out), load)
+
+
+def _is_other(out: Path, files: Mapping[Path, bytes]) -> bool:
+    """Whether a place holds what a killed run of the same command did not write."""
+    there = {out} if out.is_file() else set(out.iterdir()) if out.is_dir() else set()
+    return any(path not in files or not path.is_file() or path.read_bytes() != files[path] for path in there)
 
 
 def merged(model: ClipModel, start: ClipModel, alpha: float) -> ClipModel:
@@ -165,7 +175,7 @@ def _arguments(model: ClipModel, out: Path) -> str:
     return f'"{name}", pretrained="{out}"{quick}{how}'
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -185,7 +195,7 @@ def _between(start: Tensor, end: Tensor, alpha: float) -> Tensor:
     return start.clone() if alpha == 0 else ((1 - alpha) * start.double() + alpha * end.double()).to(end.dtype)
 
 
-def _shape(tensor: Tensor | None) -> Any:
+def _shape(tensor: Tensor | None) -> str | tuple[int, ...]:
     return "missing" if tensor is None else tuple(tensor.shape)
 
 

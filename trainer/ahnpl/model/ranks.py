@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -142,7 +142,7 @@ class Ranks:
                     parameter.grad /= self.count
 
 
-def _has_rows(value: Any) -> bool:
+def _has_rows(value: object) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.ndim > 0
 
 

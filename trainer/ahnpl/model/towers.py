@@ -50,7 +50,7 @@ class TinyConv(nn.Module):
 
 
 @register_model
-def negmine_tiny_conv(pretrained: bool = False, **_: Any) -> TinyConv:
+def negmine_tiny_conv(pretrained: bool = False, **_: object) -> TinyConv:
     """The tower of ``tiny-conv``; there are no pretrained weights."""
     return TinyConv()
 

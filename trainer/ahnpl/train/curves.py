@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from negmine.base.errors import UsageError
 from negmine.contract.training_runs import SCORE, TrainingRun, differing_settings, drawn_metrics, read_metrics
+
+from ahnpl.evaluate.png import write_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CURVES_NAME: Final = "curves.png"
 COLUMNS: Final = 3
@@ -41,9 +47,7 @@ def draw_curves(run: Path) -> Path | None:
         axes[1].set_ylim(0, 1)
         axes[1].axhline(0.5, color="0.6", linewidth=0.8, linestyle=":", label="chance, of accuracy")
         axes[1].legend(frameon=False, fontsize=8)
-    path = run / CURVES_NAME
-    figure.savefig(path, dpi=130)
-    return path
+    return write_png(figure, run / CURVES_NAME)
 
 
 def draw_comparison(runs: Sequence[TrainingRun], path: Path) -> Path:
@@ -68,9 +72,7 @@ def draw_comparison(runs: Sequence[TrainingRun], path: Path) -> Path:
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     figure.legend(*_legend(runs), loc="outside upper left", frameon=False, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    return path
+    return write_png(figure, path)
 
 
 def _title(metric: str, runs: Sequence[TrainingRun]) -> str:
@@ -97,7 +99,7 @@ def _style(number: int) -> dict[str, Any]:
     return {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
 
 
-def _figure(width: float, height: float) -> Any:
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -106,7 +108,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _share_axis(axis: Any, values: Sequence[float]) -> None:
+def _share_axis(axis: Axes, values: Sequence[float]) -> None:
     """Shares in per cent, over the range that was met and a little more."""
     from matplotlib.ticker import PercentFormatter
 
@@ -116,20 +118,20 @@ def _share_axis(axis: Any, values: Sequence[float]) -> None:
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > 0.05 else 1))
 
 
-def _line(axis: Any, points: Sequence[tuple[float, float]], style: Mapping[str, Any]) -> None:
+def _line(axis: Axes, points: Sequence[tuple[float, float]], style: Mapping[str, Any]) -> None:
     if points:
         steps, values = zip(*points, strict=True)
         axis.plot(steps, values, linewidth=1.6, marker="." if len(points) < 20 else "", **style)
 
 
-def _dress(axis: Any, title: str) -> None:
+def _dress(axis: Axes, title: str) -> None:
     axis.set_title(title, fontsize=11)
     axis.set_xlabel("step")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _plot(axis: Any, rows: list[dict[str, Any]], names: list[str], title: str) -> None:
+def _plot(axis: Axes, rows: list[dict[str, Any]], names: list[str], title: str) -> None:
     for name in names:
         points = [(row["step"], row[name]) for row in rows if name in row]
         label = name.removeprefix("loss/").removeprefix(SCORE)

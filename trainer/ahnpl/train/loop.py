@@ -1,38 +1,38 @@
-"""The training loop: plan, resume, step, evaluate, save."""
+"""The training loop: `Trainer.train_step` is one step, `Trainer.fit` all of them, `train` a run from its plan on."""
 
 from __future__ import annotations
 
 import math
-import signal
 import threading
-import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from negmine.base.console import note
 from negmine.base.errors import InputError, InterruptedRun, NegmineError
-from negmine.contract.training_runs import BY_KIND
 from negmine.store import locked
+from torch import Tensor
 
-from ahnpl.data.stream import Batch, Legible
-from ahnpl.data.workers import STOP_SIGNALS, explained
-from ahnpl.evaluate.items import shard_items
-from ahnpl.evaluate.metrics import Pairs
-from ahnpl.evaluate.run import Report, evaluate
+from ahnpl.data.batch import Batch, Legible
+from ahnpl.data.shards import ShardSet
+from ahnpl.data.workers import explained
+from ahnpl.evaluate.run import Report
 from ahnpl.losses import LossOut
 from ahnpl.model import checkpoint as ckpt
+from ahnpl.train import evaluation
 from ahnpl.train.config import describe
 from ahnpl.train.curves import draw_curves
-from ahnpl.train.mfu import Work
+from ahnpl.train.ema import EmaModel, Teacher
+from ahnpl.train.meter import Meter, numbers_of
+from ahnpl.train.mfu import FlopMeter
 from ahnpl.train.objective import Objective
 from ahnpl.train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from ahnpl.train.plan import Plan, make_model, make_stream
-from ahnpl.train.state import Run, restore, save, starting_point
-from ahnpl.train.teacher import Shadow, Teacher
+from ahnpl.train.process import stop_on_signals, sums_in_one_order
+from ahnpl.train.resume import starting_point
+from ahnpl.train.state import TrainState, restore_state, save_state
 from ahnpl.train.track import JsonLines, Terminal, Tracker, open_trackers
 
 MAX_LOG_SCALE = math.log(100)
@@ -80,286 +80,231 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
     folder, ranks = Path(plan.config.out), plan.ranks
     with ExitStack() as stack:
         stack.enter_context(ranks.joined(plan.device))
-        stack.enter_context(_in_one_order(plan.device))
+        stack.enter_context(sums_in_one_order(plan.device))
         ranks.first_does(lambda: stack.enter_context(locked(folder)))
         start = ranks.first_does(lambda: starting_point(plan, folder, overwrite))
-        run = _begin(plan, folder, stack.enter_context(_stop_on_signals()))
-        stack.callback(run.stream.close)
+        trainer = Trainer(plan, stack.enter_context(stop_on_signals()))
+        stack.callback(trainer.stream.close)
         stack.enter_context(explained())
         if start is not None:
-            restore(run, start)
+            restore_state(trainer.state, plan, start)
+        resumed = trainer.state.step
         ranks.share(plan.loss)
         if ranks.first:
             ckpt.write_json(folder / "run.json", {"config": describe(plan.config), "settings": plan.settings})
-            for tracker in _open_trackers(run):
-                run.trackers.append(tracker)
+            for tracker in _open_trackers(plan, resumed):
+                trainer.trackers.append(tracker)
                 stack.callback(tracker.close)
-        if start is None and plan.eval_shards is not None:
-            ranks.first_does(lambda: _evaluate(run))  # where the curve begins
-        _fit(run)
-        last = _save(run)
-        curves = draw_curves(folder) if ranks.first else None
-        bad, legible = sum(ranks.collect([run.bad])), sum(ranks.collect([run.legible]), Legible())
-        return TrainResult(run.step, run.resumed, run.seconds, run.samples, bad, legible, run.report, last, curves)
-
-
-def _begin(plan: Plan, folder: Path, stop: threading.Event) -> Run:
-    config = plan.config
-    model = make_model(plan).train()
-    plan.loss.to(plan.device).train()
-    objective = Objective(
-        model,
-        plan.loss,
-        teacher=None if plan.loss.teacher is None else Teacher(model, plan.loss.teacher),
-        ranks=plan.ranks,
-        parts=config.grad_cache_chunks,
-        precision=plan.precision,
-        seed=config.seed,
-    )
-    return Run(
-        plan,
-        folder,
-        model,
-        make_stream(plan, model),
-        objective,
-        Shadow(model, config.ema) if config.ema else None,
-        make_optimiser({"model": model.network, "loss": plan.loss}, config.weight_decay),
-        torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16"),
-        stop,
-        Work(plan.device, plan.precision),
-    )
-
-
-def _open_trackers(run: Run) -> list[Tracker]:
-    asked = open_trackers(run.plan.config.track, run.folder, run.plan.settings, run.step)
-    return [JsonLines(run.folder, run.step), Terminal(run.plan.steps), *asked]
-
-
-def _fit(run: Run) -> None:
-    """Epoch after epoch until the last step."""
-    while run.step < run.plan.steps:
-        _fit_epoch(run, *divmod(run.step, run.stream.steps_per_epoch))
-        if run.plan.eval_shards is not None and not run.stopped:
-            run.plan.ranks.first_does(lambda: _evaluate(run))
-        _save(run)
-        if run.stopped and run.step < run.plan.steps:
-            raise InterruptedRun(
-                f"stopped after step {run.step} of {run.plan.steps}; it is saved",
-                where=str(run.folder),
-                fix="the same command resumes",
-            )
-        _prune(run)
-
-
-def _fit_epoch(run: Run, epoch: int, done: int) -> None:
-    """The steps of one epoch that are left, or fewer if the run ends or is stopped."""
-    config, window, ranks = run.plan.config, _Window(work=run.work), run.plan.ranks
-    for batch in window.timed(_agreed(run, run.stream.batches(epoch, done))):
-        if run.step == epoch * run.stream.steps_per_epoch:
-            run.loss.begin_epoch()
-        with run.work.counted():
-            out, norm = _step(run, batch.to(run.plan.device))
-        run.step += 1
-        run.bad += len(batch.bad)
-        run.legible += batch.legible
-        window.legible += batch.legible
-        window.samples += len(batch.keys) * ranks.count
-        window.steps += 1
-        if run.step % config.log_every == 0 or run.step == run.plan.steps:
-            epochs = {"epoch": run.step / run.stream.steps_per_epoch}
-            _warn_of_alike(run, window.legible)
-            _log(run, epochs | window.rates() | _numbers(run, out) | {"grad_norm": float(norm)})
-        if run.step == run.plan.steps:
-            break
-        if config.save_every and run.step % config.save_every == 0:
-            _save(run)
-            _prune(run)
-    run.seconds += window.total_seconds
-    run.samples += window.total_samples
-
-
-def _agreed(run: Run, batches: Generator[Batch]) -> Iterator[Batch]:
-    """The batches, until any rank stops; an error of one rank's stream is raised on all.
-
-    The vote comes before a step's first collective, so that no rank waits for one that has left. However this ends,
-    the stream is closed: its thread must not outlive the run.
-    """
-    with closing(batches):
-        while True:
-            batch, error = None, None
-            try:
-                batch = next(batches, None)
-            except NegmineError as problem:
-                error = problem
-            if run.plan.ranks.agree(run.stop.is_set(), error):
-                run.stopped = True
-                return
-            if batch is None:
-                return
-            yield batch
-
-
-def _save(run: Run) -> Path:
-    return run.plan.ranks.first_does(lambda: save(run))
-
-
-def _prune(run: Run) -> None:
-    if run.plan.ranks.first:
-        ckpt.prune(run.folder, run.plan.config.keep)
-
-
-def _step(run: Run, batch: Batch) -> tuple[LossOut, torch.Tensor]:
-    """One optimiser step: gradients of the joined batch, clipped, the logit scale clamped, the copies moved."""
-    config, plan = run.plan.config, run.plan
-    rate = learning_rate(run.step, plan.steps, config.warmup_steps(plan.steps), config.peak_lr)
-    set_learning_rate(run.optimiser, rate)
-    run.loss.begin_step(run.step, plan.steps)
-    out = run.objective.backward(batch, run.step, run.scaler.scale, lambda found: _check_finite(run, batch, found))
-    run.scaler.unscale_(run.optimiser)
-    norm = clip_gradients(run.optimiser, config.clip_grad)
-    run.scaler.step(run.optimiser)
-    run.scaler.update()
-    run.optimiser.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        run.model.logit_scale.clamp_(0, MAX_LOG_SCALE)
-    if run.average is not None:
-        run.average.follow(run.model.network)
-    if run.objective.teacher is not None:
-        run.objective.teacher.after_step(run.step + 1, run.model.network)
-    return out, norm
-
-
-def _warn_of_alike(run: Run, legible: Legible) -> None:
-    """Say it once, at the first row, where the model cannot read what many negatives differ in."""
-    if run.plan.ranks.first and legible == run.legible and legible.percent_alike > MANY_ALIKE:
-        note(
-            f"{legible.alike:,} of {legible.total:,} negatives are equal to a true caption for this model and are left "
-            f"out: it reads {run.model.context_length} tokens; shorten the captions, or use a model that reads more"
+        if start is None:
+            trainer.evaluate()  # where the curve begins
+        trainer.fit()
+        last = trainer.save()
+        meter, curves = trainer.meter, draw_curves(folder) if ranks.first else None
+        bad, legible = sum(ranks.collect([meter.bad])), sum(ranks.collect([meter.legible]), Legible())
+        return TrainResult(
+            trainer.state.step, resumed, meter.seconds, meter.samples, bad, legible, trainer.report, last, curves
         )
 
 
-def _check_finite(run: Run, batch: Batch, out: LossOut) -> None:
-    """Stop at a loss that is not a number; it is the same on all ranks, so all stop."""
-    if torch.isfinite(out.total):
-        return
-    path = run.folder / "non_finite.json"
-    parts = {name: str(float(value.detach())) for name, value in out.parts.items()}
-    keys = run.plan.ranks.collect(batch.keys)
-    if run.plan.ranks.first:
-        ckpt.write_json(path, {"step": run.step, "keys": keys, "parts": parts})
-    raise InputError(
-        f"the loss of step {run.step + 1} is not finite",
-        where=f"{path} holds the keys of its batch",
-        why=", ".join(f"{name} {value}" for name, value in parts.items()),
-        fix="lower --lr, use --precision fp32 or bf16, or look at these samples; the last checkpoint is good",
-    )
+def _open_trackers(plan: Plan, resumed: int) -> list[Tracker]:
+    folder = Path(plan.config.out)
+    asked = open_trackers(plan.config.track, folder, plan.settings, resumed)
+    return [JsonLines(folder, resumed), Terminal(plan.steps), *asked]
 
 
-def _evaluate(run: Run) -> None:
-    """Score the model, or the average of its weights. Rank 0 alone."""
-    assert run.plan.eval_shards is not None  # the caller asked
-    model = run.average.model if run.average else run.model
-    report = evaluate(model, shard_items(run.plan.eval_shards), retrieval=True, max_bad=run.plan.config.max_bad)
-    recalls = {f"eval/{name}": value for name, value in report.retrieval.items() if name.endswith("R@1")}
-    accuracy = (
-        {"eval/accuracy": report.micro.share, "eval/accuracy, mean of kinds": report.macro} if report.kinds else {}
-    )
-    pairs = sum(report.pairs.values(), Pairs())
-    groups = {"eval/2x2 group score": pairs.group / pairs.total} if pairs.total else {}
-    kinds = {f"{BY_KIND}{kind}": found.share for kind, found in report.kinds.items()}
-    _log(run, {**accuracy, **groups, **recalls, **kinds})
-    run.report = report
-    score = report.micro.share if report.kinds else report.retrieval["text to image R@1"]
-    best = ckpt.read_best(run.folder)
-    if best is None or score > best["score"]:
-        of = "accuracy against negatives" if report.kinds else "text to image R@1"
-        ckpt.write_json(run.folder / ckpt.BEST_NAME, {"checkpoint": save(run).name, "score": score, "of": of})
+class Trainer:
+    """A run under way.
 
+    Args:
+        stop: set when this process was told to stop.
 
-@contextmanager
-def _in_one_order(device: torch.device) -> Iterator[None]:
-    """On a CPU gradients of what several read (positions, repeated texts) are summed in one order.
-
-    Else torch's threads add them as they come, and no two runs of several threads are the same.
+    Attributes:
+        state: what learns.
+        objective: what it learns.
+        stream: what it learns from.
+        meter: what is counted on the way.
+        trackers: where numbers go; none but on the first rank.
+        report: the last evaluation.
+        stopped: whether all ranks have agreed to stop.
     """
-    switches: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        switches.fill_uninitialized_memory = False  # which is slow, and nothing here reads such memory
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        switches.fill_uninitialized_memory = before[1]
 
+    def __init__(self, plan: Plan, stop: threading.Event) -> None:
+        self.plan, self.folder, self.stop = plan, Path(plan.config.out), stop
+        config, model, loss = plan.config, make_model(plan).train(), plan.loss.to(plan.device).train()
+        teacher = None if loss.teacher is None else Teacher(model, loss.teacher)
+        self.objective = Objective(  # it fixes weights that no feature depends on: the optimiser comes after it
+            model,
+            loss,
+            teacher=teacher,
+            ranks=plan.ranks,
+            grad_cache_chunks=config.grad_cache_chunks,
+            precision=plan.precision,
+            seed=config.seed,
+        )
+        self.state = TrainState(
+            model=model,
+            loss=loss,
+            optimiser=make_optimiser({"model": model.network, "loss": loss}, config.weight_decay),
+            scaler=torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16"),
+            average=EmaModel(model, config.ema) if config.ema else None,
+            teacher=teacher,
+        )
+        self.stream = make_stream(plan, model)
+        self.meter = Meter(FlopMeter(plan.device, plan.precision))
+        self.trackers: list[Tracker] = []
+        self.report: Report | None = None
+        self.stopped = False
 
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that `STOP_SIGNALS` set, however often; the loop looks at it after each step."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in heard}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def fit(self) -> None:
+        """Train until the last step: epoch after epoch, each scored and saved at its end.
 
+        Raises:
+            InterruptedRun: told to stop before the last step, which was saved.
+        """
+        plan, state, per_epoch = self.plan, self.state, self.stream.steps_per_epoch
+        while state.step < plan.steps:
+            epoch, done = divmod(state.step, per_epoch)
+            for batch in self.meter.timed(self._agreed(self.stream.batches(epoch, done))):
+                with self.meter.flops.counted():
+                    out, norm = self.train_step(batch.to(plan.device))
+                self.meter.count(batch, plan.ranks.count)
+                if state.step % plan.config.log_every == 0 or state.step == plan.steps:
+                    self.log_step(out, norm)
+                if state.step == plan.steps:
+                    break
+                if plan.config.save_every and state.step % plan.config.save_every == 0:
+                    self.save()
+                    self.prune()
+            if not self.stopped:
+                self.evaluate()
+            self.save()
+            if self.stopped and state.step < plan.steps:
+                raise InterruptedRun(
+                    f"stopped after step {state.step} of {plan.steps}; it is saved",
+                    where=str(self.folder),
+                    fix="the same command resumes",
+                )
+            self.prune()
 
-# --- numbers ----------------------------------------------------------------------------------------------------------
+    def train_step(self, batch: Batch) -> tuple[LossOut, Tensor]:
+        """One optimiser step on this rank's share of a batch; the loss, and the norm of its gradient.
 
+        Raises:
+            InputError: the loss is not finite; no weight was changed.
+        """
+        plan, config, state = self.plan, self.plan.config, self.state
 
-@dataclass
-class _Window:
-    """Time and samples since the last log, and in all."""
+        # where training stands: the learning rate, and what of the loss moves with time
+        rate = learning_rate(state.step, plan.steps, config.warmup_steps(plan.steps), config.peak_lr)
+        set_learning_rate(state.optimiser, rate)
+        if state.step % self.stream.steps_per_epoch == 0:
+            state.loss.begin_epoch()
+        state.loss.begin_step(state.step, plan.steps)
 
-    samples: int = 0
-    legible: Legible = field(default_factory=Legible)
-    waited: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
-    total_seconds: float = 0.0
-    total_samples: int = 0
-    steps: int = 0
-    work: Work | None = None
+        # the loss of the joined batch, the same on all ranks
+        out = self.objective.loss(batch, state.step)
+        self._check_finite(out, batch)
 
-    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches; waiting for them is counted."""
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            self.waited += time.perf_counter() - asked
-            if batch is None:
-                break
-            yield batch
-        self.rates()
+        # its gradient, in fp16 of a multiple of it, clipped; and the step
+        self.objective.backward(state.scaler.scale(out.total))
+        state.scaler.unscale_(state.optimiser)
+        norm = clip_gradients(state.optimiser, config.clip_grad)
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+        state.optimiser.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            state.model.logit_scale.clamp_(0, MAX_LOG_SCALE)
+        state.step += 1
 
-    def rates(self) -> dict[str, float]:
-        """Samples/s and the share of time spent waiting for data; starts a new window."""
-        seconds = max(time.perf_counter() - self.started, 1e-9)
-        rates = {"samples_per_s": self.samples / seconds, "data_wait_percent": 100 * self.waited / seconds}
-        rates |= {"alike_negatives_percent": self.legible.percent_alike} if self.legible.total else {}
-        rates |= self.work.rates(self.steps, seconds) if self.work else {}
-        self.total_seconds += seconds
-        self.total_samples += self.samples
-        self.samples, self.legible, self.steps, self.waited = 0, Legible(), 0, 0.0
-        self.started = time.perf_counter()
-        return rates
+        # the copies of the model follow it
+        if state.average is not None:
+            state.average.follow(state.model.network)
+        if state.teacher is not None:
+            state.teacher.after_step(state.step, state.model.network)
+        return out, norm
 
+    def evaluate(self) -> None:
+        """Score the model, or the average of its weights, on held-out shards if there are any. Rank 0 alone."""
+        shards = self.plan.eval_shards
+        if shards is not None:
+            self.plan.ranks.first_does(lambda: self._evaluate(shards))
 
-def _numbers(run: Run, out: LossOut) -> dict[str, float]:
-    numbers = {"loss": float(out.total.detach())}
-    numbers |= {f"loss/{name}": float(value.detach()) for name, value in out.parts.items()}
-    numbers |= {"lr": run.optimiser.param_groups[0]["lr"], "logit_scale": float(run.model.logit_scale.detach().exp())}
-    for name, value in out.stats.items():
-        flat = value.flatten().tolist()
-        numbers |= {name: flat[0]} if len(flat) == 1 else {f"{name}/{i}": number for i, number in enumerate(flat)}
-    return numbers
+    def _evaluate(self, shards: ShardSet) -> None:
+        model = self.state.average.model if self.state.average else self.state.model
+        self.report = evaluation.score(model, shards, self.plan.config.max_bad)
+        self._log(evaluation.numbers_of(self.report))
+        if evaluation.is_best(self.folder, self.report):
+            evaluation.name_best(self.folder, save_state(self.state, self.plan), self.report)
 
+    def log_step(self, out: LossOut, norm: Tensor) -> None:
+        """A row of what the last step gave, and of the rates since the row before."""
+        self._warn_of_alike()
+        self._log(
+            {
+                "epoch": self.state.step / self.stream.steps_per_epoch,
+                **self.meter.end_window(),
+                **numbers_of(out),
+                "lr": self.state.optimiser.param_groups[0]["lr"],
+                "logit_scale": float(self.state.model.logit_scale.detach().exp()),
+                "grad_norm": float(norm),
+            }
+        )
 
-def _log(run: Run, values: dict[str, float]) -> None:
-    for tracker in run.trackers:
-        tracker.log(run.step, values)
+    def _log(self, row: dict[str, float]) -> None:
+        for tracker in self.trackers:
+            tracker.log(self.state.step, row)
+
+    def save(self) -> Path:
+        """A checkpoint of the last step, written by rank 0; its folder."""
+        return self.plan.ranks.first_does(lambda: save_state(self.state, self.plan))
+
+    def prune(self) -> None:
+        """Remove checkpoints that are neither among the last nor the best."""
+        if self.plan.ranks.first:
+            ckpt.prune(self.folder, self.plan.config.keep)
+
+    def _agreed(self, batches: Generator[Batch]) -> Iterator[Batch]:
+        """The batches, until any rank stops; an error of one rank's stream is raised on all.
+
+        The vote comes before a step's first collective, so that no rank waits for one that has left. However this
+        ends, the stream is closed: its thread must not outlive the run.
+        """
+        with closing(batches):
+            while True:
+                batch, error = None, None
+                try:
+                    batch = next(batches, None)
+                except NegmineError as problem:
+                    error = problem
+                if self.plan.ranks.agree(self.stop.is_set(), error):
+                    self.stopped = True
+                    return
+                if batch is None:
+                    return
+                yield batch
+
+    def _check_finite(self, out: LossOut, batch: Batch) -> None:
+        """Stop at a loss that is not a number; it is the same on all ranks, so all stop."""
+        if torch.isfinite(out.total):
+            return
+        path, step = self.folder / "non_finite.json", self.state.step
+        parts = {name: str(float(value.detach())) for name, value in out.parts.items()}
+        keys = self.plan.ranks.collect(batch.keys)
+        if self.plan.ranks.first:
+            ckpt.write_json(path, {"step": step, "keys": keys, "parts": parts})
+        raise InputError(
+            f"the loss of step {step + 1} is not finite",
+            where=f"{path} holds the keys of its batch",
+            why=", ".join(f"{name} {value}" for name, value in parts.items()),
+            fix="lower --lr, use --precision fp32 or bf16, or look at these samples; the last checkpoint is good",
+        )
+
+    def _warn_of_alike(self) -> None:
+        """Say it once, at the first row, where the model cannot read what many negatives differ in."""
+        legible = self.meter.legible
+        if self.plan.ranks.first and not self.meter.samples and legible.percent_alike > MANY_ALIKE:
+            note(
+                f"{legible.alike:,} of {legible.total:,} negatives are equal to a true caption for this model and are "
+                f"left out: it reads {self.state.model.context_length} tokens; shorten the captions, or use a model "
+                "that reads more"
+            )

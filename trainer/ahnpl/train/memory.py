@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.model.clip import ClipModel
 
 _SAMPLES = 2
@@ -22,7 +22,7 @@ def estimate_memory(
     backward pass, and of the loss.
 
     Activations are measured on two samples with texts of full length in float32 and scaled up, so they are an upper
-    bound. The loss is of the joined batch, every caption and its negatives against every picture.
+    bound. The loss is of the joined batch, every caption and its negatives against every image.
 
     Args:
         batch_size: B, over all processes.
@@ -56,18 +56,16 @@ def _saved_bytes(model: ClipModel, negatives: int, image_negatives: int) -> int:
 
 
 def trial_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch:
-    """Two samples on the model's device: random pictures, and texts that are all different and of full length."""
+    """Two samples on the model's device: random images, and texts that are all different and of full length."""
     chance = torch.Generator().manual_seed(0)
     text = model.config["model_cfg"]["text_cfg"]
     length, words = int(text.get("context_length", 77)), int(text.get("vocab_size", 49408))
     tokens = torch.randint(1, words - 1, (_SAMPLES, 1 + negatives + image_negatives, length), generator=chance)
     tokens[..., -1] = words - 1
     size = model.image_size
-    pictures = torch.randint(
-        0, 256, (_SAMPLES, 1 + image_negatives, 3, size, size), generator=chance, dtype=torch.uint8
-    )
+    images = torch.randint(0, 256, (_SAMPLES, 1 + image_negatives, 3, size, size), generator=chance, dtype=torch.uint8)
     batch = Batch(
-        images=pictures[:, 0],
+        images=images[:, 0],
         texts=tokens[:, 0],
         negatives=tokens[:, 1 : 1 + negatives],
         valid=torch.ones(_SAMPLES, negatives, dtype=torch.bool),
@@ -79,5 +77,5 @@ def trial_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch
         return batch.to(model.mean.device)
     there = torch.ones(_SAMPLES, image_negatives, dtype=torch.bool)
     others = tokens[:, 1 + negatives :]
-    whole = replace(batch, image_negatives=pictures[:, 1:], image_negative_texts=others, image_valid=there)
+    whole = replace(batch, image_negatives=images[:, 1:], image_negative_texts=others, image_valid=there)
     return whole.to(model.mean.device)

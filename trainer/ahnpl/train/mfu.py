@@ -37,7 +37,7 @@ def known_peak(name: str) -> float | None:
     return PEAKS[max(found, key=len)] if found else None
 
 
-class Work:
+class FlopMeter:
     """FLOPs of a step, counted once, on the first.
 
     Recomputation (checkpointing, batches in parts) is counted as work too.

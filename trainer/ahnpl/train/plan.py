@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from negmine.base.errors import UsageError
@@ -14,12 +14,18 @@ from negmine.base.names import pick
 from negmine.contract.records import KINDS
 from negmine.encoders.clip_models import read_preprocess
 
-from ahnpl.data.shards import ShardSet, Share, open_shards
-from ahnpl.data.stream import Decoder, Draw, Stream
+from ahnpl.data.decode import Decoder
+from ahnpl.data.draw import Draw
+from ahnpl.data.order import CanonicalRank
+from ahnpl.data.shards import ShardSet, open_shards
+from ahnpl.data.stream import Stream
 from ahnpl.losses import RecipeLoss, build_loss
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.model.ranks import Ranks
 from ahnpl.train.config import TrainConfig, settings
+
+DRAWS: Final = 2
+"""Version of what a seed gives: the order, crops, negatives, and what layers and losses draw. A run keeps to one."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,12 @@ class Plan:
 
     Attributes:
         negatives: K, slots per caption.
-        image_negatives: J, pictures beside the caption's own.
+        image_negatives: J, images beside the caption's own.
         steps: optimiser steps of the whole run.
-        shares: of each epoch, those that this process reads.
+        canonical_ranks: of each epoch, those that this process reads.
         settings: what a checkpoint must agree with.
         ranks: this process among those of the run.
-        preprocess: what ``--preprocess`` says of pictures.
+        preprocess: what ``--preprocess`` says of images.
     """
 
     config: TrainConfig
@@ -43,7 +49,7 @@ class Plan:
     negatives: int
     image_negatives: int
     steps: int
-    shares: tuple[Share, ...]
+    canonical_ranks: tuple[CanonicalRank, ...]
     device: torch.device
     precision: str
     settings: dict[str, Any]
@@ -65,20 +71,21 @@ def make_plan(config: TrainConfig) -> Plan:
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
     ranks = Ranks.of_environment()
-    shares = _shares(config, ranks)
+    canonical_ranks = _canonical_ranks(config, ranks)
     device = torch.device("cuda", ranks.local) if torch.cuda.is_available() else torch.device("cpu")
     precision = _auto_precision(device) if config.precision == "auto" else config.precision
     pixels = read_preprocess(Path(config.preprocess)) if config.preprocess else None
     per_epoch = shards.samples // config.batch_size
     facts = {
         "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
-        "negatives": negatives, "precision": precision, "canonical_ranks": shares[0].count, "preprocess": pixels,
+        "negatives": negatives, "precision": precision, "preprocess": pixels,
+        "canonical_ranks": canonical_ranks[0].count, "draws": DRAWS,
     }  # fmt: skip
     if image_negatives:
         facts["image_negatives"] = image_negatives
     steps = config.steps or config.epochs * per_epoch
     return Plan(
-        config, shards, eval_shards, loss, negatives, image_negatives, steps, shares, device, precision,
+        config, shards, eval_shards, loss, negatives, image_negatives, steps, canonical_ranks, device, precision,
         settings(config, **facts), ranks, pixels,
     )  # fmt: skip
 
@@ -90,8 +97,8 @@ def _auto_precision(device: torch.device) -> str:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
-def _shares(config: TrainConfig, ranks: Ranks) -> tuple[Share, ...]:
-    """The shares of this process: neighbours, so that the processes' parts of a batch are in the order of shares."""
+def _canonical_ranks(config: TrainConfig, ranks: Ranks) -> tuple[CanonicalRank, ...]:
+    """Those of this process: neighbours, so that the processes' parts of a batch are in the order of these."""
     count = config.canonical_ranks or ranks.count
     if count % ranks.count:
         raise UsageError(
@@ -100,7 +107,7 @@ def _shares(config: TrainConfig, ranks: Ranks) -> tuple[Share, ...]:
             fix="use a multiple of the number of processes, and for a resumed run the number it was begun with",
         )
     each = count // ranks.count
-    return tuple(Share(number, count) for number in range(ranks.rank * each, (ranks.rank + 1) * each))
+    return tuple(CanonicalRank(number, count) for number in range(ranks.rank * each, (ranks.rank + 1) * each))
 
 
 def _slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
@@ -182,7 +189,7 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
         seed=config.seed,
         workers=default_workers() if config.workers is None else config.workers,
         max_bad=config.max_bad,
-        shares=plan.shares,
+        canonical_ranks=plan.canonical_ranks,
         pin=plan.device.type == "cuda",
     )
 

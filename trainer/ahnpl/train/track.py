@@ -16,6 +16,7 @@ from negmine.base.console import PLAIN_INTERVAL, messages, note
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from negmine.contract.training_runs import BY_KIND, METRICS_NAME, read_metrics
+from negmine.store import write_text
 from rich.live import Live
 from rich.text import Text
 
@@ -37,7 +38,7 @@ class JsonLines:
     def __init__(self, run: Path, resumed_step: int) -> None:
         path = run / METRICS_NAME
         kept = [row for row in read_metrics(run) if row["step"] <= resumed_step]
-        path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        write_text(run, METRICS_NAME, "".join(json.dumps(row) + "\n" for row in kept))  # a kill here loses no row
         self._file = path.open("a", encoding="utf-8")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import IO, Final
 
 from negmine.base.console import Summary
-from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.names import pick
 from negmine.outputs.export.formats import FORMATS, Foil, Record
-from negmine.stages.pairs.stage import check_usable
-from negmine.store import FileRecord, load_manifest, read_part, reading, remove_leftovers, write_file
+from negmine.store import FileRecord, write_output
+from negmine.store.work_folder import Stage, WorkFolder
 
 CAPTIONS: Final = "captions"
 BARE: Final = "captions without a negative"
 NEGATIVES: Final = "negatives"
+_PAIR: Final = ("key", "image_id", "image", "caption")
 
 
 def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]]:
@@ -41,12 +40,7 @@ def export(work: Path, name: str, out: Path) -> tuple[FileRecord, dict[str, int]
             rows += held
         return rows
 
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out.parent, out.name)
-    except OSError as error:
-        raise explain_os_error(error, str(out.parent)) from error
-    return write_file(out.parent, out.name, write), dict(counts)
+    return write_output(out, write), dict(counts)
 
 
 def summary(name: str, file: FileRecord, counts: Mapping[str, int], out: Path) -> Summary:
@@ -57,27 +51,11 @@ def summary(name: str, file: FileRecord, counts: Mapping[str, int], out: Path) -
 
 def records(work: Path) -> Iterator[Record]:
     """Captions of a work folder with their negatives, part by part; captions of one picture follow each other."""
-    folder, negatives = work / "pairs", work / "negatives"
-    check_usable(load_manifest(folder), folder)
-    with reading(folder) as pairs, reading(negatives) as made:
-        if made.spec.inputs.get("pairs") not in (None, pairs.digest):
-            raise DamagedError(
-                "these negatives were made from other pairs", where=str(work), fix="run negmine parse --overwrite"
-            )
-        for part in made.parts:
-            foils = _foils(negatives, part.index)
-            for row in read_part(folder, part.index, ["key", "image_id", "image", "caption"]).to_pylist():
-                image = row["image"] or row["image_id"]
-                yield Record(row["key"], row["image_id"], image, row["caption"], foils.get(row["key"], ()))
-
-
-def _foils(folder: Path, part: int) -> dict[str, tuple[Foil, ...]]:
-    rows = read_part(folder, part, ["key", "negative", "kind", "rule", "slot"])
-    rows = rows.sort_by([("key", "ascending"), ("slot", "ascending")]).to_pylist()
-    return {
-        key: tuple(Foil(row["negative"], row["kind"], row["rule"]) for row in group)
-        for key, group in groupby(rows, lambda row: row["key"])
-    }
+    with WorkFolder.open(work, needs=[Stage.NEGATIVES]) as folder:
+        for part in folder.pairs.parts:
+            for pair, rows in folder.with_negatives(part.index, _PAIR, ["negative", "kind", "rule"]):
+                foils = tuple(Foil(row["negative"], row["kind"], row["rule"]) for row in rows)
+                yield Record(pair["key"], pair["image_id"], pair["image"] or pair["image_id"], pair["caption"], foils)
 
 
 def _counted(read: Iterator[Record], counts: Counter[str]) -> Iterator[Record]:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.compute as pc
 
-from negmine.outputs.report.read import OBVIOUS, WorkFolder
-from negmine.store import Manifest, read_part
+from negmine.outputs.report.read import OBVIOUS, Looked
+from negmine.store import Manifest
 
 BINS: Final = 40
 TAIL: Final = 0.001
@@ -80,7 +80,7 @@ class Measures:
     histograms: tuple[Histogram, ...]
 
 
-def measure(work: WorkFolder) -> Measures:
+def measure(work: Looked) -> Measures:
     """Count and measure; memory is that of the columns of the parts looked at."""
     lengths = {"captions": _words(work, "pairs", "caption")}
     kinds, rules, histograms = list[Kind](), list[Rule](), list[Histogram]()
@@ -116,7 +116,7 @@ def _rules(made: Manifest) -> list[Rule]:
     ]
 
 
-def _neighbours(work: WorkFolder) -> Histogram:
+def _neighbours(work: Looked) -> Histogram:
     score, truth = (_column(work, "neighbours", name).astype(np.float64) for name in ("score", "positive_score"))
     selected = _column(work, "neighbours", "selected").astype(bool)
     reason = _column(work, "neighbours", "reason")
@@ -133,17 +133,15 @@ def _neighbours(work: WorkFolder) -> Histogram:
 # --- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _column(work: WorkFolder, stage: str, name: str) -> Any:
+def _column(work: Looked, stage: str, name: str) -> Any:
     """[n] values of a column in all parts looked at."""
-    columns = [read_part(work.path / stage, part, [name])[name].to_numpy(zero_copy_only=False) for part in work.parts]
+    columns = [work.rows(stage, part, [name])[name].to_numpy(zero_copy_only=False) for part in work.parts]
     return np.concatenate(columns) if columns else np.empty(0)
 
 
-def _words(work: WorkFolder, stage: str, name: str) -> Any:
+def _words(work: Looked, stage: str, name: str) -> Any:
     """[n] words of each text; texts have single blanks between them."""
-    counts = [
-        pc.count_substring(read_part(work.path / stage, part, [name])[name], " ").to_numpy() + 1 for part in work.parts
-    ]
+    counts = [pc.count_substring(work.rows(stage, part, [name])[name], " ").to_numpy() + 1 for part in work.parts]
     return np.concatenate(counts) if counts else np.empty(0, np.int64)
 
 

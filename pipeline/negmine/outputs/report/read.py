@@ -10,16 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from negmine.base.errors import DamagedError
 from negmine.base.html import Segment, edited
 from negmine.contract.records import Edit
 from negmine.images.locate import PLACE
-from negmine.stages.pairs.stage import check_usable
-from negmine.store import JOURNAL, MANIFEST, Manifest, load_manifest, part_name, read_part
-from negmine.store.lookup import rows_by_key
+from negmine.store import Manifest, part_name
+from negmine.store.work_folder import Stage, WorkFolder
 
-STAGES: Final = ("pairs", "negatives", "neighbours", "figures", "plan")
-"""In the order in which they are made."""
 LOOKED_AT: Final = 50_000
 """Pairs that are drawn from and measured: those of the first parts, which are a random sample."""
 OF_KINDS: Final = 4
@@ -101,47 +97,24 @@ class Example:
 
 
 @dataclass(frozen=True)
-class WorkFolder:
-    """The finished stages of a work folder, by name.
+class Looked(WorkFolder):
+    """What is finished of a work folder, and which parts of it a page looks at."""
 
-    Attributes:
-        unfinished: stages that were begun.
-        parts: those that are looked at.
-    """
-
-    path: Path
-    stages: Mapping[str, Manifest]
-    unfinished: tuple[str, ...]
     parts: tuple[int, ...]
 
     @property
     def pairs_looked_at(self) -> int:
-        records = {part.index: part for part in self.stages["pairs"].parts}
-        return sum(records[index].files[0].rows for index in self.parts)
-
-    def folder(self, stage: str) -> Path | None:
-        return self.path / stage if stage in self.stages else None
+        return sum(self.pair_counts[part] for part in self.parts)
 
 
-def open_work(path: Path) -> WorkFolder:
+def open_work(path: Path) -> Looked:
     """What is finished in a work folder.
 
     Raises:
-        InputError: its pairs were read, and none could be used.
-        DamagedError: not even its pairs are, a manifest was edited, or a stage was made from other pairs.
+        UsageError, InputError, DamagedError: as `WorkFolder.finished`.
     """
-    pairs = load_manifest(path / "pairs")
-    check_usable(pairs, path / "pairs")
-    stages = {"pairs": pairs} | {
-        name: load_manifest(path / name) for name in STAGES[1:] if (path / name / MANIFEST).exists()
-    }
-    for name, manifest in stages.items():
-        if manifest.spec.inputs.get("pairs") not in (None, pairs.digest):
-            raise DamagedError(
-                f"the {name} were made from other pairs", where=str(path), fix="run their command with --overwrite"
-            )
-    unfinished = tuple(name for name in STAGES[1:] if name not in stages and (path / name / JOURNAL).exists())
-    return WorkFolder(path, stages, unfinished, tuple(_first_parts(pairs)))
+    work = WorkFolder.finished(path)
+    return Looked(work.path, work.stages, tuple(_first_parts(work.pairs)))
 
 
 def _first_parts(pairs: Manifest) -> Iterable[int]:
@@ -156,18 +129,17 @@ def _first_parts(pairs: Manifest) -> Iterable[int]:
 # --- the draw --------------------------------------------------------------------------------------------------------
 
 
-def draw_examples(work: WorkFolder, count: int, seed: int) -> list[Example]:
+def draw_examples(work: Looked, count: int, seed: int) -> list[Example]:
     """Some pairs, those with the smallest seeded hash; a part of them for their kind, so that each kind is there.
 
     The draw depends neither on the order of the rows nor on how they were cut into parts.
     """
     ranks: dict[str, bytes] = {}
     kinds: dict[str, list[str]] = {}
-    negatives = work.folder("negatives")
     for part in work.parts:
-        ranks |= {key: _rank(key, seed) for key in read_part(work.path / "pairs", part, ["key"])["key"].to_pylist()}
-        if negatives is not None:
-            rows = read_part(negatives, part, ["key", "kind"])
+        ranks |= {key: _rank(key, seed) for key in work.rows(Stage.PAIRS, part, ["key"])["key"].to_pylist()}
+        if Stage.NEGATIVES in work.stages:
+            rows = work.rows(Stage.NEGATIVES, part, ["key", "kind"])
             for key, kind in zip(rows["key"].to_pylist(), rows["kind"].to_pylist(), strict=True):
                 kinds.setdefault(kind, []).append(key)
     of_each = max(1, count // (OF_KINDS * max(len(kinds), 1)))
@@ -181,18 +153,16 @@ def _rank(key: str, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed}\n{key}".encode(), digest_size=8).digest()
 
 
-def _examples(work: WorkFolder, keys: Sequence[str]) -> list[Example]:
+def _examples(work: Looked, keys: Sequence[str]) -> list[Example]:
     """Everything that was made for these pairs, in their order."""
 
-    def rows(stage: str, columns: Sequence[str] | None = None) -> dict[str, list[dict[str, Any]]]:
-        folder = work.folder(stage)
-        return {} if folder is None else rows_by_key(folder, work.parts, keys, columns)
-
-    pairs, negatives, mined, figures = rows("pairs"), rows("negatives"), rows("neighbours"), _figures(work, keys)
+    pairs, negatives, mined = (
+        work.rows_by_key(stage, keys, parts=work.parts) for stage in (Stage.PAIRS, Stage.NEGATIVES, Stage.NEIGHBOURS)
+    )
+    figures = _figures(work, keys)
     shown = {key: _shown(several) for key, several in mined.items()}
     others = {row["neighbour_key"] for several in shown.values() for row in several}
-    every = [part.index for part in work.stages["pairs"].parts]
-    found = {key: several[0] for key, several in rows_by_key(work.path / "pairs", every, others, _PICTURE).items()}
+    found = {key: several[0] for key, several in work.rows_by_key(Stage.PAIRS, others, _PICTURE).items()}
     examples = []
     for key in keys:
         pair, candidates = pairs[key][0], mined.get(key, [])
@@ -224,12 +194,12 @@ def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in ranked if row["selected"]][:SELECTED] + [row for _, _, row in turns[:REFUSED]]
 
 
-def _figures(work: WorkFolder, keys: Sequence[str]) -> dict[str, list[Picture]]:
+def _figures(work: Looked, keys: Sequence[str]) -> dict[str, list[Picture]]:
     """By key, the pictures of its perturbed figures; the negative in slot k is the caption of the k-th."""
-    folder, pictures = work.folder("figures"), dict[str, list[Picture]]()
-    for part in work.parts if folder is not None else ():
+    pictures = dict[str, list[Picture]]()
+    for part in work.parts:
         archive = part_name(part, "tar")
-        for key, (row,) in rows_by_key(work.path / "figures", [part], keys, ["key", "members"]).items():
+        for key, (row,) in work.rows_by_key(Stage.FIGURES, keys, ["key", "members"], [part]).items():
             pictures[key] = [
                 Picture("figures", f"{archive}::{member['image']}", member["offset"], member["bytes"])
                 for member in row["members"][1:]

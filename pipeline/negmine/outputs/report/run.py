@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from negmine.base.addresses import address_of
 from negmine.base.console import Summary
-from negmine.base.errors import DamagedError, explain_os_error
+from negmine.base.errors import DamagedError
 from negmine.contract.training_runs import read_runs
-from negmine.images.locate import root_of
 from negmine.outputs.report.measure import measure
 from negmine.outputs.report.page import make_page
 from negmine.outputs.report.read import draw_examples, open_work
@@ -19,9 +18,10 @@ from negmine.outputs.report.settings import ReportSettings
 from negmine.outputs.report.work import Audited, WorkView
 from negmine.stages.audit.measure import kinds_from_json
 from negmine.stages.audit.stage import DATA, STAGE
-from negmine.store import here, remove_leftovers, write_text
+from negmine.store import here, write_output
 from negmine.store.places import option
 from negmine.store.remote import sizes
+from negmine.store.work_folder import Stage
 
 PAGE: Final = "report.html"
 
@@ -37,12 +37,7 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
     runs = read_runs(settings.runs)
     view = None if settings.work is None else _view(settings.work, settings)
     page = make_page(view, runs, _title(settings))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out.parent, out.name)
-    except OSError as error:
-        raise explain_os_error(error, str(out.parent)) from error
-    written = write_text(out.parent, out.name, page.text)
+    written = write_output(out, lambda stream: stream.write(page.text.encode()))
     figures: dict[str, Any] = {}
     if view is not None:
         album = page.album
@@ -64,8 +59,7 @@ def summary(figures: Mapping[str, Any], path: Path) -> Summary:
 def _view(path: Path, settings: ReportSettings) -> WorkView:
     work = open_work(path)
     examples = draw_examples(work, settings.examples, settings.seed)
-    known = root_of(work.stages["pairs"], path)
-    roots = {"pairs": settings.images or known, "figures": str(path / "figures")}
+    roots = {"pairs": settings.images or work.image_root, "figures": str(path / Stage.FIGURES)}
     return WorkView(work, examples, measure(work), _audited(path / STAGE), roots, settings.seed)
 
 

@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,6 +16,7 @@ from negmine.base.errors import InputError, UsageError
 from negmine.base.seal import digest
 from negmine.sources.table import split
 from negmine.store.input_files import numbered_lines
+from negmine.store.work_folder import Stage, WorkFolder
 
 UNNAMED: Final = "unnamed"
 """Kind of negatives whose file names none."""
@@ -29,6 +29,7 @@ _PARAPHRASE: Final = "caption2"
 MAX_CAPTION: Final = 2_000
 """Characters of a text; longer ones are skipped, for parsing takes time that grows with their square."""
 
+_PAIR: Final = ("key", "image_id", "caption")
 _LONGEST_LIST: Final = 1024 * 1024
 
 
@@ -94,35 +95,19 @@ class WorkSource:
     """``work/negatives`` joined with ``work/pairs``, part by part."""
 
     def __init__(self, work: Path) -> None:
-        from negmine.stages.pairs.stage import check_usable
-        from negmine.store import load_manifest
-
-        self.name, self.skipped = readable(str(work)), Counter[str]()
-        self._pairs, self._negatives = work / "pairs", work / "negatives"
-        pairs = load_manifest(self._pairs)
-        check_usable(pairs, self._pairs)
-        self._made = load_manifest(self._negatives)
-        if self._made.spec.inputs.get("pairs") not in (None, pairs.digest):
-            from negmine.base.errors import DamagedError
-
-            raise DamagedError(
-                "these negatives were made from other pairs", where=str(work), fix="run negmine parse --overwrite"
-            )
-        self._inputs = {"pairs": pairs.digest, "negatives": self._made.digest}
+        self.name, self.skipped, self._work = readable(str(work)), Counter[str](), work
+        with WorkFolder.open(work, needs=[Stage.NEGATIVES]) as folder:
+            self._inputs = {str(name): manifest.digest for name, manifest in folder.stages.items()}
 
     def inputs(self) -> dict[str, str]:
         return self._inputs
 
     def rows(self) -> Iterator[Listed]:
-        from negmine.store import read_part, reading
-
-        with reading(self._pairs), reading(self._negatives):
-            for part in self._made.parts:
-                negatives = read_part(self._negatives, part.index, ["key", "negative", "kind"]).to_pylist()
-                by_key = {key: tuple((r["negative"], r["kind"]) for r in rows)
-                          for key, rows in groupby(negatives, lambda row: row["key"])}  # fmt: skip
-                for pair in read_part(self._pairs, part.index, ["key", "image_id", "caption"]).to_pylist():
-                    yield Listed(pair["key"], pair["image_id"], pair["caption"], by_key.get(pair["key"], ()))
+        with WorkFolder.open(self._work, needs=[Stage.NEGATIVES]) as folder:
+            for part in folder.pairs.parts:
+                for pair, rows in folder.with_negatives(part.index, _PAIR, ["negative", "kind"]):
+                    negatives = tuple((row["negative"], row["kind"]) for row in rows)
+                    yield Listed(pair["key"], pair["image_id"], pair["caption"], negatives)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

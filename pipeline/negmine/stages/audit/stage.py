@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.base.names import pick
-from negmine.engine import Engine, run_phase
+from negmine.engine import Engine, run_phase, run_stage
 from negmine.language.analyse import find_model
 from negmine.stages.audit.blind import ATTACKERS
 from negmine.stages.audit.defects import DETECTORS
@@ -19,7 +19,7 @@ from negmine.stages.audit.page import page
 from negmine.stages.audit.read import open_source
 from negmine.stages.audit.sample import draw
 from negmine.stages.audit.settings import AuditSettings
-from negmine.store import Spec, Store, write_text
+from negmine.store import Manifest, Spec, Store, write_text
 
 STAGE: Final = "audit"
 PAGE: Final = "audit.html"
@@ -49,15 +49,18 @@ def audit_negatives(settings: AuditSettings, out: Path, engine: Engine, *, overw
         "version": VERSION,
     }
     packages = {name: version(name) for name in (*_PACKAGES, find_model(None))}
-    with Store.open(out, Spec(STAGE, chosen, inputs, packages), engine.share, overwrite=overwrite) as store:
-        if not store.finished:
-            phase = JudgePhase(tuple(judges), sample.items, settings.seed)
-            run_phase(store, phase, engine, len(judges), title="judging", unit=UNIT, total=len(judges))
-        report = make_report(source.name, sample, settings.seed, read_answers(out, judges), notes)
-        if not store.finished:
-            data = json.dumps(to_json(report), ensure_ascii=False, indent=1) + "\n"
-            store.finish([write_text(out, DATA, data), write_text(out, PAGE, page(report))])
-        return report
+
+    def report() -> Report:
+        return make_report(source.name, sample, settings.seed, read_answers(out, judges), notes)
+
+    def judge(store: Store) -> Manifest:
+        phase = JudgePhase(tuple(judges), sample.items, settings.seed)
+        run_phase(store, phase, engine, len(judges), title="judging", unit=UNIT, total=len(judges))
+        data = json.dumps(to_json(found := report()), ensure_ascii=False, indent=1) + "\n"
+        return store.finish([write_text(out, DATA, data), write_text(out, PAGE, page(found))])
+
+    run_stage(out, Spec(STAGE, chosen, inputs, packages), judge, engine.share, overwrite=overwrite)
+    return report()
 
 
 def _chosen(names: str) -> Sequence[str]:

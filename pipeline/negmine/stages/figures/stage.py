@@ -19,9 +19,8 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 
-from negmine.base.addresses import address_of
 from negmine.contract.records import FIGURES, NEGATIVES, PAIRS, SPLIT_MARK, Negative, Rejected, to_table
-from negmine.engine import Engine, PartFunction, run_phase
+from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.images.locate import inspect_image
 from negmine.stages.figures import group as groups
 from negmine.stages.figures.domains import DOMAINS
@@ -38,7 +37,6 @@ from negmine.store import (
     Store,
     file_sha256,
     here,
-    load_manifest,
     part_name,
     read_part,
     refuse_other_settings,
@@ -46,12 +44,10 @@ from negmine.store import (
     write_table,
 )
 from negmine.store.rejected import merge_rejected, write_rejected
+from negmine.store.work_folder import Stage, WorkFolder
 
-STAGE: Final = "figures"
-PAIRS_STAGE: Final = "pairs"
-DERIVED: Final = {"from": STAGE}
+DERIVED: Final = {"from": Stage.FIGURES}
 """Settings of the pairs and negatives that are read off figures."""
-NEGATIVES_STAGE: Final = "negatives"
 
 
 def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: bool = False) -> Manifest:
@@ -65,19 +61,21 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
     chosen = {**asdict(settings), "version": groups.VERSION, "font": file_sha256(Path(FONT))}
     chosen.pop("records")  # where the file lies does not matter
     inputs = {"records": file_sha256(Path(settings.records))} if settings.records else {}
-    spec = Spec(STAGE, chosen, inputs, {"pillow": version("pillow")})
+    spec = Spec(Stage.FIGURES, chosen, inputs, {"pillow": version("pillow")})
     if not overwrite:
-        for stage in (PAIRS_STAGE, NEGATIVES_STAGE):
+        for stage in (Stage.PAIRS, Stage.NEGATIVES):
             refuse_other_settings(work / stage, stage, DERIVED)  # those of captions, before anything is drawn
-    with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
-        if not store.finished:
-            phase = DrawPhase(settings)
-            title = f"drawing {settings.groups.domain}"
-            run_phase(store, phase, engine, settings.parts, title=title, unit="rows", total=settings.count)
-            store.finish([merge_rejected(store)] if settings.records else [])
-    figures = load_manifest(work / STAGE)
-    pairs = _derive(PAIRS_STAGE, {"figures": figures.digest}, figures, work, engine, overwrite)
-    _derive(NEGATIVES_STAGE, {"figures": figures.digest, "pairs": pairs.digest}, figures, work, engine, overwrite)
+
+    def draw(store: Store) -> Manifest:
+        title = f"drawing {settings.groups.domain}"
+        run_phase(store, DrawPhase(settings), engine, settings.parts, title=title, unit="rows", total=settings.count)
+        return store.finish([merge_rejected(store)] if settings.records else [])
+
+    figures = run_stage(work / Stage.FIGURES, spec, draw, engine.share, overwrite=overwrite)
+    pairs = _derive(Stage.PAIRS, {Stage.FIGURES: figures.digest}, figures, work, engine, overwrite)
+    _derive(
+        Stage.NEGATIVES, {Stage.FIGURES: figures.digest, Stage.PAIRS: pairs.digest}, figures, work, engine, overwrite
+    )
     return figures
 
 
@@ -85,15 +83,15 @@ def _derive(
     stage: str, inputs: dict[str, str], figures: Manifest, work: Path, engine: Engine, overwrite: bool
 ) -> Manifest:
     """One of the tables that are read off the figures; `stage` is its folder."""
-    context = {"images": address_of(work / STAGE) or str((work / STAGE).resolve())} if stage == PAIRS_STAGE else {}
-    spec = Spec(stage, DERIVED, inputs, {}, context)
-    with Store.open(work / stage, spec, overwrite=overwrite, waits=True) as store:
-        if not store.finished:
-            phase = TablePhase(stage, work / STAGE)
-            parts, total = len(figures.parts), figures.counts["groups"]
-            run_phase(store, phase, engine, parts, title=f"writing {stage}", unit="pairs", total=total)
-            store.finish()
-    return load_manifest(work / stage)
+    context = {"images": WorkFolder(work, {Stage.FIGURES: figures}).folder_of_figures} if stage == Stage.PAIRS else {}
+
+    def write(store: Store) -> Manifest:
+        parts, total = len(figures.parts), figures.counts["groups"]
+        phase = TablePhase(stage, work / Stage.FIGURES)
+        run_phase(store, phase, engine, parts, title=f"writing {stage}", unit="pairs", total=total)
+        return store.finish()
+
+    return run_stage(work / stage, Spec(stage, DERIVED, inputs, {}, context), write, None, overwrite=overwrite)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
@@ -205,7 +203,7 @@ class TablePhase:
     figures: Path
 
     def setup(self) -> PartFunction:
-        return partial(_pairs_of_part if self.stage == PAIRS_STAGE else _negatives_of_part, self.figures)
+        return partial(_pairs_of_part if self.stage == Stage.PAIRS else _negatives_of_part, self.figures)
 
 
 def image_id(record: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -34,6 +35,7 @@ from negmine.stages.negatives.proposal import Proposal, Words, realise
 from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.select import Candidate, select
 from negmine.stages.negatives.settings import ParseSettings
+from negmine.store import read_part
 
 Row = tuple[str, str, str]
 """Key, image id and caption of a pair."""
@@ -88,6 +90,12 @@ def no_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def read_rows(pairs: Path, index: int) -> list[Row]:
+    """The keys, image ids and captions of a part."""
+    table = read_part(pairs, index, ["key", "image_id", "caption"])
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def load_words(wordnet: str | None = None, counts: Mapping[str, int] | None = None) -> Words:

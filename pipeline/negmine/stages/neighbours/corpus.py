@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from negmine.store import here, part_name, read_part
+from negmine.store import part_name, read_part
+from negmine.store.arrays import read_array
 
 
 @dataclass(frozen=True)
@@ -71,4 +72,4 @@ class Corpus:
 
 def read_vectors(folder: Path, part: int) -> Any:
     """[n, D] embeddings of a part, left on the disk until they are used."""
-    return np.load(here(folder / part_name(part, "npy")), mmap_mode="r", allow_pickle=False)
+    return read_array(folder / part_name(part, "npy"), mapped=True)

@@ -9,26 +9,26 @@ from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.encoders import make_encoder
 from negmine.encoders.base import CHUNK, Encoder, Modality, Vectors
-from negmine.engine import Engine, PartFunction, run_phase
+from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.images.decode import BadImageError
-from negmine.images.locate import PLACE, ImageRoot, root_of
-from negmine.store import Manifest, PartRecord, Spec, Store, is_other, part_name, read_part, write_file
+from negmine.images.locate import PLACE, ImageRoot
+from negmine.store import Manifest, PartRecord, Spec, Store, is_other, part_name, read_part
+from negmine.store.arrays import write_array
+from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE = "embeddings"
 LONGEST = 200
 """Characters of an encoder's name that its folder has; a name of a file has 255 bytes at most."""
 
 
-def embed(
-    encoder: str, modality: Modality, pairs: Manifest, work: Path, engine: Engine, *, overwrite: bool = False
-) -> Path:
+def embed(encoder: str, modality: Modality, work: WorkFolder, engine: Engine, *, overwrite: bool = False) -> Path:
     """Embed the captions or pictures of all pairs, unless that was done. Returns the folder.
 
     Args:
@@ -37,26 +37,27 @@ def embed(
     Raises:
         UsageError: an encoder that is not there, or pictures are asked for and the pairs were read without.
     """
-    images = root_of(pairs, work)
+    pairs, images = work.pairs, work.image_root
     made = make_encoder(encoder, modality)
     if modality == "image" and images is None and not made.by_key:
         raise UsageError(
             "the pairs were read without pictures",
-            where=str(work),
+            where=str(work.path),
             fix="read them again: negmine retrieve PAIRS --images FOLDER --overwrite",
         )
-    folder = work / STAGE / f"{_folder_name(encoder)}-{modality}"
+    folder = work.path / STAGE / f"{_folder_name(encoder)}-{modality}"
     weights = made.identity()
     settings = {"encoder": encoder, "modality": modality}
     inputs = {"pairs": pairs.digest, "weights": weights}
     spec = Spec(STAGE, settings, inputs, {"torch": version("torch"), "numpy": version("numpy")})
-    with Store.open(folder, spec, engine.share, overwrite=overwrite and is_other(folder, spec)) as store:
-        if not store.finished:
-            phase = EmbedPhase(encoder, modality, work / "pairs", images)
-            title = f"embedding {modality}s with {encoder.partition(':')[0]}"
-            total = pairs.counts["pairs"]
-            run_phase(store, phase, engine, len(pairs.parts), title=title, unit="pairs", total=total)
-            store.finish()
+
+    def run(store: Store) -> Manifest:
+        phase = EmbedPhase(encoder, modality, work.path / Stage.PAIRS, images)
+        title = f"embedding {modality}s with {encoder.partition(':')[0]}"
+        run_phase(store, phase, engine, len(pairs.parts), title=title, unit="pairs", total=pairs.counts["pairs"])
+        return store.finish()
+
+    run_stage(folder, spec, run, engine.share, overwrite=overwrite and is_other(folder, spec))
     return folder
 
 
@@ -127,11 +128,7 @@ def _embed_part(
             fix="look at its weights and at these items, or use another --encoder",
         )
 
-    def write(stream: IO[bytes]) -> int:
-        np.save(stream, aligned, allow_pickle=False)
-        return len(aligned)
-
-    return PartRecord(index, (write_file(folder, part_name(index, "npy"), write),), {"pairs": len(aligned)})
+    return PartRecord(index, (write_array(folder, part_name(index, "npy"), aligned),), {"pairs": len(aligned)})
 
 
 def _distinct(keys: list[str], rows: list[Any], *, by_key: bool) -> tuple[list[tuple[str, Any]], list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.scorers import Scorer
 from negmine.stages.neighbours.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
-from negmine.store import PartRecord, here, part_name, read_part, write_file, write_table
+from negmine.store import PartRecord, here, part_name, read_part, write_table
+from negmine.store.arrays import read_array, write_array
 
 FACT: Final = np.dtype(
     [
@@ -64,11 +65,7 @@ def _facts_of_part(phase: FactsPhase, index: int, folder: Path) -> PartRecord:
     facts["first"] = [at == 0 or images[at] != images[at - 1] for at in range(len(images))]
     facts["positive"] = phase.judge.positives(index, facts["first"], lowest=phase.positive == "lowest")
 
-    def write(stream: IO[bytes]) -> int:
-        np.save(stream, facts, allow_pickle=False)
-        return len(facts)
-
-    files = [write_file(folder, part_name(index, "npy"), write)]
+    files = [write_array(folder, part_name(index, "npy"), facts)]
     if phase.sets:
         files.append(write_table(folder, part_name(index, stem=_SETS), to_columns(_sets_of(captions, phase.sets))))
     return PartRecord(index, tuple(files), {"pairs": len(facts)})
@@ -91,7 +88,7 @@ class Facts:
 
     def of_part(self, part: int) -> Any:
         """[n] `FACT` of a part."""
-        return np.load(here(self.folder / part_name(part, "npy")), mmap_mode="r", allow_pickle=False)
+        return read_array(self.folder / part_name(part, "npy"), mapped=True)
 
     def first_of(self, part: int) -> Any:
         """[n] True where the rows of a picture begin."""

@@ -21,15 +21,16 @@ from negmine.base.hashing import hash64
 from negmine.base.names import pick
 from negmine.contract.records import BATCHES
 from negmine.contract.split import Split
-from negmine.engine import Engine, PartFunction, run_phase
+from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.stages.neighbours.batches import PLANNERS, BatchPlan, Lists, Window, plan
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import ABOUT_SCORES, ALWAYS
 from negmine.stages.neighbours.scorers import Dense
 from negmine.stages.neighbours.settings import PlanSettings
-from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, reading, write_table
+from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_table
+from negmine.store.work_folder import Stage, WorkFolder
 
-STAGE: Final = "plan"
+STAGE: Final = Stage.PLAN
 
 FALSE_NEGATIVES: Final = (
     *ALWAYS, "same_text", "same_words", "near_image", "near_text", "near_truth", "concept", "structure",
@@ -54,18 +55,18 @@ def make_plan(
     pick("batch plan", settings.planner, PLANNERS)
     if settings.planner == "clusters" and not isinstance(searcher, Dense):
         raise UsageError("clusters need embeddings", fix="mine with an encoder, not with bm25")
-    with reading(work / "neighbours") as neighbours:
-        inputs = {"pairs": neighbours.spec.inputs.get("pairs", ""), "neighbours": neighbours.digest}
+    phase = PlanPhase(settings, corpus, work / Stage.NEIGHBOURS, searcher)
+
+    def make(store: Store) -> Manifest:
+        title, total = f"planning batches of {settings.batch}", corpus.pairs
+        run_phase(store, phase, engine, phase.windows, title=title, unit="pairs", total=total)
+        _check_filled(store, settings)
+        return store.finish()
+
+    with WorkFolder.open(work, needs=[Stage.NEIGHBOURS]) as folder:
+        inputs = {str(name): made.digest for name, made in folder.stages.items()}
         spec = Spec(STAGE, asdict(settings), inputs, {"numpy": np.__version__})
-        with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
-            if not store.finished:
-                phase = PlanPhase(settings, corpus, work / "neighbours", searcher)
-                title, total = f"planning batches of {settings.batch}", corpus.pairs
-                run_phase(store, phase, engine, phase.windows, title=title, unit="pairs", total=total)
-                _check_filled(store, settings)
-                store.finish()
-            assert store.manifest is not None
-            return store.manifest
+        return run_stage(work / STAGE, spec, make, engine.share, overwrite=overwrite)
 
 
 def _check_filled(store: Store, settings: PlanSettings) -> None:

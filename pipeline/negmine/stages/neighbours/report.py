@@ -16,7 +16,7 @@ from negmine.images.locate import PLACE, ImageRoot
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import ABOUT_SCORES, ALWAYS
 from negmine.store import read_part
-from negmine.store.lookup import rows_by_key
+from negmine.store.work_folder import rows_by_key
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 ENOUGH: Final = 0.95

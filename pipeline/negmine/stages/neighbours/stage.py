@@ -12,9 +12,8 @@ from typing import Final
 
 from negmine.base.errors import UsageError
 from negmine.encoders import pinned
-from negmine.engine import Engine, run_phase
+from negmine.engine import Engine, run_phase, run_stage
 from negmine.engine.ray import RayEngine
-from negmine.images.locate import root_of
 from negmine.stages.neighbours.approximate import PARTS, Indexes, IndexPhase, check_index
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.embed import embed
@@ -30,8 +29,9 @@ from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, 
 from negmine.stages.neighbours.settings import CROSS, LEXICAL, PlanSettings, RetrieveSettings, Source
 from negmine.stages.neighbours.words import COLUMNS
 from negmine.store import Manifest, Spec, Store, delete_folder, each, reading, refuse_other_settings, write_file
+from negmine.store.work_folder import Stage, WorkFolder
 
-STAGE: Final = "neighbours"
+STAGE: Final = Stage.NEIGHBOURS
 FACTS: Final = ".facts"
 INDEX: Final = ".index"
 
@@ -72,14 +72,11 @@ def retrieve(
     budget = Budget.of(memory, engine.at_once)
     if not overwrite:
         refuse_other_settings(work / STAGE, STAGE, chosen)  # before anything is embedded
-    with reading(work / "pairs") as pairs, _scorers(settings, pairs, work, engine, overwrite) as scorers:
-        inputs = {"pairs": pairs.digest} | scorers.inputs
+    with WorkFolder.open(work) as folder, _scorers(settings, folder, engine, overwrite) as scorers:
+        inputs = {Stage.PAIRS: folder.pairs.digest, **scorers.inputs}
         spec = Spec(STAGE, chosen, inputs, {"faiss": build, "numpy": version("numpy")})
-        with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
-            if not store.finished:
-                _make(store, settings, scorers, engine, budget, actors)
-            assert store.manifest is not None
-            return store.manifest
+        make = partial(_make, settings=settings, scorers=scorers, engine=engine, budget=budget, actors=actors)
+        return run_stage(work / STAGE, spec, make, engine.share, overwrite=overwrite)
 
 
 def plan_batches(
@@ -87,7 +84,7 @@ def plan_batches(
 ) -> Manifest:
     """Make ``work/plan`` from what `retrieve` mined with these settings, unless it is there."""
     settings = resolved(settings)
-    with reading(work / "pairs") as pairs, _scorers(settings, pairs, work, engine, overwrite) as scorers:
+    with WorkFolder.open(work) as folder, _scorers(settings, folder, engine, overwrite) as scorers:
         return make_plan(batches, work, scorers.corpus, scorers.searcher, engine, overwrite=overwrite)
 
 
@@ -118,20 +115,16 @@ class Scorers:
 
 
 @contextmanager
-def _scorers(
-    settings: RetrieveSettings, pairs: Manifest, work: Path, engine: Engine, overwrite: bool
-) -> Iterator[Scorers]:
+def _scorers(settings: RetrieveSettings, work: WorkFolder, engine: Engine, overwrite: bool) -> Iterator[Scorers]:
     """Embed what has to be embedded, and hold it against being rewritten."""
-    sizes = tuple(part.files[0].rows for part in pairs.parts)
-    corpus = Corpus(work / "pairs", sizes, root_of(pairs, work))
+    corpus = Corpus(work.path / Stage.PAIRS, work.pair_counts, work.image_root)
     inputs: dict[str, str] = {}
 
     def dense(name: str, sources: tuple[Source, ...], stack: ExitStack) -> Dense:
         folders = []
         for source in sources:
             both = each(
-                partial(embed, source.name, m, pairs, work, engine, overwrite=overwrite)
-                for m in (source.query, source.target)
+                partial(embed, source.name, m, work, engine, overwrite=overwrite) for m in (source.query, source.target)
             )
             for side, folder in zip(("queries", "targets"), both, strict=True):
                 inputs[f"{name} {show_source(source)} {side}"] = stack.enter_context(reading(folder)).digest
@@ -155,7 +148,7 @@ def _scorers(
 
 def _make(
     store: Store, settings: RetrieveSettings, scorers: Scorers, engine: Engine, budget: Budget, actors: int
-) -> None:
+) -> Manifest:
     corpus = scorers.corpus
     product, tile_rows = choose_product(corpus.pairs**2), 0
     if isinstance(scorers.searcher, Dense) and corpus.pairs:
@@ -164,40 +157,44 @@ def _make(
             product = FLOAT32
         tile_rows = budget.tile_rows(*need, half=product == BFLOAT16)
     folder, parts, total = store.folder / FACTS, len(corpus.sizes), corpus.pairs
-    with Store.open(folder, store.spec, engine.share) as weighing:
-        if not weighing.finished:
-            phase = FactsPhase(corpus, scorers.judge, settings.positive, _sets(settings, scorers.judge))
-            run_phase(weighing, phase, engine, parts, title="comparing with the truth", unit="pairs", total=total)
-            weighing.finish()
-        facts = Facts(corpus, folder)
-        mining = MinePhase(
-            corpus, settings, scorers.searcher, scorers.judge, facts, facts.mean_positive(), tile_rows, product
-        )
-        if settings.index is not None:
-            rows = sum(sorted(corpus.sizes)[-PARTS:])
-            budget.check_index(rows, mining.searcher.dimensions if isinstance(mining.searcher, Dense) else 0)
-            mining = replace(mining, indexes=_index(store, settings.index, mining, engine))
-        with ExitStack() as stack:
-            if actors and isinstance(mining.searcher, Dense):
-                loads = shares_of(mining.searcher, mining.first_of, actors)
-                mining = replace(mining, held=stack.enter_context(hold(loads, product)))
-            run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
-        store.finish(
-            [write_file(store.folder, EXAMPLES_FILE, partial(write_examples, corpus=corpus, neighbours=store.folder))]
-        )
+
+    def compare(comparing: Store) -> Manifest:
+        phase = FactsPhase(corpus, scorers.judge, settings.positive, _sets(settings, scorers.judge))
+        run_phase(comparing, phase, engine, parts, title="comparing with the truth", unit="pairs", total=total)
+        return comparing.finish()
+
+    run_stage(folder, store.spec, compare, engine.share)
+    facts = Facts(corpus, folder)
+    mining = MinePhase(
+        corpus, settings, scorers.searcher, scorers.judge, facts, facts.mean_positive(), tile_rows, product
+    )
+    if settings.index is not None:
+        rows = sum(sorted(corpus.sizes)[-PARTS:])
+        budget.check_index(rows, mining.searcher.dimensions if isinstance(mining.searcher, Dense) else 0)
+        mining = replace(mining, indexes=_index(store, settings.index, mining, engine))
+    with ExitStack() as stack:
+        if actors and isinstance(mining.searcher, Dense):
+            loads = shares_of(mining.searcher, mining.first_of, actors)
+            mining = replace(mining, held=stack.enter_context(hold(loads, product)))
+        run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
+    examples = partial(write_examples, corpus=corpus, neighbours=store.folder)
+    made = store.finish([write_file(store.folder, EXAMPLES_FILE, examples)])
     delete_folder(folder)
     delete_folder(store.folder / INDEX)
+    return made
 
 
 def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Indexes:
     """Index the corpus."""
     assert isinstance(mining.searcher, Dense)  # checked with the settings
     phase = IndexPhase(mining.searcher, mining.first_of, index, mining.settings.candidates)
-    with Store.open(store.folder / INDEX, store.spec, engine.share) as building:
-        if not building.finished:
-            total = mining.corpus.pairs
-            run_phase(building, phase, engine, phase.shards, title="indexing", unit="pairs", total=total)
-            building.finish()
+
+    def build(building: Store) -> Manifest:
+        total = mining.corpus.pairs
+        run_phase(building, phase, engine, phase.shards, title="indexing", unit="pairs", total=total)
+        return building.finish()
+
+    run_stage(store.folder / INDEX, store.spec, build, engine.share)
     return Indexes(phase, store.folder / INDEX)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,14 +22,13 @@ import pyarrow.compute as pc
 
 from negmine import sources
 from negmine.base.console import note, progress
-from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.base.storage_errors import explained
 from negmine.contract.records import PAIRS, Rejected
-from negmine.engine import Engine, PartFunction, run_phase
+from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.images.decode import BadImageError
-from negmine.images.locate import ImageFacts, ImageRoot, inspect_image, root_of
+from negmine.images.locate import ImageFacts, ImageRoot, inspect_image
 from negmine.sources import Noted, Row
-from negmine.stages.pairs import gather, refusals
+from negmine.stages.pairs import gather
 from negmine.stages.pairs.identity import settle
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.store import (
@@ -40,15 +39,15 @@ from negmine.store import (
     Spec,
     Store,
     delete_folder,
-    load_manifest,
     part_name,
     read_part,
     write_table,
 )
 from negmine.store.places import picture_root
+from negmine.store.refusals import check_share
 from negmine.store.rejected import merge_rejected, write_rejected
+from negmine.store.work_folder import Stage, WorkFolder, load_pairs
 
-STAGE: Final = "pairs"
 _SEEN: Final = ("width", "height", "signature", "thumbnail", "content")
 GATHERED: Final = ".gathered"
 INSPECTED: Final = ".inspected"
@@ -71,41 +70,44 @@ def ingest(settings: IngestSettings, work: Path, engine: Engine, *, overwrite: b
         images = picture_root(images) if images is not None else None
         inputs = {"source": sources.digest(settings.path)}
     chosen = settings.chosen() | {"format": source.name, "images": images is not None}
-    spec = Spec(STAGE, chosen, inputs, context={"images": images})
-    with Store.open(work / STAGE, spec, engine.share, overwrite=overwrite) as store:
-        if not store.finished:
-            _make(store, settings, source, images, engine)
-    counts = load_manifest(work / STAGE).counts
+    spec = Spec(Stage.PAIRS, chosen, inputs, context={"images": images})
+    make = partial(_make, settings=settings, source=source, images=images, engine=engine)
+    counts = run_stage(work / Stage.PAIRS, spec, make, engine.share, overwrite=overwrite).counts
     if few := counts.get("different_captions"):
         note(f"there are only {few:,} different captions: is the column one of questions? --caption-column names it")
-    check_share(counts, settings.max_bad, work / STAGE / REJECTED_FILE)
+    check_share(counts, settings.max_bad, work / Stage.PAIRS / REJECTED_FILE)
     return load_pairs(work)
 
 
-def _make(store: Store, settings: IngestSettings, source: sources.Source, images: str | None, engine: Engine) -> None:
+def _make(
+    store: Store, settings: IngestSettings, source: sources.Source, images: str | None, engine: Engine
+) -> Manifest:
     gathered, inspected = store.folder / GATHERED, store.folder / INSPECTED
-    with Store.open(gathered, store.spec, waits=True) as gathering:
-        if not gathering.finished:
-            limits = gather.Limits(settings.max_caption, settings.part_size, settings.limit)
-            variety = _Variety()
-            record = gather.gather(variety.watch(_rows(source, settings.path)), gathered, limits)
-            gathering.enter(replace(record, counts={**record.counts, **variety.counts}))
-            gathering.finish()
-        assert gathering.manifest is not None
-        counts = dict(gathering.manifest.counts)
-        parts, pairs = counts.pop("parts"), counts.pop("pairs")
-    with Store.open(inspected, store.spec, engine.share) as inspecting:
-        if not inspecting.finished:
-            phase = InspectPhase(gathered, images, settings.max_pixels)
-            run_phase(inspecting, phase, engine, parts, title="reading pairs", unit="pairs", total=pairs)
-            inspecting.finish([merge_rejected(inspecting, gathered / REJECTED_FILE)], counts)
-        assert inspecting.manifest is not None
-        _settle(store, inspecting.manifest, inspected, settings.part_size)
+    make = partial(_gather, settings=settings, source=source)
+    counts = dict(run_stage(gathered, store.spec, make, None).counts)
+    parts, pairs = counts.pop("parts"), counts.pop("pairs")
+
+    def inspect(inspecting: Store) -> Manifest:
+        phase = InspectPhase(gathered, images, settings.max_pixels)
+        run_phase(inspecting, phase, engine, parts, title="reading pairs", unit="pairs", total=pairs)
+        return inspecting.finish([merge_rejected(inspecting, gathered / REJECTED_FILE)], counts)
+
+    before = run_stage(inspected, store.spec, inspect, engine.share)
+    made = _settle(store, before, inspected, settings.part_size)
     for folder in (gathered, inspected):
         delete_folder(folder)
+    return made
 
 
-def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> None:
+def _gather(store: Store, settings: IngestSettings, source: sources.Source) -> Manifest:
+    """Read the source from front to back, into sorted parts."""
+    limits, variety = gather.Limits(settings.max_caption, settings.part_size, settings.limit), _Variety()
+    record = gather.gather(variety.watch(_rows(source, settings.path)), store.folder, limits)
+    store.enter(replace(record, counts={**record.counts, **variety.counts}))
+    return store.finish()
+
+
+def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> Manifest:
     """Make the parts of the pairs out of what was inspected."""
     scratch = store.folder / f"{TEMPORARY}settle"
     counts = Counter({**before.counts, "pairs": 0, "images": 0})
@@ -118,7 +120,7 @@ def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> 
                 store.enter(PartRecord(index, (file,), {"pairs": table.num_rows, "images": images}))
             bar.advance(table.num_rows)
     shutil.rmtree(scratch)
-    store.finish([merge_rejected(store, inspected / REJECTED_FILE)], counts)
+    return store.finish([merge_rejected(store, inspected / REJECTED_FILE)], counts)
 
 
 def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected | Noted]:
@@ -147,74 +149,13 @@ class _Variety:
         return {"different_captions": len(self._seen)} if few else {}
 
 
-def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> None:
-    """Stop if more than `max_bad` of the rows were rejected.
-
-    Raises:
-        InputError: with the reasons and their numbers, an example of the commonest, and what helps.
-    """
-    reasons, rows = refusals.reasons(counts), counts["rows"]
-    bad = sum(reasons.values())
-    if rows == 0:
-        raise InputError("the input has no rows", fix="check the file, or name its --format")
-    if bad > max_bad * rows or bad == rows:
-        why, help_ = refusals.explain(counts, rejected)
-        limit = "and none is left" if bad == rows else f"more than --max-bad {max_bad:g} allows"
-        raise InputError(
-            f"{bad:,} of {rows:,} rows were rejected, {limit}",
-            where=str(rejected),
-            why=why,
-            fix=(f"{help_}; else " if help_ else "")
-            + "mend the input (that table lists every row); add --overwrite"
-            + ("" if bad == rows else ", or raise --max-bad"),
-        )
-
-
-def check_usable(pairs: Manifest, folder: Path) -> None:
-    """Stop where an earlier command read its input to the end and found nothing.
-
-    Raises:
-        InputError: with the reasons and their numbers.
-    """
-    if not pairs.counts["pairs"]:
-        raise InputError(
-            "there are no pairs here: none of the input's rows could be used",
-            where=str(folder / REJECTED_FILE),
-            why=refusals.named(pairs.counts) or "the input had no rows",
-            fix="mend the input, and run negmine parse with it and --overwrite",
-        )
-
-
-def load_pairs(work: Path) -> Manifest:
-    """The pairs that an earlier command left.
-
-    Raises:
-        UsageError: there are none.
-        DamagedError: an earlier version of negmine made them.
-        InputError: none of its input's rows could be used.
-    """
-    if not (work / STAGE).is_dir():
-        raise UsageError(
-            "there are no pairs yet", where=str(work), fix="name captioned images, e.g. negmine parse PAIRS"
-        )
-    manifest = load_manifest(work / STAGE)
-    check_usable(manifest, work / STAGE)
-    if manifest.parts and set(PAIRS.names) - set(read_part(work / STAGE, 0).column_names):
-        raise DamagedError(
-            "these pairs were made by an earlier negmine, which looked at pictures in another way",
-            where=str(work / STAGE),
-            fix="read them again: negmine parse PAIRS --overwrite",
-        )
-    return manifest
-
-
 def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None]:
     """The first pairs of a work folder as a JSONL file, and the root of their pictures."""
-    manifest = load_pairs(work)
-    table = read_part(work / STAGE, 0, ["key", "image_id", "image", "caption"]).slice(0, pairs)
+    folder_of_pairs = WorkFolder(work, {Stage.PAIRS: load_pairs(work)})
+    table = folder_of_pairs.rows(Stage.PAIRS, 0, ["key", "image_id", "image", "caption"]).slice(0, pairs)
     path = folder / "sample.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
-    return path, root_of(manifest, work)
+    return path, folder_of_pairs.image_root
 
 
 # --- inspect ---------------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -13,9 +12,7 @@ from typing import IO, Final
 from negmine.base.errors import DamagedError, UsageError
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, ShardEntry, write_samples
 from negmine.contract.split import Split
-from negmine.engine import Engine, PartFunction, run_phase
-from negmine.images.locate import root_of
-from negmine.stages.pairs.stage import check_share
+from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.stages.shards.settings import ShardSettings
 from negmine.stages.shards.write import Pictures, ShardSource, Slice, Tables, read_batches
 from negmine.store import (
@@ -29,18 +26,17 @@ from negmine.store import (
     add_counts,
     each,
     part_name,
-    read_part,
-    reading,
     release,
     write_file,
     write_text,
 )
 from negmine.store.places import picture_root
+from negmine.store.refusals import check_share
 from negmine.store.rejected import merge_rejected, write_rejected
+from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = "shards"
-PLAN: Final = "plan"
-_OPTIONAL: Final = ("negatives", "neighbours", "figures")
+_OPTIONAL: Final = (Stage.NEGATIVES, Stage.NEIGHBOURS, Stage.FIGURES)
 """Stages whose results go into shards if they were run."""
 
 
@@ -62,83 +58,59 @@ def write_shards(
         InputError: more than `settings.max_bad` of the samples have no usable picture.
         DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
     """
-    with ExitStack() as stack:
-        stages = {name: stack.enter_context(reading(work / name)) for name in _stages(work, settings)}
-        _check_same_pairs(stages)
-        if settings.image_negatives and "neighbours" not in stages:
+    needs = [Stage.PLAN] if settings.plan else []
+    with WorkFolder.open(work, needs, _OPTIONAL) as folder:
+        if settings.image_negatives and Stage.NEIGHBOURS not in folder.stages:
             raise UsageError("image negatives are pictures of neighbours, and there are none", where=str(work),
                              fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
-        images = settings.images or root_of(stages["pairs"], work)
+        images = settings.images or folder.image_root
         if images is None:
             raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
         images = picture_root(images)
         steps: dict[str, Callable[[], Manifest]] = {}
-        for name, folder in (("train", out), ("heldout", out / HELDOUT)):
+        for name, place in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
             planned = settings.plan and not split.heldout
-            plan = (
-                cut_plan(stages[PLAN], work / PLAN, settings)
-                if planned
-                else plan_shards(stages["pairs"], work / "pairs", split, settings.shard_size)
-            )
-            if plan or (folder / MANIFEST).exists():  # an emptied split must not keep its old shards
-                negatives, neighbours, figures = (work / name if name in stages else None for name in _OPTIONAL)
-                batches, parts = work / PLAN if planned else None, len(stages["pairs"].parts)
-                tables = Tables(work / "pairs", negatives, neighbours, figures, batches, parts)
-                phase = ShardPhase(tables, split, tuple(plan), settings, images)
-                steps[name] = partial(_write_split, phase, folder, stages, engine, overwrite)
+            plan = cut_plan(folder, settings) if planned else plan_shards(folder, split, settings.shard_size)
+            if plan or (place / MANIFEST).exists():  # an emptied split must not keep its old shards
+                phase = ShardPhase(_tables(folder, planned), split, tuple(plan), settings, images)
+                steps[name] = partial(_write_split, phase, place, folder, engine, overwrite)
         return dict(zip(steps, each(steps.values()), strict=True))
 
 
-def _stages(work: Path, settings: ShardSettings) -> list[str]:
-    """The stages whose results go into shards, as far as they were run."""
-    return ["pairs", *(name for name in _OPTIONAL if (work / name).is_dir()), *[PLAN] * settings.plan]
+def _tables(folder: WorkFolder, planned: bool) -> Tables:
+    negatives, neighbours, figures = map(folder.folder, _OPTIONAL)
+    plan = folder.folder(Stage.PLAN) if planned else None
+    return Tables(folder.path / Stage.PAIRS, negatives, neighbours, figures, plan, len(folder.pairs.parts))
 
 
-def _check_same_pairs(stages: Mapping[str, Manifest]) -> None:
-    pairs = stages["pairs"]
-    for name, manifest in stages.items():
-        if name == "pairs":
-            continue
-        if name == "figures":  # the pairs were read off them
-            together = pairs.spec.inputs.get("figures") == manifest.digest
-        else:
-            together = manifest.spec.inputs.get("pairs") == pairs.digest
-        if not together:
-            raise DamagedError(
-                f"the {name} were made from other pairs",
-                fix="run that stage again with --overwrite, or use another --work",
-            )
-
-
-def plan_shards(pairs: Manifest, folder: Path, split: Split, shard_size: int) -> list[Slice]:
+def plan_shards(folder: WorkFolder, split: Split, shard_size: int) -> list[Slice]:
     """Cut the rows of a split into shards, reading only the image ids."""
-    sizes = []
-    for part in pairs.parts:
-        ids = read_part(folder, part.index, ["image_id"])["image_id"].to_pylist()
-        sizes.append(sum(map(split.holds, ids)))
-    return list(cut_into_shards(sizes, shard_size))
+    parts = [part.index for part in folder.pairs.parts]
+    ids = (folder.rows(Stage.PAIRS, part, ["image_id"])["image_id"].to_pylist() for part in parts)
+    return list(cut_into_shards([sum(map(split.holds, of_part)) for of_part in ids], shard_size))
 
 
-def cut_plan(plan: Manifest, folder: Path, settings: ShardSettings) -> list[Slice]:
+def cut_plan(folder: WorkFolder, settings: ShardSettings) -> list[Slice]:
     """Cut the planned samples into shards of whole batches.
 
     Raises:
         UsageError: the plan is for another split, or a shard is smaller than a batch.
     """
+    plan, path = folder.stages[Stage.PLAN], folder.path / Stage.PLAN
     chosen = plan.spec.settings
     for name, ours in (("train_fraction", settings.train_fraction), ("seed", settings.seed)):
         if chosen.get(name) != ours:
             raise UsageError(
-                f"the plan was made with --{name.replace('_', '-')} {chosen.get(name)}, not {ours}", where=str(folder),
+                f"the plan was made with --{name.replace('_', '-')} {chosen.get(name)}, not {ours}", where=str(path),
                 fix="use the plan's, or plan again: negmine retrieve --plan ... --overwrite",
             )  # fmt: skip
-    batch = batch_of(plan, folder)
+    batch = batch_of(plan, path)
     if settings.shard_size < batch:
         raise UsageError(
             f"a shard of {settings.shard_size} samples holds no batch of {batch}", fix="raise --shard-size"
         )
-    sizes = [len(read_batches(folder, part.index)) for part in plan.parts]
+    sizes = [len(read_batches(path, part.index)) for part in plan.parts]
     return list(cut_into_shards(sizes, settings.shard_size // batch * batch))
 
 
@@ -168,25 +140,23 @@ def cut_into_shards(sizes: list[int], shard_size: int) -> Iterator[Slice]:
         yield Slice(tuple(parts), skip, held)
 
 
-def _write_split(
-    phase: ShardPhase, folder: Path, stages: Mapping[str, Manifest], engine: Engine, overwrite: bool
-) -> Manifest:
-    inputs = {name: manifest.digest for name, manifest in stages.items() if name != PLAN or not phase.split.heldout}
+def _write_split(phase: ShardPhase, place: Path, work: WorkFolder, engine: Engine, overwrite: bool) -> Manifest:
+    inputs = {name: made.digest for name, made in work.stages.items() if name != Stage.PLAN or not phase.split.heldout}
     packages = {"pillow": version("pillow")} if phase.settings.image_size else {}
     chosen = {**phase.settings.chosen(), "split": HELDOUT if phase.split.heldout else "train"}
+
+    def write(store: Store) -> Manifest:
+        total = sum(rows.count for rows in phase.plan)
+        run_phase(store, phase, engine, len(phase.plan), title=f"writing {place}", unit="samples", total=total)
+        rejected = merge_rejected(store)
+        batch = batch_of(work.stages[Stage.PLAN], phase.tables.plan) if phase.tables.plan else None
+        return store.finish([rejected, write_text(place, INDEX_NAME, make_index(store, phase, batch).to_json())])
+
     spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
-    with Store.open(folder, spec, engine.share, overwrite=overwrite) as store:
-        if not store.finished:
-            total = sum(rows.count for rows in phase.plan)
-            run_phase(store, phase, engine, len(phase.plan), title=f"writing {folder}", unit="samples", total=total)
-            rejected = merge_rejected(store)
-            batch = batch_of(stages[PLAN], phase.tables.plan) if phase.tables.plan else None
-            index = write_text(folder, INDEX_NAME, make_index(store, phase, batch).to_json())
-            store.finish([rejected, index])
-        assert store.manifest is not None
-        if phase.plan:
-            check_share(store.manifest.counts, phase.settings.max_bad, folder / REJECTED_FILE)
-        return store.manifest
+    made = run_stage(place, spec, write, engine.share, overwrite=overwrite)
+    if phase.plan:
+        check_share(made.counts, phase.settings.max_bad, place / REJECTED_FILE)
+    return made
 
 
 def make_index(store: Store, phase: ShardPhase, batch: int | None) -> Index:

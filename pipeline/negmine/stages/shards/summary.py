@@ -11,15 +11,16 @@ from negmine.base.console import Summary
 from negmine.base.counts import under
 from negmine.contract.shard_format import HELDOUT
 from negmine.stages.shards.settings import ShardSettings
-from negmine.stages.shards.stage import PLAN, batch_of
+from negmine.stages.shards.stage import batch_of
 from negmine.store import Manifest, load_manifest
 from negmine.store.places import option
+from negmine.store.work_folder import Stage
 
 
 def summary(made: Mapping[str, Manifest], settings: ShardSettings, work: Path, out: Path) -> Summary:
     """The figures of each split, and how to train on them."""
     figures = {split: _figures(manifest) for split, manifest in made.items()}
-    batch = f" --batch-size {batch_of(load_manifest(work / PLAN), work / PLAN)}" if settings.plan else ""
+    batch = f" --batch-size {batch_of(load_manifest(work / Stage.PLAN), work / Stage.PLAN)}" if settings.plan else ""
     train = f"ahnpl-train --shards {_tars_in(out)} --eval-shards {_tars_in(out / HELDOUT)}{batch}"
     return Summary("negmine shard", "done", figures, {"written to": str(out)}, (train, f"negmine verify {option(out)}"))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -48,16 +48,6 @@ class Tally:
 
     place: Any
     counts: Any
-
-    def save(self, stream: IO[bytes]) -> int:
-        """Write both arrays without pickle. Returns the number of places."""
-        np.save(stream, self.place, allow_pickle=False)
-        np.save(stream, self.counts, allow_pickle=False)
-        return len(self.place)
-
-    @classmethod
-    def load(cls, stream: IO[bytes]) -> Tally:
-        return cls(*(np.load(stream, allow_pickle=False) for _ in range(2)))
 
 
 def tally(place: Any, *columns: Any) -> Tally:

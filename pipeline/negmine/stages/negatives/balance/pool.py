@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -69,16 +69,6 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.caption)
-
-    def save(self, stream: IO[bytes]) -> int:
-        """Write all arrays, uncompressed and without pickle. Returns the number of candidates."""
-        for field in fields(self):
-            np.save(stream, getattr(self, field.name), allow_pickle=False)
-        return len(self)
-
-    @classmethod
-    def load(cls, stream: IO[bytes]) -> Pool:
-        return cls(*(np.load(stream, allow_pickle=False) for _ in fields(cls)))
 
 
 def feature_bits(corpus: Corpus) -> int:

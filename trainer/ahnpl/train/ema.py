@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ahnpl.data.stream import Batch
+from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, TeacherSpec
 from ahnpl.model.clip import ClipModel
 from ahnpl.model.lora import plain_copy, plain_state
 
 
-class Shadow:
+class EmaModel:
     """A copy of a model whose weights are a moving average of the model's: ``w <- decay * w + (1 - decay) * model``."""
 
     def __init__(self, model: ClipModel, decay: float) -> None:
@@ -35,7 +34,7 @@ class Shadow:
                 buffer.copy_(theirs[name])
 
 
-class Teacher(Shadow):
+class Teacher(EmaModel):
     """A copy of the model whose features a loss learns from. The spec says how it follows the model."""
 
     def __init__(self, model: ClipModel, spec: TeacherSpec) -> None:
@@ -55,11 +54,13 @@ class Teacher(Shadow):
     def teach(self, features: Features, batch: Batch) -> Features:
         """The same features with the teacher's beside them."""
         own: Features = self.model(batch)
-        beside: dict[str, Any] = {
-            "teacher_image": own.image, "teacher_text": own.text, "teacher_text_negatives": own.text_negatives,
-            "teacher_logit_scale": own.logit_scale,
-        }  # fmt: skip
-        return replace(features, **beside)
+        return replace(
+            features,
+            teacher_image=own.image,
+            teacher_text=own.text,
+            teacher_text_negatives=own.text_negatives,
+            teacher_logit_scale=own.logit_scale,
+        )
 
     @property
     def state(self) -> Mapping[str, Tensor]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from negmine.base.errors import InputError
+
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _IMAGE_COLUMN = re.compile(r"noted:columns:.*image <- ([^{},]+?)(?:,|$)")
 _COLUMNS: Final = "noted:columns:"
@@ -58,6 +60,28 @@ def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]
     cause, help_ = _cause(reason, detail, counts)
     said = [named(counts), f"for example {place}: {detail}" if place else "", cause]
     return "; ".join(part for part in said if part), help_
+
+
+def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> None:
+    """Stop if more than `max_bad` of the rows were rejected.
+
+    Raises:
+        InputError: with the reasons and their numbers, an example of the commonest, and what helps.
+    """
+    bad, rows = sum(reasons(counts).values()), counts["rows"]
+    if rows == 0:
+        raise InputError("the input has no rows", fix="check the file, or name its --format")
+    if bad > max_bad * rows or bad == rows:
+        why, help_ = explain(counts, rejected)
+        limit = "and none is left" if bad == rows else f"more than --max-bad {max_bad:g} allows"
+        raise InputError(
+            f"{bad:,} of {rows:,} rows were rejected, {limit}",
+            where=str(rejected),
+            why=why,
+            fix=(f"{help_}; else " if help_ else "")
+            + "mend the input (that table lists every row); add --overwrite"
+            + ("" if bad == rows else ", or raise --max-bad"),
+        )
 
 
 def _example(rejected: Path, reason: str) -> tuple[str, str]:

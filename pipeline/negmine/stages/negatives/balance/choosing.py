@@ -1,0 +1,77 @@
+"""The last phase of a balanced choice: the negatives of each caption, by the weights that were found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from negmine.contract.records import NEGATIVES
+from negmine.engine import PartFunction
+from negmine.stages.negatives.balance.pool import Pool, choose
+from negmine.stages.negatives.balance.proposing import EXCHANGES, read_pool
+from negmine.stages.negatives.balance.weights import Exchanges, kept_share, log_weights
+from negmine.stages.negatives.candidates import read_rows, why_none
+from negmine.stages.negatives.settings import ParseSettings
+from negmine.store import PartRecord, part_name, read_part, write_table
+from negmine.store.arrays import read_array, read_arrays
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """What decides among the candidates of a pool."""
+
+    settings: ParseSettings
+    exchanges: Exchanges
+    weights: Any
+
+    @classmethod
+    def read(cls, settings: ParseSettings, candidates: Path, weights: Path) -> Chooser:
+        return cls(settings, read_arrays(candidates / EXCHANGES, Exchanges), read_array(weights, mapped=True))
+
+    def choose(self, pool: Pool) -> tuple[Any, Any]:
+        """Places of the chosen candidates, and the scores of all; a rule's weight counts against thinning too."""
+        weights = dict(self.settings.weights)
+        preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
+        score, kept = log_weights(pool, self.weights), kept_share(pool, self.exchanges)
+        chosen = choose(pool, score + preference, np.minimum(1.0, kept * np.exp(preference)), self.settings.per_caption)
+        return chosen, score
+
+
+@dataclass(frozen=True)
+class ChoosePhase:
+    """The negatives of a part, out of its candidates."""
+
+    settings: ParseSettings
+    pairs: Path
+    candidates: Path
+    weights: Path
+
+    def setup(self) -> PartFunction:
+        chooser = Chooser.read(self.settings, self.candidates, self.weights)
+        return partial(_choose_part, chooser, self.pairs, self.candidates)
+
+
+def _choose_part(chooser: Chooser, pairs: Path, candidates: Path, index: int, folder: Path) -> PartRecord:
+    rows, pool = read_rows(pairs, index), read_pool(candidates, index)
+    chosen, score = chooser.choose(pool)
+    texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
+    kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
+    columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()
+    columns |= {"negative": texts["negative"], "edits": texts["edits"], "kind": kind, "rule": kind}
+    columns |= {"slot": np.arange(len(chosen)) - np.searchsorted(captions, captions), "score": score[chosen]}
+    table = pa.table({name: columns[name] for name in NEGATIVES.names}).cast(NEGATIVES)
+    kinds = Counter(kind.tolist())
+    counts = Counter({f"kind:{kind}": number for kind, number in kinds.items()})
+    given = np.unique(pool.caption[chosen])
+    counts.update(
+        pairs=len(rows), with_negatives=len(given), negatives=len(chosen), not_selected=len(pool) - len(chosen)
+    )
+    for place in sorted(set(range(len(rows))) - set(given.tolist())):
+        counts[why_none(rows[place][2])] += 1
+    return PartRecord(index, (write_table(folder, part_name(index), table),), dict(counts))

@@ -1,0 +1,68 @@
+"""The third phase of a balanced choice, several times: choose, count what flows one way, weigh against it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from negmine.engine import PartFunction
+from negmine.stages.negatives.balance.choosing import Chooser
+from negmine.stages.negatives.balance.corpus import Tally
+from negmine.stages.negatives.balance.proposing import read_pool
+from negmine.stages.negatives.balance.weights import RATE, flow, log_ratio, spotted
+from negmine.stages.negatives.settings import ParseSettings
+from negmine.store import FileRecord, PartRecord, here, part_name, write_text
+from negmine.store.arrays import read_array, read_arrays, write_array, write_arrays
+
+WEIGHTS: Final = "weights.npy"
+TOLD: Final = "told.json"
+JUDGED_PARTS: Final = 10
+"""Parts whose choices a round is judged by."""
+
+
+@dataclass(frozen=True)
+class RoundPhase:
+    """What flows one way, in a part, with the weights so far."""
+
+    settings: ParseSettings
+    candidates: Path
+    weights: Path
+    sizes: tuple[int, ...]
+
+    def setup(self) -> PartFunction:
+        chooser = Chooser.read(self.settings, self.candidates, self.weights)
+        return partial(_round_part, chooser, self.candidates, self.sizes)
+
+
+def _round_part(chooser: Chooser, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
+    pool = read_pool(candidates, index)
+    chosen, _ = chooser.choose(pool)
+    files = (
+        write_arrays(folder, part_name(index, "npy"), flow(pool, chosen)),
+        write_array(folder, part_name(index, "npy", "chosen"), chosen),
+    )
+    return PartRecord(index, files, {"pairs": sizes[index]})
+
+
+def write_weights(folder: Path, before: Path, candidates: Path, parts: int) -> list[FileRecord]:
+    """The weights after a round, and how many of the round's choices its flows tell from their captions."""
+    weights = read_array(before)
+    flows = (read_arrays(folder / part_name(index, "npy"), Tally) for index in range(parts))
+    ratio, told, chosen = log_ratio(flows, weights.shape[1]), 0.0, 0
+    for index in range(min(parts, JUDGED_PARTS)):
+        pool, taken = read_pool(candidates, index), read_array(folder / part_name(index, "npy", "chosen"))
+        told, chosen = told + spotted(pool, taken, ratio), chosen + len(taken)
+    return [
+        write_array(folder, WEIGHTS, weights + np.float32(RATE) * ratio),
+        write_text(folder, TOLD, json.dumps(told / max(chosen, 1))),
+    ]
+
+
+def read_told(folder: Path) -> float:
+    """The share of a round's choices that its flows tell from their captions."""
+    return float(json.loads(here(folder / TOLD).read_text()))
