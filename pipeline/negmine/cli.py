@@ -575,7 +575,8 @@ def merge(
     """
     if command not in SHARED:
         raise UsageError(f"negmine {command} has no ranks", fix=f"merge one of {', '.join(SHARED)}")
-    app([command, *context.args, "--merge"], standalone_mode=False)
+    if status := app([command, *context.args, "--merge"], standalone_mode=False):  # else a stopped merge has status 0
+        raise typer.Exit(status)
 
 
 @app.command()
