@@ -16,8 +16,10 @@ from ahnpl.config import TrainConfig
 from ahnpl.loop import train
 from ahnpl.model import ModelSpec, load_model
 from ahnpl.plan import make_plan
+from ahnpl.shards import open_shards
 from negmine.errors import DamagedError
 from negmine.seal import seal
+from negmine.verify import verify
 
 STEP = "step-00000002"
 
@@ -149,3 +151,17 @@ def test_tensors_of_another_run(run: TrainConfig) -> None:
     path.write_text(json.dumps(body))
     with pytest.raises(DamagedError, match=f"does not hold this run(.|\n)*{STEP}(.|\n)*logit_scale"):
         resumed(run)
+
+
+def test_shards_that_git_lfs_did_not_download_are_named_as_such(shards: Path, tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 12345\n"
+    folder = shutil.copytree(shards, tmp_path / "shards")
+    first = min(folder.glob("*.tar"))
+    first.write_text(pointer)
+    with pytest.raises(DamagedError, match=r"Git LFS pointer[^\0]*git lfs pull"):
+        open_shards([str(folder / "*.tar")])
+    problems = [problem for found in verify(folder) for problem in found.problems]
+    assert any(problem.startswith(first.name) and "git lfs pull" in problem for problem in problems)
+    (folder / "index.json").write_text(pointer)
+    with pytest.raises(DamagedError, match=r"Git LFS pointer[^\0]*git lfs pull"):
+        open_shards([str(folder / "*.tar")])

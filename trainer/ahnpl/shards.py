@@ -16,6 +16,7 @@ import stamina
 from fsspec.implementations.local import LocalFileSystem
 from negmine.addresses import is_address, readable
 from negmine.errors import DamagedError, ResourceError, UsageError
+from negmine.lfs import POINTER, PULL, is_pointer_file
 from negmine.places import local, matches
 from negmine.records import Sample
 from negmine.shards.format import INDEX_NAME, Index, read_samples
@@ -395,6 +396,8 @@ def _check(url: str, name: str, index: Index) -> Shard:
         raise DamagedError("this shard is not in the index beside it", where=url, fix=_AGAIN)
     files, path = file_system(url) if is_address(url) else (LocalFileSystem(), url)
     size = request(lambda: files.size(path), url)
+    if size != entry.bytes and not is_address(url) and is_pointer_file(Path(url)):
+        raise DamagedError("this shard is not there yet", where=url, why=POINTER, fix=PULL)
     if size != entry.bytes:
         raise DamagedError(
             "this shard is damaged", where=url, why=f"it has {size:,} bytes, the index says {entry.bytes:,}", fix=_AGAIN
