@@ -11,9 +11,9 @@ POINTER: Final = "it is a Git LFS pointer, not the file itself"
 PULL: Final = "download the files: git lfs pull"
 
 
-def is_pointer(content: bytes | str) -> bool:
+def is_pointer(content: bytes) -> bool:
     """Whether a file that begins so is a pointer."""
-    return content.startswith(_BEGINNING.decode() if isinstance(content, str) else _BEGINNING)
+    return content.startswith(_BEGINNING)
 
 
 def is_pointer_file(path: Path) -> bool:

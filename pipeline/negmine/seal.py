@@ -31,7 +31,7 @@ def unseal(text: str, where: str, fix: str) -> dict[str, Any]:
     Raises:
         DamagedError: the text is no JSON object, or it is not what was written.
     """
-    if is_pointer(text):
+    if is_pointer(text.encode(errors="replace")):
         raise DamagedError("this file is not there yet", where=where, why=POINTER, fix=PULL)
     try:
         body = json.loads(text)
