@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from negmine.base.errors import DamagedError, explain_os_error
+from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.store import remote
 from negmine.store.manifest import REDO, FileRecord
 from negmine.store.remote import TEMPORARY, here
@@ -240,6 +241,8 @@ def broken_files(
         size = sizes.get(file.file)
         if size is None:
             problems.append(f"{file.file} is missing")
+        elif size != file.bytes and is_pointer_file(folder / file.file):
+            problems.append(f"{file.file}: {POINTER}; {PULL}")
         elif size != file.bytes:
             problems.append(f"{file.file} has {size:,} bytes, should have {file.bytes:,}")
         elif not fast and file_sha256(folder / file.file) != file.sha256:

@@ -185,11 +185,13 @@ def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
 def _inspect_part(
     gathered: Path, look: Callable[[dict[str, Any]], ImageFacts] | None, index: int, folder: Path
 ) -> PartRecord:
-    rows = read_part(gathered, index).to_pylist()
-    kept, rejected = (rows, []) if look is None else _inspect_rows(rows, look)
-    table = pa.Table.from_pylist([{name: row.get(name) for name in PAIRS.names} for row in kept], schema=PAIRS)
+    table, rejected = read_part(gathered, index), list[Rejected]()
+    if look is not None:
+        kept, rejected = _inspect_rows(table.to_pylist(), look)
+        table = pa.Table.from_pylist(kept, schema=PAIRS)
+    table = table.select(PAIRS.names).combine_chunks()
     files = [write_table(folder, part_name(index), table)]
-    counts = {"pairs": len(kept)}
+    counts = {"pairs": table.num_rows}
     for row in rejected:
         counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
     files += write_rejected(folder, index, rejected)
