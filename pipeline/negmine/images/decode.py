@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from negmine import lfs
+from negmine.base import lfs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
