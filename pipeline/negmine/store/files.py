@@ -19,7 +19,7 @@ from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.store import remote
 from negmine.store.manifest import REDO, FileRecord
-from negmine.store.remote import TEMPORARY, here
+from negmine.store.remote import TEMPORARY, fetch_local
 
 
 def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
@@ -209,7 +209,7 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
 
     path = folder / part_name(index)
     try:
-        return pq.read_table(here(path), columns=columns)
+        return pq.read_table(fetch_local(path), columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise DamagedError("this part cannot be read", where=str(path), why=str(error).strip(), fix=REDO) from None
 
@@ -224,7 +224,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    with here(path).open("rb") as file:
+    with fetch_local(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -103,7 +103,7 @@ def _gather(store: Store, settings: IngestSettings, source: sources.Source) -> M
     """Read the source from front to back, into sorted parts."""
     limits, variety = gather.Limits(settings.max_caption, settings.part_size, settings.limit), _Variety()
     record = gather.gather(variety.watch(_rows(source, settings.path)), store.folder, limits)
-    store.enter(replace(record, counts={**record.counts, **variety.counts}))
+    store.commit(replace(record, counts={**record.counts, **variety.counts}))
     return store.finish()
 
 
@@ -117,7 +117,7 @@ def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> 
             if index not in store.parts:
                 file = write_table(store.folder, part_name(index), table)
                 images = len(pc.unique(table["image_id"]))
-                store.enter(PartRecord(index, (file,), {"pairs": table.num_rows, "images": images}))
+                store.commit(PartRecord(index, (file,), {"pairs": table.num_rows, "images": images}))
             bar.advance(table.num_rows)
     shutil.rmtree(scratch)
     return store.finish([merge_rejected(store, inspected / REJECTED_FILE)], counts)
