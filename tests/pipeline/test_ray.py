@@ -23,7 +23,7 @@ from negmine.engine import PartFunction, run_phase
 from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours.search import FLOAT32, search
 from negmine.stages.neighbours.settings import RetrieveSettings
-from negmine.stages.neighbours.sharded_index import hold
+from negmine.stages.neighbours.sharded_index import sharded_index
 from negmine.stages.neighbours.stage import retrieve
 from negmine.store import MANIFEST, PartRecord, Spec, Store, write_text
 
