@@ -272,7 +272,7 @@ class TestCluster:
                     ray_kill(held.actors[1])
                     with pytest.raises(ResourceError, match="actor 1 of 3"):
                         held.search(queries[:2], 5)
-        with pytest.raises(ResourceError, match="do not fit"), hold([_nothing] * 9, FLOAT32):
+        with pytest.raises(ResourceError, match="do not fit"), sharded_index([_nothing] * 9, FLOAT32):
             pass
         cluster.remove_node(more)
 
