@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AXE := $(VENV)/node_modules/axe-core/axe.min.js
 STAMP := $(VENV)/.installed
-SOURCES := pipeline trainer tests scripts benchmarks
+SOURCES := pipeline trainer tests scripts benchmarks examples
 
 .PHONY: install demo test test-all lint types format clean help
 

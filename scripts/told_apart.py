@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from ahnpl.data.images import evaluation_pixels
 from ahnpl.data.shards import open_shards
-from ahnpl.evaluate.items import Item, Twin, shard_items
-from ahnpl.evaluate.metrics import RIGHT, leads, outcome
-from ahnpl.evaluate.run import load_transform
+from ahnpl.evaluation.items import Item, Twin, shard_items
+from ahnpl.evaluation.metrics import RIGHT, leads, outcome
+from ahnpl.evaluation.run import load_transform
 from ahnpl.model.clip import load_checkpoint, load_tokenizer
 from negmine.stages.figures.draw import load_font
 from PIL import Image, ImageDraw

@@ -177,9 +177,9 @@ def run(cell: Cell, data: Path, out: Path, others: Path | None = None) -> dict[s
     """Train and score; the result is kept."""
     from ahnpl.losses import build_loss
     from ahnpl.model.checkpoint import list_checkpoints
-    from ahnpl.train.config import TrainConfig
-    from ahnpl.train.loop import train
-    from ahnpl.train.plan import make_plan
+    from ahnpl.training.config import TrainConfig
+    from ahnpl.training.loop import train
+    from ahnpl.training.plan import make_plan
     from score import held_out, score
 
     folder, source = out / "runs" / cell.key, shards(cell, data)

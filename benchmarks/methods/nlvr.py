@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 from ahnpl.data.images import BadImage, open_image
-from ahnpl.evaluate.metrics import TIE, area_under_curve
-from ahnpl.evaluate.run import load_transform
+from ahnpl.evaluation.metrics import TIE, area_under_curve
+from ahnpl.evaluation.run import load_transform
 from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer
 from negmine.base.errors import InputError
 from PIL import Image

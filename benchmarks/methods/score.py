@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from ahnpl.data.images import evaluation_pixels
 from ahnpl.data.shards import open_shards
-from ahnpl.evaluate.items import shard_items
-from ahnpl.evaluate.metrics import TIE
-from ahnpl.evaluate.run import load_transform
+from ahnpl.evaluation.items import shard_items
+from ahnpl.evaluation.metrics import TIE
+from ahnpl.evaluation.run import load_transform
 from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
 from negmine.base.errors import DamagedError
 from PIL.Image import Image

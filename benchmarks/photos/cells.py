@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from ahnpl.evaluate.metrics import RIGHT, outcome, ranks
-from ahnpl.evaluate.run import others
+from ahnpl.evaluation.metrics import RIGHT, outcome, ranks
+from ahnpl.evaluation.run import others
 from heads import Heads, Schedule, fit
 from material import ALL, REFINED, RETRIEVED, Item, Material
 from negmine.base.hashing import hash64

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, build_loss
-from ahnpl.train.objective import Objective
-from ahnpl.train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
+from ahnpl.training.objective import Objective
+from ahnpl.training.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from material import SLOTS, Material, Photo
 from torch import Tensor, nn
 from torch.nn.functional import normalize

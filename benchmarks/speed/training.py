@@ -21,10 +21,10 @@ import torch
 from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, build_loss
 from ahnpl.model.clip import ClipModel
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.objective import Objective
-from ahnpl.train.optimise import clip_gradients, make_optimiser, set_learning_rate
-from ahnpl.train.plan import Plan, make_model, make_plan, make_stream
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.objective import Objective
+from ahnpl.training.optimise import clip_gradients, make_optimiser, set_learning_rate
+from ahnpl.training.plan import Plan, make_model, make_plan, make_stream
 from comparison import Comparison, Row, show, take_turns
 from torch import nn
 

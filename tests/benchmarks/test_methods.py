@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ahnpl.evaluate.metrics import RIGHT, Accuracy, leads, outcome
+from ahnpl.evaluation.metrics import RIGHT, Accuracy, leads, outcome
 from ahnpl.losses import build_loss
 from negmine.base.errors import InputError, UsageError
 from PIL import Image

@@ -19,8 +19,8 @@ import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ahnpl.data.images import BadImage, open_image
-from ahnpl.evaluate.benchmarks import BENCHMARKS
-from ahnpl.evaluate.tasks import CaptionBenchmark
+from ahnpl.evaluation.benchmarks import BENCHMARKS
+from ahnpl.evaluation.tasks import CaptionBenchmark
 from ahnpl.losses import build_loss
 from ahnpl.model.checkpoint import VERSION, read_best, read_state
 from negmine import sources

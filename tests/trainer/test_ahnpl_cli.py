@@ -216,7 +216,7 @@ def test_starts_without_the_pipeline() -> None:
 import sys
 for name in ("spacy", "faiss", "nltk", "lemminflect", "webdataset"):
     sys.modules[name] = None
-import ahnpl.cli, ahnpl.train.loop, ahnpl.evaluate.run, ahnpl.train.memory
+import ahnpl.cli, ahnpl.training.loop, ahnpl.evaluation.run, ahnpl.training.memory
 loaded = {name for name in sys.modules if name.startswith("negmine.")}
 print(*sorted(loaded))
 """

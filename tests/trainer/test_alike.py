@@ -13,14 +13,14 @@ from ahnpl.data.batch import Legible
 from ahnpl.data.decode import Decoder
 from ahnpl.data.shards import open_shards
 from ahnpl.data.stream import Stream
-from ahnpl.evaluate.items import Foil, Item, Twin, shard_items
-from ahnpl.evaluate.run import ALL_FOILS, FOILS, GROUP, evaluate
-from ahnpl.evaluate.show import as_figures, as_table
+from ahnpl.evaluation.items import Foil, Item, Twin, shard_items
+from ahnpl.evaluation.run import ALL_FOILS, FOILS, GROUP, evaluate
+from ahnpl.evaluation.show import as_figures, as_table
 from ahnpl.model.clip import ModelSpec, load_model, load_tokenizer
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.loop import train
-from ahnpl.train.plan import make_plan
-from ahnpl.train.summary import trained
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.loop import train
+from ahnpl.training.plan import make_plan
+from ahnpl.training.summary import trained
 from negmine.contract.records import ImageNegative, Sample, TextNegative
 from negmine.contract.training_runs import read_metrics
 

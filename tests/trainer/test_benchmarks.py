@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from ahnpl.data.images import BadImage, evaluation_pixels
-from ahnpl.evaluate import (
+from ahnpl.evaluation import (
     aro,
     cola,
     cola_single,
@@ -28,13 +28,13 @@ from ahnpl.evaluate import (
     winoground,
     zeroshot,
 )
-from ahnpl.evaluate.benchmarks import BENCHMARKS
-from ahnpl.evaluate.compare import compare
-from ahnpl.evaluate.encode import EncodedImage, Encoder, open_encoder
-from ahnpl.evaluate.files import ImageFolder, read_rows
-from ahnpl.evaluate.items import Item
-from ahnpl.evaluate.metrics import area_under_curve, best_threshold
-from ahnpl.evaluate.run import (
+from ahnpl.evaluation.benchmarks import BENCHMARKS
+from ahnpl.evaluation.compare import compare
+from ahnpl.evaluation.encode import EncodedImage, Encoder, open_encoder
+from ahnpl.evaluation.files import ImageFolder, read_rows
+from ahnpl.evaluation.items import Item
+from ahnpl.evaluation.metrics import area_under_curve, best_threshold
+from ahnpl.evaluation.run import (
     ALL_FOILS,
     BOTH,
     CLAIMS,
@@ -45,9 +45,9 @@ from ahnpl.evaluate.run import (
     TEXT_ONLY,
     Report,
 )  # fmt: skip
-from ahnpl.evaluate.settings import Settings
-from ahnpl.evaluate.show import as_figures, as_table
-from ahnpl.evaluate.tasks import CaptionBenchmark
+from ahnpl.evaluation.settings import Settings
+from ahnpl.evaluation.show import as_figures, as_table
+from ahnpl.evaluation.tasks import CaptionBenchmark
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st

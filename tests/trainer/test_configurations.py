@@ -12,12 +12,12 @@ import open_clip
 import pytest
 import torch
 from ahnpl.cli.models import load_any
-from ahnpl.evaluate.encode import load_transform
+from ahnpl.evaluation.encode import load_transform
 from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model
 from ahnpl.model.export import export
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.loop import train
-from ahnpl.train.plan import make_plan
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.loop import train
+from ahnpl.training.plan import make_plan
 from negmine.base.errors import DamagedError, ResourceError, UsageError
 from negmine.encoders.clip_models import CONFIG_NAME, WEIGHTS_NAME, check_config, plan_model
 from safetensors.torch import save_file

@@ -14,9 +14,9 @@ from ahnpl.cli.models import load_any
 from ahnpl.data.shards import open_shards
 from ahnpl.model.checkpoint import STATE_NAME, WEIGHTS_NAME, read_best, read_state
 from ahnpl.model.clip import ModelSpec, load_model
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.loop import train
-from ahnpl.train.plan import make_plan
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.loop import train
+from ahnpl.training.plan import make_plan
 from negmine.base.errors import DamagedError
 from negmine.base.seal import seal
 from negmine.outputs.verify import verify

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ahnpl.evaluate.diagnostics import (
+from ahnpl.evaluation.diagnostics import (
     Sampled,
     draw_histograms,
     effective_negatives,

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from ahnpl.data.shards import open_shards
-from ahnpl.evaluate.compare import compare
-from ahnpl.evaluate.items import Foil, Item, shard_items
-from ahnpl.evaluate.metrics import (
+from ahnpl.evaluation.compare import compare
+from ahnpl.evaluation.items import Foil, Item, shard_items
+from ahnpl.evaluation.metrics import (
     RIGHT,
     TIED,
     WRONG,
@@ -29,8 +29,8 @@ from ahnpl.evaluate.metrics import (
     sign_test,
     wilson,
 )
-from ahnpl.evaluate.run import FOILS, evaluate, load_transform, others
-from ahnpl.evaluate.show import as_figures, as_table
+from ahnpl.evaluation.run import FOILS, evaluate, load_transform, others
+from ahnpl.evaluation.show import as_figures, as_table
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st

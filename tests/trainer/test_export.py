@@ -14,9 +14,9 @@ import pytest
 import torch
 from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.model.export import SUFFIXES, export, load_start, merge, merged, start_of
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.loop import train
-from ahnpl.train.plan import make_plan
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.loop import train
+from ahnpl.training.plan import make_plan
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.store.files import temporary_name
 

@@ -13,17 +13,17 @@ import pytest
 import torch
 from ahnpl.data.images import training_pixels
 from ahnpl.data.shards import open_shards
-from ahnpl.evaluate.items import shard_items
-from ahnpl.evaluate.metrics import RIGHT, leads, outcome
-from ahnpl.evaluate.run import evaluate
-from ahnpl.evaluate.show import as_figures
+from ahnpl.evaluation.items import shard_items
+from ahnpl.evaluation.metrics import RIGHT, leads, outcome
+from ahnpl.evaluation.run import evaluate
+from ahnpl.evaluation.show import as_figures
 from ahnpl.losses import Features, build_loss
 from ahnpl.losses.members import Members
 from ahnpl.losses.row import Row
 from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer, parameter_counts
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.loop import train
-from ahnpl.train.plan import make_model, make_plan, make_stream
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.loop import train
+from ahnpl.training.plan import make_model, make_plan, make_stream
 from hypothesis import given
 from hypothesis import strategies as st
 from negmine.base.errors import UsageError

@@ -15,9 +15,9 @@ import pytest
 import torch
 from ahnpl.losses import Features, build_loss
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
-from ahnpl.train.memory import estimate_memory, trial_batch
-from ahnpl.train.mfu import known_peak
-from ahnpl.train.plan import _auto_precision
+from ahnpl.training.memory import estimate_memory, trial_batch
+from ahnpl.training.mfu import known_peak
+from ahnpl.training.plan import _auto_precision
 from negmine.base.errors import DamagedError, Exit, UsageError, is_out_of_memory
 from open_clip.model import CLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2

@@ -23,9 +23,9 @@ from ahnpl.losses import build_loss
 from ahnpl.model.checkpoint import list_checkpoints
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.model.ranks import Ranks, _is_of_connection
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.objective import Objective
-from ahnpl.train.plan import make_plan
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.objective import Objective
+from ahnpl.training.plan import make_plan
 from negmine.base.errors import Exit, UsageError
 from negmine.contract.training_runs import read_metrics
 from torch import nn

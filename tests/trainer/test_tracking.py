@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.curves import draw_comparison, figures
-from ahnpl.train.loop import train
-from ahnpl.train.plan import make_plan
-from ahnpl.train.track import open_trackers
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.curves import draw_comparison, figures
+from ahnpl.training.loop import train
+from ahnpl.training.plan import make_plan
+from ahnpl.training.track import open_trackers
 from negmine.base.errors import UsageError
 from negmine.contract.training_runs import METRICS_NAME, TrainingRun, read_metrics, read_runs
 from PIL import Image

@@ -23,16 +23,16 @@ import open_clip
 import pytest
 import torch
 from ahnpl.data.shards import open_shards
-from ahnpl.evaluate.items import shard_items
-from ahnpl.evaluate.run import evaluate
+from ahnpl.evaluation.items import shard_items
+from ahnpl.evaluation.run import evaluate
 from ahnpl.losses import build_loss, list_recipes
 from ahnpl.model.checkpoint import find_checkpoint, list_checkpoints, read_best
 from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer
-from ahnpl.train.config import TrainConfig
-from ahnpl.train.ema import Teacher
-from ahnpl.train.loop import TrainResult, train
-from ahnpl.train.optimise import learning_rate, make_optimiser
-from ahnpl.train.plan import make_plan
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.ema import Teacher
+from ahnpl.training.loop import TrainResult, train
+from ahnpl.training.optimise import learning_rate, make_optimiser
+from ahnpl.training.plan import make_plan
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
 

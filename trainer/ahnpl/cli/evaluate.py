@@ -13,10 +13,10 @@ from negmine.base.options import Option
 from negmine.store.places import named, on_disk, pattern
 
 from ahnpl.cli.models import DEFAULT_RUN, AsJson, Preprocess, load_any, load_other
-from ahnpl.evaluate.settings import Settings
+from ahnpl.evaluation.settings import Settings
 
 if TYPE_CHECKING:
-    from ahnpl.evaluate.run import Report
+    from ahnpl.evaluation.run import Report
     from ahnpl.model.clip import ClipModel
 
 HELD_OUT: Final = ("data/heldout/*.tar",)
@@ -52,9 +52,9 @@ def evaluate(
 
     ahnpl-eval --checkpoint open_clip:ViT-B-32:openai --benchmark sugarcrepe:sugarcrepe/ --images val2017/
     """
-    from ahnpl.evaluate.compare import compare
-    from ahnpl.evaluate.diagnostics import draw_histograms
-    from ahnpl.evaluate.show import as_figures, as_table
+    from ahnpl.evaluation.compare import compare
+    from ahnpl.evaluation.diagnostics import draw_histograms
+    from ahnpl.evaluation.show import as_figures, as_table
 
     score, total, source = _task(shards, benchmark, images)
     wanted = total if settings.limit is None or total is None else min(settings.limit, total)
@@ -87,8 +87,8 @@ def _task(
     from negmine.base.names import pick
 
     from ahnpl.data.shards import open_shards
-    from ahnpl.evaluate.benchmarks import BENCHMARKS
-    from ahnpl.evaluate.tasks import score_shards
+    from ahnpl.evaluation.benchmarks import BENCHMARKS
+    from ahnpl.evaluation.tasks import score_shards
 
     if benchmark is None:
         held_out = open_shards(shards or HELD_OUT)

@@ -11,7 +11,7 @@ from negmine.base.options import Option
 from negmine.store.places import named, option
 
 from ahnpl.cli.models import AsJson
-from ahnpl.train.config import TrainConfig
+from ahnpl.training.config import TrainConfig
 
 
 def train(
@@ -44,7 +44,7 @@ def train(
 def _compare(runs: tuple[str, ...], out: Path) -> console.Summary:
     from negmine.contract.training_runs import read_runs
 
-    from ahnpl.train.curves import draw_comparison, figures
+    from ahnpl.training.curves import draw_comparison, figures
 
     found = read_runs([Path(run) for run in runs])
     path = draw_comparison(found, out)
@@ -53,9 +53,9 @@ def _compare(runs: tuple[str, ...], out: Path) -> console.Summary:
 
 
 def _plan_only(config: TrainConfig) -> console.Summary:
-    from ahnpl.train.memory import estimate_memory
-    from ahnpl.train.plan import make_model, make_plan, make_stream
-    from ahnpl.train.summary import planned
+    from ahnpl.training.memory import estimate_memory
+    from ahnpl.training.plan import make_model, make_plan, make_stream
+    from ahnpl.training.summary import planned
 
     plan = make_plan(config)
     model = make_model(plan)
@@ -82,9 +82,9 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
     """Train; the summary is rank 0's."""
     from negmine.contract.shard_format import HELDOUT
 
-    from ahnpl.train.loop import train as run
-    from ahnpl.train.plan import make_plan
-    from ahnpl.train.summary import trained
+    from ahnpl.training.loop import train as run
+    from ahnpl.training.plan import make_plan
+    from ahnpl.training.summary import trained
 
     plan = make_plan(config)
     if plan.ranks.first:

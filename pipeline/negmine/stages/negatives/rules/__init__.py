@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Final
 
@@ -25,7 +25,7 @@ from negmine.stages.negatives.rules import (
 Rule = Callable[[Caption, Words, Random], Iterator[Proposal]]
 """Proposals for a caption, in an order that depends on the generator alone. A rule never looks at other captions."""
 
-RULES: Final[Mapping[str, Rule]] = {
+RULES: Final[dict[str, Rule]] = {
     "swap_relation": arguments.swap_relation,
     "swap_object": swaps.swap_object,
     "swap_attribute": swaps.swap_attribute,

@@ -1,0 +1,52 @@
+"""A model whose gradients the ranks average, and what stands in the way of that."""
+
+from __future__ import annotations
+
+import torch
+from negmine.base.errors import UsageError
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from ahnpl.model.clip import ClipModel
+from ahnpl.model.ranks import Ranks
+from ahnpl.training.memory import trial_batch
+
+
+def distributed(model: ClipModel, ranks: Ranks) -> nn.Module:
+    """The model as it is trained by several processes together: each backward pass averages their gradients.
+
+    Raises:
+        UsageError: batch normalisation on a CPU, where no process sees the others' images.
+    """
+    if ranks.count == 1:
+        return model
+    if normalises_over_batch(model):
+        if model.mean.device.type == "cpu":
+            raise UsageError(
+                "this model normalises over the batch, and on a CPU no process sees the others' images",
+                fix="use one process, --lock image, or a model without batch normalisation",
+            )
+        model.network = convert_sync_batchnorm(model.network)  # type: ignore[no-untyped-call]
+    freeze_unreached(model)
+    return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+
+def normalises_over_batch(model: nn.Module) -> bool:
+    """Whether what a module gives for a sample depends on the others of its batch."""
+    return any(isinstance(module, _BatchNorm) and module.training for module in model.modules())
+
+
+def freeze_unreached(model: ClipModel) -> None:
+    """Fix weights that no feature depends on, such as CoCa's decoder or SigLIP's bias: no gradient comes for them, and
+    processes would wait for it."""
+    was_training = model.training
+    model.eval()  # leaves running statistics alone
+    with torch.compiler.set_stance("force_eager"):
+        found = model(trial_batch(model, 0, 0))
+        (found.image.sum() + found.text.sum() + found.logit_scale.sum()).backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+    model.train(was_training)

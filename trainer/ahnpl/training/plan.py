@@ -1,0 +1,200 @@
+"""What a run will do, settled and checked before a model is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from negmine.base.errors import UsageError
+from negmine.base.names import pick
+from negmine.contract.records import KINDS
+from negmine.encoders.clip_models import read_preprocess
+
+from ahnpl.data.decode import Decoder
+from ahnpl.data.draw import Draw
+from ahnpl.data.order import CanonicalRank
+from ahnpl.data.shards import ShardSet, open_shards
+from ahnpl.data.stream import Stream
+from ahnpl.losses import RecipeLoss, build_loss
+from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
+from ahnpl.model.ranks import Ranks
+from ahnpl.training.config import TrainConfig, settings
+
+DRAWS: Final = 2
+"""Version of what a seed gives: the order, crops, negatives, and what layers and losses draw. A run keeps to one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before a model is made.
+
+    Attributes:
+        negatives: K, slots per caption.
+        image_negatives: J, images beside the caption's own.
+        steps: optimiser steps of the whole run.
+        canonical_ranks: of each epoch, those that this process reads.
+        settings: what a checkpoint must agree with.
+        ranks: this process among those of the run.
+        preprocess: what ``--preprocess`` says of images.
+    """
+
+    config: TrainConfig
+    shards: ShardSet
+    eval_shards: ShardSet | None
+    loss: RecipeLoss
+    negatives: int
+    image_negatives: int
+    steps: int
+    canonical_ranks: tuple[CanonicalRank, ...]
+    device: torch.device
+    precision: str
+    settings: dict[str, Any]
+    ranks: Ranks
+    preprocess: Mapping[str, Any] | None = None
+
+
+def make_plan(config: TrainConfig) -> Plan:
+    """Check shards and recipe against each other.
+
+    Raises:
+        UsageError: unknown names, too few samples, or a recipe that needs negatives where there are none.
+        DamagedError: shards that do not fit their index.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        loss = build_loss(config.recipe)  # may draw weights of its own
+    shards = open_shards(config.shards)
+    eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
+    negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
+    ranks = Ranks.of_environment()
+    canonical_ranks = _canonical_ranks(config, ranks)
+    device = torch.device("cuda", ranks.local) if torch.cuda.is_available() else torch.device("cpu")
+    precision = _auto_precision(device) if config.precision == "auto" else config.precision
+    pixels = read_preprocess(Path(config.preprocess)) if config.preprocess else None
+    per_epoch = shards.samples // config.batch_size
+    facts = {
+        "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
+        "negatives": negatives, "precision": precision, "preprocess": pixels,
+        "canonical_ranks": canonical_ranks[0].count, "draws": DRAWS,
+    }  # fmt: skip
+    if image_negatives:
+        facts["image_negatives"] = image_negatives
+    steps = config.steps or config.epochs * per_epoch
+    return Plan(
+        config, shards, eval_shards, loss, negatives, image_negatives, steps, canonical_ranks, device, precision,
+        settings(config, **facts), ranks, pixels,
+    )  # fmt: skip
+
+
+def _auto_precision(device: torch.device) -> str:
+    """bf16 where the GPU computes in it, fp16 where it would only pretend to (T4, V100 and older)."""
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def _canonical_ranks(config: TrainConfig, ranks: Ranks) -> tuple[CanonicalRank, ...]:
+    """Those of this process: neighbours, so that the processes' parts of a batch are in the order of these."""
+    count = config.canonical_ranks or ranks.count
+    if count % ranks.count:
+        raise UsageError(
+            f"{ranks.count} processes cannot divide {count} canonical ranks equally",
+            where=f"--canonical-ranks {count}",
+            fix="use a multiple of the number of processes, and for a resumed run the number it was begun with",
+        )
+    each = count // ranks.count
+    return tuple(CanonicalRank(number, count) for number in range(ranks.rank * each, (ranks.rank + 1) * each))
+
+
+def _slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
+    if not loss.needs_negatives:
+        return 0
+    slots = shards.negatives if config.negatives is None else config.negatives
+    if slots and sum(shards.kinds.values()):
+        return slots
+    raise UsageError(
+        f"recipe {loss.recipe.name} needs text negatives and gets none",
+        why="--negatives is 0" if sum(shards.kinds.values()) else "the shards have none",
+        fix="run `negmine parse` before `negmine shard`, raise --negatives, or use --recipe clip",
+    )
+
+
+def _image_slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
+    if not loss.needs_image_negatives:
+        return 0
+    most = shards.image_negatives
+    slots = most if config.negatives is None else min(config.negatives, most)
+    if slots:
+        return slots
+    raise UsageError(
+        f"recipe {loss.recipe.name} needs image negatives and gets none",
+        why="--negatives is 0" if most else "the shards have none",
+        fix="run `negmine render`, or `negmine shard --image-negatives`, or use another --recipe",
+    )
+
+
+def make_draw(config: TrainConfig, epochs: int) -> Draw:
+    """How negatives are drawn, from ``--kind-weights`` and ``--difficulty``.
+
+    Raises:
+        UsageError: an unknown kind, or no number where one belongs.
+    """
+    kinds = {}
+    try:
+        for part in filter(None, config.kind_weights.split(",")):
+            kind, _, weight = part.partition("=")
+            kinds[pick("kind", kind.strip(), KINDS)] = float(weight)
+        first, _, last = config.difficulty.partition(":")
+        draw = Draw(kinds, (float(first), float(last or first)), epochs)
+    except ValueError:
+        raise UsageError(
+            "cannot read how negatives are to be drawn",
+            where=f"--kind-weights {config.kind_weights!r} --difficulty {config.difficulty!r}",
+            fix="write --kind-weights swap_object=2,retrieved=0.5 and --difficulty -1:1",
+        ) from None
+    if min(kinds.values(), default=0.0) < 0:
+        raise UsageError("a weight of --kind-weights is negative", where=config.kind_weights)
+    return draw
+
+
+def make_model(plan: Plan) -> ClipModel:
+    """The model of a plan, on its device."""
+    spec = ModelSpec(plan.config.model, plan.config.pretrained, plan.config.seed, plan.preprocess)
+    model = load_model(spec).to(plan.device)
+    config = plan.config
+    prepare(model, lock=config.lock, lora=config.lora, checkpointing=config.grad_checkpointing, compiled=config.compile)
+    return model
+
+
+def make_stream(plan: Plan, model: ClipModel) -> Stream:
+    """The batches of a plan."""
+    config = plan.config
+    decoder = Decoder(
+        model.tokenizer(),
+        model.image_size,
+        plan.negatives,
+        plan.shards.negatives,
+        config.seed,
+        plan.image_negatives,
+        make_draw(config, -(-plan.steps * config.batch_size // plan.shards.samples)),
+    )
+    return Stream(
+        plan.shards,
+        decoder,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        workers=default_workers() if config.workers is None else config.workers,
+        max_bad=config.max_bad,
+        canonical_ranks=plan.canonical_ranks,
+        pin=plan.device.type == "cuda",
+    )
+
+
+def default_workers() -> int:
+    """One decoding process for two cores of a training process's share, at most 8."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(8, len(os.sched_getaffinity(0)) // (2 * here)))

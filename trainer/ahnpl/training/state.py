@@ -1,0 +1,130 @@
+"""What a run has learnt, and how that is kept and put back bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from negmine.base.errors import DamagedError, is_out_of_memory
+from negmine.encoders.clip_models import effective
+from negmine.store import differences
+from torch import Tensor
+
+from ahnpl.losses import RecipeLoss
+from ahnpl.model import checkpoint as ckpt
+from ahnpl.model.clip import ClipModel
+from ahnpl.model.lora import plain_state
+from ahnpl.training.ema import EmaModel, Teacher
+from ahnpl.training.optimise import optimiser_tensors, restore_optimiser
+from ahnpl.training.plan import Plan
+
+
+@dataclass
+class TrainState:
+    """Everything that a step changes.
+
+    Attributes:
+        average: of the weights; None without ``--ema``.
+        teacher: that the loss learns from; None where it asks for none.
+        step: optimiser steps done.
+    """
+
+    model: ClipModel
+    loss: RecipeLoss
+    optimiser: torch.optim.AdamW
+    scaler: torch.amp.GradScaler
+    average: EmaModel | None
+    teacher: Teacher | None
+    step: int = 0
+
+
+def save_state(state: TrainState, plan: Plan) -> Path:
+    """Write a checkpoint and return its folder.
+
+    With ``--ema`` its weights for open_clip are the average, with ``--lora`` the merged ones; the run's own weights are
+    then with the optimiser's state.
+    """
+    network = state.model.network
+    training = {
+        **optimiser_tensors(state.optimiser),
+        **_prefixed("loss", state.loss.state_dict()),
+        **_prefixed("network", network.state_dict() if _kept_apart(state, plan) else {}),
+        **_prefixed("teacher", state.teacher.state if state.teacher else {}),
+    }
+    told = {
+        "step": state.step, "model": plan.config.model, "settings": plan.settings,
+        "scaler": state.scaler.state_dict(),
+    }  # fmt: skip
+    weights = plain_state(state.average.model.network if state.average else network)
+    return ckpt.save(Path(plan.config.out), ckpt.Checkpoint(weights, state.model.config, training, told))
+
+
+def restore_state(state: TrainState, plan: Plan, folder: Path) -> None:
+    """Put a state back to where a checkpoint was written. Every rank reads it.
+
+    Raises:
+        DamagedError: the checkpoint is damaged.
+    """
+    saved = ckpt.load(folder)
+    _check_configuration(state.model, saved, folder)
+    try:
+        _put_back(state, plan, saved)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise DamagedError(
+            "this checkpoint does not hold this run", where=str(folder), why=" ".join(str(error).split())[:300],
+            fix="resume from an earlier one, or start again with --overwrite",
+        ) from None  # fmt: skip
+
+
+def _put_back(state: TrainState, plan: Plan, saved: ckpt.Checkpoint) -> None:
+    network, teacher = state.model.network, state.teacher
+    if state.average:
+        state.average.model.network.load_state_dict(dict(saved.model))
+    network.load_state_dict(_without("network", saved.training) if _kept_apart(state, plan) else dict(saved.model))
+    if teacher and teacher.state:
+        teacher.model.network.load_state_dict(_without("teacher", saved.training))
+    state.loss.load_state_dict(_without("loss", saved.training))
+    restore_optimiser(state.optimiser, saved.training)
+    state.scaler.load_state_dict(saved.state["scaler"])
+    state.step = saved.state["step"]
+
+
+def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path) -> None:
+    """Weights go on in the layers, and with the pixels, that they were trained with."""
+    then, now = (_configuration(config) for config in (saved.config, model.config))
+    changed = differences(then, now, "configuration")
+    if changed:
+        raise DamagedError(
+            "this run was begun with a model of another configuration",
+            where=str(folder),
+            why="; ".join(changed),
+            fix="start again with --overwrite, or continue it in another --out with --pretrained and this folder",
+        )
+
+
+def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to compare; the images' size is the tower's."""
+    pixels = json.loads(json.dumps(config["preprocess_cfg"]))
+    pixels.pop("size", None)
+    return {"model_cfg": effective(config["model_cfg"]), "preprocess_cfg": pixels}
+
+
+def _kept_apart(state: TrainState, plan: Plan) -> bool:
+    """Whether a run's weights are not those that open_clip is to load."""
+    return state.average is not None or bool(plan.config.lora)
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What `_prefixed` was given."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
