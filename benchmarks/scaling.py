@@ -153,7 +153,7 @@ def _store(folder: Path) -> tuple[float, float, float]:
     with Store.open(folder, Spec("scaling", {}, {})) as store:
         started = time.monotonic()
         for index in range(PARTS):
-            store.enter(PartRecord(index, (FileRecord(f"part-{index:05d}.parquet", PART_SIZE, 10**6, "0" * 64),), {}))
+            store.commit(PartRecord(index, (FileRecord(f"part-{index:05d}.parquet", PART_SIZE, 10**6, "0" * 64),), {}))
         rate = PARTS / (time.monotonic() - started)
         store.finish()
     size = (folder / "manifest.json").stat().st_size

@@ -139,6 +139,18 @@ def test_ctrl_c_at_any_stage_of_parse(mark: str, workers: int, tmp_path: Path) -
     assert not (tmp_path / "negatives" / "manifest.json").exists()
 
 
+def test_ctrl_c_of_a_merge(tmp_path: Path) -> None:
+    """Which runs another command within."""
+    parse, lock = ["parse", CAPTIONS, "--work", tmp_path], tmp_path / "pairs" / ".lock"
+    for rank in range(2):
+        succeed(*parse, "--rank", rank, "--world-size", 2)
+    lock.unlink()
+    running = start("merge", *parse)
+    assert running.wait_until(lock.exists)
+    running.signal_group(signal.SIGINT)
+    _stopped(running.end())
+
+
 def test_a_second_ctrl_c_stops_at_once(work: Path, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     running = start(*_slow_shards(work, out))

@@ -213,6 +213,7 @@ def test_a_killed_command_ends_as_if_nothing_had_been(name: str, seed: int, proj
         told = len(attempt.said.read_text().splitlines())
         print(f"{name:9} {kind:4} {to:7} {moment:5.2f} s: {status:4}, {told} lines{'' if ran else ', had ended'}")  # noqa: T201
         assert status in STATUSES[kind], attempt.said.read_text()
+        assert status or _differences(_held(project.here), project.after[name]) == {}  # 0 is said of finished work only
     attempt = Attempt(COMMANDS[name], project.here, temporary)
     assert attempt.end() == 0, attempt.said.read_text()
     assert _differences(_held(project.here), project.after[name]) == {}

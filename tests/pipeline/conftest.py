@@ -51,7 +51,7 @@ def add_negatives(work: Path, per_caption: int = 2) -> None:
             ]  # fmt: skip
             table = pa.Table.from_pylist(rows, schema=NEGATIVES)
             file = write_table(work / "negatives", part_name(part.index), table)
-            store.enter(PartRecord(part.index, (file,), {"negatives": len(rows), "kind:negate": len(rows)}))
+            store.commit(PartRecord(part.index, (file,), {"negatives": len(rows), "kind:negate": len(rows)}))
         store.finish()
 
 

@@ -21,9 +21,9 @@ from negmine.base.errors import Exit, InputError, NegmineError, ResourceError, U
 from negmine.cli.engine_options import EngineOptions
 from negmine.engine import PartFunction, run_phase
 from negmine.engine.local import LocalEngine
-from negmine.stages.neighbours.held import hold
 from negmine.stages.neighbours.search import FLOAT32, search
 from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.sharded_index import sharded_index
 from negmine.stages.neighbours.stage import retrieve
 from negmine.store import MANIFEST, PartRecord, Spec, Store, write_text
 
@@ -265,14 +265,14 @@ class TestCluster:
         for count in (1, 2, 3):
             bounds = np.linspace(0, len(rows), count + 1).astype(int)
             loads = [partial(_some, tmp_path / "rows.npy", a, b) for a, b in pairwise(bounds.tolist())]
-            with hold(loads, FLOAT32) as held:
+            with sharded_index(loads, FLOAT32) as held:
                 found, names = held.search(queries, 50)
                 assert (names == ids).all() and (found == scores).all(), count
                 if count == 3:
                     ray_kill(held.actors[1])
                     with pytest.raises(ResourceError, match="actor 1 of 3"):
                         held.search(queries[:2], 5)
-        with pytest.raises(ResourceError, match="do not fit"), hold([_nothing] * 9, FLOAT32):
+        with pytest.raises(ResourceError, match="do not fit"), sharded_index([_nothing] * 9, FLOAT32):
             pass
         cluster.remove_node(more)
 
@@ -297,7 +297,7 @@ class TestCluster:
         with Store.open(tmp_path / "ray", Spec("test", {}, {})) as opened:
             for record in engine.run(Echo(scratch, seconds=1, at=-1), opened.folder, range(24)):
                 made.append(record.index)
-                opened.enter(record)
+                opened.commit(record)
                 if third is not None and raylet in {path.read_text() for path in scratch.iterdir()}:
                     cluster.remove_node(third, allow_graceful=False)
                     third = None

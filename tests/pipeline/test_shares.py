@@ -119,7 +119,7 @@ def make(folder: Path, share: Share, parts: int = 6, spec: Spec = SPEC) -> list[
         if opened.finished:
             return made
         for index in opened.missing(parts):
-            opened.enter(PartRecord(index, (write_text(folder, f"part-{index:05d}.txt", f"{index}"),), {"pairs": 1}))
+            opened.commit(PartRecord(index, (write_text(folder, f"part-{index:05d}.txt", f"{index}"),), {"pairs": 1}))
             made.append(index)
         opened.check_joined(parts, "testing")
         opened.finish()

@@ -30,7 +30,7 @@ def fill(folder: Path, spec: Spec = SPEC, parts: int = 3, stop_after: int | None
     made = []
     with Store.open(folder, spec) as opened:
         for index in opened.missing(parts)[:stop_after]:
-            opened.enter(make_part(folder, index))
+            opened.commit(make_part(folder, index))
             made.append(index)
         if not opened.missing(parts):
             opened.finish()
@@ -48,7 +48,7 @@ def test_manifest_does_not_depend_on_the_order_of_parts(tmp_path: Path) -> None:
     fill(tmp_path / "a")
     with Store.open(tmp_path / "b", SPEC) as opened:
         for index in (2, 0, 1):
-            opened.enter(make_part(tmp_path / "b", index))
+            opened.commit(make_part(tmp_path / "b", index))
         opened.finish()
     assert (tmp_path / "a" / MANIFEST).read_bytes() == (tmp_path / "b" / MANIFEST).read_bytes()
 
@@ -98,7 +98,7 @@ def test_overwrite_starts_anew_and_leaves_other_files_alone(tmp_path: Path) -> N
     with Store.open(tmp_path, other, overwrite=True) as opened:
         assert opened.missing(2) == [0, 1]
         for index in (0, 1):
-            opened.enter(make_part(tmp_path, index))
+            opened.commit(make_part(tmp_path, index))
         opened.finish()
     assert (tmp_path / "README.md").read_text() == "mine"
     assert not (tmp_path / "part-00004.txt").exists()

@@ -37,7 +37,7 @@ def fill(folder: Path, parts: int = 3, stop_after: int | None = None, spec: Spec
         made = opened.missing(parts)[:stop_after]
         for index in made:
             record = write_text(folder, f"part-{index:05d}.txt", f"content of part {index}\n")
-            opened.enter(PartRecord(index, (record,), {"pairs": index}))
+            opened.commit(PartRecord(index, (record,), {"pairs": index}))
         if not opened.missing(parts):
             opened.finish()
     return made

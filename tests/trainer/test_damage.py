@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from ahnpl.cli.models import load_any
+from ahnpl.data.shards import open_shards
 from ahnpl.model.checkpoint import STATE_NAME, WEIGHTS_NAME, read_best, read_state
 from ahnpl.model.clip import ModelSpec, load_model
 from ahnpl.train.config import TrainConfig
@@ -18,6 +19,7 @@ from ahnpl.train.loop import train
 from ahnpl.train.plan import make_plan
 from negmine.base.errors import DamagedError
 from negmine.base.seal import seal
+from negmine.outputs.verify import verify
 
 STEP = "step-00000002"
 
@@ -149,3 +151,17 @@ def test_tensors_of_another_run(run: TrainConfig) -> None:
     path.write_text(json.dumps(body))
     with pytest.raises(DamagedError, match=f"does not hold this run(.|\n)*{STEP}(.|\n)*logit_scale"):
         resumed(run)
+
+
+def test_shards_that_git_lfs_did_not_download_are_named_as_such(shards: Path, tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 12345\n"
+    folder = shutil.copytree(shards, tmp_path / "shards")
+    first = min(folder.glob("*.tar"))
+    first.write_text(pointer)
+    with pytest.raises(DamagedError, match=r"Git LFS pointer[^\0]*git lfs pull"):
+        open_shards([str(folder / "*.tar")])
+    problems = [problem for found in verify(folder) for problem in found.problems]
+    assert any(problem.startswith(first.name) and "git lfs pull" in problem for problem in problems)
+    (folder / "index.json").write_text(pointer)
+    with pytest.raises(DamagedError, match=r"Git LFS pointer[^\0]*git lfs pull"):
+        open_shards([str(folder / "*.tar")])

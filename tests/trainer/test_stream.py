@@ -98,7 +98,7 @@ class TestOrder:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert count == 120 - skip
-        assert peak < 16 * size  # the window, and what the readers have in hand
+        assert peak < 20 * size  # the window, and what the readers have in hand: 15 to 18, by the order
 
 
 class TestRanks:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from negmine.base.errors import DamagedError
+from negmine.base.lfs import POINTER, PULL, is_pointer
 
 
 def canonical(body: Any) -> bytes:
@@ -30,6 +31,8 @@ def unseal(text: str, where: str, fix: str) -> dict[str, Any]:
     Raises:
         DamagedError: the text is no JSON object, or it is not what was written.
     """
+    if is_pointer(text.encode(errors="replace")):
+        raise DamagedError("this file is not there yet", where=where, why=POINTER, fix=PULL)
     try:
         body = json.loads(text)
         checksum = body.pop("checksum")

@@ -30,4 +30,6 @@ def merge(
     """
     if command not in SHARED:
         raise UsageError(f"negmine {command} has no ranks", fix=f"merge one of {', '.join(SHARED)}")
-    context.find_root().command.main([command, *context.args, "--merge"], standalone_mode=False)
+    status = context.find_root().command.main([command, *context.args, "--merge"], standalone_mode=False)
+    if status:  # else a stopped merge has status 0
+        raise typer.Exit(status)

@@ -96,8 +96,9 @@ def _examples(folder: Path) -> dict[str, str]:
         return {}
     import pyarrow.parquet as pq
 
-    from negmine.store import here
+    from negmine.store import fetch_local
 
-    rows = pq.read_table(here(folder / "part-00000.parquet"), columns=["caption", "negative", "kind"]).slice(0, 200)
+    table = pq.read_table(fetch_local(folder / "part-00000.parquet"), columns=["caption", "negative", "kind"])
+    rows = table.slice(0, 200)
     shown = {row["kind"]: row for row in reversed(rows.to_pylist())}
     return {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}

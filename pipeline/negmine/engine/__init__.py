@@ -95,6 +95,6 @@ def run_phase(store: Store, phase: Phase, engine: Engine, parts: int, *, title: 
     done = sum(part.counts.get(unit, 0) for part in store.parts.values())
     with progress(title, total, unit, done) as bar:
         for part in engine.run(phase, store.folder, store.missing(parts)):
-            store.enter(part)
+            store.commit(part)
             bar.advance(part.counts.get(unit, 0))
     store.check_joined(parts, title)

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from negmine.base import lfs
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -20,6 +22,7 @@ MAX_PIXELS: Final = 25_000_000
 """Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
 
 _EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
+_NO_PICTURE: Final = "not a JPEG, PNG or WebP picture"
 _ORIENTATION: Final = 0x0112
 _TURNS: Final = {
     2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
@@ -113,15 +116,26 @@ def _open(content: bytes, max_pixels: int | None) -> Image:
     file is called: of some of them, programs outside are part."""
     from PIL import Image
 
-    with _bad("image_format", "not a JPEG, PNG or WebP picture"):
+    with _bad("image_format", _NO_PICTURE):
         try:
             picture = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP"))
         except Image.DecompressionBombError as error:
             raise BadImageError("too_many_pixels", str(error)) from None
+        except OSError:
+            raise _unidentified(content) from None
     width, height = picture.size
     if max_pixels is not None and width * height > max_pixels:
         raise BadImageError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,} pixels")
     return picture
+
+
+def _unidentified(content: bytes) -> BadImageError:
+    """What is wrong with bytes in which no picture is found; of a cut WebP not even the header is read."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        whole = int.from_bytes(content[4:8], "little") + 8
+        cut = f"truncated: {len(content):,} of {whole:,} bytes are there" if len(content) < whole else "damaged WebP"
+        return BadImageError("damaged_image", cut)
+    return BadImageError("image_format", f"{lfs.POINTER} ({lfs.PULL})" if lfs.is_pointer(content) else _NO_PICTURE)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Final
 from negmine.base.console import Summary
 from negmine.base.errors import DamagedError, UsageError
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, read_samples
-from negmine.store import JOURNAL, MANIFEST, FileRecord, here, load_manifest, verify_files, verify_store
+from negmine.store import JOURNAL, MANIFEST, FileRecord, fetch_local, load_manifest, verify_files, verify_store
 
 DEPTH: Final = 2
 """Levels of folders below the given one: ``work/embeddings/ENCODER`` is the deepest."""
@@ -106,7 +106,7 @@ def _shards(folder: Path, fast: bool) -> tuple[tuple[FileRecord, ...], list[str]
 def _samples(path: Path, expected: int) -> list[str]:
     """A shard whose bytes are as written may still have been written wrongly: read it as a trainer does."""
     try:
-        with here(path).open("rb") as stream:
+        with fetch_local(path).open("rb") as stream:
             found = sum(1 for _ in read_samples(stream, path.name))
     except DamagedError as error:
         return [" ".join(str(error).split())]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from negmine.base import lfs
 from negmine.base.addresses import without_query
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
@@ -19,6 +20,7 @@ from negmine.sources.digest import digest
 from negmine.sources.flickr import Flickr
 from negmine.sources.folder import Folder
 from negmine.sources.json_rows import Json
+from negmine.sources.json_stream import is_spread
 from negmine.sources.jsonl import Jsonl
 from negmine.sources.karpathy import Karpathy
 from negmine.sources.noted import Noted
@@ -31,8 +33,8 @@ from negmine.store import input_files as files
 __all__ = ["SOURCES", "Columns", "Noted", "Row", "Source", "digest", "image_root", "open_source"]
 
 _ALL: tuple[Source, ...] = (
-    Tars(), Parquet(), Karpathy(), Coco(), Json(), Jsonl(), Flickr(), Delimited("tsv", (".tsv", ".tab"), "\t"),
-    Delimited("csv", (".csv",), ",;|"), Folder(),
+    Tars(), Folder(), Parquet(), Karpathy(), Coco(), Json(), Jsonl(), Flickr(),
+    Delimited("tsv", (".tsv", ".tab"), "\t"), Delimited("csv", (".csv",), ",;|"),
 )  # fmt: skip
 
 SOURCES: Final[Mapping[str, Source]] = MappingProxyType({source.name: source for source in _ALL})
@@ -50,6 +52,17 @@ _FOREIGN: Final = (
     (b"<", "it is a web page or XML", "check the download"),
 )
 """What people give that is no input: first bytes, what it is, what to do."""
+
+
+_TABLES: Final = (
+    "metadata.jsonl",
+    "metadata.csv",
+    "metadata.parquet",
+    "captions.jsonl",
+    "captions.json",
+    "captions.csv",
+)
+"""Files of captions that people put into a folder of pictures, those of Hugging Face's imagefolder first."""
 
 
 def open_source(
@@ -112,6 +125,13 @@ def image_root(source: Source, path: str) -> str | None:
 
 
 def _foreign(head: bytes) -> tuple[str, str] | None:
+    """What an input is that none of the readers reads, and what to do."""
+    if lfs.is_pointer(head):
+        return lfs.POINTER, lfs.PULL
+    if is_spread(head):
+        return "it is one JSON object after the other, spread over several lines each", (
+            "write one object a line: jq -c . FILE > NEW.jsonl"
+        )
     text = head.removeprefix(files.BOM).lstrip()
     return next(((what, fix) for magic, what, fix in _FOREIGN if text.startswith(magic)), None)
 
@@ -119,10 +139,21 @@ def _foreign(head: bytes) -> tuple[str, str] | None:
 def _unknown(path: str, head: bytes) -> UsageError:
     fix = f"name the format with --format ({', '.join(SOURCES)}); docs/formats.md shows an example of each"
     if not head:
-        why = "it holds no .tar files, and no image has a .txt of its name beside it"
-        fix = "name the file of captions in it, or put a .txt beside each image"
+        why = "it holds no .tar files, no .parquet files, and no image has a .txt of its name beside it"
+        fix = _file_in(path) or "name the file of captions in it, or put a .txt beside each image"
     elif foreign := _foreign(head):
         why, fix = foreign
     else:
         why = f"it begins with {head[:60]!r}"
     return UsageError("this input has no format that is known here", where=path, why=why, fix=fix)
+
+
+def _file_in(folder: str) -> str | None:
+    """What to name in place of a folder: the table of captions in it, or a folder of Parquet files."""
+    for inner, names in files.walk(folder):
+        at = f"{folder.rstrip('/')}/{inner}".rstrip("/")
+        if table := next((name for name in _TABLES if name in names), None):
+            return f"name the file of captions in it: {at}/{table}"
+        if any(name.endswith(Parquet.endings) for name in names):
+            return f"name the folder of the Parquet files: {at}"
+    return None

@@ -92,6 +92,18 @@ def outline(head: bytes) -> Outline | None:
     return found
 
 
+def is_spread(head: bytes) -> bool:
+    """Whether objects follow each other that are no lines of JSONL: the first has several, as `jq .` writes them."""
+    text = head.removeprefix(files.BOM).decode(errors="replace").lstrip()
+    if not text.startswith("{"):
+        return False
+    try:
+        _, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return "\n" in text[:end] and text[end:].lstrip().startswith("{")
+
+
 class _Malformed(Exception):
     """This is no JSON, or not all of it; `more` if a whole document is there and something follows it."""
 

@@ -21,6 +21,7 @@ from negmine.sources.row import CAPTION_COLUMNS, Row
 from negmine.store import input_files as files
 
 _MAGIC = b"PAR1"
+_ENDING: Final = ".parquet"
 _DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
 """What Arrow raises where a file is broken; the last two for names that are no UTF-8 and sizes that cannot be."""
 
@@ -30,7 +31,7 @@ _PICTURES: Final = ("jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "b
 
 @dataclass(frozen=True)
 class Parquet(WithColumns):
-    """Row numbers count the rows of a file.
+    """One file, a folder of them, or a pattern; row numbers count the rows of a file.
 
     A column of pictures is one of bytes, or Hugging Face's structure of ``bytes`` and ``path``; a row then names the
     cell (``train.parquet::image.bytes[7]``), and the picture is read from there. Where all bytes are null the paths
@@ -46,11 +47,11 @@ class Parquet(WithColumns):
     holds_images: bool = False
 
     def recognises(self, path: str, head: bytes) -> bool:
-        return head.startswith(_MAGIC)
+        return files.has_files(path, (_ENDING,)) if not head else head.startswith(_MAGIC)
 
     def looks_inside(self, path: str) -> bool:
         """Whether the pictures lie in the (first) file."""
-        file = files.expand(path)[0]
+        file = files.expand(path, _ENDING)[0]
         with file.open() as stream:
             try:
                 table = pq.ParquetFile(stream)
@@ -60,7 +61,7 @@ class Parquet(WithColumns):
                 raise files.damaged(file.path, str(error)) from None
 
     def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
-        for file in files.expand(path):
+        for file in files.expand(path, _ENDING):
             with file.open() as stream:
                 yield from self._read(file, stream)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final
 
+from negmine.base import lfs
 from negmine.contract.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
 from negmine.contract.tar_headers import UNREADABLE, Header, NoMember
 from negmine.sources.captions import MAX_TEXT_BYTES, TEXT_EXTENSIONS, Captions, captions_of
@@ -89,9 +90,10 @@ def _read_tar(source: str, stream: IO[bytes]) -> Iterator[Row | Rejected | Noted
     try:
         tar = tarfile.open(fileobj=stream, mode="r:", tarinfo=Header)  # noqa: SIM115 - closed below
     except UNREADABLE as error:
-        yield Unusable("damaged_archive", f"cut or damaged, or no tar at all: {files.printable(str(error))}").rejected(
-            None, source
-        )
+        stream.seek(0)
+        pointer = lfs.is_pointer(stream.read(files.HEAD_BYTES))
+        why = f"{lfs.POINTER} ({lfs.PULL})" if pointer else "cut or damaged, or no tar at all: " + str(error)
+        yield Unusable("damaged_archive", files.printable(why)).rejected(None, source)
         return
     with tar:
         yield from _samples(source, tar, stream)

@@ -19,8 +19,8 @@ from negmine.store.files import (
 )
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, add_counts, differences
-from negmine.store.remote import TEMPORARY, delete_folder, here, release
-from negmine.store.share import JOINING, WHOLE, Share, ShareDone, each
+from negmine.store.remote import TEMPORARY, delete_folder, fetch_local, release
+from negmine.store.share import JOINING, WHOLE, Share, ShareDone, run_all
 from negmine.store.stage_folder import (
     JOURNAL,
     MANIFEST,
@@ -35,9 +35,42 @@ from negmine.store.stage_folder import (
 )
 
 __all__ = [
-    "JOINING", "JOURNAL", "LOCK", "MANIFEST", "REDO", "REJECTED_FILE", "TEMPORARY", "WHOLE", "FileRecord", "Manifest",
-    "PartRecord", "Share", "ShareDone", "Spec", "Store", "add_counts", "delete_folder", "differences", "each",
-    "file_sha256", "here", "is_other", "load_manifest", "locked", "part_name", "read_part", "reading",
-    "refuse_other_settings", "release", "remove_leftovers", "scratch", "sync_folder", "verify_files", "verify_store",
-    "write_file", "write_output", "write_table", "write_text",
+    "JOINING",
+    "JOURNAL",
+    "LOCK",
+    "MANIFEST",
+    "REDO",
+    "REJECTED_FILE",
+    "TEMPORARY",
+    "WHOLE",
+    "FileRecord",
+    "Manifest",
+    "PartRecord",
+    "Share",
+    "ShareDone",
+    "Spec",
+    "Store",
+    "add_counts",
+    "delete_folder",
+    "differences",
+    "fetch_local",
+    "file_sha256",
+    "is_other",
+    "load_manifest",
+    "locked",
+    "part_name",
+    "read_part",
+    "reading",
+    "refuse_other_settings",
+    "release",
+    "remove_leftovers",
+    "run_all",
+    "scratch",
+    "sync_folder",
+    "verify_files",
+    "verify_store",
+    "write_file",
+    "write_output",
+    "write_table",
+    "write_text",
 ]  # fmt: skip

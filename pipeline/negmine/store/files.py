@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from negmine.base.errors import DamagedError, explain_os_error
+from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.store import remote
 from negmine.store.manifest import REDO, FileRecord
-from negmine.store.remote import TEMPORARY, here
+from negmine.store.remote import TEMPORARY, fetch_local
 
 
 def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
@@ -208,7 +209,7 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
 
     path = folder / part_name(index)
     try:
-        return pq.read_table(here(path), columns=columns)
+        return pq.read_table(fetch_local(path), columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise DamagedError("this part cannot be read", where=str(path), why=str(error).strip(), fix=REDO) from None
 
@@ -223,7 +224,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    with here(path).open("rb") as file:
+    with fetch_local(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -240,6 +241,8 @@ def broken_files(
         size = sizes.get(file.file)
         if size is None:
             problems.append(f"{file.file} is missing")
+        elif size != file.bytes and is_pointer_file(folder / file.file):
+            problems.append(f"{file.file}: {POINTER}; {PULL}")
         elif size != file.bytes:
             problems.append(f"{file.file} has {size:,} bytes, should have {file.bytes:,}")
         elif not fast and file_sha256(folder / file.file) != file.sha256:

@@ -88,9 +88,9 @@ def _example(rejected: Path, reason: str) -> tuple[str, str]:
     """Place and detail of the first row that was refused for `reason`; empty if the table is not there."""
     import pyarrow.parquet as pq
 
-    from negmine.store import here
+    from negmine.store import fetch_local
 
-    path = here(rejected)
+    path = fetch_local(rejected)
     if not path.is_file():
         return "", ""
     for batch in pq.ParquetFile(path).iter_batches(columns=["row", "source", "reason", "detail"]):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from negmine.contract.records import REJECTED, Rejected, to_table
 from negmine.store.files import write_file, write_table
 from negmine.store.manifest import FileRecord, PartRecord
-from negmine.store.remote import delete, here
+from negmine.store.remote import delete, fetch_local
 from negmine.store.stage_folder import REJECTED_FILE, Store
 
 _STEM: Final = "rejected-"
@@ -40,7 +40,7 @@ def merge_rejected(store: Store, gathered: Path | None = None) -> FileRecord:
         rows = 0
         with pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
             for path in [*([gathered] if gathered else []), *sidecars]:
-                for batch in pq.ParquetFile(here(path)).iter_batches():
+                for batch in pq.ParquetFile(fetch_local(path)).iter_batches():
                     writer.write_batch(batch)
                     rows += batch.num_rows
         return rows

@@ -194,7 +194,7 @@ def send(path: Path) -> None:
     request(lambda: _remove(system, [temporary]), address)
 
 
-def here(path: Path) -> Path:
+def fetch_local(path: Path) -> Path:
     """The same path, once its file is on this disk."""
     if address_of(path) is not None and not path.exists():
         _fetch(path)

@@ -41,7 +41,7 @@ class ShareDone(Exception):
     """Not an error: this run did what it could, and the stage goes on when the others did."""
 
 
-def each(steps: Iterable[Callable[[], T]]) -> list[T]:
+def run_all(steps: Iterable[Callable[[], T]]) -> list[T]:
     """Results of steps that do not need each other.
 
     Raises:

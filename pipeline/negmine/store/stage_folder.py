@@ -172,7 +172,7 @@ class Store:
             fix="run those ranks again, then merge; or run the command without --rank, which makes them itself",
         )
 
-    def enter(self, part: PartRecord) -> None:
+    def commit(self, part: PartRecord) -> None:
         """Enter a part whose files are already on the disk."""
         journal_file = self._journal
         try:

@@ -25,7 +25,15 @@ from negmine.stages.negatives.balance.corpus import (
 )
 from negmine.stages.negatives.balance.ngrams import as_texts, before_and_after, edited, slot_of, word_hash
 from negmine.stages.negatives.balance.pool import MOST_IF_NEEDED, SLOTS, Pool, _mirrored, choose, fold_of, make_pool
-from negmine.stages.negatives.balance.weights import RATE, count_exchanges, flow, kept_share, log_ratio, scores, spotted
+from negmine.stages.negatives.balance.weights import (
+    RATE,
+    acceptance,
+    count_detected,
+    count_substitutions,
+    log_ratio,
+    scores,
+    take_put_counts,
+)
 from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
 from negmine.store.arrays import read_arrays, write_arrays
 
@@ -118,9 +126,9 @@ def test_association_against_plain_counting() -> None:
 
 
 def test_mirrored_differences_are_spotted_when_one_sided() -> None:
-    """Negatives that are all unlikely are told by likelihood alone; a pair and the pair turned round cancel."""
-    gap = np.array([4.0, 4.0, -4.0])
-    rows, slots, values = _mirrored(gap, (1.0,), ((np.array([1.0, 1.0, -1.0]), 1.0, 2),), 20)
+    """Negatives that are all unlikely are detected by likelihood alone; a pair and the pair turned round cancel."""
+    log_likelihood_gap = np.array([4.0, 4.0, -4.0])
+    rows, slots, values = _mirrored(log_likelihood_gap, (1.0,), ((np.array([1.0, 1.0, -1.0]), 1.0, 2),), 20)
     assert rows.tolist() == [0, 1, 2]
     assert len(set(slots.tolist())) == 1 and values.tolist() == [-1, -1, 1]
 
@@ -128,11 +136,13 @@ def test_mirrored_differences_are_spotted_when_one_sided() -> None:
 # --- pools -----------------------------------------------------------------------------------------------------------
 
 
-def candidates(old: str, new: str, captions: int, image: str, exchange: tuple[str, str] | tuple[()] = ()) -> Group:
+def candidates(old: str, new: str, captions: int, image: str, substitution: tuple[str, str] | tuple[()] = ()) -> Group:
     """Captions about `old`, each with one negative about `new`."""
     rows = [(f"{image}{i}", f"{image}{i}", f"a {old} on chair {i % 7}") for i in range(captions)]
     edit = Edit(2, 2 + len(old), old, new)
-    found = [[Candidate("replace_object", text.replace(old, new), (edit,), (1,), 0, exchange)] for _, _, text in rows]
+    found = [
+        [Candidate("replace_object", text.replace(old, new), (edit,), (1,), 0, substitution)] for _, _, text in rows
+    ]
     return rows, found
 
 
@@ -158,8 +168,8 @@ def test_a_one_way_replacement_is_spotted_and_an_exchange_is_not() -> None:
     both_ways = joined(candidates("dog", "cat", 200, "a"), candidates("cat", "dog", 200, "b"))
     for pool, share in ((one_way, 1.0), (both_ways, 0.5)):
         chosen = choose(pool, np.zeros(len(pool)), everything(pool), 4)
-        ratio = log_ratio([flow(pool, chosen)])
-        assert spotted(pool, chosen, ratio) / len(chosen) == pytest.approx(share, abs=0.12)
+        ratio = log_ratio([take_put_counts(pool, chosen)])
+        assert count_detected(pool, chosen, ratio) / len(chosen) == pytest.approx(share, abs=0.12)
 
 
 def test_rounds_prefer_what_flows_back() -> None:
@@ -180,7 +190,7 @@ def test_rounds_prefer_what_flows_back() -> None:
 
     before = share_of_yaks()
     for _ in range(6):
-        table += np.float32(RATE) * log_ratio([flow(pool, chosen())])
+        table += np.float32(RATE) * log_ratio([take_put_counts(pool, chosen())])
     assert before == pytest.approx(0.5, abs=0.1)
     assert share_of_yaks() < 0.1
 
@@ -188,9 +198,9 @@ def test_rounds_prefer_what_flows_back() -> None:
 def test_flows_of_parts_add_up(tmp_path: Path) -> None:
     first, second = candidates("dog", "cat", 40, "a"), candidates("cat", "yak", 30, "b")
     pools = [joined(first), joined(second), joined(first, second)]
-    words = [_word_columns(flow(pool, np.arange(len(pool)))) for pool in pools]
+    words = [_word_columns(take_put_counts(pool, np.arange(len(pool)))) for pool in pools]
     assert words[0] + words[1] == words[2]
-    whole = flow(pools[2], np.arange(len(pools[2])))
+    whole = take_put_counts(pools[2], np.arange(len(pools[2])))
     write_arrays(tmp_path, "flow.npy", whole)
     again = read_arrays(tmp_path / "flow.npy", Tally)
     assert np.array_equal(again.place, whole.place) and np.array_equal(again.counts, whole.counts)
@@ -208,7 +218,7 @@ def _word_columns(flows: Tally) -> Counter[tuple[int, str]]:
 
 def test_own_fold_does_not_count() -> None:
     pool = joined(candidates("dog", "yak", 50, "a"))
-    ratio = log_ratio([flow(pool, np.flatnonzero(pool.fold == 2))])
+    ratio = log_ratio([take_put_counts(pool, np.flatnonzero(pool.fold == 2))])
     assert (scores(pool, ratio)[pool.fold == 2] == 0).all()
     assert (scores(pool, ratio)[pool.fold != 2] < 0).all()
 
@@ -219,7 +229,7 @@ def test_exchanges_are_kept_as_often_as_their_reverse() -> None:
         candidates("under", "on", 60, "b", ("under", "on")),
     )
     pool = joined(forth, back)
-    shares = kept_share(pool, count_exchanges([joined(forth), joined(back)]))
+    shares = acceptance(pool, count_substitutions([joined(forth), joined(back)]))
     assert shares[:300] == pytest.approx(60 / 300, rel=0.02)
     assert (shares[300:] == 1).all()
     chosen = choose(pool, np.zeros(len(pool)), shares, 4)
@@ -232,7 +242,7 @@ def test_the_refused_do_not_serve_a_caption_that_stays_incomplete() -> None:
     rows, likely = candidates("on", "under", 40, "a", ("on", "under"))
     _, other = candidates("on", "yak", 40, "a")
     pool = pooled(rows, [[*one, *two] for one, two in zip(likely, other, strict=True)])
-    never = np.where(pool.exchange[:, 0] > 0, 1e-9, 1.0)
+    never = np.where(pool.substitution[:, 0] > 0, 1e-9, 1.0)
     assert len(choose(pool, np.zeros(len(pool)), never, 4)) == 40
     assert len(choose(pool, np.zeros(len(pool)), never, 2)) == 80
 

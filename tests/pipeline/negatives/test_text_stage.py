@@ -202,8 +202,8 @@ def test_capitals_stay_with_the_position(parsed: Callable[[str], Caption]) -> No
 
 
 def test_selection_takes_kinds_in_turn_and_prefers_the_less_odd() -> None:
-    def candidate(rule: str, text: str, focus: int, oddity: int = 0) -> Candidate:
-        return Candidate(rule, text, (), (focus,), oddity)
+    def candidate(rule: str, text: str, focus: int, implausibility: int = 0) -> Candidate:
+        return Candidate(rule, text, (), (focus,), implausibility)
 
     found = [candidate("b", f"b{n}", n) for n in range(5)] + [candidate("a", "odd", 7, 1), candidate("a", "even", 8)]
     chosen = [c.negative for c in select(found, 4, Random(0))]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from negmine.engine.local import LocalEngine
-from negmine.stages.neighbours.facts import FACT
 from negmine.stages.neighbours.filters import Candidates
+from negmine.stages.neighbours.pair_features import PAIR_FEATURE
 from negmine.stages.neighbours.words import Sets as WordSets
 from negmine.stages.neighbours.words import Texts, plain_sets, to_columns
 from negmine.stages.pairs.settings import IngestSettings
@@ -65,13 +65,13 @@ def candidates(
     """Candidates [Q, C] that share nothing with their queries, but for what is given."""
     scores = np.array(score, dtype=np.float32)
     queries, width = scores.shape
-    mine, others = np.zeros(queries, dtype=FACT), np.zeros(scores.shape, dtype=FACT)
+    mine, others = np.zeros(queries, dtype=PAIR_FEATURE), np.zeros(scores.shape, dtype=PAIR_FEATURE)
     for name in ("key", "image", "text", "words"):
         mine[name] = np.arange(queries)
         others[name] = np.arange(queries * width).reshape(scores.shape) + 1000
-    for facts, given in ((mine, own), (others, theirs)):
+    for features, given in ((mine, own), (others, theirs)):
         for name, value in (given or {}).items():
-            facts[name] = value
+            features[name] = value
     texts = captions or (["a"] * queries, ["b"] * scores.size)
     sets = [WordSets.of(to_columns(plain_sets(some))["words"]) for some in texts]
     words = Texts(lambda name: sets[0], lambda name: sets[1], (queries, width))

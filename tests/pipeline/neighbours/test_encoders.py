@@ -1,4 +1,4 @@
-"""Encoders that a run brings along: its own checkpoint, facts beside the pictures, as much of a GPU as there is."""
+"""Encoders that a run brings along: its own checkpoint, features beside the pictures, as much of a GPU as there is."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ def test_places_are_compared_by_the_angle_between_them(small_work: Path, tmp_pat
     ],
 )
 def test_bad_metadata(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "facts.csv").write_text(text)
-    encoder = make_encoder(f"metadata:{tmp_path}/facts.csv", "text")
+    (tmp_path / "features.csv").write_text(text)
+    encoder = make_encoder(f"metadata:{tmp_path}/features.csv", "text")
     with pytest.raises(InputError, match=message):
         encoder.load()
         encoder.encode(["a"], ["a"])

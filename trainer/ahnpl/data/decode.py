@@ -46,14 +46,14 @@ class Decoded:
 
     Attributes:
         negatives: slot to text negative.
-        images: image negatives; `captions` are their own.
+        image_negatives: their images; `captions` are their own.
         legible: of the sample's negatives.
     """
 
     sample: Sample
     pixels: Tensor
     negatives: dict[int, TextNegative]
-    images: list[Tensor]
+    image_negatives: list[Tensor]
     captions: list[str]
     legible: Legible
 
@@ -185,8 +185,8 @@ class Decoder(Dataset[Batch]):
     def _with_image_negatives(self, batch: Batch, good: list[Decoded], tokens: Tensor) -> Batch:
         size, slots = len(good), self.image_negatives
         blank = torch.zeros(3, self.image_size, self.image_size, dtype=torch.uint8)
-        images = self._stacked([image for one in good for image in _filled(one.images, slots, blank)])
-        valid = [[slot < len(one.images) for slot in range(slots)] for one in good]
+        images = self._stacked([image for one in good for image in _filled(one.image_negatives, slots, blank)])
+        valid = [[slot < len(one.image_negatives) for slot in range(slots)] for one in good]
         return replace(
             batch,
             image_negatives=images.view(size, slots, *images.shape[1:]),

@@ -11,6 +11,7 @@ from typing import Final
 from fsspec.implementations.local import LocalFileSystem
 from negmine.base.addresses import is_address
 from negmine.base.errors import DamagedError, UsageError
+from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.contract.shard_format import INDEX_NAME, Index
 from negmine.store.places import local, matches
 from negmine.store.remote import file_system, request
@@ -144,6 +145,8 @@ def _check(url: str, name: str, index: Index) -> Shard:
         raise DamagedError("this shard is not in the index beside it", where=url, fix=WRITE_AGAIN)
     files, path = file_system(url) if is_address(url) else (LocalFileSystem(), url)
     size = request(lambda: files.size(path), url)
+    if size != entry.bytes and not is_address(url) and is_pointer_file(Path(url)):
+        raise DamagedError("this shard is not there yet", where=url, why=POINTER, fix=PULL)
     if size != entry.bytes:
         raise DamagedError(
             "this shard is damaged",

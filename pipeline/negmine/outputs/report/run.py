@@ -18,7 +18,7 @@ from negmine.outputs.report.settings import ReportSettings
 from negmine.outputs.report.work import Audited, WorkView
 from negmine.stages.audit.measure import kinds_from_json
 from negmine.stages.audit.stage import DATA, STAGE
-from negmine.store import here, write_output
+from negmine.store import fetch_local, write_output
 from negmine.store.places import option
 from negmine.store.remote import sizes
 from negmine.store.work_folder import Stage
@@ -68,7 +68,7 @@ def _audited(folder: Path) -> Audited | None:
     if DATA not in sizes(folder):
         return None
     try:
-        body: Mapping[str, Any] = json.loads(here(path).read_text(encoding="utf-8"))
+        body: Mapping[str, Any] = json.loads(fetch_local(path).read_text(encoding="utf-8"))
         return Audited(kinds_from_json(body), tuple(map(str, body["notes"])))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError("the audit cannot be read", where=str(path), why=repr(error),

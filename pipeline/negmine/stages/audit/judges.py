@@ -14,7 +14,7 @@ from negmine.engine import PartFunction
 from negmine.stages.audit.blind import ATTACKERS, FEWEST, Attacker, pairs_of
 from negmine.stages.audit.defects import DETECTORS, Detector
 from negmine.stages.audit.words import Judged
-from negmine.store import REDO, PartRecord, here, part_name, write_text
+from negmine.store import REDO, PartRecord, fetch_local, part_name, write_text
 
 JUDGES: Final[Mapping[str, Detector | Attacker]] = {**DETECTORS, **ATTACKERS}
 
@@ -99,6 +99,6 @@ def read_answers(folder: Path, judges: Sequence[str]) -> dict[str, Answer]:
 
 def _read_answer(path: Path) -> Answer:
     try:
-        return dict(json.loads(here(path).read_text()))
+        return dict(json.loads(fetch_local(path).read_text()))
     except (ValueError, TypeError) as error:
         raise DamagedError("this part cannot be read", where=str(path), why=repr(error), fix=REDO) from None

@@ -35,8 +35,8 @@ from negmine.store import (
     PartRecord,
     Spec,
     Store,
+    fetch_local,
     file_sha256,
-    here,
     part_name,
     read_part,
     refuse_other_settings,
@@ -220,7 +220,7 @@ def _pairs_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
 
 def _pairs(figures: Path, index: int) -> Iterator[dict[str, Any]]:
     archive = part_name(index, "tar")
-    pictures = here(figures / archive).read_bytes()
+    pictures = fetch_local(figures / archive).read_bytes()
     for record in read_part(figures, index).to_pylist():
         base = record["members"][0]
         facts = inspect_image(pictures[base["offset"] : base["offset"] + base["bytes"]])

@@ -162,7 +162,7 @@ def symmetric(proposal: Proposal, case: Case) -> bool:
         between = caption.tokens[one.whole + 1 : other.first]
         is_near = all(token.pos not in ("NOUN", "PROPN") and token.tag != "CC" for token in between)
         return is_near and _ends_symmetric([t.text.lower() for t in between], case.words.vocabulary.symmetric)
-    nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and proposal.oddity == 0
+    nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and proposal.implausibility == 0
     return any(_holds_both_ways(tie, case) and not (nouns_tell and tie.name in _SPATIAL) for tie in ties)
 
 

@@ -99,7 +99,7 @@ class Words:
 
 
 class Level(Enum):
-    """What a swap exchanges."""
+    """What a swap substitutions."""
 
     PHRASE = "phrase"
     NOUN = "noun"
@@ -132,9 +132,9 @@ class Proposal(NamedTuple):
         signs: words that, said of the same image, are a sign that the negative may be true of it.
         swap: what is exchanged, for a swap.
         facts: (modifier or relation, noun) or (subject, relation, noun) that the negative claims.
-        oddity: 0 where the negative is about as likely a sentence as the caption; larger is odder.
-        exchange: words of a closed class taken out and put in (prepositions, counts, actions, attribute values), which
-            must flow both ways in a corpus to tell nothing; empty for an open class and for swaps.
+        implausibility: 0 where the negative is about as likely a sentence as the caption; larger is odder.
+        substitution: words of a closed class taken out and put in (prepositions, counts, actions, attribute values),
+            which must flow both ways in a corpus to tell nothing; empty for an open class and for swaps.
     """
 
     changes: tuple[Change, ...]
@@ -144,8 +144,8 @@ class Proposal(NamedTuple):
     signs: frozenset[str] = NONE
     swap: Swap | None = None
     facts: tuple[tuple[str, ...], ...] = ()
-    oddity: int = 0
-    exchange: tuple[str, str] | tuple[()] = ()
+    implausibility: int = 0
+    substitution: tuple[str, str] | tuple[()] = ()
 
     @property
     def focus(self) -> tuple[int, ...]:

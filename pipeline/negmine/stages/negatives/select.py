@@ -18,16 +18,16 @@ class Candidate(NamedTuple):
 
     Attributes:
         focus: the tokens it edits, repairs aside.
-        oddity: see `negmine.stages.negatives.proposal.Proposal`.
-        exchange: see `negmine.stages.negatives.proposal.Proposal`.
+        implausibility: see `negmine.stages.negatives.proposal.Proposal`.
+        substitution: see `negmine.stages.negatives.proposal.Proposal`.
     """
 
     rule: str
     negative: str
     edits: tuple[Edit, ...]
     focus: tuple[int, ...]
-    oddity: int
-    exchange: tuple[str, str] | tuple[()] = ()
+    implausibility: int
+    substitution: tuple[str, str] | tuple[()] = ()
 
 
 def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:
@@ -38,7 +38,7 @@ def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Can
     queues = _queues(candidates)
     order = list(queues)
     rng.shuffle(order)
-    order.sort(key=lambda rule: not (rule.startswith("swap") and queues[rule][0].oddity == 0))
+    order.sort(key=lambda rule: not (rule.startswith("swap") and queues[rule][0].implausibility == 0))
     chosen: list[Candidate] = []
     edited: Counter[int] = Counter()
     while len(chosen) < count and any(queues.values()):
@@ -52,7 +52,7 @@ def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Can
 
 def _queues(candidates: Iterable[Candidate]) -> Mapping[str, list[Candidate]]:
     queues: dict[str, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda c: (c.rule, c.oddity)):
+    for candidate in sorted(candidates, key=lambda c: (c.rule, c.implausibility)):
         queues.setdefault(candidate.rule, []).append(candidate)
     return queues
 

@@ -24,8 +24,8 @@ from negmine.stages.negatives.balance.choosing import ChoosePhase
 from negmine.stages.negatives.balance.corpus import table_bits
 from negmine.stages.negatives.balance.counting import CountPhase, write_corpus
 from negmine.stages.negatives.balance.pool import MOST_BITS
-from negmine.stages.negatives.balance.proposing import FIRST_WEIGHTS, ProposePhase, write_exchanges
-from negmine.stages.negatives.balance.rounds import WEIGHTS, RoundPhase, read_told, write_weights
+from negmine.stages.negatives.balance.proposing import FIRST_WEIGHTS, ProposePhase, write_substitutions
+from negmine.stages.negatives.balance.rounds import WEIGHTS, RoundPhase, read_attacker_accuracy, write_weights
 from negmine.stages.negatives.balance.weights import ENOUGH, ROUNDS
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.varied import VariedPhase
@@ -107,7 +107,7 @@ class Balanced:
 
     def _propose(self, store: Store, counts: Path, bits: int) -> Manifest:
         run(store, ProposePhase(self.settings, self.pairs, counts), self.engine, "parsing", self.sizes)
-        return store.finish(write_exchanges(store.folder, self.sample, 1 << min(bits, MOST_BITS)))
+        return store.finish(write_substitutions(store.folder, self.sample, 1 << min(bits, MOST_BITS)))
 
     def _weights(self, candidates: Path) -> Path:
         """Where the weights lie that the choice is made with, after as many rounds as it takes."""
@@ -116,12 +116,12 @@ class Balanced:
             folder = self.store.folder / ROUND.format(number)
             balance = partial(self._balance, number=number, candidates=candidates, weights=weights)
             run_stage(folder, self.store.spec, balance, None)
-            told = read_told(folder)
-            if told <= ENOUGH:
-                note(f"balanced after {number} rounds: an n-gram reader tells {told:.1%} of the choices from captions")
+            detected = read_attacker_accuracy(folder)
+            if detected <= ENOUGH:
+                note(f"balanced after {number} rounds: n-grams tell {detected:.1%} of the choices from captions")
                 return weights
             weights = folder / WEIGHTS
-        note(f"balanced as far as {ROUNDS} rounds go: an n-gram reader tells {told:.1%} of the choices")
+        note(f"balanced as far as {ROUNDS} rounds go: n-grams tell {detected:.1%} of the choices from captions")
         return weights
 
     def _balance(self, store: Store, number: int, candidates: Path, weights: Path) -> Manifest:

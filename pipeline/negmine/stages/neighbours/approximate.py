@@ -19,7 +19,7 @@ from negmine.base.errors import UsageError
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.scorers import Dense
 from negmine.stages.neighbours.search import NO_ID, merge, search
-from negmine.store import PartRecord, here, part_name, write_file
+from negmine.store import PartRecord, fetch_local, part_name, write_file
 
 PARTS: Final = 64
 """Parts of the pairs in one index; fixed, so that no result depends on memory or workers."""
@@ -103,14 +103,14 @@ class IndexPhase:
         k: neighbours that will be asked for.
     """
 
-    searcher: Dense
+    retriever: Dense
     first_of: Callable[[int], Any] | None
     index: str
     k: int
 
     @property
     def shards(self) -> int:
-        return -(-len(self.searcher.corpus.sizes) // PARTS)
+        return -(-len(self.retriever.corpus.sizes) // PARTS)
 
     def setup(self) -> PartFunction:
         import faiss
@@ -120,7 +120,7 @@ class IndexPhase:
 
     def ids(self, shard: int) -> Any:
         """[n] ids of the rows of a shard."""
-        corpus = self.searcher.corpus
+        corpus = self.retriever.corpus
         parts = range(shard * PARTS, min((shard + 1) * PARTS, len(corpus.sizes)))
         chosen = [
             corpus.ids(part) if self.first_of is None else corpus.ids(part)[self.first_of(part)] for part in parts
@@ -134,7 +134,7 @@ class IndexPhase:
 def _build(phase: IndexPhase, shard: int, folder: Path) -> PartRecord:
     import faiss
 
-    rows = phase.searcher.corpus.gather(phase.ids(shard), phase.searcher.targets)
+    rows = phase.retriever.corpus.gather(phase.ids(shard), phase.retriever.targets)
     if phase.index == CAGRA:
         gpu: Any = faiss
         made = gpu.GpuIndexCagra(gpu.StandardGpuResources(), rows.shape[1], faiss.METRIC_INNER_PRODUCT)
@@ -172,7 +172,7 @@ class Indexes:
         ids = np.full((len(rows), k), NO_ID, dtype=np.int64)
         for shard in range(self.phase.shards):
             names = self.phase.ids(shard)
-            content = np.fromfile(here(self.folder / part_name(shard, "faiss")), dtype=np.uint8)
+            content = np.fromfile(fetch_local(self.folder / part_name(shard, "faiss")), dtype=np.uint8)
             index = faiss.deserialize_index(content)
             parameters = self.phase.text(len(names)).partition(":")[2]
             if parameters:  # those of a search are not in the file
@@ -180,14 +180,14 @@ class Indexes:
             _, places = index.search(np.ascontiguousarray(queries), min(k, len(names)))
             query, column = np.nonzero(places >= 0)
             found = names[places[query, column]]
-            merge(scores, ids, query, self.phase.searcher.score(part, rows[query], found), found)
+            merge(scores, ids, query, self.phase.retriever.score(part, rows[query], found), found)
         return scores, ids
 
     def recall(self, part: int, rows: Any, queries: Any, found: Any, tile_rows: int) -> tuple[int, int]:
         """Of some of the queries: how many of their exact neighbours were found, and how many they have."""
-        parts = len(self.phase.searcher.corpus.sizes)
+        parts = len(self.phase.retriever.corpus.sizes)
         some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), -(-MEASURED // parts))).astype(np.int64))
-        tiles = self.phase.searcher.tiles(self.phase.first_of, tile_rows)
+        tiles = self.phase.retriever.tiles(self.phase.first_of, tile_rows)
         exact = search(np.asarray(queries)[some], tiles, found.shape[1])[1]
         hits = sum(len(set(a) & set(b) - {NO_ID}) for a, b in zip(exact.tolist(), found[some].tolist(), strict=True))
         return hits, int((exact != NO_ID).sum())

@@ -61,7 +61,7 @@ class Window:
         return np.searchsorted(self.image, np.arange(images + 1))
 
 
-class Company:
+class Expansion:
     """Whom the pairs of a batch bring along: nobody."""
 
     def begin(self) -> None:
@@ -75,7 +75,7 @@ class Company:
         return None
 
 
-class Brought(Company):
+class ListedExpansion(Expansion):
     """Each seed brings a list of pairs."""
 
     def __init__(self, bring: Callable[[int], Any]) -> None:
@@ -92,7 +92,7 @@ class Brought(Company):
         return self._waiting.pop() if self._waiting else None
 
 
-class Voted(Company):
+class VotedExpansion(Expansion):
     """The pair that is a candidate of most pairs of the batch."""
 
     def __init__(self, window: Window) -> None:
@@ -112,13 +112,13 @@ class Voted(Company):
         return best
 
 
-Groups = Sequence[tuple[Any, Company]]
+Groups = Sequence[tuple[Any, Expansion]]
 """Pairs that fill batches of their own, and whom they bring along."""
 
 
 def random(window: Window, batch: int, chance: np.random.Generator) -> Groups:
     """Anybody, as a shuffle would."""
-    return [(np.arange(len(window.image)), Company())]
+    return [(np.arange(len(window.image)), Expansion())]
 
 
 def neighbours(window: Window, batch: int, chance: np.random.Generator) -> Groups:
@@ -129,23 +129,23 @@ def neighbours(window: Window, batch: int, chance: np.random.Generator) -> Group
         near = window.kept[pair]
         return np.concatenate([near[:half], chance.permutation(near[half:])[:half]])
 
-    return [(np.arange(len(window.image)), Brought(bring))]
+    return [(np.arange(len(window.image)), ListedExpansion(bring))]
 
 
 def mutual(window: Window, batch: int, chance: np.random.Generator) -> Groups:
     """The pair joins that is a candidate of most of those who are there: harder than `neighbours`, and ours."""
-    return [(np.arange(len(window.image)), Voted(window))]
+    return [(np.arange(len(window.image)), VotedExpansion(window))]
 
 
 def groups(window: Window, batch: int, chance: np.random.Generator) -> Groups:
     """Each pair brings the neighbours that were selected for it (GNM's flattened groups, #10)."""
-    return [(np.arange(len(window.image)), Brought(lambda pair: window.selected[pair]))]
+    return [(np.arange(len(window.image)), ListedExpansion(lambda pair: window.selected[pair]))]
 
 
 def labelled(window: Window, batch: int, chance: np.random.Generator) -> Groups:
     """All of one label: a cluster (MCL, #40) or a domain (#22)."""
     labels = window.labels()
-    return [(np.flatnonzero(labels == label), Company()) for label in np.unique(labels)]
+    return [(np.flatnonzero(labels == label), Expansion()) for label in np.unique(labels)]
 
 
 PLANNERS: Final[dict[str, Callable[[Window, int, np.random.Generator], Groups]]] = {
@@ -177,7 +177,7 @@ def plan(window: Window, planner: str, batch: int, chance: np.random.Generator) 
         made += filled
         left = np.concatenate([left, rest])
     if len(parts) > 1:
-        filled, left = filler.fill(left, Company())
+        filled, left = filler.fill(left, Expansion())
         made += filled
     order = chance.permutation(len(made))
     batches = np.array([made[at] for at in order], dtype=np.int64).reshape(-1, batch)
@@ -194,7 +194,7 @@ class _Filler:
         self._barred = np.full(len(window.image), -1, dtype=np.int64)  # pair to number of batch
         self._number = 0
 
-    def fill(self, members: Any, company: Company) -> tuple[list[list[int]], Any]:
+    def fill(self, members: Any, company: Expansion) -> tuple[list[list[int]], Any]:
         """As many batches as these pairs give, and the pairs that are left."""
         self._used[members] = False
         queue, batches = self._chance.permutation(members), list[list[int]]()
@@ -211,7 +211,7 @@ class _Filler:
         self._used[members] = True
         return batches, rest
 
-    def _one(self, queue: Any, company: Company, remaining: int) -> list[int]:
+    def _one(self, queue: Any, company: Expansion, remaining: int) -> list[int]:
         """A batch; first of the images that must be in every batch to come, if all their pairs shall have a place."""
         self._number += 1
         made: list[int] = []

@@ -30,7 +30,7 @@ class Candidates:
         score: [Q, C].
         positive: [Q], what the query scores against its own truth.
         found: [Q, C], False in places that hold no candidate.
-        own: [Q] `negmine.stages.neighbours.facts.FACT` of the queries' pairs; `theirs` [Q, C] of the candidates'.
+        own: [Q] `pair_features.PAIR_FEATURE` of the queries' pairs; `theirs` [Q, C] of the candidates'.
         texts: the captions as sets of words.
         target_scores: the function behind `to_truth`.
         alike: similarities [n, n] of the candidates at some places of one row.

@@ -17,13 +17,13 @@ from negmine.contract.records import NEIGHBOURS
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.approximate import Indexes
 from negmine.stages.neighbours.corpus import Corpus
-from negmine.stages.neighbours.facts import Facts
 from negmine.stages.neighbours.filters import Candidates, reasons, refuse
-from negmine.stages.neighbours.held import Held
+from negmine.stages.neighbours.pair_features import PairFeatures
 from negmine.stages.neighbours.sampling import mix, select
 from negmine.stages.neighbours.scorers import Dense, Lexical, Scorer
 from negmine.stages.neighbours.search import FLOAT32, NO_ID, Product, make_product, search
 from negmine.stages.neighbours.settings import RetrieveSettings
+from negmine.stages.neighbours.sharded_index import ShardedIndex
 from negmine.stages.neighbours.words import Texts
 from negmine.store import PartRecord, part_name, write_table
 
@@ -38,38 +38,38 @@ class MinePhase:
     """Mine for each part against all parts.
 
     Attributes:
-        searcher: finds candidates; `judge` gives them their final score (the same, if nothing rescores).
+        retriever: finds candidates; `reranker` gives them their final score (the same, if nothing rescores).
         default_positive: for pairs whose truth has no score.
         tile_rows: of the corpus at once; the result does not depend on it.
         product: how exact search multiplies, by name; the result does not depend on it.
         indexes: in place of exact search.
-        held: the corpus in the memory of a cluster; None to read it in tiles.
+        sharded_index: the corpus in the memory of a cluster; None to read it in tiles.
     """
 
     corpus: Corpus
     settings: RetrieveSettings
-    searcher: Dense | Lexical
-    judge: Scorer
-    facts: Facts
+    retriever: Dense | Lexical
+    reranker: Scorer
+    features: PairFeatures
     default_positive: float
     tile_rows: int
     product: str = FLOAT32
     indexes: Indexes | None = None
-    held: Held | None = None
+    sharded_index: ShardedIndex | None = None
 
     @property
     def pictures(self) -> bool:
         """Whether pictures are searched, each under the id of its first pair."""
-        return isinstance(self.searcher, Dense) and self.searcher.pictures
+        return isinstance(self.retriever, Dense) and self.retriever.pictures
 
     @property
     def first_of(self) -> Callable[[int], Any] | None:
         """Which pairs of a part are searched; None for all."""
-        return self.facts.first_of if self.pictures else None
+        return self.features.first_of if self.pictures else None
 
     def setup(self) -> PartFunction:
-        self.searcher.load()
-        self.judge.load()
+        self.retriever.load()
+        self.reranker.load()
         return partial(_mine_part, self, make_product(self.product))
 
 
@@ -108,34 +108,34 @@ def _mine_part(phase: MinePhase, product: Product, part: int, folder: Path) -> P
 
 def _search(phase: MinePhase, product: Product, part: int) -> tuple[Any, Any, Counter[str]]:
     """The best candidates of a part's pairs: enough that as many as asked for are of other images; and the recall."""
-    searcher = phase.searcher
-    first = phase.facts.of_part(part)["first"]
-    k = phase.settings.candidates + (1 if phase.pictures else phase.facts.most_captions(part))
-    if isinstance(searcher, Lexical):
-        return *searcher.search(part, k), Counter()
-    by_picture = all(source.query == "image" for source in searcher.sources)
+    retriever = phase.retriever
+    first = phase.features.of_part(part)["first"]
+    k = phase.settings.candidates + (1 if phase.pictures else phase.features.most_captions(part))
+    if isinstance(retriever, Lexical):
+        return *retriever.search(part, k), Counter()
+    by_picture = all(source.query == "image" for source in retriever.sources)
     rows = np.flatnonzero(first) if by_picture else np.arange(len(first))  # all captions of a picture ask the same
-    queries, counts = searcher.queries(part)[rows], Counter[str]()
+    queries, counts = retriever.queries(part)[rows], Counter[str]()
     if phase.indexes is not None:
         scores, ids = phase.indexes.search(part, rows, queries, k)
         hits, exact = phase.indexes.recall(part, rows, queries, ids, phase.tile_rows)
         counts.update(recall_found=hits, recall_exact=exact)
-    elif phase.held is not None:
-        scores, ids = phase.held.search(queries, k)
+    elif phase.sharded_index is not None:
+        scores, ids = phase.sharded_index.search(queries, k)
     else:
-        scores, ids = search(queries, searcher.tiles(phase.first_of, phase.tile_rows), k, product)
+        scores, ids = search(queries, retriever.tiles(phase.first_of, phase.tile_rows), k, product)
     back = np.cumsum(first) - 1 if by_picture else rows
     return scores[back], ids[back], counts
 
 
-# --- judge -----------------------------------------------------------------------------------------------------------
+# --- reranker --------------------------------------------------------------------------------------------------------
 
 
 def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[list[Rows], Counter[str]]:
     """What the table shall hold of a block of queries, and what was counted."""
     settings = phase.settings
     mined = _cut(phase, part, mined)
-    if phase.judge is not phase.searcher:
+    if phase.reranker is not phase.retriever:
         mined = _rescored(phase, part, mined)
     found = _candidates(phase, part, mined)
     reason = refuse(found, settings.filters, settings.skip)
@@ -191,8 +191,8 @@ class Rows(NamedTuple):
 
 def _cut(phase: MinePhase, part: int, mined: Mined) -> Mined:
     """Nothing after the last of the candidates of other images that were asked for."""
-    own = phase.facts.of_part(part)["image"][mined.rows]
-    theirs = phase.corpus.gather(_somewhere(phase, part, mined), lambda other: phase.facts.of_part(other)["image"])
+    own = phase.features.of_part(part)["image"][mined.rows]
+    theirs = phase.corpus.gather(_somewhere(phase, part, mined), lambda other: phase.features.of_part(other)["image"])
     others = mined.found & (theirs != own[:, None])
     return replace(mined, found=mined.found & (np.cumsum(others, axis=1) - others < phase.settings.candidates))
 
@@ -203,10 +203,10 @@ def _somewhere(phase: MinePhase, part: int, mined: Mined) -> Any:
 
 
 def _rescored(phase: MinePhase, part: int, mined: Mined) -> Mined:
-    """The same candidates with the judge's scores and in their order."""
+    """The same candidates with the reranker's scores and in their order."""
     rows, columns = np.nonzero(mined.found)
     scores = np.full(mined.ids.shape, -np.inf, dtype=np.float32)
-    scores[rows, columns] = phase.judge.score(part, mined.rows[rows], mined.ids[rows, columns])
+    scores[rows, columns] = phase.reranker.score(part, mined.rows[rows], mined.ids[rows, columns])
     order = np.lexsort((mined.ids, -scores), axis=1)  # what is not found goes to the end
     taken = (np.take_along_axis(values, order, axis=1) for values in (mined.ids, mined.found, scores))
     return Mined(mined.rows, *taken)
@@ -214,21 +214,21 @@ def _rescored(phase: MinePhase, part: int, mined: Mined) -> Mined:
 
 def _candidates(phase: MinePhase, part: int, mined: Mined) -> Candidates:
     """Everything filters and samplers may look at; what costs something is fetched when it is asked for."""
-    own = phase.facts.of_part(part)[mined.rows]
+    own = phase.features.of_part(part)[mined.rows]
     ids = _somewhere(phase, part, mined)
     queries = phase.corpus.ids(part)[mined.rows]
     positive = np.where(np.isnan(own["positive"]), np.float32(phase.default_positive), own["positive"])
     flat = ids.ravel()
-    texts = Texts(partial(phase.facts.sets, queries), partial(phase.facts.sets, flat), ids.shape)
+    texts = Texts(partial(phase.features.sets, queries), partial(phase.features.sets, flat), ids.shape)
     compare = _Targets(phase, queries, ids)
     return Candidates(
-        mined.scores, positive, mined.found, own, phase.facts.at(ids), texts, compare.to_truth, compare.alike
+        mined.scores, positive, mined.found, own, phase.features.at(ids), texts, compare.to_truth, compare.alike
     )
 
 
 @dataclass(frozen=True)
 class _Targets:
-    """Similarities between targets: by the judge's vectors, or by words in common where it has none."""
+    """Similarities between targets: by the reranker's vectors, or by words in common where it has none."""
 
     phase: MinePhase
     queries: Any
@@ -245,9 +245,9 @@ class _Targets:
         return self._between(np.repeat(ids, size), np.tile(ids, size)).reshape(size, size)
 
     def _between(self, ids: Any, others: Any) -> Any:
-        if isinstance(self.phase.judge, Dense):
-            return self.phase.judge.between_targets(ids, others)
-        sets = self.phase.facts.sets
+        if isinstance(self.phase.reranker, Dense):
+            return self.phase.reranker.between_targets(ids, others)
+        sets = self.phase.features.sets
         texts = Texts(partial(sets, ids), partial(sets, others), (len(ids), 1))
         return texts.jaccard("words").ravel()
 
@@ -265,7 +265,7 @@ def _refilled(phase: MinePhase, part: int, outcome: Outcome) -> Outcome:
     new = _first_time(seen)[:, mined.ids.shape[1] :] & (missing > 0)[:, None]
     rows, columns = np.nonzero(new)
     scores = np.full(ids.shape, -np.inf, dtype=np.float32)
-    scores[rows, columns] = phase.judge.score(part, mined.rows[rows], ids[rows, columns])
+    scores[rows, columns] = phase.reranker.score(part, mined.rows[rows], ids[rows, columns])
     more = Mined(mined.rows, ids, new, scores)
     found = _candidates(phase, part, more)
     reason = refuse(found, settings.filters)
@@ -286,7 +286,7 @@ def _random_ids(phase: MinePhase, keys: Any, width: int) -> Any:
 
 def _first_ids(phase: MinePhase, part: int) -> Any:
     """[n] for each pair of a part the id of the first pair of its image."""
-    first = phase.facts.of_part(part)["first"]
+    first = phase.features.of_part(part)["first"]
     return phase.corpus.starts[part] + np.flatnonzero(first)[np.cumsum(first) - 1]
 
 

@@ -43,7 +43,7 @@ MEASURED: Final = 200
 
 
 def make_plan(
-    settings: PlanSettings, work: Path, corpus: Corpus, searcher: Any, engine: Engine, *, overwrite: bool = False
+    settings: PlanSettings, work: Path, corpus: Corpus, retriever: Any, engine: Engine, *, overwrite: bool = False
 ) -> Manifest:
     """Make ``work/plan`` from ``work/neighbours`` unless it is there.
 
@@ -53,9 +53,9 @@ def make_plan(
         DamagedError: the folder was made with other settings.
     """
     pick("batch plan", settings.planner, PLANNERS)
-    if settings.planner == "clusters" and not isinstance(searcher, Dense):
+    if settings.planner == "clusters" and not isinstance(retriever, Dense):
         raise UsageError("clusters need embeddings", fix="mine with an encoder, not with bm25")
-    phase = PlanPhase(settings, corpus, work / Stage.NEIGHBOURS, searcher)
+    phase = PlanPhase(settings, corpus, work / Stage.NEIGHBOURS, retriever)
 
     def make(store: Store) -> Manifest:
         title, total = f"planning batches of {settings.batch}", corpus.pairs
@@ -89,7 +89,7 @@ class PlanPhase:
     settings: PlanSettings
     corpus: Corpus
     neighbours: Path
-    searcher: Any
+    retriever: Any
 
     @property
     def windows(self) -> int:
@@ -149,7 +149,7 @@ class _Rows:
         query, target, kept, selected = (rows[name] for name in ("query", "target", "keep", "selected"))
         false = np.isin(rows["reason"].astype(str), FALSE_NEGATIVES)
         one, other = query[false], target[false]
-        if isinstance(phase.searcher, Dense) and phase.searcher.pictures:
+        if isinstance(phase.retriever, Dense) and phase.retriever.pictures:
             one, other = _all_of_image(one, other, image)  # a picture stands under its first pair only
         both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])]), axis=1)
         return Window(
@@ -187,10 +187,10 @@ def _labels(phase: PlanPhase, rows: _Rows) -> Any:
     """[n] numbers of cluster or source."""
     if phase.settings.planner == "domains":
         return np.unique(rows.sources, return_inverse=True)[1]
-    searcher: Dense = phase.searcher
+    retriever: Dense = phase.retriever
     labels = np.zeros(len(rows.ids), dtype=np.int64)
-    for number in range(len(searcher.sources)):
-        alone = Dense(searcher.corpus, searcher.sources[number : number + 1], searcher.folders[number : number + 1])
+    for number in range(len(retriever.sources)):
+        alone = Dense(retriever.corpus, retriever.sources[number : number + 1], retriever.folders[number : number + 1])
         vectors = phase.corpus.gather(rows.ids, alone.targets)
         labels = labels * phase.settings.clusters + cluster(vectors, phase.settings.clusters, phase.settings.seed)
     return labels
@@ -230,19 +230,19 @@ def _table(rows: _Rows, made: BatchPlan) -> pa.Table:
 
 def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: BatchPlan) -> dict[str, int]:
     """Mean similarity of pairs that meet, and of pairs in random batches under the same rules: sums, in millionths."""
-    if not isinstance(phase.searcher, Dense):
+    if not isinstance(phase.retriever, Dense):
         return {}
     counts: dict[str, int] = {}
     for name, one in (("planned", made), ("by_chance", by_chance)):
         measured = one.batches[:MEASURED]
-        total = sum(_mean_similarity(phase.searcher, rows.ids[batch]) for batch in measured)
+        total = sum(_mean_similarity(phase.retriever, rows.ids[batch]) for batch in measured)
         counts |= {f"measured:{name}": len(measured), f"similar:{name}": round(total * 1e6)}
     return counts
 
 
-def _mean_similarity(searcher: Dense, ids: Any) -> float:
+def _mean_similarity(retriever: Dense, ids: Any) -> float:
     """Of the queries to the targets of other pairs."""
-    gather: Callable[..., Any] = searcher.corpus.gather
-    scores = gather(ids, searcher.queries) @ gather(ids, searcher.targets).T
+    gather: Callable[..., Any] = retriever.corpus.gather
+    scores = gather(ids, retriever.queries) @ gather(ids, retriever.targets).T
     others = ~np.eye(len(ids), dtype=np.bool_)
     return float(scores[others].mean())

@@ -1,4 +1,4 @@
-"""``negmine retrieve``: embed, gather facts, mine. Every candidate is in the table, kept or refused with its reason."""
+"""``negmine retrieve``: embed, compare, mine. Every candidate is in the table, kept or refused with its reason."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from negmine.engine.ray import RayEngine
 from negmine.stages.neighbours.approximate import PARTS, Indexes, IndexPhase, check_index
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.embed import embed
-from negmine.stages.neighbours.facts import Facts, FactsPhase
 from negmine.stages.neighbours.filters import NEEDS
-from negmine.stages.neighbours.held import hold, shares_of
 from negmine.stages.neighbours.memory import Budget
 from negmine.stages.neighbours.mine import MinePhase
+from negmine.stages.neighbours.pair_features import PairFeatures, PairFeaturesPhase
 from negmine.stages.neighbours.plan import make_plan
 from negmine.stages.neighbours.report import EXAMPLES_FILE, write_examples
 from negmine.stages.neighbours.scorers import Cross, Dense, Lexical, Scorer
 from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, faiss_build
 from negmine.stages.neighbours.settings import CROSS, LEXICAL, PlanSettings, RetrieveSettings, Source
+from negmine.stages.neighbours.sharded_index import sharded_index, shares_of
 from negmine.stages.neighbours.words import COLUMNS
-from negmine.store import Manifest, Spec, Store, delete_folder, each, reading, refuse_other_settings, write_file
+from negmine.store import Manifest, Spec, Store, delete_folder, reading, refuse_other_settings, run_all, write_file
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = Stage.NEIGHBOURS
-FACTS: Final = ".facts"
+PAIR_FEATURES: Final = ".features"
 INDEX: Final = ".index"
 
 __all__ = ["STAGE", "RetrieveSettings", "retrieve"]
@@ -85,7 +85,7 @@ def plan_batches(
     """Make ``work/plan`` from what `retrieve` mined with these settings, unless it is there."""
     settings = resolved(settings)
     with WorkFolder.open(work) as folder, _scorers(settings, folder, engine, overwrite) as scorers:
-        return make_plan(batches, work, scorers.corpus, scorers.searcher, engine, overwrite=overwrite)
+        return make_plan(batches, work, scorers.corpus, scorers.retriever, engine, overwrite=overwrite)
 
 
 def resolved(settings: RetrieveSettings) -> RetrieveSettings:
@@ -109,8 +109,8 @@ class Scorers:
     """Who finds candidates and who scores them, and the digests of what they read."""
 
     corpus: Corpus
-    searcher: Dense | Lexical
-    judge: Scorer
+    retriever: Dense | Lexical
+    reranker: Scorer
     inputs: dict[str, str]
 
 
@@ -123,7 +123,7 @@ def _scorers(settings: RetrieveSettings, work: WorkFolder, engine: Engine, overw
     def dense(name: str, sources: tuple[Source, ...], stack: ExitStack) -> Dense:
         folders = []
         for source in sources:
-            both = each(
+            both = run_all(
                 partial(embed, source.name, m, work, engine, overwrite=overwrite) for m in (source.query, source.target)
             )
             for side, folder in zip(("queries", "targets"), both, strict=True):
@@ -133,17 +133,17 @@ def _scorers(settings: RetrieveSettings, work: WorkFolder, engine: Engine, overw
 
     with ExitStack() as stack:
         lexical = settings.sources[0].name == LEXICAL
-        searcher = Lexical(corpus) if lexical else dense("search", settings.sources, stack)
-        judge: Scorer = searcher
+        retriever = Lexical(corpus) if lexical else dense("search", settings.sources, stack)
+        reranker: Scorer = retriever
         rescorer = settings.rescorer
         if rescorer is not None and rescorer.name.partition(":")[0] == CROSS:
-            judge = cross = Cross(corpus, rescorer)
+            reranker = cross = Cross(corpus, rescorer)
             inputs["cross-scorer"] = cross.identity()
         elif rescorer is not None:
-            judge = Lexical(corpus) if rescorer.name == LEXICAL else dense("rescore", (rescorer,), stack)
-        if isinstance(searcher, Lexical) or isinstance(judge, Lexical):
+            reranker = Lexical(corpus) if rescorer.name == LEXICAL else dense("rescore", (rescorer,), stack)
+        if isinstance(retriever, Lexical) or isinstance(reranker, Lexical):
             inputs["bm25s"] = version("bm25s")
-        yield Scorers(corpus, searcher, judge, inputs)
+        yield Scorers(corpus, retriever, reranker, inputs)
 
 
 def _make(
@@ -151,31 +151,31 @@ def _make(
 ) -> Manifest:
     corpus = scorers.corpus
     product, tile_rows = choose_product(corpus.pairs**2), 0
-    if isinstance(scorers.searcher, Dense) and corpus.pairs:
-        need = scorers.searcher.dimensions, max(corpus.sizes), settings.candidates
+    if isinstance(scorers.retriever, Dense) and corpus.pairs:
+        need = scorers.retriever.dimensions, max(corpus.sizes), settings.candidates
         if product == BFLOAT16 and not budget.fits(*need, half=True):
             product = FLOAT32
         tile_rows = budget.tile_rows(*need, half=product == BFLOAT16)
-    folder, parts, total = store.folder / FACTS, len(corpus.sizes), corpus.pairs
+    folder, parts, total = store.folder / PAIR_FEATURES, len(corpus.sizes), corpus.pairs
 
     def compare(comparing: Store) -> Manifest:
-        phase = FactsPhase(corpus, scorers.judge, settings.positive, _sets(settings, scorers.judge))
+        phase = PairFeaturesPhase(corpus, scorers.reranker, settings.positive, _sets(settings, scorers.reranker))
         run_phase(comparing, phase, engine, parts, title="comparing with the truth", unit="pairs", total=total)
         return comparing.finish()
 
     run_stage(folder, store.spec, compare, engine.share)
-    facts = Facts(corpus, folder)
+    features = PairFeatures(corpus, folder)
     mining = MinePhase(
-        corpus, settings, scorers.searcher, scorers.judge, facts, facts.mean_positive(), tile_rows, product
+        corpus, settings, scorers.retriever, scorers.reranker, features, features.mean_positive(), tile_rows, product
     )
     if settings.index is not None:
         rows = sum(sorted(corpus.sizes)[-PARTS:])
-        budget.check_index(rows, mining.searcher.dimensions if isinstance(mining.searcher, Dense) else 0)
+        budget.check_index(rows, mining.retriever.dimensions if isinstance(mining.retriever, Dense) else 0)
         mining = replace(mining, indexes=_index(store, settings.index, mining, engine))
     with ExitStack() as stack:
-        if actors and isinstance(mining.searcher, Dense):
-            loads = shares_of(mining.searcher, mining.first_of, actors)
-            mining = replace(mining, held=stack.enter_context(hold(loads, product)))
+        if actors and isinstance(mining.retriever, Dense):
+            loads = shares_of(mining.retriever, mining.first_of, actors)
+            mining = replace(mining, sharded_index=stack.enter_context(sharded_index(loads, product)))
         run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
     examples = partial(write_examples, corpus=corpus, neighbours=store.folder)
     made = store.finish([write_file(store.folder, EXAMPLES_FILE, examples)])
@@ -186,8 +186,8 @@ def _make(
 
 def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Indexes:
     """Index the corpus."""
-    assert isinstance(mining.searcher, Dense)  # checked with the settings
-    phase = IndexPhase(mining.searcher, mining.first_of, index, mining.settings.candidates)
+    assert isinstance(mining.retriever, Dense)  # checked with the settings
+    phase = IndexPhase(mining.retriever, mining.first_of, index, mining.settings.candidates)
 
     def build(building: Store) -> Manifest:
         total = mining.corpus.pairs
@@ -198,12 +198,12 @@ def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Index
     return Indexes(phase, store.folder / INDEX)
 
 
-def _sets(settings: RetrieveSettings, judge: Scorer) -> tuple[str, ...]:
+def _sets(settings: RetrieveSettings, reranker: Scorer) -> tuple[str, ...]:
     """Which sets of words these settings look at."""
     wanted = {NEEDS[name] for name in settings.filters if name in NEEDS}
     by_words = (
         settings.sampling == "diverse" or "near_truth" in settings.filters or "adaptive_margin" in settings.filters
     )
-    if settings.sampling == "ipw" or (by_words and not isinstance(judge, Dense)):
+    if settings.sampling == "ipw" or (by_words and not isinstance(reranker, Dense)):
         wanted.add("words")
     return tuple(name for name in COLUMNS if name in wanted)

@@ -1,6 +1,6 @@
 """Captions as sets of words, concepts and claims, and how much of them two captions share.
 
-Sets are made once a pair and kept beside the facts, as numbers (hashes of 30 bits). ``words`` need no parser; the
+Sets are made once a pair and kept beside the features, as numbers (hashes of 30 bits). ``words`` need no parser; the
 others are read off a parse by the analysis that `negmine parse` uses.
 """
 

@@ -127,7 +127,8 @@ def _chunks(
 
 def _pair(row: Row, ordinal: int, max_caption: int, counts: Counter[str]) -> dict[str, Any] | Rejected:
     caption, changes = clean_caption(row.caption or "", max_caption)
-    counts.update(f"changed:{change}" for change in changes)
+    for change in changes:
+        counts[f"changed:{change}"] += 1
     if not caption:
         return Rejected(row.row, row.source, row.key, "empty_caption", None)
     if row.key is not None and not (KEY_PATTERN.fullmatch(row.key) and len(row.key) <= MAX_KEY):

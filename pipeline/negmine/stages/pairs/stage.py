@@ -103,7 +103,7 @@ def _gather(store: Store, settings: IngestSettings, source: sources.Source) -> M
     """Read the source from front to back, into sorted parts."""
     limits, variety = gather.Limits(settings.max_caption, settings.part_size, settings.limit), _Variety()
     record = gather.gather(variety.watch(_rows(source, settings.path)), store.folder, limits)
-    store.enter(replace(record, counts={**record.counts, **variety.counts}))
+    store.commit(replace(record, counts={**record.counts, **variety.counts}))
     return store.finish()
 
 
@@ -117,7 +117,7 @@ def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> 
             if index not in store.parts:
                 file = write_table(store.folder, part_name(index), table)
                 images = len(pc.unique(table["image_id"]))
-                store.enter(PartRecord(index, (file,), {"pairs": table.num_rows, "images": images}))
+                store.commit(PartRecord(index, (file,), {"pairs": table.num_rows, "images": images}))
             bar.advance(table.num_rows)
     shutil.rmtree(scratch)
     return store.finish([merge_rejected(store, inspected / REJECTED_FILE)], counts)
@@ -185,11 +185,13 @@ def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
 def _inspect_part(
     gathered: Path, look: Callable[[dict[str, Any]], ImageFacts] | None, index: int, folder: Path
 ) -> PartRecord:
-    rows = read_part(gathered, index).to_pylist()
-    kept, rejected = (rows, []) if look is None else _inspect_rows(rows, look)
-    table = pa.Table.from_pylist([{name: row.get(name) for name in PAIRS.names} for row in kept], schema=PAIRS)
+    table, rejected = read_part(gathered, index), list[Rejected]()
+    if look is not None:
+        kept, rejected = _inspect_rows(table.to_pylist(), look)
+        table = pa.Table.from_pylist(kept, schema=PAIRS)
+    table = table.select(PAIRS.names).combine_chunks()
     files = [write_table(folder, part_name(index), table)]
-    counts = {"pairs": len(kept)}
+    counts = {"pairs": table.num_rows}
     for row in rejected:
         counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
     files += write_rejected(folder, index, rejected)

@@ -24,9 +24,9 @@ from negmine.store import (
     Spec,
     Store,
     add_counts,
-    each,
     part_name,
     release,
+    run_all,
     write_file,
     write_text,
 )
@@ -75,7 +75,7 @@ def write_shards(
             if plan or (place / MANIFEST).exists():  # an emptied split must not keep its old shards
                 phase = ShardPhase(_tables(folder, planned), split, tuple(plan), settings, images)
                 steps[name] = partial(_write_split, phase, place, folder, engine, overwrite)
-        return dict(zip(steps, each(steps.values()), strict=True))
+        return dict(zip(steps, run_all(steps.values()), strict=True))
 
 
 def _tables(folder: WorkFolder, planned: bool) -> Tables:

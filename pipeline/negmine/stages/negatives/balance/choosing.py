@@ -14,8 +14,8 @@ import pyarrow as pa
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
 from negmine.stages.negatives.balance.pool import Pool, choose
-from negmine.stages.negatives.balance.proposing import EXCHANGES, read_pool
-from negmine.stages.negatives.balance.weights import Exchanges, kept_share, log_weights
+from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
+from negmine.stages.negatives.balance.weights import Substitutions, acceptance, log_weights
 from negmine.stages.negatives.candidates import read_rows, why_none
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import PartRecord, part_name, read_part, write_table
@@ -27,18 +27,18 @@ class Chooser:
     """What decides among the candidates of a pool."""
 
     settings: ParseSettings
-    exchanges: Exchanges
+    substitutions: Substitutions
     weights: Any
 
     @classmethod
     def read(cls, settings: ParseSettings, candidates: Path, weights: Path) -> Chooser:
-        return cls(settings, read_arrays(candidates / EXCHANGES, Exchanges), read_array(weights, mapped=True))
+        return cls(settings, read_arrays(candidates / SUBSTITUTIONS, Substitutions), read_array(weights, mapped=True))
 
     def choose(self, pool: Pool) -> tuple[Any, Any]:
         """Places of the chosen candidates, and the scores of all; a rule's weight counts against thinning too."""
         weights = dict(self.settings.weights)
         preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
-        score, kept = log_weights(pool, self.weights), kept_share(pool, self.exchanges)
+        score, kept = log_weights(pool, self.weights), acceptance(pool, self.substitutions)
         chosen = choose(pool, score + preference, np.minimum(1.0, kept * np.exp(preference)), self.settings.per_caption)
         return chosen, score
 

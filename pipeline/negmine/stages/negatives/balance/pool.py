@@ -43,11 +43,11 @@ class Pool:
         kind: [C], number of the rule.
         focus: [C, 2], the words it edits; the second is -1 if there is only one.
         first_choice: [C], whether it is a likely swap, of which a caption that admits one gets one.
-        noise: [C], standard Gumbel, from the hash of key and place among the caption's candidates.
-        luck: [C], uniform from 0 to 1, from the same hash.
-        exchange: [C, 2] uint64, closed-class words taken out and put in, hashed with the rule; 0 where there are none.
-        gap: [C], log probability of the caption less that of the negative, nats.
-        strangeness: [C], how much better the words taken out go with the rest of the caption, summed PMI.
+        gumbel: [C], standard Gumbel, from the hash of key and place among the caption's candidates.
+        uniform: [C], uniform from 0 to 1, from the same hash.
+        substitution: [C, 2] uint64, closed-class words taken out and put in, hashed with the rule; 0 where none.
+        log_likelihood_gap: [C], log probability of the caption less that of the negative, nats.
+        pmi_gap: [C], how much better the words taken out go with the rest of the caption, summed PMI.
         starts: [C + 1]; candidate c differs from its caption in the features from starts[c] to starts[c + 1].
         slots: [M], of each feature, 0 to `SLOTS` - 1.
         values: [M], how often more (or less, if negative) the feature occurs in the negative.
@@ -58,11 +58,11 @@ class Pool:
     kind: Any
     focus: Any
     first_choice: Any
-    noise: Any
-    luck: Any
-    exchange: Any
-    gap: Any
-    strangeness: Any
+    gumbel: Any
+    uniform: Any
+    substitution: Any
+    log_likelihood_gap: Any
+    pmi_gap: Any
     starts: Any
     slots: Any
     values: Any
@@ -91,17 +91,17 @@ def make_pool(
         rules: their order gives the rules' numbers.
     """
     flat = [candidate for several in found for candidate in several]
-    rule, negative, edits, focus, oddity, exchange = _columns(flat)
+    rule, negative, edits, focus, implausibility, substitution = _columns(flat)
     caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
     texts = as_texts([text for _, _, text in rows])
     windows = _windows(texts, _integers(len(text) for _, _, text in rows)[caption], caption, negative, edits)
     folds = np.array([fold_of(image) for _, image, _ in rows], dtype=np.int64)[caption]
-    gap = likelihood_gap(corpus, texts, windows, folds)
+    log_likelihood_gap = likelihood_gap(corpus, texts, windows, folds)
     association, mean_association = association_gap(corpus, texts, windows, folds)
     bits = feature_bits(corpus)
     signs = [
-        _mirrored(gap, GAPS, _lengths(rows, negative, caption), bits),
-        _mirrored(gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
+        _mirrored(log_likelihood_gap, GAPS, _lengths(rows, negative, caption), bits),
+        _mirrored(log_likelihood_gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
     starts, slots, values = _reduced(len(flat), [*_ngrams(texts, windows, bits), *signs])
     number = {rule: index for index, rule in enumerate(rules)}
@@ -111,11 +111,13 @@ def make_pool(
         folds.astype(np.int8),
         np.array([number[name] for name in rule], dtype=np.int8),
         np.array([[words[0] for words in focus], [words[1] if len(words) > 1 else -1 for words in focus]], np.int16).T,
-        np.array([name.startswith("swap") and not odd for name, odd in zip(rule, oddity, strict=True)], np.bool_),
+        np.array(
+            [name.startswith("swap") and not odd for name, odd in zip(rule, implausibility, strict=True)], np.bool_
+        ),
         -np.log(-np.log(_uniform(hashes))),
         _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
-        np.array(list(map(_exchange, rule, exchange)), dtype=np.uint64).reshape(-1, 2),
-        gap,
+        np.array(list(map(_exchange, rule, substitution)), dtype=np.uint64).reshape(-1, 2),
+        log_likelihood_gap,
         association,
         starts,
         slots,
@@ -198,7 +200,9 @@ def _lengths(rows: Sequence[Row], negative: Sequence[str], caption: Any) -> tupl
     return (characters, 2.5, 2), (words, 1.0, 1)
 
 
-def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]], bits: int) -> Columns:
+def _mirrored(
+    log_likelihood_gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]], bits: int
+) -> Columns:
     """One feature a candidate for the cell that its differences fall into, the same for all turned round.
 
     A pair of texts and the same pair turned round share a cell and differ in the sign, so a balance of signs is a
@@ -207,14 +211,14 @@ def _mirrored(gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, flo
     Args:
         others: further differences: values [C], width of a step, and most steps told apart on either side.
     """
-    sign = np.sign(gap)
+    sign = np.sign(log_likelihood_gap)
     sign = np.where(sign == 0, np.sign(others[0][0]), sign).astype(np.int64)
-    cell = np.digitize(np.abs(gap), bounds)
+    cell = np.digitize(np.abs(log_likelihood_gap), bounds)
     for values, step, most in others:
         steps = np.clip(np.rint(values * sign / step), -most, most).astype(np.int64) + most
         cell = cell * (2 * most + 1) + steps
     kind = f"mirrored {tuple(bounds)}"
-    return np.arange(len(gap)), slot_of(kind, (cell.astype(np.uint64),), bits), -sign
+    return np.arange(len(log_likelihood_gap)), slot_of(kind, (cell.astype(np.uint64),), bits), -sign
 
 
 def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:
@@ -238,20 +242,20 @@ class Limits(NamedTuple):
     also_refused: bool = False
 
 
-def choose(pool: Pool, score: Any, kept_share: Any, per_caption: int) -> Any:
+def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
     """Which candidates become negatives: places in the pool, by caption, the first chosen first.
 
     The highest score with noise comes first, a likely swap before all; at most `MOST_PER_KIND` are of one kind while
     another kind is left, and at most `MOST_PER_WORD` edit the same word while another word is left, `MOST_IF_NEEDED`
     after that. What is refused serves only a caption that it makes complete, or that has nothing else, the least
-    one-sided exchanges first.
+    one-sided substitutions first.
 
     Args:
         score: [C], log weight.
-        kept_share: [C], 0 to 1, share of the candidates like this one that are not refused.
+        acceptance: [C], 0 to 1, share of the candidates like this one that are not refused.
     """
-    refused = pool.luck > kept_share
-    noisy = score + pool.noise + np.where(refused, ONE_SIDED * np.log(kept_share), 0.0)
+    refused = pool.uniform > acceptance
+    noisy = score + pool.gumbel + np.where(refused, ONE_SIDED * np.log(acceptance), 0.0)
     used, by_score, chosen = _Used(pool), _by_caption_and_score(pool.caption, noisy), []
     passes = (
         Limits(MOST_PER_KIND, MOST_PER_WORD),

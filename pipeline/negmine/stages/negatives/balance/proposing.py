@@ -16,13 +16,13 @@ from negmine.engine import PartFunction
 from negmine.stages.negatives.balance.corpus import FOLDS, Corpus
 from negmine.stages.negatives.balance.counting import WORDS, read_corpus
 from negmine.stages.negatives.balance.pool import Pool, make_pool
-from negmine.stages.negatives.balance.weights import count_exchanges
+from negmine.stages.negatives.balance.weights import count_substitutions
 from negmine.stages.negatives.candidates import ParseWorker, Row, no_collection, read_rows
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.store import FileRecord, PartRecord, here, part_name, write_table
+from negmine.store import FileRecord, PartRecord, fetch_local, part_name, write_table
 from negmine.store.arrays import read_arrays, write_array, write_arrays
 
-EXCHANGES: Final = "exchanges.npy"
+SUBSTITUTIONS: Final = "substitutions.npy"
 FIRST_WEIGHTS: Final = "no-weights.npy"
 
 
@@ -35,7 +35,7 @@ class ProposePhase:
     counts: Path
 
     def setup(self) -> PartFunction:
-        words = json.loads(here(self.counts / WORDS).read_text())
+        words = json.loads(fetch_local(self.counts / WORDS).read_text())
         worker = ParseWorker(self.settings, counts=words)
         worker.setup()
         return partial(_propose_part, self.pairs, worker, read_corpus(self.counts))
@@ -59,11 +59,11 @@ def _proposed(rows: list[Row], worker: ParseWorker, corpus: Corpus, index: int, 
     return PartRecord(index, files, {"pairs": len(rows), **counts})
 
 
-def write_exchanges(folder: Path, parts: int, slots: int) -> list[FileRecord]:
-    """How often exchanges of closed-class words are kept, and the weights that the first round begins with."""
-    exchanges = count_exchanges(read_pool(folder, index) for index in range(parts))
+def write_substitutions(folder: Path, parts: int, slots: int) -> list[FileRecord]:
+    """How often substitutions of closed-class words are kept, and the weights that the first round begins with."""
+    substitutions = count_substitutions(read_pool(folder, index) for index in range(parts))
     nothing = np.zeros((FOLDS, slots), dtype=np.float32)
-    return [write_arrays(folder, EXCHANGES, exchanges), write_array(folder, FIRST_WEIGHTS, nothing)]
+    return [write_arrays(folder, SUBSTITUTIONS, substitutions), write_array(folder, FIRST_WEIGHTS, nothing)]
 
 
 def read_pool(folder: Path, index: int) -> Pool:

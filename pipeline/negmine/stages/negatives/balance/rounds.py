@@ -14,13 +14,13 @@ from negmine.engine import PartFunction
 from negmine.stages.negatives.balance.choosing import Chooser
 from negmine.stages.negatives.balance.corpus import Tally
 from negmine.stages.negatives.balance.proposing import read_pool
-from negmine.stages.negatives.balance.weights import RATE, flow, log_ratio, spotted
+from negmine.stages.negatives.balance.weights import RATE, count_detected, log_ratio, take_put_counts
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.store import FileRecord, PartRecord, here, part_name, write_text
+from negmine.store import FileRecord, PartRecord, fetch_local, part_name, write_text
 from negmine.store.arrays import read_array, read_arrays, write_array, write_arrays
 
 WEIGHTS: Final = "weights.npy"
-TOLD: Final = "told.json"
+ATTACKER_ACCURACY: Final = "attacker_accuracy.json"
 JUDGED_PARTS: Final = 10
 """Parts whose choices a round is judged by."""
 
@@ -43,7 +43,7 @@ def _round_part(chooser: Chooser, candidates: Path, sizes: tuple[int, ...], inde
     pool = read_pool(candidates, index)
     chosen, _ = chooser.choose(pool)
     files = (
-        write_arrays(folder, part_name(index, "npy"), flow(pool, chosen)),
+        write_arrays(folder, part_name(index, "npy"), take_put_counts(pool, chosen)),
         write_array(folder, part_name(index, "npy", "chosen"), chosen),
     )
     return PartRecord(index, files, {"pairs": sizes[index]})
@@ -53,16 +53,16 @@ def write_weights(folder: Path, before: Path, candidates: Path, parts: int) -> l
     """The weights after a round, and how many of the round's choices its flows tell from their captions."""
     weights = read_array(before)
     flows = (read_arrays(folder / part_name(index, "npy"), Tally) for index in range(parts))
-    ratio, told, chosen = log_ratio(flows, weights.shape[1]), 0.0, 0
+    ratio, detected, chosen = log_ratio(flows, weights.shape[1]), 0.0, 0
     for index in range(min(parts, JUDGED_PARTS)):
         pool, taken = read_pool(candidates, index), read_array(folder / part_name(index, "npy", "chosen"))
-        told, chosen = told + spotted(pool, taken, ratio), chosen + len(taken)
+        detected, chosen = detected + count_detected(pool, taken, ratio), chosen + len(taken)
     return [
         write_array(folder, WEIGHTS, weights + np.float32(RATE) * ratio),
-        write_text(folder, TOLD, json.dumps(told / max(chosen, 1))),
+        write_text(folder, ATTACKER_ACCURACY, json.dumps(detected / max(chosen, 1))),
     ]
 
 
-def read_told(folder: Path) -> float:
+def read_attacker_accuracy(folder: Path) -> float:
     """The share of a round's choices that its flows tell from their captions."""
-    return float(json.loads(here(folder / TOLD).read_text()))
+    return float(json.loads(fetch_local(folder / ATTACKER_ACCURACY).read_text()))

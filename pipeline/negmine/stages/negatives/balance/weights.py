@@ -5,7 +5,7 @@ it out and put it in. A feature that is taken out more often gains weight, so th
 preferred. A fold's weights never see the fold's own counts.
 
 Closed classes need more than preference: most captions that say "on" could say "under", and few the reverse. An
-exchange of such words is refused as often as it would outnumber its reverse (Metropolis and others, 1953).
+substitution of such words is refused as often as it would outnumber its reverse (Metropolis and others, 1953).
 """
 
 from __future__ import annotations
@@ -36,54 +36,54 @@ ENOUGH: Final = 0.505
 LIKELIHOOD: Final = 0.2
 """Weight of the likelihood gap, in log weight a nat: of equals the likelier text is preferred."""
 
-STRANGENESS: Final = 0.3
+PMI: Final = 0.3
 """Weight of the words' association with the rest of the caption: of equals the one that fits in is preferred."""
 
 UNKNOWN: Final = 1e-3
-"""Share kept of an exchange that was not seen where they were counted."""
+"""Share kept of a substitution that was not seen where they were counted."""
 
-# --- exchanges -------------------------------------------------------------------------------------------------------
+# --- substitutions ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Exchanges:
-    """Shares of the candidates that make an exchange of closed-class words which are not refused.
+class Substitutions:
+    """Shares of the candidates that make a substitution of closed-class words which are not refused.
 
     Attributes:
-        exchange: [E] uint64, ascending.
+        substitution: [E] uint64, ascending.
         kept: [E], 0 to 1.
     """
 
-    exchange: Any
+    substitution: Any
     kept: Any
 
 
-def count_exchanges(pools: Iterable[Pool]) -> Exchanges:
-    """Each exchange is kept as often as its reverse is found, at most always."""
+def count_substitutions(pools: Iterable[Pool]) -> Substitutions:
+    """Each substitution is kept as often as its reverse is found, at most always."""
     found, reverse = Counter[int](), dict[int, int]()
     for pool in pools:
-        forth, first, numbers = np.unique(pool.exchange[:, 0], return_index=True, return_counts=True)
+        forth, first, numbers = np.unique(pool.substitution[:, 0], return_index=True, return_counts=True)
         found.update(dict(zip(forth.tolist(), numbers.tolist(), strict=True)))
-        reverse.update(zip(forth.tolist(), pool.exchange[first, 1].tolist(), strict=True))
+        reverse.update(zip(forth.tolist(), pool.substitution[first, 1].tolist(), strict=True))
     del found[0]  # of an open class
     kept = {forth: min(1.0, (found[reverse[forth]] + 0.5) / (found[forth] + 0.5)) for forth in sorted(found)}
-    return Exchanges(np.array(list(kept), dtype=np.uint64), np.array(list(kept.values())))
+    return Substitutions(np.array(list(kept), dtype=np.uint64), np.array(list(kept.values())))
 
 
-def kept_share(pool: Pool, exchanges: Exchanges) -> Any:
-    """Of each candidate, how often exchanges like it are kept, [C], 0 to 1."""
-    if not len(exchanges.exchange):
+def acceptance(pool: Pool, substitutions: Substitutions) -> Any:
+    """Of each candidate, how often substitutions like it are kept, [C], 0 to 1."""
+    if not len(substitutions.substitution):
         return np.ones(len(pool))
-    exchange = pool.exchange[:, 0]
-    place = np.minimum(np.searchsorted(exchanges.exchange, exchange), len(exchanges.exchange) - 1)
-    known = exchanges.exchange[place] == exchange
-    return np.where(exchange == 0, 1.0, np.where(known, exchanges.kept[place], UNKNOWN))
+    substitution = pool.substitution[:, 0]
+    place = np.minimum(np.searchsorted(substitutions.substitution, substitution), len(substitutions.substitution) - 1)
+    known = substitutions.substitution[place] == substitution
+    return np.where(substitution == 0, 1.0, np.where(known, substitutions.kept[place], UNKNOWN))
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------
 
 
-def flow(pool: Pool, chosen: Any) -> Tally:
+def take_put_counts(pool: Pool, chosen: Any) -> Tally:
     """How often the chosen take out and put in each feature, by fold x `SLOTS` + slot; flows of parts add up."""
     rows, features = ragged(pool.starts[chosen], np.diff(pool.starts)[chosen])
     place = pool.fold[chosen][rows].astype(np.int64) * SLOTS + pool.slots[features]
@@ -123,11 +123,11 @@ def scores(pool: Pool, table: Any, chosen: Any = None) -> Any:
 
 def log_weights(pool: Pool, table: Any) -> Any:
     """What candidates are chosen by, [C]."""
-    plausible = LIKELIHOOD * np.clip(pool.gap, -20, 20) + STRANGENESS * np.clip(pool.strangeness, -6, 6)
+    plausible = LIKELIHOOD * np.clip(pool.log_likelihood_gap, -20, 20) + PMI * np.clip(pool.pmi_gap, -6, 6)
     return scores(pool, table) - plausible
 
 
-def spotted(pool: Pool, chosen: Any, ratio: Any) -> float:
+def count_detected(pool: Pool, chosen: Any, ratio: Any) -> float:
     """How many of the chosen a reader of these log odds would tell from their captions; ties count half."""
     found = scores(pool, ratio, chosen)
     return float((found < 0).sum() + 0.5 * (found == 0).sum())

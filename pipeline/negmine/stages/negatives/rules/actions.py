@@ -43,7 +43,7 @@ def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             text = other if token.text.lower() in words.vocabulary.participles else inflected(other, token.tag)
             yield Proposal(
                 (Change(i, i, text),), old=actions[0].name, new=other,
-                signs=words.vocabulary.action_signs[other], exchange=(actions[0].name, other),
+                signs=words.vocabulary.action_signs[other], substitution=(actions[0].name, other),
             )  # fmt: skip
 
 

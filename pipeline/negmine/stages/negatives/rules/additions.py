@@ -54,7 +54,7 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
             yield Proposal(
                 (Change(relation.first, end, _phrase(preposition, determiner, noun)),), old=item.name, new=noun,
                 signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
-                facts=((preposition, noun),), exchange=(relation.name, preposition),
+                facts=((preposition, noun),), substitution=(relation.name, preposition),
             )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Word
         gain = Change(phrase.unit, phrase.unit, f"{word} {unit}")
         facts = ((word, phrase.name),)
         return Proposal(
-            (gain, drop), old=old, new=word, repeatable=True, signs=signs, facts=facts, exchange=(taken, word)
+            (gain, drop), old=old, new=word, repeatable=True, signs=signs, facts=facts, substitution=(taken, word)
         )
 
     if value.dimension not in LOOKS:

@@ -41,7 +41,7 @@ def swap_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
         yield Proposal(
             exchanged(caption, left, right, *ends), swap=Swap(relation.subject, relation.object, Level.PHRASE),
             facts=claims(caption, relation.subject, relation.object),
-            oddity=unlikeness(left, right, words),
+            implausibility=unlikeness(left, right, words),
         )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _whole_phrases(
         (Change(first, last, moved(caption, second, end)), Change(second, end, moved(caption, first, last))),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((owners[0].name, other.name, names[1]), (owners[1].name, one.name, names[0])),
-        oddity=unlikeness(*owners, words),
+        implausibility=unlikeness(*owners, words),
     )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def _objects(
         exchanged(caption, left, right, spans[0][1], spans[1][1]),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((one.name, right.name), (other.name, left.name)),
-        oddity=unlikeness(left, right, words),
+        implausibility=unlikeness(left, right, words),
     )  # fmt: skip
 
 

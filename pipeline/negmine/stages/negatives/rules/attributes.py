@@ -48,7 +48,7 @@ def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[P
             yield Proposal(
                 (Change(first, owned.token, other),), old=value.name, new=other, repeatable=True,
                 signs=words.vocabulary.attribute_signs[other], facts=((other, owned.noun),),
-                exchange=(value.name, other),
+                substitution=(value.name, other),
             )  # fmt: skip
 
 

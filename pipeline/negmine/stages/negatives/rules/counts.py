@@ -104,7 +104,9 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
 
 def _exchange(place: int, old: str, new: str, signs: frozenset[str]) -> Proposal:
     """One quantity's word for another's, with nothing else to repair."""
-    return Proposal((Change(place, place, new),), old=old, new=new, repeatable=True, signs=signs, exchange=(old, new))
+    return Proposal(
+        (Change(place, place, new),), old=old, new=new, repeatable=True, signs=signs, substitution=(old, new)
+    )
 
 
 def _more_than_one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
@@ -143,7 +145,7 @@ def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: in
         changes.append(Change(phrase.unit, phrase.head, _inflected(caption, phrase, number > 1)))
         changes += number_changes(caption, phrase.head, number > 1)
         signs |= _signs_of_several(phrase.name, words) if number > 1 else NONE
-    return Proposal(tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, exchange=(old, forms[0]))
+    return Proposal(tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, substitution=(old, forms[0]))
 
 
 def _signs_of_several(noun: str, words: Words) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Captions of diagrams: point names, shapes, relations and values, where the exchange cannot leave them true.
+"""Captions of diagrams: point names, shapes, relations and values, where the substitution cannot leave them true.
 
 Only captions with point names ("AB", "triangle ABC") are looked at. What is refused here is what MMCLIP's published
 rules let through (arXiv 2505.20152): the letters of a triangle in another order, a polygon read backwards, a weaker

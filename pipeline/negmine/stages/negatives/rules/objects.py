@@ -134,7 +134,7 @@ def _joins(caption: Caption, place: int) -> bool:
 
 
 class _Known(NamedTuple):
-    """The noun a phrase is known by, how it is counted, and the groups that allow an exchange here."""
+    """The noun a phrase is known by, how it is counted, and the groups that allow a substitution here."""
 
     noun: str
     counted: str

@@ -31,7 +31,7 @@ def replace_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Pr
         for other in rng.sample(options, len(options)):
             yield Proposal(
                 (Change(relation.first, relation.last, other),), old=relation.name, new=other, repeatable=True,
-                exchange=(relation.name, other),
+                substitution=(relation.name, other),
                 facts=tuple((near, item) for near in sorted(words.vocabulary.near.get(other, NONE) | {other})),
             )  # fmt: skip
 

@@ -31,15 +31,20 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
         if is_worn(left, words) != is_worn(right, words) or not has_its_verb(caption, left.head):
             continue
         facts = claims(caption, one, other)
-        oddity = unlikeness(left, right, words)
+        implausibility = unlikeness(left, right, words)
         differ = _modifiers(caption, left) != _modifiers(caption, right)
         suits = _suit(caption, left, right, words) and _suit(caption, right, left, words)
         if differ and suits and all(_can_change_number(caption, phrase, words) for phrase in (left, right)):
             yield Proposal(
                 (_noun(caption, left, right), _noun(caption, right, left)),
-                swap=Swap(one, other, Level.NOUN), facts=facts, oddity=oddity,
+                swap=Swap(one, other, Level.NOUN), facts=facts, implausibility=implausibility,
             )  # fmt: skip
-        yield Proposal(exchanged(caption, left, right), swap=Swap(one, other, Level.PHRASE), facts=facts, oddity=oddity)
+        yield Proposal(
+            exchanged(caption, left, right),
+            swap=Swap(one, other, Level.PHRASE),
+            facts=facts,
+            implausibility=implausibility,
+        )
 
 
 def swap_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:

@@ -16,10 +16,10 @@ from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.scorers import Scorer
 from negmine.stages.neighbours.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
-from negmine.store import PartRecord, here, part_name, read_part, write_table
+from negmine.store import PartRecord, fetch_local, part_name, read_part, write_table
 from negmine.store.arrays import read_array, write_array
 
-FACT: Final = np.dtype(
+PAIR_FEATURE: Final = np.dtype(
     [
         ("key", np.uint64), ("image", np.uint64), ("text", np.uint64), ("words", np.uint64),
         ("signature", np.uint64), ("thumbnail", np.uint8, (THUMBNAIL_BYTES,)), ("seen", np.bool_), ("first", np.bool_),
@@ -35,40 +35,40 @@ _AT_HAND: Final = 64
 
 
 @dataclass(frozen=True)
-class FactsPhase:
-    """`FACT` for each pair, and the sets of words that some filter asks for (keys of `COLUMNS`)."""
+class PairFeaturesPhase:
+    """`PAIR_FEATURE` for each pair, and the sets of words that some filter asks for (keys of `COLUMNS`)."""
 
     corpus: Corpus
-    judge: Scorer
+    reranker: Scorer
     positive: str
     sets: tuple[str, ...]
 
     def setup(self) -> PartFunction:
-        self.judge.load()
+        self.reranker.load()
         return partial(_facts_of_part, self)
 
 
-def _facts_of_part(phase: FactsPhase, index: int, folder: Path) -> PartRecord:
+def _facts_of_part(phase: PairFeaturesPhase, index: int, folder: Path) -> PartRecord:
     columns = ["key", "image_id", "caption", "signature", "thumbnail"]
     keys, images, captions, signatures, thumbnails = (
         read_part(phase.corpus.folder, index, columns)[name].to_pylist() for name in columns
     )
-    facts = np.empty(len(keys), dtype=FACT)
-    facts["key"] = [hash64(key) for key in keys]
-    facts["image"] = [hash64(image) for image in images]
-    facts["text"] = [hash64(caption) for caption in captions]
-    facts["words"] = [hash64(normalised(caption)) for caption in captions]
-    facts["signature"] = [signature or 0 for signature in signatures]
+    features = np.empty(len(keys), dtype=PAIR_FEATURE)
+    features["key"] = [hash64(key) for key in keys]
+    features["image"] = [hash64(image) for image in images]
+    features["text"] = [hash64(caption) for caption in captions]
+    features["words"] = [hash64(normalised(caption)) for caption in captions]
+    features["signature"] = [signature or 0 for signature in signatures]
     looks = b"".join(thumbnail or bytes(THUMBNAIL_BYTES) for thumbnail in thumbnails)
-    facts["thumbnail"] = np.frombuffer(looks, dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)
-    facts["seen"] = [signature is not None for signature in signatures]
-    facts["first"] = [at == 0 or images[at] != images[at - 1] for at in range(len(images))]
-    facts["positive"] = phase.judge.positives(index, facts["first"], lowest=phase.positive == "lowest")
+    features["thumbnail"] = np.frombuffer(looks, dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)
+    features["seen"] = [signature is not None for signature in signatures]
+    features["first"] = [at == 0 or images[at] != images[at - 1] for at in range(len(images))]
+    features["positive"] = phase.reranker.positives(index, features["first"], lowest=phase.positive == "lowest")
 
-    files = [write_array(folder, part_name(index, "npy"), facts)]
+    files = [write_array(folder, part_name(index, "npy"), features)]
     if phase.sets:
         files.append(write_table(folder, part_name(index, stem=_SETS), to_columns(_sets_of(captions, phase.sets))))
-    return PartRecord(index, tuple(files), {"pairs": len(facts)})
+    return PartRecord(index, tuple(files), {"pairs": len(features)})
 
 
 def _sets_of(captions: Sequence[str], kinds: tuple[str, ...]) -> dict[str, list[list[int]]]:
@@ -80,14 +80,14 @@ def _sets_of(captions: Sequence[str], kinds: tuple[str, ...]) -> dict[str, list[
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Reads what `FactsPhase` wrote."""
+class PairFeatures:
+    """Reads what `PairFeaturesPhase` wrote."""
 
     corpus: Corpus
     folder: Path
 
     def of_part(self, part: int) -> Any:
-        """[n] `FACT` of a part."""
+        """[n] `PAIR_FEATURE` of a part."""
         return read_array(self.folder / part_name(part, "npy"), mapped=True)
 
     def first_of(self, part: int) -> Any:
@@ -95,7 +95,7 @@ class Facts:
         return self.of_part(part)["first"]
 
     def at(self, ids: Any) -> Any:
-        """`FACT` of some pairs, in the shape of `ids`."""
+        """`PAIR_FEATURE` of some pairs, in the shape of `ids`."""
         return self.corpus.gather(ids, self.of_part)
 
     def sets(self, ids: Any, name: str) -> Sets:
@@ -116,7 +116,7 @@ class Facts:
         def read(part: int, name: str) -> Sets:
             import pyarrow.parquet as pq
 
-            return Sets.of(pq.read_table(here(self.folder / part_name(part, stem=_SETS)), columns=[name])[name])
+            return Sets.of(pq.read_table(fetch_local(self.folder / part_name(part, stem=_SETS)), columns=[name])[name])
 
         return lru_cache(_AT_HAND)(read)
 

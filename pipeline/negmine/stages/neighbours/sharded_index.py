@@ -27,7 +27,7 @@ Load = Callable[[], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
-class Held:
+class ShardedIndex:
     """The actors, and how to ask them; may be pickled into a task."""
 
     actors: tuple[Any, ...]
@@ -72,7 +72,7 @@ class _Holder:
 
 
 @contextmanager
-def hold(loads: Sequence[Load], product: str, cpus: float = 1) -> Iterator[Held]:
+def sharded_index(loads: Sequence[Load], product: str, cpus: float = 1) -> Iterator[ShardedIndex]:
     """Start an actor for each of `loads`, on a cluster that this process is connected to.
 
     Args:
@@ -92,7 +92,7 @@ def hold(loads: Sequence[Load], product: str, cpus: float = 1) -> Iterator[Held]
             fix="use fewer --database-actors, or add machines",
         )  # fmt: skip
     holder = ray.remote(num_cpus=cpus, max_restarts=0, runtime_env={"env_vars": THREADS})(_Holder)
-    held = Held(tuple(holder.remote(load, product, str(Path.cwd())) for load in loads))
+    held = ShardedIndex(tuple(holder.remote(load, product, str(Path.cwd())) for load in loads))
     try:
         yield held
     finally:
@@ -100,18 +100,18 @@ def hold(loads: Sequence[Load], product: str, cpus: float = 1) -> Iterator[Held]
             ray.kill(actor)
 
 
-def shares_of(searcher: Dense, first_of: Callable[[int], Any] | None, count: int) -> list[Load]:
+def shares_of(retriever: Dense, first_of: Callable[[int], Any] | None, count: int) -> list[Load]:
     """What each of `count` actors loads of the targets: runs of parts with about as many pairs each."""
-    starts = searcher.corpus.starts
+    starts = retriever.corpus.starts
     cuts = np.searchsorted(starts, np.linspace(0, starts[-1], count + 1))
-    return [partial(_targets, searcher, first_of, range(a, b)) for a, b in pairwise(cuts.tolist()) if a < b]
+    return [partial(_targets, retriever, first_of, range(a, b)) for a, b in pairwise(cuts.tolist()) if a < b]
 
 
-def _targets(searcher: Dense, first_of: Callable[[int], Any] | None, parts: range) -> tuple[Any, Any]:
+def _targets(retriever: Dense, first_of: Callable[[int], Any] | None, parts: range) -> tuple[Any, Any]:
     ids, rows = list[Any](), list[Any]()
     for part in parts:
         chosen = slice(None) if first_of is None else first_of(part)
-        ids.append(searcher.corpus.ids(part)[chosen])
-        rows.append(searcher.targets(part)[chosen])
+        ids.append(retriever.corpus.ids(part)[chosen])
+        rows.append(retriever.targets(part)[chosen])
     full = [one for one in rows if len(one)]
-    return np.concatenate(ids), np.concatenate(full) if full else np.empty((0, searcher.dimensions), np.float32)
+    return np.concatenate(ids), np.concatenate(full) if full else np.empty((0, retriever.dimensions), np.float32)
