@@ -218,7 +218,7 @@ def test_help_imports_nothing_heavy() -> None:
     """What makes ``--help`` slow is importing these; a stop-watch would depend on the machine."""
     code = (
         "import json, sys\n"
-        "from negmine.cli.app import app as cli\n"
+        "from negmine import cli\n"
         "sys.argv = ['negmine', '--help']\n"
         "try:\n    cli.main()\n"
         "except SystemExit as end:\n    sys.stderr.write(json.dumps([end.code, sorted(sys.modules)]))\n"

@@ -16,7 +16,6 @@ from negmine.cli.engine_options import EngineOptions
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.store import scratch
 from negmine.store.options import DEFAULT_WORK, RUN, AsJson, Work
-from negmine.store.work_folder import Stage, load_pairs
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
@@ -56,6 +55,7 @@ class Run:
     def show(self, summary: Summary) -> None:
         """Print what a stage says, with how its pairs were read and how long it took."""
         from negmine.stages.pairs.summary import reading
+        from negmine.store.work_folder import Stage
 
         seconds = round(time.monotonic() - self.started, 1)
         summary = replace(summary, figures={**reading(self.pairs.counts), **summary.figures, "seconds": seconds})
@@ -70,6 +70,7 @@ class Run:
 def open_pairs(pairs: str | None, reading: IngestSettings, how: RunOptions, where: EngineOptions) -> Iterator[Run]:
     """Read PAIRS, if given, and yield where the stage finds them; on a dry run that is a folder that goes away."""
     from negmine.stages.pairs.stage import ingest, write_sample
+    from negmine.store.work_folder import load_pairs
 
     started, engine = time.monotonic(), where.start()
     if not how.dry_run:

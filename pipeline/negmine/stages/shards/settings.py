@@ -20,13 +20,13 @@ class ShardSettings:
 
     images: Images = None
     max_bad: MaxBad = 0.01
-    max_pixels: MaxPixels = MAX_PIXELS
     shard_size: Annotated[int, Option("samples in a shard", least=1)] = 5_000
     train_fraction: Annotated[float, Option("share of the images; others are held out", least=0, most=1)] = 0.9
     negatives: Annotated[int, Option("K, text negatives of a sample, at most", least=0)] = 4
     image_negatives: Annotated[int, Option("pictures of selected neighbours in a sample, at most", least=0)] = 0
     plan: Annotated[bool, Option("training samples in the batches of `retrieve --plan`")] = False
     image_size: Annotated[int | None, Option("shrink to this short side, pixels", least=16)] = None
+    max_pixels: MaxPixels = MAX_PIXELS
     seed: Seed = 0
 
     def __post_init__(self) -> None:
