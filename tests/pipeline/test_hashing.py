@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from negmine.base.hashing import derived_seed, generator, hash64
 
@@ -30,6 +30,8 @@ def test_any_process_draws_the_same() -> None:
 
 
 @given(KEYS, KEYS)
+@example(["a/b"], ["a", "b"])
+@example([1], ["1"])
 def test_other_keys_are_other_seeds(one: list[int | str], other: list[int | str]) -> None:
     """Wherever their parts are joined."""
     assert (derived_seed(0, "p", *one) == derived_seed(0, "p", *other)) == (one == other)

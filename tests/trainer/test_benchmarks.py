@@ -659,7 +659,7 @@ class TestZeroShot:
         (folders / "aside").symlink_to(folders / "red_circle")  # as a class, a link is a folder
         dropped: Counter[str] = Counter()
         classes = zeroshot.Classes({"square": ("a",), "red_circle": ("b",)})
-        found = list(zeroshot._pictures(folders, classes, dropped))
+        found = list(zeroshot._images(folders, classes, dropped))
         assert [(place, file.name) for place, file in found] == [
             (0, "0.png"),
             (0, "deep.JPEG"),
@@ -680,7 +680,7 @@ class TestZeroShot:
         path = write(tmp_path / "c.json", {"classes": {"shapes/square": "a", "colours/red_circle": "b"}})
         classes, root = zeroshot.read_classes(path, tmp_path / "above")
         dropped: Counter[str] = Counter()
-        assert [place for place, _ in zeroshot._pictures(root, classes, dropped)] == [0, 1, 1]
+        assert [place for place, _ in zeroshot._images(root, classes, dropped)] == [0, 1, 1]
         assert dropped == {"files that are no images": 1}
 
     @pytest.mark.parametrize(

@@ -113,10 +113,10 @@ class TestSample:
         expected = {
             "own caption, cosine": sum(own) / 6,
             "own caption, lead over a foil": (sum(own) - sum(foils)) / 6,
-            "other pictures, cosine with a caption": sum(means) / 6,
-            "other pictures, variance for a caption": sum(variances) / 6,
+            "other images, cosine with a caption": sum(means) / 6,
+            "other images, variance for a caption": sum(variances) / 6,
             "separability: cosine of caption and foil": float((texts * torch.stack(sampled.foils)).sum() / 6),
-            "separability: cosine of picture and image negative": float(images[1] @ twin),
+            "separability: cosine of image and image negative": float(images[1] @ twin),
             "isotropy, foils": isotropy(torch.stack(sampled.foils)),
         }
         assert {name: told.numbers[name] for name in expected} == pytest.approx(expected, abs=1e-5)

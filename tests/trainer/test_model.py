@@ -200,7 +200,7 @@ def test_a_dry_run_measures_on_the_models_device(tiny: ClipModel) -> None:
 def test_memory_that_runs_out_is_a_message(tmp_path: Path) -> None:
     """A CPU's allocator has no type for it."""
     code = (
-        "import typer, torch; from negmine import console; app = typer.Typer()\n"
+        "import typer, torch; from negmine.base import console; app = typer.Typer()\n"
         "@app.command()\ndef main() -> None: torch.empty(2**50)\nconsole.run(app)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

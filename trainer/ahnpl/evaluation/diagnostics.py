@@ -133,9 +133,9 @@ class Sampled:
                 **_spread(foils[:SAMPLE], "foils"),
             }
         if self.twins:
-            twins, own = torch.stack(self.twins), images[torch.tensor(self.images)]
+            twins, theirs = torch.stack(self.twins), images[torch.tensor(self.images)]
             numbers |= {
-                "separability: cosine of image and image negative": separability(own, twins),
+                "separability: cosine of image and image negative": separability(theirs, twins),
                 **_spread(twins, "image negatives"),
             }
         return Diagnostics({name: value for name, value in numbers.items() if value == value}, histograms)
