@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import simplejpeg
 import torch
-from negmine.pixels import MAX_PIXELS, BadImageError, decode, orientation, upright
+from negmine.pixels import MAX_PIXELS, MAX_RATIO, BadImageError, decode, is_thin, orientation, upright
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -30,7 +30,7 @@ def open_image(content: bytes) -> Image.Image:
     """A picture at full size as it is seen: see `negmine.pixels.decode`.
 
     Raises:
-        BadImage: not a picture, cut, or larger than `MAX_PIXELS`.
+        BadImage: not a picture, cut, larger than `MAX_PIXELS`, or thinner than `MAX_RATIO` allows.
     """
     return _decoded(content, None)
 
@@ -71,7 +71,7 @@ def evaluation_pixels(
         box: left, top, right, bottom of the part to look at, in pixels of the upright picture; None is all of it.
 
     Raises:
-        BadImage: see `open_image`; or the box is empty or lies outside.
+        BadImage: see `open_image`; or the box is empty, thin or lies outside.
     """
     picture = open_image(content)
     if box is not None:
@@ -79,6 +79,8 @@ def evaluation_pixels(
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
             raise BadImage(f"the box {box} is not in this picture of {picture.width} x {picture.height}")
         picture = picture.crop(inside)
+        if is_thin(*picture.size):
+            raise BadImage(f"one side of the box {box} is more than {MAX_RATIO} times the other")
     return np.asarray(transform(picture))
 
 
@@ -87,7 +89,7 @@ def _draft(content: bytes, least: int) -> Pixels:
     if content.startswith(b"\xff\xd8"):
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(content)
-            if 0 < width * height <= MAX_PIXELS:
+            if 0 < width * height <= MAX_PIXELS and not is_thin(width, height):
                 pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least)
                 turn = orientation(content)
                 return pixels if turn == 1 else np.array(upright(Image.fromarray(pixels), turn))
