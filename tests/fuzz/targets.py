@@ -18,7 +18,7 @@ from typing import Any
 import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ahnpl.data.images import BadImage, open_image
+from ahnpl.data.images import BadImage, evaluation_pixels
 from ahnpl.evaluation.benchmarks import BENCHMARKS
 from ahnpl.evaluation.tasks import CaptionBenchmark
 from ahnpl.losses import build_loss
@@ -36,6 +36,7 @@ from negmine.stages.negatives.presets import load_preset
 from negmine.stages.neighbours.recipe import load_recipe
 from negmine.stages.pairs.gather import Limits, gather
 from negmine.store import JOURNAL, MANIFEST, FileRecord, Manifest, PartRecord, Spec, Store, load_manifest
+from torchvision.transforms import CenterCrop, Compose, Resize
 
 DATA = Path(__file__).parents[2] / "data" / "sample"
 CASES = Path(__file__).parents[1] / "cases"
@@ -312,7 +313,7 @@ def _look(content: bytes, folder: Path) -> None:
     with suppress(BadImageError):
         inspect_image(content)
     with suppress(BadImage):
-        open_image(content)
+        evaluation_pixels(content, Compose([Resize(224), CenterCrop(224)]))
 
 
 TARGETS = (
@@ -322,7 +323,7 @@ TARGETS = (
     Target("flickr", _flickr, partial(_pairs, "pairs.token", "flickr")),
     Target("coco", _coco, partial(_pairs, "pairs.json", "coco")),
     Target("karpathy", _karpathy, partial(_pairs, "pairs.json", "karpathy")),
-    Target("parquet", _parquet, partial(_pairs, "pairs.parquet", "parquet")),
+    Target("parquet", _parquet, partial(_pairs, "pairs.parquet", "parquet"), ("histogram*",)),
     Target("tar", _tar, partial(_pairs, "pairs.tar", "tars")),
     Target(
         "recognition",
@@ -347,6 +348,6 @@ TARGETS = (
     Target("preset", lambda: [b'rules = ["negate"]\nper_caption = 4\nbalanced = false\n'], _read_preset, ("*.toml",)),
     Target("sugarcrepe", _sugarcrepe, partial(_read_benchmark, "sugarcrepe", "replace_obj.json"), ("b_sugarcrepe*",)),
     Target("retrieval", lambda: [*_karpathy(), *_coco()], partial(_read_benchmark, "retrieval", "captions.json")),
-    Target("pictures", _pictures, _look, ("*.png", "*.jpg", "timg_*")),
+    Target("pictures", _pictures, _look, ("*.png", "*.jpg", "*.webp", "timg_*")),
 )
 """A new reader is a line here."""

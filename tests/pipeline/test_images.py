@@ -91,6 +91,8 @@ def test_recoloured_and_moved_drawings_are_no_copies() -> None:
         (picture((640, 480))[:-400], "damaged_image"),
         (picture((640, 480), "PNG")[:-400], "damaged_image"),
         (picture((300, 200)), "too_many_pixels"),
+        (picture((2, 401), "PNG"), "too_thin"),
+        (picture((401, 2)), "too_thin"),
     ],
 )
 def test_unusable_pictures(content: bytes, reason: str) -> None:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 MAX_PIXELS: Final = 25_000_000
 """Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
 
+MAX_RATIO: Final = 200
+"""Times that one side may be as long as the other. What models see is the middle of a picture whose short side was
+scaled to theirs: of 1 x 20,000 pixels, a file of 163 bytes, that would take 4 GB."""
+
+_BAND: Final = 1 << 20
+"""Pixels that are laid on white at once: the steps of 25 megapixels are not in memory together."""
+
 _EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 _NO_PICTURE: Final = "not a JPEG, PNG or WebP picture"
 _ORIENTATION: Final = 0x0112
@@ -65,11 +72,11 @@ def decode(content: bytes, max_pixels: int | None = MAX_PIXELS, least: int | Non
     """Check the header, then decode everything.
 
     Args:
-        max_pixels: None where the size was checked before.
+        max_pixels: None where the number of pixels was checked before.
         least: a JPEG may be decoded at the smallest scale (1/2, 1/4, 1/8) at which both sides have so many pixels.
 
     Raises:
-        BadImageError: ``image_format``, ``too_many_pixels`` or ``damaged_image``.
+        BadImageError: ``image_format``, ``too_many_pixels``, ``too_thin`` or ``damaged_image``.
     """
     picture = _open(content, max_pixels)
     extension, (width, height) = _EXTENSIONS[picture.format or ""], picture.size
@@ -79,7 +86,9 @@ def decode(content: bytes, max_pixels: int | None = MAX_PIXELS, least: int | Non
         picture.load()
         turn = _orientation(picture)
         plain = turn == 1 and picture.mode in ("1", "L", "P", "RGB") and not picture.has_transparency_data
-        rgb = upright(_on_white(picture, content), turn)
+        page = _on_white(picture, content)
+        del picture  # and what its decoder keeps, of WebP two more pictures
+        rgb = upright(page, turn)
     if turn >= 5:
         width, height = height, width
     return Decoded(rgb, extension, width, height, plain)
@@ -89,7 +98,7 @@ def orientation(jpeg: bytes) -> int:
     """How a JPEG lies, 1 to 8 as EXIF counts; 1 is upright. No pixel is decoded.
 
     Raises:
-        BadImageError: ``image_format``.
+        BadImageError: ``image_format`` or ``too_thin``.
     """
     return _orientation(_open(jpeg, None)) if _may_have_metadata(jpeg) else 1
 
@@ -126,7 +135,14 @@ def _open(content: bytes, max_pixels: int | None) -> Image:
     width, height = picture.size
     if max_pixels is not None and width * height > max_pixels:
         raise BadImageError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,} pixels")
+    if is_thin(width, height):
+        raise BadImageError("too_thin", f"{width} x {height}, one side more than {MAX_RATIO} times the other")
     return picture
+
+
+def is_thin(width: int, height: int) -> bool:
+    """Whether one side is more than `MAX_RATIO` times the other."""
+    return max(width, height) > MAX_RATIO * min(width, height)
 
 
 def _unidentified(content: bytes) -> BadImageError:
@@ -164,15 +180,29 @@ def _on_white(picture: Image, content: bytes) -> Image:
     """The picture in RGB, laid on white."""
     from PIL import Image
 
-    if picture.mode == "I;16":
-        picture = _eight_bits(picture)
-    elif "transparency" in picture.info:
-        picture.info["transparency"] = _scaled(picture, content)
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    page = Image.new("RGBA", picture.size, "white")
-    page.alpha_composite(picture.convert("RGBA"))
-    return page.convert("RGB")
+    if picture.mode != "I;16":
+        if "transparency" in picture.info:
+            picture.info["transparency"] = _scaled(picture, content)
+        if not picture.has_transparency_data:
+            return picture.convert("RGB")
+    page = Image.new("RGB", picture.size)
+    rows = max(1, _BAND // picture.width)
+    for top in range(0, picture.height, rows):
+        band = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        page.paste(_band_on_white(band), (0, top))
+    return page
+
+
+def _band_on_white(band: Image) -> Image:
+    from PIL import Image
+
+    if band.mode == "I;16":
+        band = _eight_bits(band)
+    if not band.has_transparency_data:
+        return band.convert("RGB")
+    white = Image.new("RGBA", band.size, "white")
+    white.alpha_composite(band.convert("RGBA"))
+    return white.convert("RGB")
 
 
 def _eight_bits(picture: Image) -> Image:

@@ -59,7 +59,7 @@ def inspect_image(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Check the header, then decode everything once.
 
     Raises:
-        BadImageError: ``image_format``, ``too_many_pixels`` or ``damaged_image``.
+        BadImageError: ``image_format``, ``too_many_pixels``, ``too_thin`` or ``damaged_image``.
     """
     from PIL import Image
 

@@ -66,6 +66,7 @@ class Batches:
         self.metadata = self._plain.metadata
         leaves = [self.metadata.schema.column(number) for number in range(len(self.metadata.schema))]
         self.leaves = {leaf.path: leaf.physical_type for leaf in leaves if is_wanted(leaf.path)}
+        self._numbers = [number for number, leaf in enumerate(leaves) if leaf.path in self.leaves]
         self._coded = pq.ParquetFile(
             stream,
             metadata=self.metadata,
@@ -77,12 +78,22 @@ class Batches:
     def read(self, group: int) -> Iterator[pa.RecordBatch]:
         """A row group's batches of about `BATCH_BYTES`, as far as the file's own sizes tell."""
         about = self.metadata.row_group(group)
-        chunks = [chunk for chunk in map(about.column, range(about.num_columns)) if chunk.path_in_schema in self.leaves]
+        if not about.num_rows:
+            return iter(())
+        longest = self._longest(group)  # before anything is asked of a chunk: see there
+        chunks = list(map(about.column, self._numbers))
         size: int = sum(chunk.total_uncompressed_size for chunk in chunks)
         rows: int = max(1, min(_MOST_ROWS, BATCH_BYTES * about.num_rows // max(size, 1)))
         values = max((chunk.num_values if "." in chunk.path_in_schema else rows for chunk in chunks), default=0)
-        swells = self._longest(group) * values > SWOLLEN_BYTES
-        return self._batches(self._coded if swells else self._plain, group, rows)
+        return self._batches(self._coded if longest * values > SWOLLEN_BYTES else self._plain, group, rows)
+
+    def has_values(self) -> bool:
+        """Whether any row has a value in the columns of bytes."""
+        groups = range(self.metadata.num_row_groups)
+        first = (next(self._batches(self._coded, group, 1), None) for group in groups)  # mostly says it, in one page
+        return any(batch is not None and _is_filled(batch) for batch in first) or any(
+            _is_filled(batch) for group in groups for batch in self.read(group)
+        )
 
     def _batches(self, table: Any, group: int, rows: int) -> Iterator[pa.RecordBatch]:
         batches: Iterator[pa.RecordBatch] = table.iter_batches(
@@ -91,9 +102,20 @@ class Batches:
         return batches
 
     def _longest(self, group: int) -> int:
-        """Bytes of the longest value in the dictionaries of a row group; the first row brings them whole."""
+        """Bytes of the longest value in the dictionaries of a row group; the first row brings them whole.
+
+        Where a chunk is described in a broken way, this raises. Arrow checks the description too when Python asks for
+        it, and then ends the process.
+        """
         first = next(self._batches(self._coded, group, 1), None)
         return max(map(_longest, first.columns), default=0) if first is not None else 0
+
+
+def _is_filled(batch: pa.RecordBatch) -> bool:
+    columns = [
+        part for column in batch.columns for part in (column.flatten() if pa.types.is_struct(column.type) else [column])
+    ]
+    return any(column.null_count < len(column) for column in columns)
 
 
 def _longest(column: pa.Array) -> int:

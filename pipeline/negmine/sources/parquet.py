@@ -56,7 +56,9 @@ class Parquet(WithColumns):
             try:
                 table = pq.ParquetFile(stream)
                 choice = self.columns.choose(table.schema_arrow.names, file.path, _pictures(table.schema_arrow))
-                return isinstance(choice.image, str) and _cell_column(table, choice.image) is not None
+                return (
+                    isinstance(choice.image, str) and _cell_column(table.schema_arrow, stream, choice.image) is not None
+                )
             except _DAMAGE as error:
                 raise files.damaged(file.path, str(error)) from None
 
@@ -73,7 +75,7 @@ class Parquet(WithColumns):
             choice = self.columns.choose(names, file.path, _pictures(table.schema_arrow))
             yield choice.noted(names)
             _check_types(table.schema_arrow, choice, file.path)
-            cells = _cell_column(table, choice.image) if isinstance(choice.image, str) else None
+            cells = _cell_column(table.schema_arrow, stream, choice.image) if isinstance(choice.image, str) else None
             for values in _records(stream, choice, cells):
                 number += 1
                 if cells is not None and isinstance(choice.image, str):
@@ -107,26 +109,15 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _cell_column(table: pq.ParquetFile, column: str) -> str | None:
+def _cell_column(schema: pa.Schema, stream: IO[bytes], column: str) -> str | None:
     """The leaf that holds the bytes of a column of pictures; None where it holds none."""
-    kind = table.schema_arrow.field(column).type
+    kind = schema.field(column).type
     leaf = f"{column}.bytes" if pa.types.is_struct(kind) else column
     if not (_is_bytes(kind) or _struct_field(kind, "bytes") is not None):
         return None
-    if pa.types.is_struct(kind) and _struct_field(kind, "path") is not None and _is_null(table, leaf):
+    if _struct_field(kind, "path") is not None and not Batches(stream, leaf.__eq__).has_values():
         return None
     return leaf
-
-
-def _is_null(table: pq.ParquetFile, leaf: str) -> bool:
-    """Whether the statistics say that a column has no value at all."""
-    groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
-    chunks = [chunk for group in groups for chunk in map(group.column, range(group.num_columns))]
-    found = [chunk.statistics for chunk in chunks if chunk.path_in_schema == leaf]
-    return bool(found) and all(
-        known is not None and known.has_null_count and known.null_count == group.num_rows
-        for known, group in zip(found, groups, strict=True)
-    )
 
 
 def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import simplejpeg
 import torch
-from negmine.images.decode import MAX_PIXELS, BadImageError, decode, orientation, upright
+from negmine.images.decode import MAX_PIXELS, MAX_RATIO, BadImageError, decode, is_thin, orientation, upright
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
@@ -30,7 +30,7 @@ def open_image(content: bytes) -> Image.Image:
     """An image at full size as it is seen: see `negmine.images.decode.decode`.
 
     Raises:
-        BadImage: not an image, cut, or larger than `MAX_PIXELS`.
+        BadImage: not an image, cut, larger than `MAX_PIXELS`, or thinner than `MAX_RATIO` allows.
     """
     return _decoded(content, None)
 
@@ -71,7 +71,7 @@ def evaluation_pixels(
         box: left, top, right, bottom of the part to look at, in pixels of the upright image; None is all of it.
 
     Raises:
-        BadImage: see `open_image`; or the box is empty or lies outside.
+        BadImage: see `open_image`; or the box is empty, thin or lies outside.
     """
     image = open_image(content)
     if box is not None:
@@ -79,6 +79,8 @@ def evaluation_pixels(
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
             raise BadImage(f"the box {box} is not in this image of {image.width} x {image.height}")
         image = image.crop(inside)
+        if is_thin(*image.size):
+            raise BadImage(f"one side of the box {box} is more than {MAX_RATIO} times the other")
     return np.asarray(transform(image))
 
 
@@ -87,7 +89,7 @@ def _draft(content: bytes, least: int) -> Pixels:
     if content.startswith(b"\xff\xd8"):
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(content)
-            if 0 < width * height <= MAX_PIXELS:
+            if 0 < width * height <= MAX_PIXELS and not is_thin(width, height):
                 pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least)
                 turn = orientation(content)
                 return pixels if turn == 1 else np.array(upright(Image.fromarray(pixels), turn))

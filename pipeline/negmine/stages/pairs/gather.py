@@ -79,13 +79,13 @@ def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path,
             by_image.add(pairs, pairs["hash"].to_numpy())
             by_key.add(pairs.select(_KEYS.names), _hashes(pairs["key"]))
         repeated, again = set[int](), set[int]()
-        for bucket in by_key.buckets():
+        for bucket in filter(len, by_key.buckets()):
             rejected = list(_repeated_keys(bucket, repeated, again))
             counts.update(f"rejected:{row.reason}" for row in rejected)
             refusals.write_table(to_table(rejected, REJECTED))
     counts["noted:key_of_another_archive"] = len(again)
     files = []
-    unique = (_without(_told_apart(bucket, again), repeated) for bucket in by_image.buckets())
+    unique = (_without(_told_apart(bucket, again), repeated) for bucket in filter(len, by_image.buckets()))
     for index, part in enumerate(cut_at_images(unique, limits.part_size)):
         files.append(write_table(folder, part_name(index), part.select(_ROW.names)))
         counts["parts"] += 1

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 class Spill:
-    """Append rows to one of ``2**bits`` files; read each bucket back whole.
+    """Append rows to one of ``2**bits`` buckets, each a file as soon as it has a row; read each bucket back whole.
 
     Args:
         folder: an empty or missing folder, which the caller deletes.
@@ -18,9 +18,9 @@ class Spill:
 
     def __init__(self, folder: Path, schema: pa.Schema, bits: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._bits = bits
+        self._schema, self._bits = schema, bits
         self._paths = [folder / f"{bucket:04d}.arrow" for bucket in range(2**bits)]
-        self._writers = [pa.ipc.new_stream(path, schema) for path in self._paths]
+        self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
 
     def add(self, rows: pa.Table, hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> None:
         """Deal rows by the leading bits of their 64-bit hashes, so that buckets are in the order of hashes."""
@@ -28,14 +28,19 @@ class Spill:
         order = np.argsort(bucket, kind="stable")
         starts = np.searchsorted(bucket[order], np.arange(len(self._paths) + 1))
         dealt = rows.take(pa.array(order))
-        for number, writer in enumerate(self._writers):
+        for number, path in enumerate(self._paths):
             if starts[number] < starts[number + 1]:
-                writer.write_table(dealt.slice(starts[number], starts[number + 1] - starts[number]))
+                if number not in self._writers:
+                    self._writers[number] = pa.ipc.new_stream(path, self._schema)
+                self._writers[number].write_table(dealt.slice(starts[number], starts[number + 1] - starts[number]))
 
     def buckets(self) -> Iterator[pa.Table]:
         """Close the spill and read the buckets in order."""
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.close()
-        for path in self._paths:
+        for number, path in enumerate(self._paths):
+            if number not in self._writers:
+                yield self._schema.empty_table()
+                continue
             with pa.ipc.open_stream(path) as reader:
                 yield reader.read_all()

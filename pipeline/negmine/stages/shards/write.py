@@ -87,6 +87,8 @@ def encoded(content: bytes, short_side: int | None, max_pixels: int = MAX_PIXELS
         return _written(_shrunk(seen, short_side), "jpg")
     if seen.plain:
         return seen.extension, content
+    if seen.rgb.size == (seen.width, seen.height):
+        return _written(seen.rgb, seen.extension)
     return _written(decode(content, max_pixels).rgb, seen.extension)
 
 
