@@ -17,6 +17,7 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import Rejected
 from negmine.sources import Noted, Row
 from negmine.stages.pairs import gather as module
+from negmine.stages.pairs import spill
 from negmine.stages.pairs.gather import Limits, clean_caption, cut_at_images, gather
 from negmine.store import PartRecord, part_name
 
@@ -57,7 +58,7 @@ def test_captions_of_an_image_share_a_part(tmp_path: Path) -> None:
 def test_chunks_and_buckets_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = run(tmp_path / "a", rows())
     monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr(module, "BUCKET_BITS", 1)
+    monkeypatch.setattr(spill, "LARGEST", 3)
     second, _ = run(tmp_path / "b", rows())
     assert first.files == second.files
 

@@ -17,7 +17,7 @@ from negmine.base.errors import DamagedError
 from negmine.contract.records import PAIRS
 from negmine.contract.split import Split
 from negmine.engine.local import LocalEngine
-from negmine.stages.pairs import identity
+from negmine.stages.pairs import spill
 from negmine.stages.pairs.identity import normal_path, settle
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest, load_pairs
@@ -129,10 +129,10 @@ ROW = st.tuples(
 )
 
 
-@given(rows=st.lists(ROW, max_size=25), looked=st.booleans(), bits=st.sampled_from([0, 2]))
+@given(rows=st.lists(ROW, max_size=25), looked=st.booleans(), largest=st.sampled_from([1, 100]))
 @settings(max_examples=60, deadline=None)
 def test_settling_is_what_a_person_would_do(
-    rows: list[tuple[int, int, str | None]], looked: bool, bits: int, tmp_path_factory: pytest.TempPathFactory
+    rows: list[tuple[int, int, str | None]], looked: bool, largest: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Brute force over all rows: same id if and only if same picture; every id names one picture."""
     content_of = {path: content for content, path, _ in rows}
@@ -145,12 +145,12 @@ def test_settling_is_what_a_person_would_do(
         schema=PAIRS,
     )  # fmt: skip
     folder, counts = tmp_path_factory.mktemp("settle"), Counter[str]()
-    before, identity.BUCKET_BITS = identity.BUCKET_BITS, bits  # type: ignore[misc]
+    before, spill.LARGEST = spill.LARGEST, largest  # type: ignore[misc]
     try:
         parts = [table.slice(0, 5), table.slice(5)]
         made = [row for some in settle(parts, folder / "scratch", counts) for row in some.to_pylist()]
     finally:
-        identity.BUCKET_BITS = before  # type: ignore[misc]
+        spill.LARGEST = before  # type: ignore[misc]
         shutil.rmtree(folder)
     assert sorted(row["key"] for row in made) == sorted(f"k{n}" for n in range(len(rows)))
 

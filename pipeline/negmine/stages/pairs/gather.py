@@ -23,11 +23,10 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
 from negmine.sources import Noted, Row
 from negmine.stages.pairs.identity import normal_path
-from negmine.stages.pairs.spill import Spill
+from negmine.stages.pairs.spill import Spill, hashed, stored
 from negmine.store import REJECTED_FILE, TEMPORARY, FileRecord, PartRecord, part_name, write_file, write_table
 
 CHUNK: Final = 8_192  # rows in memory while reading
-BUCKET_BITS: Final = 6
 MAX_KEY: Final = 200
 
 _ROW: Final = pa.schema([*PAIRS, pa.field("row", pa.int64())])
@@ -71,13 +70,16 @@ def gather(rows: Iterable[Row | Rejected | Noted], folder: Path, limits: Limits)
 
 
 def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path, limits: Limits) -> PartRecord:
-    by_image, by_key = Spill(scratch / "images", _SPILLED, BUCKET_BITS), Spill(scratch / "keys", _KEYS, BUCKET_BITS)
+    by_image, by_key = (
+        Spill(scratch / "images", _SPILLED, stored("hash")),
+        Spill(scratch / "keys", _KEYS, hashed("key")),
+    )
     counts: Counter[str] = Counter(rows=0, pairs=0, parts=0)
     with pa.ipc.new_stream(scratch / "rejected.arrow", REJECTED) as refusals:
         for pairs, rejected in _chunks(islice(_noting(rows, counts), limits.rows), limits.max_caption, counts):
             refusals.write_table(to_table(rejected, REJECTED))
-            by_image.add(pairs, pairs["hash"].to_numpy())
-            by_key.add(pairs.select(_KEYS.names), _hashes(pairs["key"]))
+            by_image.add(pairs)
+            by_key.add(pairs.select(_KEYS.names))
         repeated, again = set[int](), set[int]()
         for bucket in filter(len, by_key.buckets()):
             rejected = list(_repeated_keys(bucket, repeated, again))
@@ -185,10 +187,6 @@ def _is_control(character: str) -> bool:
 
 def _key(image_id: str, caption: str) -> str:
     return hashlib.blake2b(f"{image_id}\0{caption}".encode(), digest_size=10).hexdigest()
-
-
-def _hashes(texts: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    return np.fromiter((hash64(text) for text in texts.to_pylist()), dtype=np.uint64, count=len(texts))
 
 
 # --- groups ----------------------------------------------------------------------------------------------------------

@@ -23,15 +23,11 @@ import pyarrow.compute as pc
 from negmine.base.addresses import is_address
 from negmine.base.hashing import hash64
 from negmine.contract.records import PAIRS
-from negmine.stages.pairs.spill import Spill
-
-BUCKET_BITS: Final = 6
+from negmine.stages.pairs.spill import Hashes, Spill, hashed, stored, together
 
 _BY_PICTURE: Final = pa.schema([*PAIRS, pa.field("picture", pa.uint64())])
 _CALLED: Final = pa.schema([("image_id", pa.string()), ("picture", pa.uint64())])
 _SETTLED: Final = pa.schema([*PAIRS, pa.field("hash", pa.uint64())])
-
-Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 
 def normal_path(image: str) -> str:
@@ -51,20 +47,20 @@ def settle(parts: Iterable[pa.Table], scratch: Path, counts: Counter[str]) -> It
             ``image_id:several`` (of which the first by alphabet stays), ``image_id:same_bytes`` (files of equal
             content).
     """
-    rows, called = Spill(scratch / "pictures", _BY_PICTURE, BUCKET_BITS), Spill(scratch / "ids", _CALLED, BUCKET_BITS)
+    rows, called = (
+        Spill(scratch / "pictures", _BY_PICTURE, stored("picture")),
+        Spill(scratch / "ids", _CALLED, hashed("image_id")),
+    )
     for part in parts:
         pictures = _pictures(part)
-        rows.add(part.append_column("picture", pa.array(pictures)).cast(_BY_PICTURE), pictures)
-        names = _names(part, pictures)
-        called.add(names, _hashes(names["image_id"]))
-    shared = Spill(scratch / "shared", _CALLED, BUCKET_BITS)
+        rows.add(part.append_column("picture", pa.array(pictures)).cast(_BY_PICTURE))
+        called.add(_names(part, pictures))
+    shared = Spill(scratch / "shared", _CALLED, stored("picture"))
     for bucket in called.buckets():
-        several = _of_several(bucket)
-        shared.add(several, several["picture"].to_numpy())
-    settled = Spill(scratch / "settled", _SETTLED, BUCKET_BITS)
-    for bucket, several in zip(rows.buckets(), shared.buckets(), strict=True):
-        table = _renamed(bucket, several, counts)
-        settled.add(table, table["hash"].to_numpy())
+        shared.add(_of_several(bucket))
+    settled = Spill(scratch / "settled", _SETTLED, stored("hash"))
+    for bucket, several in together(rows, shared):
+        settled.add(_renamed(bucket, several, counts))
     for bucket in settled.buckets():
         order = [("hash", "ascending"), ("image_id", "ascending"), ("key", "ascending")]
         yield bucket.sort_by(order).select(PAIRS.names).cast(PAIRS)
@@ -88,10 +84,6 @@ def _names(part: pa.Table, pictures: Hashes) -> pa.Table:
     columns = part["image_id"].to_pylist(), part["image"].to_pylist(), pictures.tolist()
     called = {(name, picture) for ids, path, picture in zip(*columns, strict=True) if path for name in (ids, path)}
     return pa.Table.from_pylist([{"image_id": name, "picture": picture} for name, picture in called], schema=_CALLED)
-
-
-def _hashes(texts: pa.ChunkedArray) -> Hashes:
-    return np.fromiter((hash64(text) for text in texts.to_pylist()), dtype=np.uint64, count=len(texts))
 
 
 def _of_several(called: pa.Table) -> pa.Table:

@@ -1,46 +1,109 @@
-"""Rows dealt into buckets on the disk: sorting and grouping in bounded memory."""
+"""Rows dealt into buckets on the disk: sorting and grouping in memory that does not grow with their number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from negmine.base.hashing import hash64
+
+Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
+
+BITS: Final = 6
+"""Of a hash, by which rows are dealt at once: 64 files are open at most."""
+
+LARGEST: Final = 1 << 17
+"""Rows of a bucket that is read whole; a larger one is dealt again by the next bits."""
+
+DEEPEST: Final = 4
+"""Times that rows are dealt: rows of one hash, as all captions of one image, stay together however many they are."""
+
+
+def stored(name: str) -> Callable[[pa.Table], Hashes]:
+    """A column of hashes."""
+    return partial(_stored, name)
+
+
+def _stored(name: str, rows: pa.Table) -> Hashes:
+    found: Hashes = rows[name].to_numpy()
+    return found
+
+
+def hashed(name: str) -> Callable[[pa.Table], Hashes]:
+    """The hashes of a column of texts."""
+    return partial(_hashed, name)
+
+
+def _hashed(name: str, rows: pa.Table) -> Hashes:
+    return np.fromiter((hash64(text) for text in rows[name].to_pylist()), dtype=np.uint64, count=rows.num_rows)
+
 
 class Spill:
-    """Append rows to one of ``2**bits`` buckets, each a file as soon as it has a row; read each bucket back whole.
+    """Append rows to buckets, each a file as soon as it has a row; read them back in the order of their hashes.
 
     Args:
         folder: an empty or missing folder, which the caller deletes.
+        hashes: of the rows of a table, each from the row alone.
+        level: how often the rows were dealt before, by bits that lead the ones that count here.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, bits: int) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, hashes: Callable[[pa.Table], Hashes], level: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._schema, self._bits = schema, bits
-        self._paths = [folder / f"{bucket:04d}.arrow" for bucket in range(2**bits)]
+        self._folder, self._schema, self._hashes, self._level = folder, schema, hashes, level
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        self._rows = np.zeros(2**BITS, dtype=np.int64)
 
-    def add(self, rows: pa.Table, hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> None:
+    def add(self, rows: pa.Table) -> None:
         """Deal rows by the leading bits of their 64-bit hashes, so that buckets are in the order of hashes."""
-        bucket = (hashes >> np.uint64(64 - self._bits)).astype(np.int64)
+        bucket = (self._hashes(rows) << np.uint64(self._level * BITS) >> np.uint64(64 - BITS)).astype(np.int64)
         order = np.argsort(bucket, kind="stable")
-        starts = np.searchsorted(bucket[order], np.arange(len(self._paths) + 1))
-        dealt = rows.take(pa.array(order))
-        for number, path in enumerate(self._paths):
-            if starts[number] < starts[number + 1]:
-                if number not in self._writers:
-                    self._writers[number] = pa.ipc.new_stream(path, self._schema)
-                self._writers[number].write_table(dealt.slice(starts[number], starts[number + 1] - starts[number]))
+        starts = np.searchsorted(bucket[order], np.arange(2**BITS + 1))
+        dealt, sizes = rows.take(pa.array(order)), np.diff(starts)
+        for number in np.flatnonzero(sizes).tolist():
+            if number not in self._writers:
+                self._writers[number] = pa.ipc.new_stream(self._path(number), self._schema)
+            self._writers[number].write_table(dealt.slice(starts[number], sizes[number]))
+        self._rows += sizes
 
     def buckets(self) -> Iterator[pa.Table]:
         """Close the spill and read the buckets in order."""
+        return (bucket for (bucket,) in together(self))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:02d}.arrow"
+
+    def _close(self) -> None:
         for writer in self._writers.values():
             writer.close()
-        for number, path in enumerate(self._paths):
-            if number not in self._writers:
-                yield self._schema.empty_table()
-                continue
-            with pa.ipc.open_stream(path) as reader:
-                yield reader.read_all()
+
+    def _read(self, number: int) -> pa.Table:
+        if not self._rows[number]:
+            return self._schema.empty_table()
+        with pa.ipc.open_stream(self._path(number)) as reader:
+            return reader.read_all()
+
+    def _dealt_again(self, number: int) -> Spill:
+        """The rows of one bucket by the next bits; its file goes."""
+        finer = Spill(self._folder / f"{number:02d}", self._schema, self._hashes, self._level + 1)
+        if self._rows[number]:
+            with pa.ipc.open_stream(self._path(number)) as reader:
+                for batch in reader:
+                    finer.add(pa.Table.from_batches([batch]))
+            self._path(number).unlink()
+        return finer
+
+
+def together(*spills: Spill) -> Iterator[tuple[pa.Table, ...]]:
+    """Close spills that count the same bits, and read the rows of each that have the same leading ones."""
+    for spill in spills:
+        spill._close()
+    for number in range(2**BITS):
+        if max(spill._rows[number] for spill in spills) > LARGEST and spills[0]._level + 1 < DEEPEST:
+            yield from together(*(spill._dealt_again(number) for spill in spills))
+        else:
+            yield tuple(spill._read(number) for spill in spills)
