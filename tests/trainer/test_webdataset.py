@@ -12,7 +12,8 @@ import open_clip
 import pytest
 import torch
 import webdataset
-from ahnpl.data.shards import open_shards, read_through
+from ahnpl.data.read import read_through
+from ahnpl.data.shards import open_shards
 from ahnpl.data.webdataset import hard_negatives
 from negmine.base.errors import DamagedError
 from negmine.contract.records import KINDS, ImageNegative, Sample

@@ -27,8 +27,9 @@ from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
+from negmine.stages.shards.cut import cut_into_shards
 from negmine.stages.shards.settings import ShardSettings
-from negmine.stages.shards.stage import cut_into_shards, write_shards
+from negmine.stages.shards.stage import write_shards
 from negmine.store import load_manifest
 from PIL import Image
 

@@ -11,25 +11,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine import sources
 from negmine.base.console import note, progress
 from negmine.base.storage_errors import explained
-from negmine.contract.records import PAIRS, Rejected
-from negmine.engine import Engine, PartFunction, run_phase, run_stage
-from negmine.images.decode import BadImageError
-from negmine.images.locate import ImageFacts, ImageRoot, inspect_image
+from negmine.contract.records import Rejected
+from negmine.engine import Engine, run_phase, run_stage
 from negmine.sources import Noted, Row
 from negmine.stages.pairs import gather
 from negmine.stages.pairs.identity import settle
+from negmine.stages.pairs.inspect import InspectPhase
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.store import (
     REJECTED_FILE,
@@ -45,10 +43,9 @@ from negmine.store import (
 )
 from negmine.store.places import picture_root
 from negmine.store.refusals import check_share
-from negmine.store.rejected import merge_rejected, write_rejected
+from negmine.store.rejected import merge_rejected
 from negmine.store.work_folder import Stage, WorkFolder, load_pairs
 
-_SEEN: Final = ("width", "height", "signature", "thumbnail", "content")
 GATHERED: Final = ".gathered"
 INSPECTED: Final = ".inspected"
 
@@ -156,63 +153,3 @@ def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None
     path = folder / "sample.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
     return path, folder_of_pairs.image_root
-
-
-# --- inspect ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class InspectPhase:
-    """Look at the pictures of gathered parts; without `images`, only pass the rows on."""
-
-    gathered: Path
-    images: str | None
-    max_pixels: int
-
-    def setup(self) -> PartFunction:
-        look: Callable[[dict[str, Any]], ImageFacts] | None = None
-        if self.images is not None:
-            look = partial(_look, ImageRoot(self.images), self.max_pixels)
-        return partial(_inspect_part, self.gathered, look)
-
-
-def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
-    if row["image"] is None:
-        raise BadImageError("no_image", "the row names no picture")
-    return inspect_image(root.read(row["image"], row["image_offset"], row["image_bytes"]), max_pixels)
-
-
-def _inspect_part(
-    gathered: Path, look: Callable[[dict[str, Any]], ImageFacts] | None, index: int, folder: Path
-) -> PartRecord:
-    table, rejected = read_part(gathered, index), list[Rejected]()
-    if look is not None:
-        kept, rejected = _inspect_rows(table.to_pylist(), look)
-        table = pa.Table.from_pylist(kept, schema=PAIRS)
-    table = table.select(PAIRS.names).combine_chunks()
-    files = [write_table(folder, part_name(index), table)]
-    counts = {"pairs": table.num_rows}
-    for row in rejected:
-        counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
-    files += write_rejected(folder, index, rejected)
-    return PartRecord(index, tuple(files), counts)
-
-
-def _inspect_rows(
-    rows: list[dict[str, Any]], look: Callable[[dict[str, Any]], ImageFacts]
-) -> tuple[list[dict[str, Any]], list[Rejected]]:
-    kept, rejected = [], []
-    seen: tuple[Any, ImageFacts | BadImageError] | None = None  # rows of one picture follow each other
-    for row in rows:
-        place = row["image"], row["image_offset"]
-        if seen is None or seen[0] != place:
-            try:
-                seen = place, look(row)
-            except BadImageError as error:
-                seen = place, error
-        facts = seen[1]
-        if isinstance(facts, BadImageError):
-            rejected.append(Rejected(row["row"], row["source"], row["key"], facts.reason, facts.detail))
-        else:
-            kept.append(row | {name: getattr(facts, name) for name in _SEEN})
-    return kept, rejected

@@ -10,8 +10,8 @@ from negmine.base.addresses import address_of
 from negmine.base.console import Summary
 from negmine.base.counts import under
 from negmine.contract.shard_format import HELDOUT
+from negmine.stages.shards.cut import batch_of
 from negmine.stages.shards.settings import ShardSettings
-from negmine.stages.shards.stage import batch_of
 from negmine.store import Manifest, load_manifest
 from negmine.store.places import option
 from negmine.store.work_folder import Stage

@@ -1,0 +1,82 @@
+"""The second phase of reading pairs: look at the pictures of gathered parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from negmine.contract.records import PAIRS, Rejected
+from negmine.engine import PartFunction
+from negmine.images.decode import BadImageError
+from negmine.images.locate import ImageFacts, ImageRoot, inspect_image
+from negmine.store import (
+    PartRecord,
+    part_name,
+    read_part,
+    write_table,
+)
+from negmine.store.rejected import write_rejected
+
+_SEEN: Final = ("width", "height", "signature", "thumbnail", "content")
+
+
+@dataclass(frozen=True)
+class InspectPhase:
+    """Look at the pictures of gathered parts; without `images`, only pass the rows on."""
+
+    gathered: Path
+    images: str | None
+    max_pixels: int
+
+    def setup(self) -> PartFunction:
+        look: Callable[[dict[str, Any]], ImageFacts] | None = None
+        if self.images is not None:
+            look = partial(_look, ImageRoot(self.images), self.max_pixels)
+        return partial(_inspect_part, self.gathered, look)
+
+
+def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
+    if row["image"] is None:
+        raise BadImageError("no_image", "the row names no picture")
+    return inspect_image(root.read(row["image"], row["image_offset"], row["image_bytes"]), max_pixels)
+
+
+def _inspect_part(
+    gathered: Path, look: Callable[[dict[str, Any]], ImageFacts] | None, index: int, folder: Path
+) -> PartRecord:
+    table, rejected = read_part(gathered, index), list[Rejected]()
+    if look is not None:
+        kept, rejected = _inspect_rows(table.to_pylist(), look)
+        table = pa.Table.from_pylist(kept, schema=PAIRS)
+    table = table.select(PAIRS.names).combine_chunks()
+    files = [write_table(folder, part_name(index), table)]
+    counts = {"pairs": table.num_rows}
+    for row in rejected:
+        counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
+    files += write_rejected(folder, index, rejected)
+    return PartRecord(index, tuple(files), counts)
+
+
+def _inspect_rows(
+    rows: list[dict[str, Any]], look: Callable[[dict[str, Any]], ImageFacts]
+) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    kept, rejected = [], []
+    seen: tuple[Any, ImageFacts | BadImageError] | None = None  # rows of one picture follow each other
+    for row in rows:
+        place = row["image"], row["image_offset"]
+        if seen is None or seen[0] != place:
+            try:
+                seen = place, look(row)
+            except BadImageError as error:
+                seen = place, error
+        facts = seen[1]
+        if isinstance(facts, BadImageError):
+            rejected.append(Rejected(row["row"], row["source"], row["key"], facts.reason, facts.detail))
+        else:
+            kept.append(row | {name: getattr(facts, name) for name in _SEEN})
+    return kept, rejected

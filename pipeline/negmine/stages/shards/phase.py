@@ -1,0 +1,74 @@
+"""The phase that writes the planned shards, and the index that lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from negmine.contract.shard_format import Index, ShardEntry, write_samples
+from negmine.contract.split import Split
+from negmine.engine import PartFunction
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.write import Pictures, ShardSource, Slice, Tables
+from negmine.store import (
+    PartRecord,
+    Store,
+    add_counts,
+    part_name,
+    release,
+    write_file,
+)
+from negmine.store.rejected import write_rejected
+
+
+@dataclass(frozen=True)
+class ShardPhase:
+    """Write the planned shards."""
+
+    tables: Tables
+    split: Split
+    plan: tuple[Slice, ...]
+    settings: ShardSettings
+    images: str
+
+    def setup(self) -> PartFunction:
+        pictures = Pictures(self.images, self.settings.image_size, self.settings.max_pixels)
+        return partial(_write_shard, self, pictures)
+
+
+def _write_shard(phase: ShardPhase, pictures: Pictures, index: int, folder: Path) -> PartRecord:
+    settings = phase.settings
+    source = ShardSource(phase.tables, phase.split, settings.negatives, settings.image_negatives, pictures)
+
+    def write(stream: IO[bytes]) -> int:
+        return write_samples(stream, source.samples(phase.plan[index]))
+
+    files = [write_file(folder, part_name(index, "tar", "shard"), write)]
+    release(folder / files[0].file)
+    files += write_rejected(folder, index, source.rejected)
+    return PartRecord(index, tuple(files), dict(source.counts))
+
+
+def make_index(store: Store, phase: ShardPhase, batch: int | None) -> Index:
+    """``index.json`` of a store whose parts are all shards.
+
+    Args:
+        batch: size of the planned batches that follow each other in them; None where none were planned.
+    """
+    records = [store.parts[index] for index in sorted(store.parts)]
+    shards = tuple(
+        ShardEntry(file.file, file.rows, file.bytes, file.sha256) for record in records for file in record.files
+    )
+    counts = add_counts(record.counts for record in records)
+    kinds, image_kinds = (
+        {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}
+        for prefix in ("kind:", "image_kind:")
+    )
+    negatives = phase.settings.negatives
+    pictures = phase.tables.figure_slots(negatives) + phase.settings.image_negatives
+    return Index(
+        shards, negatives, kinds, image_kinds, dict(store.spec.inputs),
+        {**store.spec.settings, "planned_batch": batch}, image_negatives_per_sample=pictures if image_kinds else 0,
+    )  # fmt: skip
