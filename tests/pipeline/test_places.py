@@ -17,7 +17,7 @@ from negmine.store.places import address, local, matches, named, on_disk, option
 
 
 @pytest.fixture
-def fetch_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """``tree/a/b``, the working folder ``tree/a``, the home ``tree``, and a link in ``tree/a`` to ``tree/far/deep``."""
     for folder in ("a/b", "far/deep"):
         (tmp_path / "tree" / folder).mkdir(parents=True)
