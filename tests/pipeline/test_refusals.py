@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from negmine.base.errors import InputError
+from negmine.base.errors import InputError, UsageError
 from negmine.engine.local import LocalEngine
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
@@ -120,4 +120,5 @@ def test_options_of_columns_are_named_only_where_there_are_columns(
 
 def test_objects_that_are_not_one_a_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"image": "a.jpg", "caption": "x"}, indent=1) * 2)
-    assert "jq -c" in (refusal(tmp_path / "a.jsonl", tmp_path / "work").fix or "")
+    with pytest.raises(UsageError, match="jq -c"):
+        refusal(tmp_path / "a.jsonl", tmp_path / "work")
