@@ -2,13 +2,14 @@
 
 import sys
 
+import ahnpl.model.towers  # noqa: F401  small models to try it with: tiny, tiny-conv
 import open_clip
 import torch
 from ahnpl.data.webdataset import hard_negatives
 from torch.nn.functional import cross_entropy, normalize
 
 
-def main(shards: str, name: str = "RN50", steps: int = 10) -> None:
+def main(shards: str, name: str = "tiny", steps: int = 10) -> None:
     model, _, preprocess = open_clip.create_model_and_transforms(name)
     tokenizer = open_clip.get_tokenizer(name)
     samples = hard_negatives(shards, preprocess, tokenizer, negatives=4, shuffle=1000)
@@ -18,8 +19,9 @@ def main(shards: str, name: str = "RN50", steps: int = 10) -> None:
         texts = torch.cat([batch["text"][:, None], batch["negatives"]], dim=1)  # [B, 1 + K, L]
         text = normalize(model.encode_text(texts.flatten(0, 1)), dim=-1).unflatten(0, texts.shape[:2])
         # Every image tells its caption from all captions of the batch, and from its own K negatives (NegCLIP).
-        own = torch.einsum("bd,bkd->bk", image, text[:, 1:]).masked_fill(~batch["valid"], -torch.inf)
-        logits = model.logit_scale.exp() * torch.cat([image @ text[:, 0].T, own], dim=1)
+        scale = model.logit_scale.exp()
+        own = (scale * torch.einsum("bd,bkd->bk", image, text[:, 1:])).masked_fill(~batch["valid"], -torch.inf)
+        logits = torch.cat([scale * image @ text[:, 0].T, own], dim=1)
         loss = cross_entropy(logits, torch.arange(len(image)))
         loss.backward()
         optimiser.step()

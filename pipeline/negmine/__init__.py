@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 __version__ = version("negmine")
 
+__all__ = [
+    "AuditSettings", "IngestSettings", "ParseSettings", "PlanSettings", "RenderSettings", "RetrieveSettings",
+    "ShardSettings", "WithNegatives", "audit", "parse", "preset", "read", "recipe", "render", "retrieve", "shard",
+]  # fmt: skip
+"""Of the module `api`, which is imported when one of them is first asked for."""
+
 
 def __getattr__(name: str) -> Any:
-    """A function or settings class of `negmine.api`, which is imported when it is first asked for."""
-    api = import_module("negmine.api") if not name.startswith("_") else None
-    if api is not None and name in api.__all__:
-        return getattr(api, name)
+    if name in __all__:
+        return getattr(import_module("negmine.api"), name)
     raise AttributeError(f"module 'negmine' has no attribute {name!r}")

@@ -37,11 +37,6 @@ if TYPE_CHECKING:
     from negmine.engine import Engine
     from negmine.stages.audit.measure import Report
 
-__all__ = [
-    "AuditSettings", "IngestSettings", "ParseSettings", "PlanSettings", "RenderSettings", "RetrieveSettings",
-    "ShardSettings", "WithNegatives", "audit", "parse", "preset", "read", "recipe", "render", "retrieve", "shard",
-]  # fmt: skip
-
 
 def parse(
     pairs: str | Path,

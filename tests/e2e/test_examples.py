@@ -39,7 +39,7 @@ def test_whole_way(whole: tuple[Path, str]) -> None:
 
 def test_own_loop_and_own_loss(whole: tuple[Path, str]) -> None:
     folder, _ = whole
-    said = example("own_loop.py", "data-out/*.tar", "tiny-test", "2", cwd=folder).splitlines()
+    said = example("own_loop.py", "data-out/*.tar", "tiny", "2", cwd=folder).splitlines()
     assert [line.split(":")[0] for line in said] == ["step 0", "step 1"]
     assert "checkpoints/step-" in example("own_loss.py", "data-out/*.tar", cwd=folder)
 
@@ -47,4 +47,4 @@ def test_own_loop_and_own_loss(whole: tuple[Path, str]) -> None:
 def test_own_rule(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text('{"caption": "a man walks down a sunny street", "image": "1.jpg"}\n')
     said = example("own_rule.py", "c.jsonl", cwd=tmp_path)
-    assert "a man walks down a rainy street" in said
+    assert "a man walks down a snowy street" in said

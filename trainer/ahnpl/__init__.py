@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ahnpl.api import *  # noqa: F403
 
+__all__ = [
+    "ClipModel", "Report", "TrainConfig", "TrainResult", "evaluate", "load", "train",
+]  # fmt: skip
+"""Of the module `api`, which is imported when one of them is first asked for."""
+
 
 def __getattr__(name: str) -> Any:
-    """A function or class of `ahnpl.api`, which is imported when it is first asked for."""
-    api = import_module("ahnpl.api") if not name.startswith("_") else None
-    if api is not None and name in api.__all__:
-        return getattr(api, name)
+    if name in __all__:
+        return getattr(import_module("ahnpl.api"), name)
     raise AttributeError(f"module 'ahnpl' has no attribute {name!r}")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ahnpl.evaluation.run import Report, evaluate
+from ahnpl.evaluation.run import Report as Report
+from ahnpl.evaluation.run import evaluate as evaluate
 from ahnpl.model.checkpoint import find_checkpoint
 from ahnpl.model.clip import ClipModel, load_checkpoint
 from ahnpl.training.config import TrainConfig
 from ahnpl.training.loop import TrainResult
 from ahnpl.training.loop import train as _train
 from ahnpl.training.plan import make_plan
-
-__all__ = ["ClipModel", "Report", "TrainConfig", "TrainResult", "evaluate", "load", "train"]
 
 
 def train(config: TrainConfig, *, overwrite: bool = False) -> TrainResult:
