@@ -15,9 +15,10 @@ from typing import IO, Any, Final
 
 import numpy as np
 
+from negmine.base.arrays import Ids, Places, Scores, Vectors
 from negmine.base.errors import UsageError
 from negmine.engine import PartFunction
-from negmine.stages.neighbours.scorers import Dense
+from negmine.stages.neighbours.scorers import Dense, FirstOf
 from negmine.stages.neighbours.search import NO_ID, merge, search
 from negmine.store import PartRecord, fetch_local, part_name, write_file
 
@@ -104,7 +105,7 @@ class IndexPhase:
     """
 
     retriever: Dense
-    first_of: Callable[[int], Any] | None
+    first_of: FirstOf | None
     index: str
     k: int
 
@@ -118,7 +119,7 @@ class IndexPhase:
         faiss.omp_set_num_threads(1)  # a graph built by several threads is another one each time
         return partial(_build, self)
 
-    def ids(self, shard: int) -> Any:
+    def ids(self, shard: int) -> Ids:
         """[n] ids of the rows of a shard."""
         corpus = self.retriever.corpus
         parts = range(shard * PARTS, min((shard + 1) * PARTS, len(corpus.sizes)))
@@ -159,7 +160,7 @@ class Indexes:
     phase: IndexPhase
     folder: Path
 
-    def search(self, part: int, rows: Any, queries: Any, k: int) -> tuple[Any, Any]:
+    def search(self, part: int, rows: Places, queries: Vectors, k: int) -> tuple[Scores, Ids]:
         """As `negmine.stages.neighbours.search.search`, but for what the indexes miss.
 
         Args:
@@ -183,7 +184,7 @@ class Indexes:
             merge(scores, ids, query, self.phase.retriever.score(part, rows[query], found), found)
         return scores, ids
 
-    def recall(self, part: int, rows: Any, queries: Any, found: Any, tile_rows: int) -> tuple[int, int]:
+    def recall(self, part: int, rows: Places, queries: Vectors, found: Ids, tile_rows: int) -> tuple[int, int]:
         """Of some of the queries: how many of their exact neighbours were found, and how many they have."""
         parts = len(self.phase.retriever.corpus.sizes)
         some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), -(-MEASURED // parts))).astype(np.int64))

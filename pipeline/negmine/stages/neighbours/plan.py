@@ -6,7 +6,6 @@ Pairs are planned in windows of parts, so that memory and time stay bounded; eac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Ids, Places, Vectors
 from negmine.base.errors import InputError, UsageError
 from negmine.base.hashing import hash64
 from negmine.base.names import pick
@@ -40,6 +41,8 @@ FALSE_NEGATIVES: Final = (
 
 MEASURED: Final = 200
 """Batches of a window whose similarity is measured."""
+
+Names = NDArray[np.object_]
 
 
 def make_plan(
@@ -119,11 +122,11 @@ def _plan_window(phase: PlanPhase, index: int, folder: Path) -> PartRecord:
 class _Rows:
     """The pairs of a window that are trained on: their ids in the corpus, keys, parts, and image and source by name."""
 
-    ids: Any
+    ids: Ids
     keys: pa.Array
-    parts: Any
-    images: Any
-    sources: Any
+    parts: Places
+    images: Names
+    sources: Names
 
     @classmethod
     def read(cls, phase: PlanPhase, parts: range) -> _Rows:
@@ -160,7 +163,7 @@ class _Rows:
             partial(_labels, phase, self),
         )
 
-    def _neighbours(self, phase: PlanPhase) -> dict[str, Any]:
+    def _neighbours(self, phase: PlanPhase) -> dict[str, NDArray[Any]]:
         """The mined table among these pairs, by places in the window."""
         columns = ["key", "neighbour_key", "keep", "selected", "reason"]
         tables = [read_part(phase.neighbours, int(part), columns) for part in np.unique(self.parts)]
@@ -175,7 +178,7 @@ class _Rows:
         return {name: table[name].to_numpy(zero_copy_only=False) for name in names}
 
 
-def _all_of_image(owners: Any, pairs: Any, image: Any) -> tuple[Any, Any]:
+def _all_of_image(owners: Places, pairs: Places, image: Places) -> tuple[Places, Places]:
     """(owner, pair) for every pair of the images of the given ones."""
     starts = np.searchsorted(image, image[pairs])
     sizes = np.searchsorted(image, image[pairs], side="right") - starts
@@ -183,7 +186,7 @@ def _all_of_image(owners: Any, pairs: Any, image: Any) -> tuple[Any, Any]:
     return np.repeat(owners, sizes), np.repeat(starts, sizes) + within
 
 
-def _labels(phase: PlanPhase, rows: _Rows) -> Any:
+def _labels(phase: PlanPhase, rows: _Rows) -> Places:
     """[n] numbers of cluster or source."""
     if phase.settings.planner == "domains":
         return np.unique(rows.sources, return_inverse=True)[1]
@@ -196,7 +199,7 @@ def _labels(phase: PlanPhase, rows: _Rows) -> Any:
     return labels
 
 
-def cluster(vectors: Any, k: int, seed: int) -> Any:
+def cluster(vectors: Vectors, k: int, seed: int) -> Places:
     """[n] k-means cluster of each unit row, by inner product."""
     import faiss
 
@@ -240,9 +243,9 @@ def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: Batch
     return counts
 
 
-def _mean_similarity(retriever: Dense, ids: Any) -> float:
+def _mean_similarity(retriever: Dense, ids: Ids) -> float:
     """Of the queries to the targets of other pairs."""
-    gather: Callable[..., Any] = retriever.corpus.gather
+    gather = retriever.corpus.gather
     scores = gather(ids, retriever.queries) @ gather(ids, retriever.targets).T
     others = ~np.eye(len(ids), dtype=np.bool_)
     return float(scores[others].mean())

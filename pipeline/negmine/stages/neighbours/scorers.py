@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from negmine.base.arrays import Ids, Mask, Places, Scores, Vectors
 from negmine.base.errors import InputError, UsageError
 from negmine.images.locate import PLACE, ImageRoot
 from negmine.stages.neighbours.corpus import Corpus, read_vectors
@@ -21,6 +22,9 @@ from negmine.store import file_sha256, read_part
 
 ROWS_AT_ONCE: Final = 1_024
 
+FirstOf = Callable[[int], Mask]
+"""Which pairs [n] of a part are searched: the first of each picture."""
+
 
 class Scorer(Protocol):
     """Scores a pair's query against the targets of any pairs."""
@@ -29,7 +33,7 @@ class Scorer(Protocol):
         """Load what is needed, once a process."""
         ...
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         """[n] how the pairs of a part score against their own truth; NaN where there is none.
 
         ``i2t`` and ``t2i``: caption and picture of the pair. ``t2t``: mean over the other captions of the picture,
@@ -41,7 +45,7 @@ class Scorer(Protocol):
         """
         ...
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
         """[n] scores of a part's queries `rows` against the targets of the pairs `ids`."""
         ...
 
@@ -74,29 +78,29 @@ class Dense:
         full = next(part for part, size in enumerate(self.corpus.sizes) if size)  # an empty part has none
         return sum(read_vectors(query, full).shape[1] for query, _ in self.folders)
 
-    def queries(self, part: int) -> Any:
+    def queries(self, part: int) -> Vectors:
         """[n, D] rows that are asked with."""
         return self._vectors(part, 0)
 
-    def targets(self, part: int) -> Any:
+    def targets(self, part: int) -> Vectors:
         """[n, D] rows that are asked for."""
         return self._vectors(part, 1)
 
-    def _vectors(self, part: int, side: int) -> Any:
+    def _vectors(self, part: int, side: int) -> Vectors:
         rows = [read_vectors(folders[side], part) for folders in self.folders]
         if len(rows) == 1 and self.sources[0].weight == 1:
             return np.asarray(rows[0])
         scaled = [np.float32(source.weight**0.5) * one for source, one in zip(self.sources, rows, strict=True)]
         return np.concatenate(scaled, axis=1)
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         total = np.zeros(len(first), dtype=np.float32)
         for source, folders in zip(self.sources, self.folders, strict=True):
             queries, targets = (read_vectors(folder, part) for folder in folders)
             total += np.float32(source.weight) * positive_scores(source.direction, queries, targets, first, lowest)
         return total
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
         queries, scores = self.queries(part), np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             at = slice(start, start + ROWS_AT_ONCE)
@@ -104,7 +108,7 @@ class Dense:
             scores[at] = pair_scores(queries, targets, rows[at], np.arange(len(targets)))
         return scores
 
-    def between_targets(self, ids: Any, others: Any) -> Any:
+    def between_targets(self, ids: Ids, others: Ids) -> Scores:
         """[n] inner products of the targets of two lists of pairs."""
         scores = np.empty(len(ids), dtype=np.float32)
         for start in range(0, len(ids), ROWS_AT_ONCE):
@@ -113,7 +117,7 @@ class Dense:
             scores[at] = np.vecdot(one, other)
         return scores
 
-    def tiles(self, first_of: Any, rows: int) -> Iterator[tuple[Any, Any]]:
+    def tiles(self, first_of: FirstOf | None, rows: int) -> Iterator[tuple[Ids, Vectors]]:
         """The corpus in tiles of at most `rows`, each in the same memory: ids and vectors.
 
         Args:
@@ -139,7 +143,7 @@ class Dense:
             yield names[:filled], held[:filled]
 
 
-def positive_scores(direction: str, queries: Any, targets: Any, first: Any, lowest: bool = False) -> Any:
+def positive_scores(direction: str, queries: Vectors, targets: Vectors, first: Mask, lowest: bool = False) -> Scores:
     """How similar each pair is to its own truth, [N]; see `Scorer.positives`.
 
     Args:
@@ -148,7 +152,7 @@ def positive_scores(direction: str, queries: Any, targets: Any, first: Any, lowe
     if direction == "i2i" or not len(queries):
         return np.ones(len(queries), dtype=np.float32)
     if direction != "t2t" and not (lowest and direction == "i2t"):
-        return np.vecdot(queries, targets)
+        return np.asarray(np.vecdot(queries, targets))
     starts = np.flatnonzero(first)
     if lowest:
         scores = np.empty(len(queries), dtype=np.float32)
@@ -159,10 +163,10 @@ def positive_scores(direction: str, queries: Any, targets: Any, first: Any, lowe
     sums = np.add.reduceat(queries, starts, axis=0)[group] - queries
     others = np.diff([*starts, len(queries)])[group] - 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (np.vecdot(queries, sums) / np.where(others, others, np.nan)).astype(np.float32)
+        return np.asarray(np.vecdot(queries, sums) / np.where(others, others, np.nan), dtype=np.float32)
 
 
-def _lowest(scores: Any, *, without_self: bool) -> Any:
+def _lowest(scores: Scores, *, without_self: bool) -> Scores:
     """[m] smallest of each row of [m, m]; NaN where nothing is left."""
     if without_self:
         np.fill_diagonal(scores, np.inf)
@@ -200,13 +204,13 @@ class Lexical:
     def _words(self, part: int) -> list[list[str]]:
         return [normalised(caption).split() for caption in self.corpus.column(part, "caption")]
 
-    def all_scores(self, part: int) -> Iterator[Any]:
+    def all_scores(self, part: int) -> Iterator[Scores]:
         """[N] scores of each caption of a part against all captions."""
         for words in self._words(part):
             known = [word for word in words if word in self._index.vocab_dict]
             yield self._index.get_scores(known) if known else np.zeros(self.corpus.pairs, dtype=np.float32)
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         start = self.corpus.starts[part]
         group = np.cumsum(first) - 1
         bounds = np.concatenate([np.flatnonzero(first), [len(first)]])
@@ -217,7 +221,7 @@ class Lexical:
             positives[row] = np.nan if not truths.size else truths.min() if lowest else truths.mean()
         return positives
 
-    def search(self, part: int, k: int) -> tuple[Any, Any]:
+    def search(self, part: int, k: int) -> tuple[Scores, Ids]:
         """The k captions [n, k] with the highest scores; captions without a word in common are no candidates."""
         scores = np.full((self.corpus.sizes[part], k), -np.inf, dtype=np.float32)
         ids = np.full(scores.shape, NO_ID, dtype=np.int64)
@@ -230,7 +234,7 @@ class Lexical:
             scores[row, : len(best)], ids[row, : len(best)] = found[best], best
         return scores, ids
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
         scores, wanted = np.empty(len(rows), dtype=np.float32), set(rows.tolist())
         for row, found in enumerate(self.all_scores(part)):
             if row in wanted:
@@ -294,7 +298,7 @@ class Cross:
         self._part = lru_cache(64)(self._read_part)
         self._images = ImageRoot(self.corpus.images) if self.corpus.images is not None else None
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         rows = np.arange(len(first))
         if self.source.direction in ("i2t", "t2i"):
             return self.score(part, rows, self.corpus.ids(part))
@@ -310,7 +314,7 @@ class Cross:
             np.fmin.at(positives, one, scores)
         return positives
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
         scores = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             at = slice(start, start + ROWS_AT_ONCE)

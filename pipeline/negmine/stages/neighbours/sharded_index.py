@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from negmine.base.arrays import Ids, Scores, Vectors
 from negmine.base.errors import NegmineError, ResourceError
 from negmine.engine.ray import THREADS
-from negmine.stages.neighbours.scorers import Dense
+from negmine.stages.neighbours.scorers import Dense, FirstOf
 from negmine.stages.neighbours.search import NO_ID, make_product, merge, search
 
-Load = Callable[[], tuple[Any, Any]]
+Load = Callable[[], tuple[Ids, Vectors]]
 """Gives the ids [N], ascending, and the rows [N, D] that an actor holds."""
 
 
@@ -32,7 +33,7 @@ class ShardedIndex:
 
     actors: tuple[Any, ...]
 
-    def search(self, queries: Any, k: int) -> tuple[Any, Any]:
+    def search(self, queries: Vectors, k: int) -> tuple[Scores, Ids]:
         """As `negmine.stages.neighbours.search.search`, over all that the actors hold.
 
         Raises:
@@ -67,7 +68,7 @@ class _Holder:
         os.chdir(home)
         self._tile, self._product = load(), make_product(product)
 
-    def search(self, queries: Any, k: int) -> tuple[Any, Any]:
+    def search(self, queries: Vectors, k: int) -> tuple[Scores, Ids]:
         return search(queries, [self._tile], k, self._product)
 
 
@@ -100,15 +101,15 @@ def sharded_index(loads: Sequence[Load], product: str, cpus: float = 1) -> Itera
             ray.kill(actor)
 
 
-def shares_of(retriever: Dense, first_of: Callable[[int], Any] | None, count: int) -> list[Load]:
+def shares_of(retriever: Dense, first_of: FirstOf | None, count: int) -> list[Load]:
     """What each of `count` actors loads of the targets: runs of parts with about as many pairs each."""
     starts = retriever.corpus.starts
     cuts = np.searchsorted(starts, np.linspace(0, starts[-1], count + 1))
     return [partial(_targets, retriever, first_of, range(a, b)) for a, b in pairwise(cuts.tolist()) if a < b]
 
 
-def _targets(retriever: Dense, first_of: Callable[[int], Any] | None, parts: range) -> tuple[Any, Any]:
-    ids, rows = list[Any](), list[Any]()
+def _targets(retriever: Dense, first_of: FirstOf | None, parts: range) -> tuple[Ids, Vectors]:
+    ids, rows = list[Ids](), list[Vectors]()
     for part in parts:
         chosen = slice(None) if first_of is None else first_of(part)
         ids.append(retriever.corpus.ids(part)[chosen])
