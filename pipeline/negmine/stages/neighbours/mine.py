@@ -16,15 +16,13 @@ from negmine.base.arrays import Codes, Hashes, Ids, Mask, Places, Scores
 from negmine.base.hashing import hash64
 from negmine.contract.records import NEIGHBOURS
 from negmine.engine import PartFunction
-from negmine.stages.neighbours.approximate import Indexes
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import Candidates, reasons, refuse
 from negmine.stages.neighbours.pair_features import PairFeatures
 from negmine.stages.neighbours.sampling import mix, select
-from negmine.stages.neighbours.scorers import Dense, FirstOf, Lexical, Scorer
-from negmine.stages.neighbours.search import FLOAT32, NO_ID, Product, make_product, search
+from negmine.stages.neighbours.scorers import Found, Reranker, Retriever, Searcher
+from negmine.stages.neighbours.search import NO_ID
 from negmine.stages.neighbours.settings import RetrieveSettings
-from negmine.stages.neighbours.sharded_index import ShardedIndex
 from negmine.stages.neighbours.words import Texts
 from negmine.store import PartRecord, part_name, write_table
 
@@ -40,38 +38,22 @@ class MinePhase:
 
     Attributes:
         retriever: finds candidates; `reranker` gives them their final score (the same, if nothing rescores).
+        searcher: where the retriever looks.
         default_positive: for pairs whose truth has no score.
-        tile_rows: of the corpus at once; the result does not depend on it.
-        product: how exact search multiplies, by name; the result does not depend on it.
-        indexes: in place of exact search.
-        sharded_index: the corpus in the memory of a cluster; None to read it in tiles.
     """
 
     corpus: Corpus
     settings: RetrieveSettings
-    retriever: Dense | Lexical
-    reranker: Scorer
+    retriever: Retriever
+    searcher: Searcher
+    reranker: Reranker
     features: PairFeatures
     default_positive: float
-    tile_rows: int
-    product: str = FLOAT32
-    indexes: Indexes | None = None
-    sharded_index: ShardedIndex | None = None
-
-    @property
-    def pictures(self) -> bool:
-        """Whether pictures are searched, each under the id of its first pair."""
-        return isinstance(self.retriever, Dense) and self.retriever.pictures
-
-    @property
-    def first_of(self) -> FirstOf | None:
-        """Which pairs of a part are searched; None for all."""
-        return self.features.first_of if self.pictures else None
 
     def setup(self) -> PartFunction:
-        self.retriever.load()
+        self.searcher.load()
         self.reranker.load()
-        return partial(_mine_part, self, make_product(self.product))
+        return partial(_mine_part, self)
 
 
 @dataclass(frozen=True)
@@ -89,12 +71,12 @@ class Mined:
     scores: Scores
 
 
-def _mine_part(phase: MinePhase, product: Product, part: int, folder: Path) -> PartRecord:
-    scores, ids, recall = _search(phase, product, part)
+def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
+    scores, ids, measured = _search(phase, part)
     blocks: list[Rows] = []
     counts = Counter[str](pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
     counts.update({f"refused:{name}": 0 for name in reasons(phase.settings.filters)})
-    counts.update(recall)
+    counts.update(measured)
     for start in range(0, len(ids), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(ids)))
         made, some = _judge(phase, part, Mined(rows, ids[rows], ids[rows] != NO_ID, scores[rows]))
@@ -107,26 +89,15 @@ def _mine_part(phase: MinePhase, product: Product, part: int, folder: Path) -> P
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
-def _search(phase: MinePhase, product: Product, part: int) -> tuple[Scores, Ids, Counter[str]]:
-    """The best candidates of a part's pairs: enough that as many as asked for are of other images; and the recall."""
+def _search(phase: MinePhase, part: int) -> Found:
+    """The best candidates of a part's pairs: enough that as many as asked for are of other images."""
     retriever = phase.retriever
     first = phase.features.of_part(part)["first"]
-    k = phase.settings.candidates + (1 if phase.pictures else phase.features.most_captions(part))
-    if isinstance(retriever, Lexical):
-        return *retriever.search(part, k), Counter()
-    by_picture = all(source.query == "image" for source in retriever.sources)
-    rows = np.flatnonzero(first) if by_picture else np.arange(len(first))  # all captions of a picture ask the same
-    queries, counts = retriever.queries(part)[rows], Counter[str]()
-    if phase.indexes is not None:
-        scores, ids = phase.indexes.search(part, rows, queries, k)
-        hits, exact = phase.indexes.recall(part, rows, queries, ids, phase.tile_rows)
-        counts.update(recall_found=hits, recall_exact=exact)
-    elif phase.sharded_index is not None:
-        scores, ids = phase.sharded_index.search(queries, k)
-    else:
-        scores, ids = search(queries, retriever.tiles(phase.first_of, phase.tile_rows), k, product)
-    back = np.cumsum(first) - 1 if by_picture else rows
-    return scores[back], ids[back], counts
+    k = phase.settings.candidates + (1 if retriever.pictures else phase.features.most_captions(part))
+    rows = np.flatnonzero(first) if retriever.by_picture else np.arange(len(first))
+    found = phase.searcher.search(part, rows, k)
+    back = np.cumsum(first) - 1 if retriever.by_picture else rows
+    return Found(found.scores[back], found.ids[back], found.counts)
 
 
 # --- reranker --------------------------------------------------------------------------------------------------------
@@ -261,8 +232,9 @@ class _Targets:
         return self._between(np.repeat(ids, size), np.tile(ids, size)).reshape(size, size)
 
     def _between(self, ids: Ids, others: Ids) -> Scores:
-        if isinstance(self.phase.reranker, Dense):
-            return self.phase.reranker.between_targets(ids, others)
+        vectors = self.phase.reranker.vectors
+        if vectors is not None:
+            return vectors.similarity(ids, others)
         sets = self.phase.features.sets
         texts = Texts(partial(sets, ids), partial(sets, others), (len(ids), 1))
         return np.asarray(texts.jaccard("words").ravel())
@@ -295,7 +267,7 @@ def _random_ids(phase: MinePhase, keys: Hashes, width: int) -> Ids:
     with np.errstate(over="ignore"):
         turns = mix(np.arange(width, dtype=np.uint64) + np.uint64(hash64(f"refill {phase.settings.seed}")))
         ids = (mix(keys[:, None] ^ turns) % np.uint64(phase.corpus.pairs)).astype(np.int64)
-    if phase.pictures:
+    if phase.retriever.pictures:  # each under the id of its first pair
         return phase.corpus.gather(ids, partial(_first_ids, phase))
     return ids
 

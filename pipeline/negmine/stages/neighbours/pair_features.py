@@ -15,7 +15,7 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import THUMBNAIL_BYTES
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
-from negmine.stages.neighbours.scorers import Scorer
+from negmine.stages.neighbours.scorers import Reranker
 from negmine.stages.neighbours.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
 from negmine.store import PartRecord, fetch_local, part_name, read_part, write_table
 from negmine.store.arrays import read_array, write_array
@@ -40,7 +40,7 @@ class PairFeaturesPhase:
     """`PAIR_FEATURE` for each pair, and the sets of words that some filter asks for (keys of `COLUMNS`)."""
 
     corpus: Corpus
-    reranker: Scorer
+    reranker: Reranker
     positive: str
     sets: tuple[str, ...]
 

@@ -26,7 +26,7 @@ from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.stages.neighbours.batches import PLANNERS, BatchPlan, Lists, Window, plan
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import ABOUT_SCORES, ALWAYS
-from negmine.stages.neighbours.scorers import Dense
+from negmine.stages.neighbours.scorers import Dense, Retriever
 from negmine.stages.neighbours.settings import PlanSettings
 from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_table
 from negmine.store.work_folder import Stage, WorkFolder
@@ -46,7 +46,7 @@ Names = NDArray[np.object_]
 
 
 def make_plan(
-    settings: PlanSettings, work: Path, corpus: Corpus, retriever: Any, engine: Engine, *, overwrite: bool = False
+    settings: PlanSettings, work: Path, corpus: Corpus, retriever: Retriever, engine: Engine, *, overwrite: bool = False
 ) -> Manifest:
     """Make ``work/plan`` from ``work/neighbours`` unless it is there.
 
@@ -56,7 +56,7 @@ def make_plan(
         DamagedError: the folder was made with other settings.
     """
     pick("batch plan", settings.planner, PLANNERS)
-    if settings.planner == "clusters" and not isinstance(retriever, Dense):
+    if settings.planner == "clusters" and retriever.vectors is None:
         raise UsageError("clusters need embeddings", fix="mine with an encoder, not with bm25")
     phase = PlanPhase(settings, corpus, work / Stage.NEIGHBOURS, retriever)
 
@@ -92,7 +92,7 @@ class PlanPhase:
     settings: PlanSettings
     corpus: Corpus
     neighbours: Path
-    retriever: Any
+    retriever: Retriever
 
     @property
     def windows(self) -> int:
@@ -152,7 +152,7 @@ class _Rows:
         query, target, kept, selected = (rows[name] for name in ("query", "target", "keep", "selected"))
         false = np.isin(rows["reason"].astype(str), FALSE_NEGATIVES)
         one, other = query[false], target[false]
-        if isinstance(phase.retriever, Dense) and phase.retriever.pictures:
+        if phase.retriever.pictures:
             one, other = _all_of_image(one, other, image)  # a picture stands under its first pair only
         both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])]), axis=1)
         return Window(
@@ -190,10 +190,8 @@ def _labels(phase: PlanPhase, rows: _Rows) -> Places:
     """[n] numbers of cluster or source."""
     if phase.settings.planner == "domains":
         return np.unique(rows.sources, return_inverse=True)[1]
-    retriever: Dense = phase.retriever
     labels = np.zeros(len(rows.ids), dtype=np.int64)
-    for number in range(len(retriever.sources)):
-        alone = Dense(retriever.corpus, retriever.sources[number : number + 1], retriever.folders[number : number + 1])
+    for alone in phase.retriever.vectors.by_source if phase.retriever.vectors else ():
         vectors = phase.corpus.gather(rows.ids, alone.targets)
         labels = labels * phase.settings.clusters + cluster(vectors, phase.settings.clusters, phase.settings.seed)
     return labels
@@ -233,19 +231,20 @@ def _table(rows: _Rows, made: BatchPlan) -> pa.Table:
 
 def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: BatchPlan) -> dict[str, int]:
     """Mean similarity of pairs that meet, and of pairs in random batches under the same rules: sums, in millionths."""
-    if not isinstance(phase.retriever, Dense):
+    vectors = phase.retriever.vectors
+    if vectors is None:
         return {}
     counts: dict[str, int] = {}
     for name, one in (("planned", made), ("by_chance", by_chance)):
         measured = one.batches[:MEASURED]
-        total = sum(_mean_similarity(phase.retriever, rows.ids[batch]) for batch in measured)
+        total = sum(_mean_similarity(vectors, rows.ids[batch]) for batch in measured)
         counts |= {f"measured:{name}": len(measured), f"similar:{name}": round(total * 1e6)}
     return counts
 
 
-def _mean_similarity(retriever: Dense, ids: Ids) -> float:
+def _mean_similarity(vectors: Dense, ids: Ids) -> float:
     """Of the queries to the targets of other pairs."""
-    gather = retriever.corpus.gather
-    scores = gather(ids, retriever.queries) @ gather(ids, retriever.targets).T
+    gather = vectors.corpus.gather
+    scores = gather(ids, vectors.queries) @ gather(ids, vectors.targets).T
     others = ~np.eye(len(ids), dtype=np.bool_)
     return float(scores[others].mean())

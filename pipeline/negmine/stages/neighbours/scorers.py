@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from negmine.base.errors import InputError, UsageError
 from negmine.images.locate import PLACE, ImageRoot
 from negmine.stages.neighbours.corpus import Corpus, read_vectors
 from negmine.stages.neighbours.embed import known_picture
-from negmine.stages.neighbours.search import NO_ID, pair_scores
+from negmine.stages.neighbours.search import NO_ID, make_product, pair_scores, search
 from negmine.stages.neighbours.settings import Source
 from negmine.stages.neighbours.words import normalised
 from negmine.store import file_sha256, read_part
@@ -26,8 +27,13 @@ FirstOf = Callable[[int], Mask]
 """Which pairs [n] of a part are searched: the first of each picture."""
 
 
-class Scorer(Protocol):
+class Reranker(Protocol):
     """Scores a pair's query against the targets of any pairs."""
+
+    @property
+    def vectors(self) -> Dense | None:
+        """What it compares; None if it has no vectors."""
+        ...
 
     def load(self) -> None:
         """Load what is needed, once a process."""
@@ -50,6 +56,54 @@ class Scorer(Protocol):
         ...
 
 
+class Retriever(Reranker, Protocol):
+    """Finds candidates by its scores."""
+
+    @property
+    def pictures(self) -> bool:
+        """Whether pictures are searched, each but once, and no captions."""
+        ...
+
+    @property
+    def by_picture(self) -> bool:
+        """Whether all captions of a picture ask the same."""
+        ...
+
+    def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Searcher:
+        """A search that misses nothing.
+
+        Args:
+            first_of: which pairs are searched; None for all.
+            tile_rows: of the corpus at once, and `product` how vectors are multiplied, by name; the result depends on
+                neither.
+        """
+        ...
+
+
+class Searcher(Protocol):
+    """Finds the best candidates in the whole corpus."""
+
+    def load(self) -> None:
+        """Load what is needed, once a process."""
+        ...
+
+    def search(self, part: int, rows: Places, k: int) -> Found:
+        """The k best for a part's queries `rows`."""
+        ...
+
+
+class Found(NamedTuple):
+    """Candidates [n, k] of some queries, by score descending, then id ascending; `NO_ID` where there are fewer.
+
+    Attributes:
+        counts: what was measured of the search.
+    """
+
+    scores: Scores
+    ids: Ids
+    counts: Mapping[str, int] = MappingProxyType({})
+
+
 # --- embeddings ------------------------------------------------------------------------------------------------------
 
 
@@ -69,9 +123,25 @@ class Dense:
         """Nothing: vectors are read as they are needed."""
 
     @property
+    def vectors(self) -> Dense:
+        return self
+
+    @property
+    def by_source(self) -> list[Dense]:
+        """Each source alone."""
+        alone = zip(self.sources, self.folders, strict=True)
+        return [Dense(self.corpus, (source,), (folders,)) for source, folders in alone]
+
+    @property
     def pictures(self) -> bool:
-        """Whether pictures are searched, each but once, and no captions."""
         return all(source.target == "image" for source in self.sources)
+
+    @property
+    def by_picture(self) -> bool:
+        return all(source.query == "image" for source in self.sources)
+
+    def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Exact:
+        return Exact(self, first_of, tile_rows, product)
 
     @property
     def dimensions(self) -> int:
@@ -108,7 +178,7 @@ class Dense:
             scores[at] = pair_scores(queries, targets, rows[at], np.arange(len(targets)))
         return scores
 
-    def between_targets(self, ids: Ids, others: Ids) -> Scores:
+    def similarity(self, ids: Ids, others: Ids) -> Scores:
         """[n] inner products of the targets of two lists of pairs."""
         scores = np.empty(len(ids), dtype=np.float32)
         for start in range(0, len(ids), ROWS_AT_ONCE):
@@ -143,8 +213,25 @@ class Dense:
             yield names[:filled], held[:filled]
 
 
+@dataclass(frozen=True)
+class Exact:
+    """Multiplies the queries with every row of the corpus; see `Retriever.exact`."""
+
+    vectors: Dense
+    first_of: FirstOf | None
+    tile_rows: int
+    product: str
+
+    def load(self) -> None:
+        make_product(self.product)
+
+    def search(self, part: int, rows: Places, k: int) -> Found:
+        queries, tiles = self.vectors.queries(part)[rows], self.vectors.tiles(self.first_of, self.tile_rows)
+        return Found(*search(queries, tiles, k, make_product(self.product)))
+
+
 def positive_scores(direction: str, queries: Vectors, targets: Vectors, first: Mask, lowest: bool = False) -> Scores:
-    """How similar each pair is to its own truth, [N]; see `Scorer.positives`.
+    """How similar each pair is to its own truth, [N]; see `Reranker.positives`.
 
     Args:
         queries: unit rows [N, D]; `targets` likewise, row for row of the same pairs.
@@ -184,6 +271,21 @@ class Lexical:
     corpus: Corpus
     _index: Any = field(default=None, repr=False)
 
+    @property
+    def vectors(self) -> None:
+        """Words have none."""
+
+    @property
+    def pictures(self) -> bool:
+        return False
+
+    @property
+    def by_picture(self) -> bool:
+        return False
+
+    def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Lexical:
+        return self
+
     def load(self) -> None:
         """Index all captions.
 
@@ -204,10 +306,11 @@ class Lexical:
     def _words(self, part: int) -> list[list[str]]:
         return [normalised(caption).split() for caption in self.corpus.column(part, "caption")]
 
-    def all_scores(self, part: int) -> Iterator[Scores]:
-        """[N] scores of each caption of a part against all captions."""
-        for words in self._words(part):
-            known = [word for word in words if word in self._index.vocab_dict]
+    def all_scores(self, part: int, rows: Places) -> Iterator[Scores]:
+        """[N] scores of some captions of a part, one after the other, against all captions."""
+        words = self._words(part)
+        for row in rows.tolist():
+            known = [word for word in words[row] if word in self._index.vocab_dict]
             yield self._index.get_scores(known) if known else np.zeros(self.corpus.pairs, dtype=np.float32)
 
     def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
@@ -215,31 +318,30 @@ class Lexical:
         group = np.cumsum(first) - 1
         bounds = np.concatenate([np.flatnonzero(first), [len(first)]])
         positives = np.empty(len(first), dtype=np.float32)
-        for row, scores in enumerate(self.all_scores(part)):
+        for row, scores in enumerate(self.all_scores(part, np.arange(len(first)))):
             members = np.arange(bounds[group[row]], bounds[group[row] + 1])
             truths = scores[start + members[members != row]]
             positives[row] = np.nan if not truths.size else truths.min() if lowest else truths.mean()
         return positives
 
-    def search(self, part: int, k: int) -> tuple[Scores, Ids]:
-        """The k captions [n, k] with the highest scores; captions without a word in common are no candidates."""
-        scores = np.full((self.corpus.sizes[part], k), -np.inf, dtype=np.float32)
+    def search(self, part: int, rows: Places, k: int) -> Found:
+        """The k captions with the highest scores; captions without a word in common are no candidates."""
+        scores = np.full((len(rows), k), -np.inf, dtype=np.float32)
         ids = np.full(scores.shape, NO_ID, dtype=np.int64)
-        for row, found in enumerate(self.all_scores(part)):
+        for row, found in enumerate(self.all_scores(part, rows)):
             matching = np.flatnonzero(found > 0)
             if len(matching) > k:
                 cut = np.partition(found[matching], len(matching) - k)[len(matching) - k]
                 matching = matching[found[matching] >= cut]
             best = matching[np.lexsort((matching, -found[matching]))][:k]
             scores[row, : len(best)], ids[row, : len(best)] = found[best], best
-        return scores, ids
+        return Found(scores, ids)
 
     def score(self, part: int, rows: Places, ids: Ids) -> Scores:
-        scores, wanted = np.empty(len(rows), dtype=np.float32), set(rows.tolist())
-        for row, found in enumerate(self.all_scores(part)):
-            if row in wanted:
-                here = rows == row
-                scores[here] = found[ids[here]]
+        scores, asked = np.empty(len(rows), dtype=np.float32), np.unique(rows)
+        for row, found in zip(asked, self.all_scores(part, asked), strict=True):
+            here = rows == row
+            scores[here] = found[ids[here]]
         return scores
 
 
@@ -262,6 +364,10 @@ class Cross:
     corpus: Corpus
     source: Source
     _function: Any = field(default=None, repr=False)
+
+    @property
+    def vectors(self) -> None:
+        """A function of the user's compares by what it likes."""
 
     @property
     def _file(self) -> tuple[Path, str]:
@@ -300,9 +406,7 @@ class Cross:
 
     def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         rows = np.arange(len(first))
-        if self.source.direction in ("i2t", "t2i"):
-            return self.score(part, rows, self.corpus.ids(part))
-        if self.source.direction == "i2i":
+        if self.source.direction != "t2t":
             return self.score(part, rows, self.corpus.ids(part))
         group = np.cumsum(first) - 1
         one, other = np.nonzero((group[:, None] == group) & (rows[:, None] != rows))

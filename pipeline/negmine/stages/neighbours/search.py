@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -319,8 +320,9 @@ def choose_product(pairs: int) -> str:
     return BFLOAT16 if pairs >= LARGE and has_bfloat16() else FLOAT32
 
 
+@cache
 def make_product(name: str) -> Product:
-    """Products by name, with one thread as every worker."""
+    """Products by name, with one thread as every worker; made once a process."""
     if name == GPU:
         return Faiss(_gpu_knn())
     if name == FLOAT32:
