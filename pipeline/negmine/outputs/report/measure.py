@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.compute as pc
 
+from negmine.base.counts import under
 from negmine.outputs.report.read import OBVIOUS, Looked
 from negmine.store import Manifest
 
@@ -89,7 +90,7 @@ def measure(work: Looked) -> Measures:
         lengths["negatives"] = _words(work, "negatives", "negative")
         names = _column(work, "negatives", "kind").astype(str)
         scores = _column(work, "negatives", "score").astype(np.float64)
-        for name, number in _under(made, "kind:").items():
+        for name, number in under(made.counts, "kind:").items():
             kinds.append(Kind(name, number, _quantiles(scores[names == name])))
         rules = _rules(made)
         scored = scores[np.isfinite(scores)]
@@ -99,20 +100,20 @@ def measure(work: Looked) -> Measures:
     histograms.insert(0, histogram("Words in a text", "Captions beside their negatives.", lengths, whole=True))
     refused = dict[str, int]()
     if "neighbours" in work.stages:
-        refused = _under(work.stages["neighbours"], "refused:")
+        refused = under(work.stages["neighbours"].counts, "refused:")
         histograms.append(_neighbours(work))
     return Measures(tuple(kinds), tuple(rules), refused, tuple(histograms))
 
 
 def _rules(made: Manifest) -> list[Rule]:
     refused: dict[str, dict[str, int]] = {}
-    for name, number in _under(made, "rejected:").items():
+    for name, number in under(made.counts, "rejected:").items():
         rule, _, guard = name.partition(":")
         refused.setdefault(rule, {})[guard] = number
-    accepted = _under(made, "accepted:")
+    accepted = under(made.counts, "accepted:")
     return [
         Rule(name, number, refused.get(name, {}), accepted.get(name, 0))
-        for name, number in _under(made, "proposed:").items()
+        for name, number in under(made.counts, "proposed:").items()
     ]
 
 
@@ -143,12 +144,6 @@ def _words(work: Looked, stage: str, name: str) -> Any:
     """[n] words of each text; texts have single blanks between them."""
     counts = [pc.count_substring(work.rows(stage, part, [name])[name], " ").to_numpy() + 1 for part in work.parts]
     return np.concatenate(counts) if counts else np.empty(0, np.int64)
-
-
-def _under(manifest: Manifest, prefix: str) -> dict[str, int]:
-    """Counts under a prefix, the largest first."""
-    found = {name.removeprefix(prefix): n for name, n in manifest.counts.items() if name.startswith(prefix) and n}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _quantiles(values: Any) -> tuple[float, ...] | None:

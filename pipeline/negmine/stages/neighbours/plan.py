@@ -6,6 +6,7 @@ Pairs are planned in windows of parts, so that memory and time stay bounded; eac
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,9 @@ FALSE_NEGATIVES: Final = (
 
 MEASURED: Final = 200
 """Batches of a window whose similarity is measured."""
+
+_MILLION: Final = 1e6
+"""Counts are whole numbers, so that those of all windows can be added: sums of similarities are in millionths."""
 
 Names = NDArray[np.object_]
 
@@ -230,7 +234,7 @@ def _table(rows: _Rows, made: BatchPlan) -> pa.Table:
 
 
 def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: BatchPlan) -> dict[str, int]:
-    """Mean similarity of pairs that meet, and of pairs in random batches under the same rules: sums, in millionths."""
+    """Similarity of pairs that meet, and of pairs in random batches under the same rules; see `mean_similarity`."""
     vectors = phase.retriever.vectors
     if vectors is None:
         return {}
@@ -238,8 +242,14 @@ def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: Batch
     for name, one in (("planned", made), ("by_chance", by_chance)):
         measured = one.batches[:MEASURED]
         total = sum(_mean_similarity(vectors, rows.ids[batch]) for batch in measured)
-        counts |= {f"measured:{name}": len(measured), f"similar:{name}": round(total * 1e6)}
+        counts |= {f"measured:{name}": len(measured), f"similar:{name}": round(total * _MILLION)}
     return counts
+
+
+def mean_similarity(counts: Mapping[str, int], name: str) -> float | None:
+    """Of ``planned`` batches or those ``by_chance``, as `_similarity` counted it; None where nothing was measured."""
+    batches = counts.get(f"measured:{name}")
+    return counts[f"similar:{name}"] / batches / _MILLION if batches else None
 
 
 def _mean_similarity(vectors: Dense, ids: Ids) -> float:
