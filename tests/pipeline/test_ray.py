@@ -23,7 +23,7 @@ from negmine.engine import PartFunction, run_phase
 from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours.search import FLOAT32, search
 from negmine.stages.neighbours.settings import RetrieveSettings
-from negmine.stages.neighbours.sharded_index import sharded_index
+from negmine.stages.neighbours.sharded_index import hold, nearest
 from negmine.stages.neighbours.stage import retrieve
 from negmine.store import MANIFEST, PartRecord, Spec, Store, write_text
 
@@ -254,7 +254,7 @@ class TestCluster:
     def test_search_over_actors_is_the_local_search(self, cluster: Any, tmp_path: Path) -> None:
         more = cluster.add_node(num_cpus=3, object_store_memory=100 * 2**20)
         cluster.wait_for_nodes()
-        connect(cluster)
+        engine = connect(cluster)
         rng = np.random.default_rng(0)
         rows = rng.normal(size=(100_000, 512)).astype(np.float32)
         rows[70_000:70_050] = rows[:50]  # equal scores, which ids must order, in different actors
@@ -264,15 +264,15 @@ class TestCluster:
         assert (ids[:50, 1] == np.arange(70_000, 70_050)).all()
         for count in (1, 2, 3):
             bounds = np.linspace(0, len(rows), count + 1).astype(int)
-            loads = [partial(_some, tmp_path / "rows.npy", a, b) for a, b in pairwise(bounds.tolist())]
-            with sharded_index(loads, FLOAT32) as held:
-                found, names = held.search(queries, 50)
+            shares = [partial(_some, tmp_path / "rows.npy", a, b) for a, b in pairwise(bounds.tolist())]
+            with engine.serve([partial(hold, share, FLOAT32) for share in shares]) as servers:
+                found, names = nearest(servers, queries, 50)
                 assert (names == ids).all() and (found == scores).all(), count
                 if count == 3:
-                    ray_kill(held.actors[1])
+                    ray_kill(servers.actors[1])
                     with pytest.raises(ResourceError, match="actor 1 of 3"):
-                        held.search(queries[:2], 5)
-        with pytest.raises(ResourceError, match="do not fit"), sharded_index([_nothing] * 9, FLOAT32):
+                        nearest(servers, queries[:2], 5)
+        with pytest.raises(ResourceError, match="do not fit"), engine.serve([_nothing] * 9):
             pass
         cluster.remove_node(more)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from negmine.base.arrays import Vectors
 from negmine.base.errors import ResourceError, UsageError
 from negmine.images.decode import decode
 
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
 Modality = Literal["text", "image"]
-Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 BATCH: Final = 64
 GPU_BATCH: Final = 1_024
@@ -52,7 +57,7 @@ class Encoder(Protocol):
         ...
 
 
-def normalise(rows: Any) -> Vectors:
+def normalise(rows: ArrayLike) -> Vectors:
     """Rows scaled to unit length, in float32."""
     rows = np.asarray(rows, dtype=np.float32)
     with np.errstate(invalid="ignore"):  # a row of zeros becomes NaN, which whoever asked must look for
@@ -79,7 +84,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], Any], device: str) -> Vectors:
+def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], torch.Tensor], device: str) -> Vectors:
     """Unit rows of all items, encoded batch by batch.
 
     On a CPU batches have `BATCH` items, so that the same items give the same bytes. On a GPU they are as large as its
@@ -107,6 +112,6 @@ def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], Any], dev
     return normalise(np.concatenate(rows))
 
 
-def rgb(content: bytes) -> Any:
+def rgb(content: bytes) -> Image:
     """An encoded picture as an upright RGB Pillow image; its size was checked when the pairs were read."""
     return decode(content, None).rgb

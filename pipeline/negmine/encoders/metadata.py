@@ -9,15 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Vectors
 from negmine.base.errors import InputError, UsageError
-from negmine.encoders.base import Modality, Vectors, normalise
+from negmine.encoders.base import Modality, normalise
 from negmine.store import file_sha256
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 PLACE: Final = ("latitude", "longitude")
+
+Column = NDArray[np.float64]
+Rows = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 class Metadata:
@@ -28,7 +36,7 @@ class Metadata:
 
     def __init__(self, argument: str, modality: Modality) -> None:
         self._path = Path(argument)
-        self._rows: dict[str, Any] = {}
+        self._rows: dict[str, NDArray[np.float32]] = {}
 
     def identity(self) -> str:
         if not self._path.is_file():
@@ -59,7 +67,7 @@ class Metadata:
         return InputError("this table cannot be used as metadata", where=str(self._path), why=why, fix=fix)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
@@ -76,13 +84,13 @@ def _read(path: Path) -> Any:
         ) from None
 
 
-def _on_sphere(latitude: Any, longitude: Any) -> Any:
+def _on_sphere(latitude: Column, longitude: Column) -> Rows:
     """Points [n, 3] on the unit sphere, of degrees."""
     north, east = np.radians(latitude), np.radians(longitude)
     return np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=1)
 
 
-def _standardised(columns: Sequence[Any]) -> Any:
+def _standardised(columns: Sequence[Column]) -> Rows:
     """Columns with mean 0 and deviation 1, and a 1, so that no row is zero."""
     scaled = [(column - column.mean()) / (column.std() or 1.0) for column in columns]
     return np.stack([*scaled, np.ones(len(columns[0]))], axis=1)

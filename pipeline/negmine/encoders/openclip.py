@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from negmine.base.arrays import Vectors
 from negmine.base.console import note
 from negmine.base.errors import UsageError
-from negmine.encoders.base import Modality, Vectors, device, in_batches, rgb
+from negmine.encoders.base import Modality, device, in_batches, rgb
 from negmine.encoders.clip_models import LOCAL, build, effective, plan_model
 from negmine.store import differences, file_sha256
+
+if TYPE_CHECKING:
+    import torch
 
 
 class OpenClip:
@@ -76,10 +80,12 @@ class OpenClip:
     def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
         return in_batches(items, self._encode_batch, self._device)
 
-    def _encode_batch(self, items: Sequence[Any]) -> Any:
+    def _encode_batch(self, items: Sequence[Any]) -> torch.Tensor:
         import torch
 
         if self._modality == "text":
-            return self._model.encode_text(self._tokenise(list(items)).to(self._device))
-        pictures = torch.stack([self._prepare(rgb(content)) for content in items])
-        return self._model.encode_image(pictures.to(self._device))
+            texts: torch.Tensor = self._model.encode_text(self._tokenise(list(items)).to(self._device))
+            return texts
+        pixels = torch.stack([self._prepare(rgb(content)) for content in items])
+        pictures: torch.Tensor = self._model.encode_image(pixels.to(self._device))
+        return pictures

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from negmine.base.arrays import Places, Vectors
 from negmine.base.errors import InputError, UsageError
-from negmine.encoders.base import Modality, Vectors, normalise
+from negmine.encoders.base import Modality, normalise
 from negmine.store import file_sha256
+
+Mapped = np.memmap[Any, np.dtype[np.floating[Any]]]
 
 
 class Ready:
@@ -58,7 +61,7 @@ class Ready:
                 fix="keep one row a key",
             )
 
-    def _read(self, places: Any) -> Vectors:
+    def _read(self, places: Places) -> Vectors:
         """Some rows, read one by one: pages of a mapped file would count as memory."""
         size = self._rows.shape[1] * self._rows.dtype.itemsize
         with self._path.open("rb", buffering=0) as file:
@@ -67,9 +70,9 @@ class Ready:
         rows = np.frombuffer(content, dtype=self._rows.dtype).reshape(len(places), -1)
         return rows.astype(np.float32)
 
-    def _open(self) -> Any:
+    def _open(self) -> Mapped:
         try:
-            rows = np.load(self._path, mmap_mode="r", allow_pickle=False)
+            rows: Mapped = np.load(self._path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise InputError(
                 "this is not a NumPy array",

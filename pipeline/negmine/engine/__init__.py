@@ -6,8 +6,9 @@ An engine knows nothing of stages, and a stage nothing of engines: they meet in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from negmine.base.console import progress
 from negmine.base.errors import NegmineError
@@ -25,12 +26,37 @@ class Phase(Protocol):
         ...
 
 
+Load = Callable[[], Callable[..., Any]]
+"""Loads what a server holds, and gives the function that answers from it; run once, in the server."""
+
+
+class Served(Protocol):
+    """Servers that are up, each of which holds something; may be pickled into a phase."""
+
+    def ask(self, *question: Any) -> Iterator[Any]:
+        """The answer of every server, in the order of their loads.
+
+        Raises:
+            ResourceError: one of them died.
+        """
+        ...
+
+
+Serve = Callable[[Sequence[Load]], AbstractContextManager[Served]]
+"""Starts a server for each of the loads.
+
+Raises:
+    ResourceError: there is no room for them, and for a part beside them.
+"""
+
+
 class Engine(Protocol):
     """Runs phases somewhere.
 
     Attributes:
         share: which parts this run makes.
         at_once: parts that one machine makes at the same time, at most.
+        serve: keeps things in memory for all parts; None for an engine that cannot.
     """
 
     @property
@@ -38,6 +64,9 @@ class Engine(Protocol):
 
     @property
     def at_once(self) -> int: ...
+
+    @property
+    def serve(self) -> Serve | None: ...
 
     def run(self, phase: Phase, folder: Path, parts: Sequence[int]) -> Iterator[PartRecord]:
         """Make the parts, in any order, and yield each once its files are on the disk."""

@@ -61,6 +61,10 @@ class LocalEngine:
     def at_once(self) -> int:
         return self.workers
 
+    @property
+    def serve(self) -> None:
+        """A worker holds what it works on, and no more."""
+
     def run(self, phase: Phase, folder: Path, parts: Sequence[int]) -> Iterator[PartRecord]:
         if not parts:
             return

@@ -15,13 +15,14 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from negmine.base.console import note
 from negmine.base.errors import DamagedError, NegmineError, ResourceError, UsageError
-from negmine.engine import PartFunction, Phase, of_part
+from negmine.engine import Load, PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
 from negmine.store import WHOLE, PartRecord, Share
 
@@ -99,6 +100,26 @@ class RayEngine:
                 raise DamagedError(f"Ray did not bring back parts {lost[:8]}", where=str(folder), fix="run it again")
             stop.check()
 
+    @contextmanager
+    def serve(self, loads: Sequence[Load]) -> Iterator[Servers]:
+        """An actor of one CPU for each of `loads`; see `negmine.engine.Serve`."""
+        import ray
+
+        cpus: float = ray.cluster_resources().get("CPU", 0)
+        if len(loads) >= cpus:
+            raise ResourceError(
+                f"{len(loads)} actors and a part beside them do not fit",
+                why=f"the cluster has {cpus:g} CPUs",
+                fix="use fewer --database-actors, or add machines",
+            )
+        server = ray.remote(num_cpus=1, max_restarts=0, runtime_env={"env_vars": THREADS})(_Server)
+        servers = Servers(tuple(server.remote(load, str(Path.cwd())) for load in loads))
+        try:
+            yield servers
+        finally:
+            for actor in servers.actors:
+                ray.kill(actor)
+
 
 class _Run:
     """One phase on the cluster: parts that wait, that run, and that failed."""
@@ -174,6 +195,42 @@ class _Run:
         for ref in self._running:
             ray.cancel(ref, force=True)
         self._running.clear()
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Actors; one that fails ends the run, so that there is never an answer of only those who gave one."""
+
+    actors: tuple[Any, ...]
+
+    def ask(self, *question: Any) -> Iterator[Any]:
+        import ray
+
+        asked = [ray.put(one) for one in question]
+        answers = [actor.answer.remote(*asked) for actor in self.actors]
+        for number, answer in enumerate(answers):
+            try:
+                given = ray.get(answer)
+            except ray.exceptions.RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, NegmineError) else error) from None
+            except ray.exceptions.RayError as error:
+                raise ResourceError(
+                    f"actor {number} of {len(self.actors)}, which held a part of the corpus, died",
+                    why=str(error).strip().splitlines()[0][:300],
+                    fix="give the cluster more memory, or more --database-actors; the same command resumes",
+                ) from None
+            yield given
+
+
+class _Server:
+    """Answers from what it loaded; runs in an actor."""
+
+    def __init__(self, load: Load, home: str) -> None:
+        os.chdir(home)  # paths of a load may be relative
+        self._answer = load()
+
+    def answer(self, *question: Any) -> Any:
+        return self._answer(*question)
 
 
 # --- on the cluster --------------------------------------------------------------------------------------------------

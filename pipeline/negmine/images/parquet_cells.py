@@ -95,7 +95,7 @@ class Batches:
             _is_filled(batch) for group in groups for batch in self.read(group)
         )
 
-    def _batches(self, table: Any, group: int, rows: int) -> Iterator[pa.RecordBatch]:
+    def _batches(self, table: pq.ParquetFile, group: int, rows: int) -> Iterator[pa.RecordBatch]:
         batches: Iterator[pa.RecordBatch] = table.iter_batches(
             batch_size=rows, row_groups=[group], columns=list(self.leaves), use_threads=False
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from negmine.base.counts import under
 from negmine.base.errors import InputError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -38,13 +39,13 @@ _REMEDY: Final = {
 
 
 def reasons(counts: Mapping[str, int]) -> dict[str, int]:
-    """Reason to number of rows, out of a stage's counts: those under ``rejected:``."""
-    return {name.removeprefix("rejected:"): n for name, n in counts.items() if name.startswith("rejected:") and n}
+    """Reason to number of rows, the commonest first, out of a stage's counts: those under ``rejected:``."""
+    return under(counts, "rejected:")
 
 
 def named(counts: Mapping[str, int]) -> str:
     """The `reasons` with their numbers, the commonest first."""
-    return ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons(counts).items(), key=lambda item: -item[1]))
+    return ", ".join(f"{reason} {n:,}" for reason, n in reasons(counts).items())
 
 
 def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]:
@@ -55,7 +56,7 @@ def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]
         rejected: the table of refused rows.
     """
     found = reasons(counts)
-    reason = max(found, key=lambda name: found[name])
+    reason = next(iter(found))
     place, detail = _example(rejected, reason)
     cause, help_ = _cause(reason, detail, counts)
     said = [named(counts), f"for example {place}: {detail}" if place else "", cause]

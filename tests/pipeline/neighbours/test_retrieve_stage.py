@@ -205,6 +205,21 @@ def test_bm25_ranks_by_rare_words(tmp_path: Path) -> None:
     assert found["k0"][2]["score"] == pytest.approx(weight, abs=1e-5)
 
 
+def test_bm25_orders_what_an_encoder_found_by_the_scores_it_searches_with(tmp_path: Path) -> None:
+    from tests.pipeline.neighbours.conftest import make_work
+
+    captions = ["a red zebra", "a red car", "the zebra sleeps", "a car and a car", "nothing alike here"]
+    name = make_work(tmp_path, list("abcde"), captions, np.ones((5, 2)))
+    work = tmp_path / "work"
+    retrieve(RetrieveSettings(("t2t:bm25",), candidates=10), work, LocalEngine(1))
+    searched = {(row["key"], row["neighbour_key"]): row["score"] for row in table(work / "neighbours")}
+    chosen = RetrieveSettings((f"t2t:{name}",), rescore="t2t:bm25", candidates=10)
+    retrieve(chosen, work, LocalEngine(1), overwrite=True)
+    ordered = {(row["key"], row["neighbour_key"]): row["score"] for row in table(work / "neighbours")}
+    assert len(ordered) == 25 > len(searched)
+    assert ordered == {pair: searched.get(pair, 0.0) for pair in ordered}
+
+
 SCORER = """
 def score(queries, candidates):
     return [-abs(len(q.caption) - len(c.caption)) for q, c in zip(queries, candidates)]

@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Places
+from negmine.base.counts import under
 from negmine.outputs.report.read import OBVIOUS, Looked
 from negmine.store import Manifest
 
@@ -16,6 +19,8 @@ BINS: Final = 40
 TAIL: Final = 0.001
 """Share of the values, at either end, that may stand in the last bin."""
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+Values = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def measure(work: Looked) -> Measures:
         lengths["negatives"] = _words(work, "negatives", "negative")
         names = _column(work, "negatives", "kind").astype(str)
         scores = _column(work, "negatives", "score").astype(np.float64)
-        for name, number in _under(made, "kind:").items():
+        for name, number in under(made.counts, "kind:").items():
             kinds.append(Kind(name, number, _quantiles(scores[names == name])))
         rules = _rules(made)
         scored = scores[np.isfinite(scores)]
@@ -99,20 +104,20 @@ def measure(work: Looked) -> Measures:
     histograms.insert(0, histogram("Words in a text", "Captions beside their negatives.", lengths, whole=True))
     refused = dict[str, int]()
     if "neighbours" in work.stages:
-        refused = _under(work.stages["neighbours"], "refused:")
+        refused = under(work.stages["neighbours"].counts, "refused:")
         histograms.append(_neighbours(work))
     return Measures(tuple(kinds), tuple(rules), refused, tuple(histograms))
 
 
 def _rules(made: Manifest) -> list[Rule]:
     refused: dict[str, dict[str, int]] = {}
-    for name, number in _under(made, "rejected:").items():
+    for name, number in under(made.counts, "rejected:").items():
         rule, _, guard = name.partition(":")
         refused.setdefault(rule, {})[guard] = number
-    accepted = _under(made, "accepted:")
+    accepted = under(made.counts, "accepted:")
     return [
         Rule(name, number, refused.get(name, {}), accepted.get(name, 0))
-        for name, number in _under(made, "proposed:").items()
+        for name, number in under(made.counts, "proposed:").items()
     ]
 
 
@@ -133,30 +138,24 @@ def _neighbours(work: Looked) -> Histogram:
 # --- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _column(work: Looked, stage: str, name: str) -> Any:
+def _column(work: Looked, stage: str, name: str) -> NDArray[Any]:
     """[n] values of a column in all parts looked at."""
     columns = [work.rows(stage, part, [name])[name].to_numpy(zero_copy_only=False) for part in work.parts]
     return np.concatenate(columns) if columns else np.empty(0)
 
 
-def _words(work: Looked, stage: str, name: str) -> Any:
+def _words(work: Looked, stage: str, name: str) -> Places:
     """[n] words of each text; texts have single blanks between them."""
     counts = [pc.count_substring(work.rows(stage, part, [name])[name], " ").to_numpy() + 1 for part in work.parts]
     return np.concatenate(counts) if counts else np.empty(0, np.int64)
 
 
-def _under(manifest: Manifest, prefix: str) -> dict[str, int]:
-    """Counts under a prefix, the largest first."""
-    found = {name.removeprefix(prefix): n for name, n in manifest.counts.items() if name.startswith(prefix) and n}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _quantiles(values: Any) -> tuple[float, ...] | None:
+def _quantiles(values: Values) -> tuple[float, ...] | None:
     values = values[np.isfinite(values)]
     return tuple(float(q) for q in np.quantile(values, QUANTILES)) if len(values) else None
 
 
-def histogram(title: str, about: str, groups: Mapping[str, Any], *, whole: bool = False) -> Histogram:
+def histogram(title: str, about: str, groups: Mapping[str, Values], *, whole: bool = False) -> Histogram:
     """Groups of values over common bins; groups without values are left out.
 
     Args:
@@ -172,7 +171,7 @@ def histogram(title: str, about: str, groups: Mapping[str, Any], *, whole: bool 
     return Histogram(title, about, tuple(edges.tolist()), tuple(series), whole)
 
 
-def _edges(values: Any, whole: bool) -> Any:
+def _edges(values: Values, whole: bool) -> NDArray[np.float64]:
     low, high = np.quantile(values, (TAIL, 1 - TAIL), method="nearest")
     if whole:
         width = max(1, -(-(int(high) - int(low) + 1) // BINS))

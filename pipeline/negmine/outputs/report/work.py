@@ -9,6 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from negmine.base.addresses import readable
+from negmine.base.counts import under
 from negmine.outputs.report.as_text import flattened
 from negmine.outputs.report.charts import draw_histogram
 from negmine.outputs.report.measure import Measures
@@ -96,11 +97,11 @@ def _tiles(view: WorkView) -> Iterator[dict[str, str]]:
     """Name, value and a remark on each."""
     stages = view.work.stages
     pairs = stages["pairs"].counts["pairs"]
-    rejected = sum(n for name, n in stages["pairs"].counts.items() if name.startswith("rejected:"))
+    rejected = sum(under(stages["pairs"].counts, "rejected:").values())
     yield {"name": "pairs", "value": f"{pairs:,}", "more": f"{rejected:,} rows rejected"}
     if "negatives" in stages:
         counts = stages["negatives"].counts
-        covered = pairs - sum(n for name, n in counts.items() if name.startswith("none:"))
+        covered = pairs - sum(under(counts, "none:").values())
         yield {
             "name": "captions with a negative",
             "value": f"{covered / max(pairs, 1):.1%}",

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from negmine.base.arrays import Mask, Vectors
 from negmine.stages.audit.words import Judged, lower, tokens
 
 FOLDS: Final = 5
@@ -32,6 +33,9 @@ FEWEST: Final = 50
 
 Margins = NDArray[np.float64]
 """[N] how much more an attacker believes in the caption than in the negative; 0 where it cannot tell."""
+
+Sparse = Any
+"""[N, D] a matrix of scipy.sparse, which has no types."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def char_grams(text: str) -> Iterator[str]:
         yield from (line[i : i + size] for i in range(len(line) - size + 1))
 
 
-def gram_differences(pairs: Pairs, grams: Callable[[str], Iterable[str]]) -> Any:
+def gram_differences(pairs: Pairs, grams: Callable[[str], Iterable[str]]) -> Sparse:
     """Sparse [N, D] counts of the captions' hashed n-grams less the negatives', without slots that never differ."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -113,7 +117,7 @@ def gram_differences(pairs: Pairs, grams: Callable[[str], Iterable[str]]) -> Any
     return difference[:, np.unique(difference.indices)]
 
 
-def _logistic(rows: Any, train: NDArray[np.bool_]) -> Any:
+def _logistic(rows: Sparse, train: Mask) -> NDArray[np.float64]:
     """Weights [D] of a logistic regression on differences; every other pair is turned round, so it has no intercept."""
     from scipy.sparse import diags_array
     from sklearn.linear_model import LogisticRegression
@@ -122,7 +126,8 @@ def _logistic(rows: Any, train: NDArray[np.bool_]) -> Any:
     sign = np.where(np.arange(int(train.sum())) % 2, -1.0, 1.0)
     model = LogisticRegression(C=1.0, fit_intercept=False, solver="lbfgs", tol=1e-3, max_iter=200)
     with threadpool_limits(1):  # sums must not depend on the number of threads
-        return model.fit(diags_array(sign) @ rows[train], sign).coef_[0]
+        weights: NDArray[np.float64] = model.fit(diags_array(sign) @ rows[train], sign).coef_[0]
+    return weights
 
 
 def linear_attacker(grams: Callable[[str], Iterable[str]], pairs: Pairs) -> Margins:
@@ -180,7 +185,7 @@ def language_model_gap(pairs: Pairs) -> Margins:
 # --- boosting --------------------------------------------------------------------------------------------------------
 
 
-def nested_scores(rows: Any, folds: NDArray[np.int64]) -> NDArray[np.float64]:
+def nested_scores(rows: Sparse, folds: NDArray[np.int64]) -> NDArray[np.float64]:
     """[FOLDS, N] linear scores for stacking.
 
     Row f is for judging fold f: every pair's score comes from a model that saw neither the pair's own fold nor f.
@@ -248,12 +253,12 @@ def minilm_attacker(pairs: Pairs) -> Margins:
     return margins
 
 
-def _perceive(true: Any, false: Any, held: NDArray[np.bool_], seed: int) -> Margins:
+def _perceive(true: Vectors, false: Vectors, held: Mask, seed: int) -> Margins:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
 
-    def rows(first: Any, second: Any) -> Any:
+    def rows(first: Vectors, second: Vectors) -> Vectors:
         return np.hstack([(first - second) * 5, first + second])
 
     train = np.vstack([rows(true[~held], false[~held]), rows(false[~held], true[~held])])

@@ -6,13 +6,15 @@ import cmath
 import io
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.base.errors import ResourceError
 from negmine.stages.figures.canvas import Area, Disc, Mark, Picture, Stroke, Style, Text, dashes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
 
 FONT: Final = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 OVERSAMPLING: Final = 3
@@ -44,7 +46,7 @@ def _coloured(mark: Mark) -> bool:
 
 
 @lru_cache(64)
-def load_font(pixels: int) -> Any:
+def load_font(pixels: int) -> FreeTypeFont:
     """The package's font.
 
     Raises:
@@ -63,7 +65,7 @@ def load_font(pixels: int) -> Any:
 class _Pen:
     """Draws marks on one image of `side` pixels."""
 
-    def __init__(self, draw: Any, style: Style, side: int) -> None:
+    def __init__(self, draw: ImageDraw, style: Style, side: int) -> None:
         self._draw, self._style, self._side = draw, style, side
         self._line = max(1, round(style.line * side))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.stages.figures import describe
 from negmine.stages.figures.canvas import Picture, Style
@@ -20,6 +20,8 @@ from negmine.stages.figures.draw import raster
 from negmine.stages.figures.program import Program
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 VISIBLE: Final = 64
@@ -75,7 +77,7 @@ class Member:
         return raster(self.picture, self.setting.style, self.setting.size)
 
     @cached_property
-    def pixels(self) -> Any:
+    def pixels(self) -> NDArray[np.int16]:
         """``[3, S, S]`` numbers."""
         import numpy as np
 

@@ -15,9 +15,10 @@ from typing import IO, Any, Final
 
 import numpy as np
 
+from negmine.base.arrays import Ids, Places, Scores, Vectors
 from negmine.base.errors import UsageError
 from negmine.engine import PartFunction
-from negmine.stages.neighbours.scorers import Dense
+from negmine.stages.neighbours.scorers import Dense, FirstOf, Found
 from negmine.stages.neighbours.search import NO_ID, merge, search
 from negmine.store import PartRecord, fetch_local, part_name, write_file
 
@@ -103,14 +104,14 @@ class IndexPhase:
         k: neighbours that will be asked for.
     """
 
-    retriever: Dense
-    first_of: Callable[[int], Any] | None
+    vectors: Dense
+    first_of: FirstOf | None
     index: str
     k: int
 
     @property
     def shards(self) -> int:
-        return -(-len(self.retriever.corpus.sizes) // PARTS)
+        return -(-len(self.vectors.corpus.sizes) // PARTS)
 
     def setup(self) -> PartFunction:
         import faiss
@@ -118,9 +119,9 @@ class IndexPhase:
         faiss.omp_set_num_threads(1)  # a graph built by several threads is another one each time
         return partial(_build, self)
 
-    def ids(self, shard: int) -> Any:
+    def ids(self, shard: int) -> Ids:
         """[n] ids of the rows of a shard."""
-        corpus = self.retriever.corpus
+        corpus = self.vectors.corpus
         parts = range(shard * PARTS, min((shard + 1) * PARTS, len(corpus.sizes)))
         chosen = [
             corpus.ids(part) if self.first_of is None else corpus.ids(part)[self.first_of(part)] for part in parts
@@ -134,7 +135,7 @@ class IndexPhase:
 def _build(phase: IndexPhase, shard: int, folder: Path) -> PartRecord:
     import faiss
 
-    rows = phase.retriever.corpus.gather(phase.ids(shard), phase.retriever.targets)
+    rows = phase.vectors.corpus.gather(phase.ids(shard), phase.vectors.targets)
     if phase.index == CAGRA:
         gpu: Any = faiss
         made = gpu.GpuIndexCagra(gpu.StandardGpuResources(), rows.shape[1], faiss.METRIC_INNER_PRODUCT)
@@ -154,17 +155,27 @@ def _build(phase: IndexPhase, shard: int, folder: Path) -> PartRecord:
 
 @dataclass(frozen=True)
 class Indexes:
-    """The indexes of all shards, on the disk."""
+    """The indexes of all shards, on the disk; the recall of every part is measured by exact search.
+
+    Attributes:
+        tile_rows: of the corpus at once, for exact search.
+    """
 
     phase: IndexPhase
     folder: Path
+    tile_rows: int
 
-    def search(self, part: int, rows: Any, queries: Any, k: int) -> tuple[Any, Any]:
-        """As `negmine.stages.neighbours.search.search`, but for what the indexes miss.
+    def load(self) -> None:
+        """Nothing: an index is read when it is asked."""
 
-        Args:
-            rows: [Q] places of the queries in the part.
-        """
+    def search(self, part: int, rows: Places, k: int) -> Found:
+        queries = self.phase.vectors.queries(part)[rows]
+        scores, ids = self._search(part, rows, queries, k)
+        hits, exact = self._recall(queries, ids)
+        return Found(scores, ids, {"recall_found": hits, "recall_exact": exact})
+
+    def _search(self, part: int, rows: Places, queries: Vectors, k: int) -> tuple[Scores, Ids]:
+        """As `negmine.stages.neighbours.search.search`, but for what the indexes miss."""
         import faiss
 
         faiss.omp_set_num_threads(1)
@@ -180,14 +191,14 @@ class Indexes:
             _, places = index.search(np.ascontiguousarray(queries), min(k, len(names)))
             query, column = np.nonzero(places >= 0)
             found = names[places[query, column]]
-            merge(scores, ids, query, self.phase.retriever.score(part, rows[query], found), found)
+            merge(scores, ids, query, self.phase.vectors.score(part, rows[query], found), found)
         return scores, ids
 
-    def recall(self, part: int, rows: Any, queries: Any, found: Any, tile_rows: int) -> tuple[int, int]:
+    def _recall(self, queries: Vectors, found: Ids) -> tuple[int, int]:
         """Of some of the queries: how many of their exact neighbours were found, and how many they have."""
-        parts = len(self.phase.retriever.corpus.sizes)
-        some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), -(-MEASURED // parts))).astype(np.int64))
-        tiles = self.phase.retriever.tiles(self.phase.first_of, tile_rows)
+        parts = len(self.phase.vectors.corpus.sizes)
+        some = np.unique(np.linspace(0, len(found) - 1, min(len(found), -(-MEASURED // parts))).astype(np.int64))
+        tiles = self.phase.vectors.tiles(self.phase.first_of, self.tile_rows)
         exact = search(np.asarray(queries)[some], tiles, found.shape[1])[1]
         hits = sum(len(set(a) & set(b) - {NO_ID}) for a, b in zip(exact.tolist(), found[some].tolist(), strict=True))
         return hits, int((exact != NO_ID).sum())

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+
+from negmine.base.arrays import Mask, Places, Starts
 
 _EXCHANGES: Final = 50
 """Full batches that are tried for an exchange."""
@@ -24,16 +26,16 @@ NOBODY: Final = np.empty(0, dtype=np.int64)
 class Lists:
     """One list of numbers for each of n things: those of i are ``values[starts[i]:starts[i + 1]]``."""
 
-    values: Any
-    starts: Any
+    values: Places
+    starts: Starts
 
     @classmethod
-    def of(cls, owners: Any, values: Any, size: int) -> Lists:
+    def of(cls, owners: Places, values: Places, size: int) -> Lists:
         """Lists from (owner, value) pairs; each keeps the order in which its values come."""
         order = np.argsort(owners, kind="stable")
         return cls(values[order], np.searchsorted(owners[order], np.arange(size + 1)))
 
-    def __getitem__(self, at: int) -> Any:
+    def __getitem__(self, at: int) -> Places:
         return self.values[self.starts[at] : self.starts[at + 1]]
 
 
@@ -48,14 +50,14 @@ class Window:
         labels: for each kind of group [n] which group a pair belongs to; see `PLANNERS`.
     """
 
-    image: Any
+    image: Places
     kept: Lists
     selected: Lists
     conflicts: Lists
-    labels: Callable[[], Any]
+    labels: Callable[[], Places]
 
     @cached_property
-    def first_of_image(self) -> Any:
+    def first_of_image(self) -> Starts:
         """[m + 1] the first pair of each image, and the number of pairs."""
         images = int(self.image[-1]) + 1 if len(self.image) else 0
         return np.searchsorted(self.image, np.arange(images + 1))
@@ -78,7 +80,7 @@ class Expansion:
 class ListedExpansion(Expansion):
     """Each seed brings a list of pairs."""
 
-    def __init__(self, bring: Callable[[int], Any]) -> None:
+    def __init__(self, bring: Callable[[int], Places]) -> None:
         self._bring, self._waiting = bring, list[int]()
 
     def begin(self) -> None:
@@ -112,7 +114,7 @@ class VotedExpansion(Expansion):
         return best
 
 
-Groups = Sequence[tuple[Any, Expansion]]
+Groups = Sequence[tuple[Places, Expansion]]
 """Pairs that fill batches of their own, and whom they bring along."""
 
 
@@ -125,7 +127,7 @@ def neighbours(window: Window, batch: int, chance: np.random.Generator) -> Group
     """Each pair brings half a batch of its candidates: the nearest, and as many of the rest (Sample4Geo, #4)."""
     half = batch // 4
 
-    def bring(pair: int) -> Any:
+    def bring(pair: int) -> Places:
         near = window.kept[pair]
         return np.concatenate([near[:half], chance.permutation(near[half:])[:half]])
 
@@ -162,14 +164,14 @@ PLANNERS: Final[dict[str, Callable[[Window, int, np.random.Generator], Groups]]]
 class BatchPlan:
     """Batches [b, B] of pairs, and the pairs that are in none."""
 
-    batches: Any
-    left: Any
+    batches: Places
+    left: Places
 
 
 def plan(window: Window, planner: str, batch: int, chance: np.random.Generator) -> BatchPlan:
     """Fill batches group by group, then with what the groups left over; the order of batches is shuffled."""
     made: list[list[int]] = []
-    left = NOBODY
+    left: Places = NOBODY
     filler = _Filler(window, batch, chance)
     parts = PLANNERS[planner](window, batch, chance)
     for members, company in parts:
@@ -194,7 +196,7 @@ class _Filler:
         self._barred = np.full(len(window.image), -1, dtype=np.int64)  # pair to number of batch
         self._number = 0
 
-    def fill(self, members: Any, company: Expansion) -> tuple[list[list[int]], Any]:
+    def fill(self, members: Places, company: Expansion) -> tuple[list[list[int]], Places]:
         """As many batches as these pairs give, and the pairs that are left."""
         self._used[members] = False
         queue, batches = self._chance.permutation(members), list[list[int]]()
@@ -211,7 +213,7 @@ class _Filler:
         self._used[members] = True
         return batches, rest
 
-    def _one(self, queue: Any, company: Expansion, remaining: int) -> list[int]:
+    def _one(self, queue: Places, company: Expansion, remaining: int) -> list[int]:
         """A batch; first of the images that must be in every batch to come, if all their pairs shall have a place."""
         self._number += 1
         made: list[int] = []
@@ -231,7 +233,7 @@ class _Filler:
                             break
         return made
 
-    def _complete(self, made: list[int], batches: list[list[int]], queue: Any) -> None:
+    def _complete(self, made: list[int], batches: list[list[int]], queue: Places) -> None:
         """Fill a batch with pairs of full ones, where an unused pair that does not fit here takes their place."""
         for pair in queue[~self._used[queue]].tolist():
             for at in self._chance.permutation(len(batches))[:_EXCHANGES]:
@@ -248,12 +250,11 @@ class _Filler:
                     self._used[pair] = True
                     break
 
-    def _clashes(self, pair: int, batch: Sequence[int]) -> Any:
+    def _clashes(self, pair: int, batch: Sequence[int]) -> Mask:
         """[n] which of a batch's pairs a pair must not meet."""
         members = np.asarray(batch, dtype=np.int64)
-        return (self._window.image[members] == self._window.image[pair]) | np.isin(
-            members, self._window.conflicts[pair]
-        )
+        same_image: Mask = self._window.image[members] == self._window.image[pair]
+        return same_image | np.isin(members, self._window.conflicts[pair])
 
     def _pressing(self, remaining: int) -> Iterator[int]:
         """An unused pair of each image that has as many as there are batches to come."""

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Ids, Places, Starts, Vectors
 from negmine.store import part_name, read_part
 from negmine.store.arrays import read_array
+
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Corpus:
     images: str | None = None
 
     @cached_property
-    def starts(self) -> Any:
+    def starts(self) -> Starts:
         """Id of the first pair of each part, and the number of pairs: [parts + 1]."""
         return np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
 
@@ -37,7 +41,7 @@ class Corpus:
     def pairs(self) -> int:
         return sum(self.sizes)
 
-    def ids(self, part: int) -> Any:
+    def ids(self, part: int) -> Ids:
         """[n] ids of a part's pairs."""
         return np.arange(self.starts[part], self.starts[part + 1])
 
@@ -46,7 +50,7 @@ class Corpus:
         values: list[Any] = read_part(self.folder, part, [name])[name].to_pylist()
         return values
 
-    def split(self, ids: Any) -> list[tuple[int, Any, Any]]:
+    def split(self, ids: Ids) -> list[tuple[int, Places, Places]]:
         """Ids [n] by part: part, places in `ids`, places in the part."""
         parts = np.searchsorted(self.starts, ids, side="right") - 1
         order = np.argsort(parts, kind="stable")
@@ -56,10 +60,10 @@ class Corpus:
             for part in np.unique(parts)
         ]
 
-    def gather(self, ids: Any, rows_of: Callable[[int], Any]) -> Any:
+    def gather(self, ids: Ids, rows_of: Callable[[int], NDArray[Kind]]) -> NDArray[Kind]:
         """Rows at ids of any shape, from a function that gives those of a part."""
         flat = np.ascontiguousarray(ids).ravel()
-        values: Any = None
+        values: NDArray[Kind] | None = None
         for part, where, places in self.split(flat):
             taken = rows_of(part)[places]
             if values is None:
@@ -70,6 +74,6 @@ class Corpus:
         return values.reshape(*ids.shape, *values.shape[1:])
 
 
-def read_vectors(folder: Path, part: int) -> Any:
+def read_vectors(folder: Path, part: int) -> Vectors:
     """[n, D] embeddings of a part, left on the disk until they are used."""
     return read_array(folder / part_name(part, "npy"), mapped=True)

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from negmine.base.arrays import Vectors
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.encoders import make_encoder
-from negmine.encoders.base import CHUNK, Encoder, Modality, Vectors
+from negmine.encoders.base import CHUNK, Encoder, Modality
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.images.decode import BadImageError
 from negmine.images.locate import PLACE, ImageRoot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,18 +12,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from negmine.base.arrays import Codes, Hashes, Ids, Mask, Places, Scores
 from negmine.base.hashing import hash64
 from negmine.contract.records import NEIGHBOURS
 from negmine.engine import PartFunction
-from negmine.stages.neighbours.approximate import Indexes
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import Candidates, reasons, refuse
 from negmine.stages.neighbours.pair_features import PairFeatures
 from negmine.stages.neighbours.sampling import mix, select
-from negmine.stages.neighbours.scorers import Dense, Lexical, Scorer
-from negmine.stages.neighbours.search import FLOAT32, NO_ID, Product, make_product, search
+from negmine.stages.neighbours.scorers import Found, Reranker, Retriever, Searcher
+from negmine.stages.neighbours.search import NO_ID
 from negmine.stages.neighbours.settings import RetrieveSettings
-from negmine.stages.neighbours.sharded_index import ShardedIndex
 from negmine.stages.neighbours.words import Texts
 from negmine.store import PartRecord, part_name, write_table
 
@@ -39,38 +38,22 @@ class MinePhase:
 
     Attributes:
         retriever: finds candidates; `reranker` gives them their final score (the same, if nothing rescores).
+        searcher: where the retriever looks.
         default_positive: for pairs whose truth has no score.
-        tile_rows: of the corpus at once; the result does not depend on it.
-        product: how exact search multiplies, by name; the result does not depend on it.
-        indexes: in place of exact search.
-        sharded_index: the corpus in the memory of a cluster; None to read it in tiles.
     """
 
     corpus: Corpus
     settings: RetrieveSettings
-    retriever: Dense | Lexical
-    reranker: Scorer
+    retriever: Retriever
+    searcher: Searcher
+    reranker: Reranker
     features: PairFeatures
     default_positive: float
-    tile_rows: int
-    product: str = FLOAT32
-    indexes: Indexes | None = None
-    sharded_index: ShardedIndex | None = None
-
-    @property
-    def pictures(self) -> bool:
-        """Whether pictures are searched, each under the id of its first pair."""
-        return isinstance(self.retriever, Dense) and self.retriever.pictures
-
-    @property
-    def first_of(self) -> Callable[[int], Any] | None:
-        """Which pairs of a part are searched; None for all."""
-        return self.features.first_of if self.pictures else None
 
     def setup(self) -> PartFunction:
-        self.retriever.load()
+        self.searcher.load()
         self.reranker.load()
-        return partial(_mine_part, self, make_product(self.product))
+        return partial(_mine_part, self)
 
 
 @dataclass(frozen=True)
@@ -82,18 +65,18 @@ class Mined:
         ids: [Q, C]; `found` [Q, C] where there is a candidate.
     """
 
-    rows: Any
-    ids: Any
-    found: Any
-    scores: Any
+    rows: Places
+    ids: Ids
+    found: Mask
+    scores: Scores
 
 
-def _mine_part(phase: MinePhase, product: Product, part: int, folder: Path) -> PartRecord:
-    scores, ids, recall = _search(phase, product, part)
+def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
+    scores, ids, measured = _search(phase, part)
     blocks: list[Rows] = []
     counts = Counter[str](pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
     counts.update({f"refused:{name}": 0 for name in reasons(phase.settings.filters)})
-    counts.update(recall)
+    counts.update(measured)
     for start in range(0, len(ids), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(ids)))
         made, some = _judge(phase, part, Mined(rows, ids[rows], ids[rows] != NO_ID, scores[rows]))
@@ -106,26 +89,15 @@ def _mine_part(phase: MinePhase, product: Product, part: int, folder: Path) -> P
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
-def _search(phase: MinePhase, product: Product, part: int) -> tuple[Any, Any, Counter[str]]:
-    """The best candidates of a part's pairs: enough that as many as asked for are of other images; and the recall."""
+def _search(phase: MinePhase, part: int) -> Found:
+    """The best candidates of a part's pairs: enough that as many as asked for are of other images."""
     retriever = phase.retriever
     first = phase.features.of_part(part)["first"]
-    k = phase.settings.candidates + (1 if phase.pictures else phase.features.most_captions(part))
-    if isinstance(retriever, Lexical):
-        return *retriever.search(part, k), Counter()
-    by_picture = all(source.query == "image" for source in retriever.sources)
-    rows = np.flatnonzero(first) if by_picture else np.arange(len(first))  # all captions of a picture ask the same
-    queries, counts = retriever.queries(part)[rows], Counter[str]()
-    if phase.indexes is not None:
-        scores, ids = phase.indexes.search(part, rows, queries, k)
-        hits, exact = phase.indexes.recall(part, rows, queries, ids, phase.tile_rows)
-        counts.update(recall_found=hits, recall_exact=exact)
-    elif phase.sharded_index is not None:
-        scores, ids = phase.sharded_index.search(queries, k)
-    else:
-        scores, ids = search(queries, retriever.tiles(phase.first_of, phase.tile_rows), k, product)
-    back = np.cumsum(first) - 1 if by_picture else rows
-    return scores[back], ids[back], counts
+    k = phase.settings.candidates + (1 if retriever.pictures else phase.features.most_captions(part))
+    rows = np.flatnonzero(first) if retriever.by_picture else np.arange(len(first))
+    found = phase.searcher.search(part, rows, k)
+    back = np.cumsum(first) - 1 if retriever.by_picture else rows
+    return Found(found.scores[back], found.ids[back], found.counts)
 
 
 # --- reranker --------------------------------------------------------------------------------------------------------
@@ -142,11 +114,11 @@ def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[list[Rows], Count
     keep = (reason < 0) & mined.found
     selected = select(found, keep, settings.sampling, settings.options, settings.neighbours, settings.seed)
     outcome = Outcome(mined, found, reason, selected)
-    rank = np.cumsum(mined.found, axis=1)
+    rank = _rank(mined.found)
     rows, counts = [outcome.rows(rank)], _counts(outcome, settings)
     if settings.refill:
         more = _refilled(phase, part, outcome)
-        rows.append(more.rows(np.cumsum(more.mined.found, axis=1) + rank[:, -1:]))
+        rows.append(more.rows(_rank(more.mined.found) + rank[:, -1:]))
         counts.update(_counts(more, settings))
         total = selected.sum(axis=1) + more.selected.sum(axis=1)
         counts["fewer_than_asked"] = int((total < settings.neighbours).sum())
@@ -160,14 +132,14 @@ class Outcome:
 
     mined: Mined
     candidates: Candidates
-    reason: Any
-    selected: Any = field(repr=False)
+    reason: Codes
+    selected: Mask = field(repr=False)
 
     @property
-    def keep(self) -> Any:
+    def keep(self) -> Mask:
         return (self.reason < 0) & self.mined.found
 
-    def rows(self, rank: Any) -> Rows:
+    def rows(self, rank: Places) -> Rows:
         """The candidates one after the other; `rank` [Q, C]."""
         found = self.mined.found
         query = np.broadcast_to(np.arange(len(found))[:, None], found.shape)[found]
@@ -180,13 +152,28 @@ class Outcome:
 class Rows(NamedTuple):
     """Rows of the table, as arrays [n]; `row` is the query's place in the part."""
 
-    row: Any
-    id: Any
-    rank: Any
-    score: Any
-    positive: Any
-    reason: Any
-    selected: Any
+    row: Places
+    id: Ids
+    rank: Places
+    score: Scores
+    positive: Scores
+    reason: Codes
+    selected: Mask
+
+    @classmethod
+    def of(cls, blocks: Sequence[Rows]) -> Rows:
+        """The rows of all blocks, one block behind the other."""
+        columns: Iterator[Any] = map(np.concatenate, zip(*blocks, strict=True))
+        return cls(*columns)
+
+    def take(self, order: Places) -> Rows:
+        columns: Iterator[Any] = (column[order] for column in self)
+        return Rows(*columns)
+
+
+def _rank(found: Mask) -> Places:
+    """[Q, C] which one of those found a candidate is, from 1."""
+    return np.cumsum(found, axis=1, dtype=np.int64)
 
 
 def _cut(phase: MinePhase, part: int, mined: Mined) -> Mined:
@@ -197,7 +184,7 @@ def _cut(phase: MinePhase, part: int, mined: Mined) -> Mined:
     return replace(mined, found=mined.found & (np.cumsum(others, axis=1) - others < phase.settings.candidates))
 
 
-def _somewhere(phase: MinePhase, part: int, mined: Mined) -> Any:
+def _somewhere(phase: MinePhase, part: int, mined: Mined) -> Ids:
     """[Q, C] the ids, and any id where there is no candidate."""
     return np.where(mined.found, mined.ids, phase.corpus.starts[part])
 
@@ -208,8 +195,8 @@ def _rescored(phase: MinePhase, part: int, mined: Mined) -> Mined:
     scores = np.full(mined.ids.shape, -np.inf, dtype=np.float32)
     scores[rows, columns] = phase.reranker.score(part, mined.rows[rows], mined.ids[rows, columns])
     order = np.lexsort((mined.ids, -scores), axis=1)  # what is not found goes to the end
-    taken = (np.take_along_axis(values, order, axis=1) for values in (mined.ids, mined.found, scores))
-    return Mined(mined.rows, *taken)
+    ids, found = np.take_along_axis(mined.ids, order, axis=1), np.take_along_axis(mined.found, order, axis=1)
+    return Mined(mined.rows, ids, found, np.take_along_axis(scores, order, axis=1))
 
 
 def _candidates(phase: MinePhase, part: int, mined: Mined) -> Candidates:
@@ -231,25 +218,26 @@ class _Targets:
     """Similarities between targets: by the reranker's vectors, or by words in common where it has none."""
 
     phase: MinePhase
-    queries: Any
-    ids: Any
+    queries: Ids
+    ids: Ids
 
-    def to_truth(self) -> Any:
+    def to_truth(self) -> Scores:
         """[Q, C] of each candidate to its query's own target."""
         own = np.repeat(self.queries, self.ids.shape[1])
         return self._between(own, self.ids.ravel()).reshape(self.ids.shape)
 
-    def alike(self, row: int, places: Any) -> Any:
+    def alike(self, row: int, places: Places) -> Scores:
         """[n, n] of some candidates of one query to each other."""
         ids, size = self.ids[row, places], len(places)
         return self._between(np.repeat(ids, size), np.tile(ids, size)).reshape(size, size)
 
-    def _between(self, ids: Any, others: Any) -> Any:
-        if isinstance(self.phase.reranker, Dense):
-            return self.phase.reranker.between_targets(ids, others)
+    def _between(self, ids: Ids, others: Ids) -> Scores:
+        vectors = self.phase.reranker.vectors
+        if vectors is not None:
+            return vectors.similarity(ids, others)
         sets = self.phase.features.sets
         texts = Texts(partial(sets, ids), partial(sets, others), (len(ids), 1))
-        return texts.jaccard("words").ravel()
+        return np.asarray(texts.jaccard("words").ravel())
 
 
 # --- refill ----------------------------------------------------------------------------------------------------------
@@ -274,23 +262,23 @@ def _refilled(phase: MinePhase, part: int, outcome: Outcome) -> Outcome:
     return Outcome(replace(more, found=new & (selected | ~keep)), found, reason, selected)
 
 
-def _random_ids(phase: MinePhase, keys: Any, width: int) -> Any:
+def _random_ids(phase: MinePhase, keys: Hashes, width: int) -> Ids:
     """[Q, width] random pairs, by the seed and the query's key; pictures under the id of their first pair."""
     with np.errstate(over="ignore"):
         turns = mix(np.arange(width, dtype=np.uint64) + np.uint64(hash64(f"refill {phase.settings.seed}")))
         ids = (mix(keys[:, None] ^ turns) % np.uint64(phase.corpus.pairs)).astype(np.int64)
-    if phase.pictures:
+    if phase.retriever.pictures:  # each under the id of its first pair
         return phase.corpus.gather(ids, partial(_first_ids, phase))
     return ids
 
 
-def _first_ids(phase: MinePhase, part: int) -> Any:
+def _first_ids(phase: MinePhase, part: int) -> Ids:
     """[n] for each pair of a part the id of the first pair of its image."""
     first = phase.features.of_part(part)["first"]
-    return phase.corpus.starts[part] + np.flatnonzero(first)[np.cumsum(first) - 1]
+    return np.asarray(phase.corpus.starts[part] + np.flatnonzero(first)[np.cumsum(first) - 1])
 
 
-def _first_time(ids: Any) -> Any:
+def _first_time(ids: Ids) -> Mask:
     """[Q, n] whether an id stands in its row for the first time."""
     order = np.argsort(ids, axis=1, kind="stable")
     ordered = np.take_along_axis(ids, order, axis=1)
@@ -308,10 +296,9 @@ def _table(phase: MinePhase, part: int, blocks: list[Rows]) -> pa.Table:
     """`NEIGHBOURS`, by query, then by rank."""
     if not blocks:
         return NEIGHBOURS.empty_table()
-    rows = Rows(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    rows = Rows.of(blocks)
     if phase.settings.refill:
-        order = np.lexsort((rows.rank, rows.row))
-        rows = Rows(*(column[order] for column in rows))
+        rows = rows.take(np.lexsort((rows.rank, rows.row)))
     names = pa.array([*reasons(phase.settings.filters)], pa.string())
     direction = pa.array([phase.settings.sources[0].direction])
     return pa.table(
@@ -330,14 +317,14 @@ def _table(phase: MinePhase, part: int, blocks: list[Rows]) -> pa.Table:
     )
 
 
-def _keys(corpus: Corpus, ids: Any) -> pa.Array:
+def _keys(corpus: Corpus, ids: Ids) -> pa.Array:
     """Keys of pairs [n]."""
     distinct, back = np.unique(ids, return_inverse=True)
     pieces = list(_keys_of_parts(corpus, distinct))
     return pa.concat_arrays(pieces).take(pa.array(back)) if pieces else pa.array([], pa.string())
 
 
-def _keys_of_parts(corpus: Corpus, ids: Any) -> Iterator[pa.Array]:
+def _keys_of_parts(corpus: Corpus, ids: Ids) -> Iterator[pa.Array]:
     from negmine.store import read_part
 
     for part, _, places in corpus.split(ids):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from negmine.base.arrays import Ids, Mask, Records
 from negmine.base.hashing import hash64
 from negmine.contract.records import THUMBNAIL_BYTES
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
-from negmine.stages.neighbours.scorers import Scorer
+from negmine.stages.neighbours.scorers import Reranker
 from negmine.stages.neighbours.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
 from negmine.store import PartRecord, fetch_local, part_name, read_part, write_table
 from negmine.store.arrays import read_array, write_array
@@ -39,7 +40,7 @@ class PairFeaturesPhase:
     """`PAIR_FEATURE` for each pair, and the sets of words that some filter asks for (keys of `COLUMNS`)."""
 
     corpus: Corpus
-    reranker: Scorer
+    reranker: Reranker
     positive: str
     sets: tuple[str, ...]
 
@@ -86,19 +87,19 @@ class PairFeatures:
     corpus: Corpus
     folder: Path
 
-    def of_part(self, part: int) -> Any:
+    def of_part(self, part: int) -> Records:
         """[n] `PAIR_FEATURE` of a part."""
         return read_array(self.folder / part_name(part, "npy"), mapped=True)
 
-    def first_of(self, part: int) -> Any:
+    def first_of(self, part: int) -> Mask:
         """[n] True where the rows of a picture begin."""
         return self.of_part(part)["first"]
 
-    def at(self, ids: Any) -> Any:
+    def at(self, ids: Ids) -> Records:
         """`PAIR_FEATURE` of some pairs, in the shape of `ids`."""
         return self.corpus.gather(ids, self.of_part)
 
-    def sets(self, ids: Any, name: str) -> Sets:
+    def sets(self, ids: Ids, name: str) -> Sets:
         """One kind of set of some pairs [n]."""
         taken, order = [], []
         for part, where, places in self.corpus.split(ids):
@@ -112,7 +113,7 @@ class PairFeatures:
         return Sets(values, np.concatenate([[0], np.cumsum(sizes)])).take(back)
 
     @cached_property
-    def _sets_of_part(self) -> Any:
+    def _sets_of_part(self) -> Callable[[int, str], Sets]:
         def read(part: int, name: str) -> Sets:
             import pyarrow.parquet as pq
 

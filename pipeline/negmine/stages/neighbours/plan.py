@@ -6,7 +6,7 @@ Pairs are planned in windows of parts, so that memory and time stay bounded; eac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Ids, Places, Vectors
 from negmine.base.errors import InputError, UsageError
 from negmine.base.hashing import hash64
 from negmine.base.names import pick
@@ -25,7 +27,7 @@ from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.stages.neighbours.batches import PLANNERS, BatchPlan, Lists, Window, plan
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import ABOUT_SCORES, ALWAYS
-from negmine.stages.neighbours.scorers import Dense
+from negmine.stages.neighbours.scorers import Dense, Retriever
 from negmine.stages.neighbours.settings import PlanSettings
 from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_table
 from negmine.store.work_folder import Stage, WorkFolder
@@ -41,9 +43,14 @@ FALSE_NEGATIVES: Final = (
 MEASURED: Final = 200
 """Batches of a window whose similarity is measured."""
 
+_MILLION: Final = 1e6
+"""Counts are whole numbers, so that those of all windows can be added: sums of similarities are in millionths."""
+
+Names = NDArray[np.object_]
+
 
 def make_plan(
-    settings: PlanSettings, work: Path, corpus: Corpus, retriever: Any, engine: Engine, *, overwrite: bool = False
+    settings: PlanSettings, work: Path, corpus: Corpus, retriever: Retriever, engine: Engine, *, overwrite: bool = False
 ) -> Manifest:
     """Make ``work/plan`` from ``work/neighbours`` unless it is there.
 
@@ -53,7 +60,7 @@ def make_plan(
         DamagedError: the folder was made with other settings.
     """
     pick("batch plan", settings.planner, PLANNERS)
-    if settings.planner == "clusters" and not isinstance(retriever, Dense):
+    if settings.planner == "clusters" and retriever.vectors is None:
         raise UsageError("clusters need embeddings", fix="mine with an encoder, not with bm25")
     phase = PlanPhase(settings, corpus, work / Stage.NEIGHBOURS, retriever)
 
@@ -89,7 +96,7 @@ class PlanPhase:
     settings: PlanSettings
     corpus: Corpus
     neighbours: Path
-    retriever: Any
+    retriever: Retriever
 
     @property
     def windows(self) -> int:
@@ -119,11 +126,11 @@ def _plan_window(phase: PlanPhase, index: int, folder: Path) -> PartRecord:
 class _Rows:
     """The pairs of a window that are trained on: their ids in the corpus, keys, parts, and image and source by name."""
 
-    ids: Any
+    ids: Ids
     keys: pa.Array
-    parts: Any
-    images: Any
-    sources: Any
+    parts: Places
+    images: Names
+    sources: Names
 
     @classmethod
     def read(cls, phase: PlanPhase, parts: range) -> _Rows:
@@ -149,7 +156,7 @@ class _Rows:
         query, target, kept, selected = (rows[name] for name in ("query", "target", "keep", "selected"))
         false = np.isin(rows["reason"].astype(str), FALSE_NEGATIVES)
         one, other = query[false], target[false]
-        if isinstance(phase.retriever, Dense) and phase.retriever.pictures:
+        if phase.retriever.pictures:
             one, other = _all_of_image(one, other, image)  # a picture stands under its first pair only
         both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])]), axis=1)
         return Window(
@@ -160,7 +167,7 @@ class _Rows:
             partial(_labels, phase, self),
         )
 
-    def _neighbours(self, phase: PlanPhase) -> dict[str, Any]:
+    def _neighbours(self, phase: PlanPhase) -> dict[str, NDArray[Any]]:
         """The mined table among these pairs, by places in the window."""
         columns = ["key", "neighbour_key", "keep", "selected", "reason"]
         tables = [read_part(phase.neighbours, int(part), columns) for part in np.unique(self.parts)]
@@ -175,7 +182,7 @@ class _Rows:
         return {name: table[name].to_numpy(zero_copy_only=False) for name in names}
 
 
-def _all_of_image(owners: Any, pairs: Any, image: Any) -> tuple[Any, Any]:
+def _all_of_image(owners: Places, pairs: Places, image: Places) -> tuple[Places, Places]:
     """(owner, pair) for every pair of the images of the given ones."""
     starts = np.searchsorted(image, image[pairs])
     sizes = np.searchsorted(image, image[pairs], side="right") - starts
@@ -183,20 +190,18 @@ def _all_of_image(owners: Any, pairs: Any, image: Any) -> tuple[Any, Any]:
     return np.repeat(owners, sizes), np.repeat(starts, sizes) + within
 
 
-def _labels(phase: PlanPhase, rows: _Rows) -> Any:
+def _labels(phase: PlanPhase, rows: _Rows) -> Places:
     """[n] numbers of cluster or source."""
     if phase.settings.planner == "domains":
         return np.unique(rows.sources, return_inverse=True)[1]
-    retriever: Dense = phase.retriever
     labels = np.zeros(len(rows.ids), dtype=np.int64)
-    for number in range(len(retriever.sources)):
-        alone = Dense(retriever.corpus, retriever.sources[number : number + 1], retriever.folders[number : number + 1])
+    for alone in phase.retriever.vectors.by_source if phase.retriever.vectors else ():
         vectors = phase.corpus.gather(rows.ids, alone.targets)
         labels = labels * phase.settings.clusters + cluster(vectors, phase.settings.clusters, phase.settings.seed)
     return labels
 
 
-def cluster(vectors: Any, k: int, seed: int) -> Any:
+def cluster(vectors: Vectors, k: int, seed: int) -> Places:
     """[n] k-means cluster of each unit row, by inner product."""
     import faiss
 
@@ -229,20 +234,27 @@ def _table(rows: _Rows, made: BatchPlan) -> pa.Table:
 
 
 def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: BatchPlan) -> dict[str, int]:
-    """Mean similarity of pairs that meet, and of pairs in random batches under the same rules: sums, in millionths."""
-    if not isinstance(phase.retriever, Dense):
+    """Similarity of pairs that meet, and of pairs in random batches under the same rules; see `mean_similarity`."""
+    vectors = phase.retriever.vectors
+    if vectors is None:
         return {}
     counts: dict[str, int] = {}
     for name, one in (("planned", made), ("by_chance", by_chance)):
         measured = one.batches[:MEASURED]
-        total = sum(_mean_similarity(phase.retriever, rows.ids[batch]) for batch in measured)
-        counts |= {f"measured:{name}": len(measured), f"similar:{name}": round(total * 1e6)}
+        total = sum(_mean_similarity(vectors, rows.ids[batch]) for batch in measured)
+        counts |= {f"measured:{name}": len(measured), f"similar:{name}": round(total * _MILLION)}
     return counts
 
 
-def _mean_similarity(retriever: Dense, ids: Any) -> float:
+def mean_similarity(counts: Mapping[str, int], name: str) -> float | None:
+    """Of ``planned`` batches or those ``by_chance``, as `_similarity` counted it; None where nothing was measured."""
+    batches = counts.get(f"measured:{name}")
+    return counts[f"similar:{name}"] / batches / _MILLION if batches else None
+
+
+def _mean_similarity(vectors: Dense, ids: Ids) -> float:
     """Of the queries to the targets of other pairs."""
-    gather: Callable[..., Any] = retriever.corpus.gather
-    scores = gather(ids, retriever.queries) @ gather(ids, retriever.targets).T
+    gather = vectors.corpus.gather
+    scores = gather(ids, vectors.queries) @ gather(ids, vectors.targets).T
     others = ~np.eye(len(ids), dtype=np.bool_)
     return float(scores[others].mean())

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Places, Scores
 from negmine.base.html import data_url, document, thumbnail
 from negmine.images.decode import BadImageError, decode
 from negmine.images.locate import PLACE, ImageRoot
@@ -32,9 +34,9 @@ class Histogram:
 
     low: float
     high: float
-    counts: Any = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
+    counts: Places = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
 
-    def add(self, values: Any) -> None:
+    def add(self, values: NDArray[np.floating[Any]]) -> None:
         places = (np.asarray(values) - self.low) * (_BINS / max(self.high - self.low, 1e-12))
         self.counts += np.bincount(np.clip(places.astype(np.int64), 0, _BINS - 1), minlength=_BINS)
 
@@ -98,23 +100,23 @@ class _Queries:
         counts: [Q] how many of them each query has.
     """
 
-    positive: Any
-    others: Any
-    passing: Any
-    counts: Any
+    positive: Scores
+    others: Scores
+    passing: Scores
+    counts: Places
 
-    def _kth(self, k: int) -> tuple[Any, Any]:
+    def _kth(self, k: int) -> tuple[Scores, Scores]:
         """Truth and highest of the k lowest candidates, of queries that have k."""
         enough = self.counts >= k
         ends = np.cumsum(self.counts)
         return self.positive[enough], self.passing[ends[enough] - k]
 
-    def margin(self, k: int) -> Any:
+    def margin(self, k: int) -> Scores:
         """Widest margin that leaves k candidates to a query."""
         positive, score = self._kth(k)
         return positive - score
 
-    def share(self, k: int) -> Any:
+    def share(self, k: int) -> NDArray[np.float64]:
         """Lowest percentage that does."""
         positive, score = self._kth(k)
         return 1 - (positive - score) / np.maximum(np.abs(positive), 1e-6)
@@ -151,7 +153,7 @@ figcaption { overflow-wrap: anywhere; } small { display: block; color: var(--sof
 """
 
 
-def write_examples(stream: Any, corpus: Corpus, neighbours: Path) -> int:
+def write_examples(stream: IO[bytes], corpus: Corpus, neighbours: Path) -> int:
     """A page with some queries, what was selected for them, and what was refused and why. Returns their number."""
     chosen = list(_chosen(corpus, neighbours))
     shown = [(rows[0], [row for row in rows if row["selected"]][:_SHOWN], _refused(rows)) for rows in chosen]
@@ -188,8 +190,11 @@ def _refused(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["reason"] and row["reason"] not in ALWAYS][:_REFUSED]
 
 
+Rows = Sequence[Mapping[str, Any]]
+
+
 def _section(
-    corpus: Corpus, pairs: Mapping[str, dict[str, Any]], first: dict[str, Any], selected: Any, refused: Any
+    corpus: Corpus, pairs: Mapping[str, dict[str, Any]], first: dict[str, Any], selected: Rows, refused: Rows
 ) -> str:
     figures = [_figure(corpus, pairs[first["key"]], f"truth {first['positive_score']:.3f}", "")]
     for kind, rows in (("kept", selected), ("refused", refused)):

@@ -11,38 +11,43 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Hashes, Mask, Scores
 from negmine.base.hashing import hash64
-from negmine.stages.neighbours.filters import Candidates, Mask
+from negmine.stages.neighbours.filters import Candidates
+
+Keys = NDArray[np.floating[Any]]
+"""[Q, C] what a sampler gives each candidate: the highest are drawn."""
 
 
-def top(found: Candidates, keep: Mask, gumbel: Any, k: int) -> Any:
+def top(found: Candidates, keep: Mask, gumbel: Scores, k: int) -> Keys:
     """The best scores."""
-    return found.score
+    return np.asarray(found.score)
 
 
-def uniform(found: Candidates, keep: Mask, gumbel: Any, k: int) -> Any:
+def uniform(found: Candidates, keep: Mask, gumbel: Scores, k: int) -> Keys:
     """Any, with equal chance."""
     return gumbel
 
 
-def softmax(found: Candidates, keep: Mask, gumbel: Any, k: int, *, temperature: float = 0.05) -> Any:
+def softmax(found: Candidates, keep: Mask, gumbel: Scores, k: int, *, temperature: float = 0.05) -> Keys:
     """In proportion to exp(score / temperature) (CoRNStack, #8): near 0 the best, at infinity any."""
-    return found.score / np.float32(max(temperature, 1e-9)) + gumbel
+    return np.asarray(found.score / np.float32(max(temperature, 1e-9)) + gumbel)
 
 
-def simans(found: Candidates, keep: Mask, gumbel: Any, k: int, *, a: float = 100.0, b: float = -0.05) -> Any:
+def simans(found: Candidates, keep: Mask, gumbel: Scores, k: int, *, a: float = 100.0, b: float = -0.05) -> Keys:
     """In proportion to exp(-a (score - positive - b)^2): near the truth, not at it (SimANS).
 
     The paper's a is for unbounded scores; for cosines it must be larger.
     """
-    return -a * (found.score - found.positive[:, None] - b) ** 2 + gumbel
+    return np.asarray(-a * (found.score - found.positive[:, None] - b) ** 2 + gumbel)
 
 
 def ipw(
-    found: Candidates, keep: Mask, gumbel: Any, k: int, *,
+    found: Candidates, keep: Mask, gumbel: Scores, k: int, *,
     below: float = 0.1, width: float = 0.1, temperature: float = 0.1, clip: float = 10.0,
-) -> Any:  # fmt: skip
+) -> Keys:  # fmt: skip
     """By hardness over propensity (DebCSE, #19; a reconstruction).
 
     Hardness is a band of scores around positive - below; the propensity, that a miner takes a candidate for its looks,
@@ -54,16 +59,16 @@ def ipw(
     hardness = np.exp(-((found.score - found.positive[:, None] + below) ** 2) / (2 * width**2))
     weight = np.where(keep, hardness / np.maximum(propensity, 1e-3 / found.score.shape[1]), 0)
     mean = weight.sum(axis=1, keepdims=True) / np.maximum(keep.sum(axis=1, keepdims=True), 1)
-    return np.log(np.clip(weight / np.maximum(mean, 1e-30), 1 / clip, clip)) + gumbel
+    return np.asarray(np.log(np.clip(weight / np.maximum(mean, 1e-30), 1 / clip, clip)) + gumbel)
 
 
-def half(found: Candidates, keep: Mask, gumbel: Any, k: int) -> Any:
+def half(found: Candidates, keep: Mask, gumbel: Scores, k: int) -> Keys:
     """Half of them the best, half any of the others (Sample4Geo's choice of neighbours, #4)."""
     place = np.cumsum(keep, axis=1)
     return np.where(place <= k - k // 2, np.float32(1e6) - place, gumbel)
 
 
-def diverse(found: Candidates, keep: Mask, gumbel: Any, k: int) -> Any:
+def diverse(found: Candidates, keep: Mask, gumbel: Scores, k: int) -> Keys:
     """The best, then again and again the one that is least like those taken (farthest first)."""
     keys = np.full(found.score.shape, -np.inf, dtype=np.float32)
     for row in np.flatnonzero(keep.any(axis=1)):
@@ -73,7 +78,7 @@ def diverse(found: Candidates, keep: Mask, gumbel: Any, k: int) -> Any:
     return keys
 
 
-def _farthest_first(alike: Any, k: int) -> list[int]:
+def _farthest_first(alike: Scores, k: int) -> list[int]:
     """Places of the first k points, the first of them point 0, by similarities [n, n]."""
     chosen, nearest = [0], alike[0].copy()
     while len(chosen) < min(k, len(alike)):
@@ -83,7 +88,7 @@ def _farthest_first(alike: Any, k: int) -> list[int]:
     return chosen
 
 
-SAMPLERS: Final[dict[str, Callable[..., Any]]] = {
+SAMPLERS: Final[dict[str, Callable[..., Keys]]] = {
     "top": top,
     "uniform": uniform,
     "softmax": softmax,
@@ -104,7 +109,7 @@ def select(found: Candidates, keep: Mask, sampler: str, options: Mapping[str, fl
     return np.asarray(selected & keep)
 
 
-def gumbel_noise(seed: int, queries: Any, candidates: Any) -> Any:
+def gumbel_noise(seed: int, queries: Hashes, candidates: Hashes) -> Scores:
     """[Q, C] standard Gumbel noise of pairs of keys (hashes [Q] and [Q, C])."""
     with np.errstate(over="ignore"):
         mixed = mix(mix(queries ^ np.uint64(hash64(f"sample {seed}")))[:, None] ^ candidates)
@@ -112,7 +117,7 @@ def gumbel_noise(seed: int, queries: Any, candidates: Any) -> Any:
     return (-np.log(-np.log(chance))).astype(np.float32)
 
 
-def mix(numbers: Any) -> Any:
+def mix(numbers: Hashes) -> Hashes:
     """SplitMix64's finaliser: every bit of the input changes half of the output's."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

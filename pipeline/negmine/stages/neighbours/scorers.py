@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
+from negmine.base.arrays import Ids, Mask, Places, Scores, Vectors
 from negmine.base.errors import InputError, UsageError
 from negmine.images.locate import PLACE, ImageRoot
 from negmine.stages.neighbours.corpus import Corpus, read_vectors
 from negmine.stages.neighbours.embed import known_picture
-from negmine.stages.neighbours.search import NO_ID, pair_scores
+from negmine.stages.neighbours.search import NO_ID, make_product, pair_scores, search
 from negmine.stages.neighbours.settings import Source
 from negmine.stages.neighbours.words import normalised
 from negmine.store import file_sha256, read_part
 
 ROWS_AT_ONCE: Final = 1_024
 
+FirstOf = Callable[[int], Mask]
+"""Which pairs [n] of a part are searched: the first of each picture."""
 
-class Scorer(Protocol):
+
+class Reranker(Protocol):
     """Scores a pair's query against the targets of any pairs."""
+
+    @property
+    def vectors(self) -> Dense | None:
+        """What it compares; None if it has no vectors."""
+        ...
 
     def load(self) -> None:
         """Load what is needed, once a process."""
         ...
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         """[n] how the pairs of a part score against their own truth; NaN where there is none.
 
         ``i2t`` and ``t2i``: caption and picture of the pair. ``t2t``: mean over the other captions of the picture,
@@ -41,9 +51,57 @@ class Scorer(Protocol):
         """
         ...
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
         """[n] scores of a part's queries `rows` against the targets of the pairs `ids`."""
         ...
+
+
+class Retriever(Reranker, Protocol):
+    """Finds candidates by its scores."""
+
+    @property
+    def pictures(self) -> bool:
+        """Whether pictures are searched, each but once, and no captions."""
+        ...
+
+    @property
+    def by_picture(self) -> bool:
+        """Whether all captions of a picture ask the same."""
+        ...
+
+    def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Searcher:
+        """A search that misses nothing.
+
+        Args:
+            first_of: which pairs are searched; None for all.
+            tile_rows: of the corpus at once, and `product` how vectors are multiplied, by name; the result depends on
+                neither.
+        """
+        ...
+
+
+class Searcher(Protocol):
+    """Finds the best candidates in the whole corpus."""
+
+    def load(self) -> None:
+        """Load what is needed, once a process."""
+        ...
+
+    def search(self, part: int, rows: Places, k: int) -> Found:
+        """The k best for a part's queries `rows`."""
+        ...
+
+
+class Found(NamedTuple):
+    """Candidates [n, k] of some queries, by score descending, then id ascending; `NO_ID` where there are fewer.
+
+    Attributes:
+        counts: what was measured of the search.
+    """
+
+    scores: Scores
+    ids: Ids
+    counts: Mapping[str, int] = MappingProxyType({})
 
 
 # --- embeddings ------------------------------------------------------------------------------------------------------
@@ -65,38 +123,54 @@ class Dense:
         """Nothing: vectors are read as they are needed."""
 
     @property
+    def vectors(self) -> Dense:
+        return self
+
+    @property
+    def by_source(self) -> list[Dense]:
+        """Each source alone."""
+        alone = zip(self.sources, self.folders, strict=True)
+        return [Dense(self.corpus, (source,), (folders,)) for source, folders in alone]
+
+    @property
     def pictures(self) -> bool:
-        """Whether pictures are searched, each but once, and no captions."""
         return all(source.target == "image" for source in self.sources)
+
+    @property
+    def by_picture(self) -> bool:
+        return all(source.query == "image" for source in self.sources)
+
+    def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Exact:
+        return Exact(self, first_of, tile_rows, product)
 
     @property
     def dimensions(self) -> int:
         full = next(part for part, size in enumerate(self.corpus.sizes) if size)  # an empty part has none
         return sum(read_vectors(query, full).shape[1] for query, _ in self.folders)
 
-    def queries(self, part: int) -> Any:
+    def queries(self, part: int) -> Vectors:
         """[n, D] rows that are asked with."""
         return self._vectors(part, 0)
 
-    def targets(self, part: int) -> Any:
+    def targets(self, part: int) -> Vectors:
         """[n, D] rows that are asked for."""
         return self._vectors(part, 1)
 
-    def _vectors(self, part: int, side: int) -> Any:
+    def _vectors(self, part: int, side: int) -> Vectors:
         rows = [read_vectors(folders[side], part) for folders in self.folders]
         if len(rows) == 1 and self.sources[0].weight == 1:
             return np.asarray(rows[0])
         scaled = [np.float32(source.weight**0.5) * one for source, one in zip(self.sources, rows, strict=True)]
         return np.concatenate(scaled, axis=1)
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         total = np.zeros(len(first), dtype=np.float32)
         for source, folders in zip(self.sources, self.folders, strict=True):
             queries, targets = (read_vectors(folder, part) for folder in folders)
             total += np.float32(source.weight) * positive_scores(source.direction, queries, targets, first, lowest)
         return total
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
         queries, scores = self.queries(part), np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             at = slice(start, start + ROWS_AT_ONCE)
@@ -104,7 +178,7 @@ class Dense:
             scores[at] = pair_scores(queries, targets, rows[at], np.arange(len(targets)))
         return scores
 
-    def between_targets(self, ids: Any, others: Any) -> Any:
+    def similarity(self, ids: Ids, others: Ids) -> Scores:
         """[n] inner products of the targets of two lists of pairs."""
         scores = np.empty(len(ids), dtype=np.float32)
         for start in range(0, len(ids), ROWS_AT_ONCE):
@@ -113,7 +187,7 @@ class Dense:
             scores[at] = np.vecdot(one, other)
         return scores
 
-    def tiles(self, first_of: Any, rows: int) -> Iterator[tuple[Any, Any]]:
+    def tiles(self, first_of: FirstOf | None, rows: int) -> Iterator[tuple[Ids, Vectors]]:
         """The corpus in tiles of at most `rows`, each in the same memory: ids and vectors.
 
         Args:
@@ -139,8 +213,25 @@ class Dense:
             yield names[:filled], held[:filled]
 
 
-def positive_scores(direction: str, queries: Any, targets: Any, first: Any, lowest: bool = False) -> Any:
-    """How similar each pair is to its own truth, [N]; see `Scorer.positives`.
+@dataclass(frozen=True)
+class Exact:
+    """Multiplies the queries with every row of the corpus; see `Retriever.exact`."""
+
+    vectors: Dense
+    first_of: FirstOf | None
+    tile_rows: int
+    product: str
+
+    def load(self) -> None:
+        make_product(self.product)
+
+    def search(self, part: int, rows: Places, k: int) -> Found:
+        queries, tiles = self.vectors.queries(part)[rows], self.vectors.tiles(self.first_of, self.tile_rows)
+        return Found(*search(queries, tiles, k, make_product(self.product)))
+
+
+def positive_scores(direction: str, queries: Vectors, targets: Vectors, first: Mask, lowest: bool = False) -> Scores:
+    """How similar each pair is to its own truth, [N]; see `Reranker.positives`.
 
     Args:
         queries: unit rows [N, D]; `targets` likewise, row for row of the same pairs.
@@ -148,7 +239,7 @@ def positive_scores(direction: str, queries: Any, targets: Any, first: Any, lowe
     if direction == "i2i" or not len(queries):
         return np.ones(len(queries), dtype=np.float32)
     if direction != "t2t" and not (lowest and direction == "i2t"):
-        return np.vecdot(queries, targets)
+        return np.asarray(np.vecdot(queries, targets))
     starts = np.flatnonzero(first)
     if lowest:
         scores = np.empty(len(queries), dtype=np.float32)
@@ -159,10 +250,10 @@ def positive_scores(direction: str, queries: Any, targets: Any, first: Any, lowe
     sums = np.add.reduceat(queries, starts, axis=0)[group] - queries
     others = np.diff([*starts, len(queries)])[group] - 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (np.vecdot(queries, sums) / np.where(others, others, np.nan)).astype(np.float32)
+        return np.asarray(np.vecdot(queries, sums) / np.where(others, others, np.nan), dtype=np.float32)
 
 
-def _lowest(scores: Any, *, without_self: bool) -> Any:
+def _lowest(scores: Scores, *, without_self: bool) -> Scores:
     """[m] smallest of each row of [m, m]; NaN where nothing is left."""
     if without_self:
         np.fill_diagonal(scores, np.inf)
@@ -179,6 +270,21 @@ class Lexical:
 
     corpus: Corpus
     _index: Any = field(default=None, repr=False)
+
+    @property
+    def vectors(self) -> None:
+        """Words have none."""
+
+    @property
+    def pictures(self) -> bool:
+        return False
+
+    @property
+    def by_picture(self) -> bool:
+        return False
+
+    def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Lexical:
+        return self
 
     def load(self) -> None:
         """Index all captions.
@@ -200,42 +306,42 @@ class Lexical:
     def _words(self, part: int) -> list[list[str]]:
         return [normalised(caption).split() for caption in self.corpus.column(part, "caption")]
 
-    def all_scores(self, part: int) -> Iterator[Any]:
-        """[N] scores of each caption of a part against all captions."""
-        for words in self._words(part):
-            known = [word for word in words if word in self._index.vocab_dict]
+    def all_scores(self, part: int, rows: Places) -> Iterator[Scores]:
+        """[N] scores of some captions of a part, one after the other, against all captions."""
+        words = self._words(part)
+        for row in rows.tolist():
+            known = [word for word in words[row] if word in self._index.vocab_dict]
             yield self._index.get_scores(known) if known else np.zeros(self.corpus.pairs, dtype=np.float32)
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         start = self.corpus.starts[part]
         group = np.cumsum(first) - 1
         bounds = np.concatenate([np.flatnonzero(first), [len(first)]])
         positives = np.empty(len(first), dtype=np.float32)
-        for row, scores in enumerate(self.all_scores(part)):
+        for row, scores in enumerate(self.all_scores(part, np.arange(len(first)))):
             members = np.arange(bounds[group[row]], bounds[group[row] + 1])
             truths = scores[start + members[members != row]]
             positives[row] = np.nan if not truths.size else truths.min() if lowest else truths.mean()
         return positives
 
-    def search(self, part: int, k: int) -> tuple[Any, Any]:
-        """The k captions [n, k] with the highest scores; captions without a word in common are no candidates."""
-        scores = np.full((self.corpus.sizes[part], k), -np.inf, dtype=np.float32)
+    def search(self, part: int, rows: Places, k: int) -> Found:
+        """The k captions with the highest scores; captions without a word in common are no candidates."""
+        scores = np.full((len(rows), k), -np.inf, dtype=np.float32)
         ids = np.full(scores.shape, NO_ID, dtype=np.int64)
-        for row, found in enumerate(self.all_scores(part)):
+        for row, found in enumerate(self.all_scores(part, rows)):
             matching = np.flatnonzero(found > 0)
             if len(matching) > k:
                 cut = np.partition(found[matching], len(matching) - k)[len(matching) - k]
                 matching = matching[found[matching] >= cut]
             best = matching[np.lexsort((matching, -found[matching]))][:k]
             scores[row, : len(best)], ids[row, : len(best)] = found[best], best
-        return scores, ids
+        return Found(scores, ids)
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
-        scores, wanted = np.empty(len(rows), dtype=np.float32), set(rows.tolist())
-        for row, found in enumerate(self.all_scores(part)):
-            if row in wanted:
-                here = rows == row
-                scores[here] = found[ids[here]]
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
+        scores, asked = np.empty(len(rows), dtype=np.float32), np.unique(rows)
+        for row, found in zip(asked, self.all_scores(part, asked), strict=True):
+            here = rows == row
+            scores[here] = found[ids[here]]
         return scores
 
 
@@ -258,6 +364,10 @@ class Cross:
     corpus: Corpus
     source: Source
     _function: Any = field(default=None, repr=False)
+
+    @property
+    def vectors(self) -> None:
+        """A function of the user's compares by what it likes."""
 
     @property
     def _file(self) -> tuple[Path, str]:
@@ -294,11 +404,9 @@ class Cross:
         self._part = lru_cache(64)(self._read_part)
         self._images = ImageRoot(self.corpus.images) if self.corpus.images is not None else None
 
-    def positives(self, part: int, first: Any, *, lowest: bool) -> Any:
+    def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         rows = np.arange(len(first))
-        if self.source.direction in ("i2t", "t2i"):
-            return self.score(part, rows, self.corpus.ids(part))
-        if self.source.direction == "i2i":
+        if self.source.direction != "t2t":
             return self.score(part, rows, self.corpus.ids(part))
         group = np.cumsum(first) - 1
         one, other = np.nonzero((group[:, None] == group) & (rows[:, None] != rows))
@@ -310,7 +418,7 @@ class Cross:
             np.fmin.at(positives, one, scores)
         return positives
 
-    def score(self, part: int, rows: Any, ids: Any) -> Any:
+    def score(self, part: int, rows: Places, ids: Ids) -> Scores:
         scores = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             at = slice(start, start + ROWS_AT_ONCE)

@@ -12,22 +12,20 @@ a < e - (d + u |e|) is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 
+from negmine.base.arrays import Ids, Places, Scores, Vectors
 from negmine.base.console import note
 from negmine.base.errors import UsageError
-from negmine.encoders.base import Vectors
 
 BUILDS: Final = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu11", "faiss-gpu-cu12")
-
-Scores = np.ndarray[tuple[int, int], np.dtype[np.float32]]
-Ids = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 NO_ID: Final = np.iinfo(np.int64).max
 """Fills the places of a row that found fewer than k; its score is -inf."""
@@ -52,7 +50,7 @@ GPU_K: Final = 2_048
 
 
 def search(
-    queries: Vectors, tiles: Iterable[tuple[Any, Vectors]], k: int, product: Product | None = None
+    queries: Vectors, tiles: Iterable[tuple[Ids, Vectors]], k: int, product: Product | None = None
 ) -> tuple[Scores, Ids]:
     """The k rows with the highest inner product, for each query.
 
@@ -82,7 +80,7 @@ def search(
     return scores, ids
 
 
-def pair_scores(queries: Vectors, corpus: Any, rows: Any, places: Any) -> Any:
+def pair_scores(queries: Vectors, corpus: Vectors, rows: Places, places: Places) -> Scores:
     """Inner products of ``queries[rows[i]]`` and ``corpus[places[i]]``, [n]: the score of a pair, wherever it is made.
 
     A BLAS dot product of two vectors, whose rounding depends on nothing but these vectors.
@@ -99,7 +97,7 @@ def pair_scores(queries: Vectors, corpus: Any, rows: Any, places: Any) -> Any:
     return exact
 
 
-def merge(scores: Scores, ids: Ids, rows: Any, more: Any, more_ids: Any) -> None:
+def merge(scores: Scores, ids: Ids, rows: Places, more: Scores, more_ids: Ids) -> None:
     """Bring scored candidates into the best k of their rows, in place.
 
     Args:
@@ -131,8 +129,8 @@ class Operand:
     """
 
     rows: Any
-    lengths: Any
-    moved: Any
+    lengths: Scores
+    moved: Scores
 
     def __getitem__(self, at: slice) -> Operand:
         return Operand(self.rows[at], self.lengths[at], self.moved[at])
@@ -155,7 +153,7 @@ class Product(Protocol):
         """Queries or a tile of the corpus, ready to be multiplied."""
         ...
 
-    def candidates(self, queries: Operand, corpus: Operand, k: int, kth: Any) -> Iterator[tuple[Any, Any]]:
+    def candidates(self, queries: Operand, corpus: Operand, k: int, kth: Scores) -> Iterator[tuple[Places, Places]]:
         """Places in `queries`, ascending, and in `corpus`, of all pairs that may be among the best k.
 
         Args:
@@ -175,7 +173,7 @@ class Float32:
         rows = np.ascontiguousarray(rows)
         return Operand(rows, np.sqrt(np.vecdot(rows, rows)), np.zeros(len(rows), dtype=np.float32))
 
-    def products(self, queries: Operand, corpus: Operand) -> Iterator[tuple[int, Any]]:
+    def products(self, queries: Operand, corpus: Operand) -> Iterator[tuple[int, Scores]]:
         """First place and products [Q, n] of each block of the corpus."""
         out = np.empty(len(queries) * CORPUS_BLOCK, dtype=np.float32)
         for start in range(0, len(corpus), CORPUS_BLOCK):
@@ -183,13 +181,13 @@ class Float32:
             block = out[: len(queries) * len(rows)].reshape(len(queries), len(rows))
             yield start, np.matmul(queries.rows, rows.T, out=block)
 
-    def candidates(self, queries: Operand, corpus: Operand, k: int, kth: Any) -> Iterator[tuple[Any, Any]]:
+    def candidates(self, queries: Operand, corpus: Operand, k: int, kth: Scores) -> Iterator[tuple[Places, Places]]:
         """See `Product`."""
         error, relative = SAFETY * product_error(queries, corpus), SAFETY * self.relative
         known = np.where(np.isfinite(kth), kth, np.float32(0))
         cut = np.where(np.isfinite(kth), known - error - relative * np.abs(known), -np.inf).astype(np.float32)
         best = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        held, number = list[tuple[Any, Any, Any]](), 0
+        held, number = list[tuple[Places, Places, Scores]](), 0
         for start, block in self.products(queries, corpus):
             best = _largest(block, best)
             reached = best.min(axis=1)
@@ -206,7 +204,7 @@ class Float32:
             yield _collect(held, cut)
 
 
-def product_error(queries: Operand, corpus: Operand) -> Any:
+def product_error(queries: Operand, corpus: Operand) -> Scores:
     """d [Q]: how far a product with any row of the corpus may be from the pair's score.
 
     q c - q' c' = (q - q') c + q' (c - c'), and the rounding of the sums of both.
@@ -214,10 +212,10 @@ def product_error(queries: Operand, corpus: Operand) -> Any:
     longest, farthest = corpus.lengths.max(), corpus.moved.max()
     rounded = queries.moved * longest + (queries.lengths + queries.moved) * farthest
     sums = 4 * queries.rows.shape[1] * 2.0**-24 * (queries.lengths + queries.moved) * (longest + farthest)
-    return rounded + sums
+    return np.asarray(rounded + sums)
 
 
-def _largest(block: Any, best: Any) -> Any:
+def _largest(block: Scores, best: Scores) -> Scores:
     """[Q, k] different products that are about the largest, out of a block's and `best`, those of earlier blocks.
 
     Products are taken in groups, and of each group its largest.
@@ -230,7 +228,7 @@ def _largest(block: Any, best: Any) -> Any:
     return np.partition(both, groups, axis=1)[:, groups:]
 
 
-def _collect(held: list[tuple[Any, Any, Any]], cut: Any) -> tuple[Any, Any]:
+def _collect(held: list[tuple[Places, Places, Scores]], cut: Scores) -> tuple[Places, Places]:
     """What is held, without what the cut has overtaken, by row."""
     rows, places, values = (np.concatenate(column) for column in zip(*held, strict=True))
     still = np.flatnonzero(values >= cut[rows])
@@ -260,7 +258,7 @@ class BFloat16(Float32):
             moved[at] = np.sqrt(np.vecdot(difference, difference))
         return Operand(low, exact.lengths, moved)
 
-    def products(self, queries: Operand, corpus: Operand) -> Iterator[tuple[int, Any]]:
+    def products(self, queries: Operand, corpus: Operand) -> Iterator[tuple[int, Scores]]:
         import torch
 
         half = torch.empty(len(queries) * CORPUS_BLOCK, dtype=torch.bfloat16)
@@ -272,6 +270,10 @@ class BFloat16(Float32):
             yield start, out[:size].copy_(half[:size]).view(shape).numpy()
 
 
+Knn = Callable[[Vectors, Vectors, int], tuple[Scores, Places]]
+"""The k best of some rows for each query: products and places [Q, k], by product descending."""
+
+
 @dataclass(frozen=True)
 class Faiss(Float32):
     """Candidates from FAISS's ``knn`` (CPU) or ``knn_gpu``, which gives the best `slack` times k and no more.
@@ -281,11 +283,11 @@ class Faiss(Float32):
 
     block = 65_536  # a GPU gets a tile but once
 
-    knn: Any
+    knn: Knn
     most: int = GPU_K
     slack: float = 1.25
 
-    def candidates(self, queries: Operand, corpus: Operand, k: int, kth: Any) -> Iterator[tuple[Any, Any]]:
+    def candidates(self, queries: Operand, corpus: Operand, k: int, kth: Scores) -> Iterator[tuple[Places, Places]]:
         size = len(corpus)
         asked = min(max(k + 8, int(self.slack * k)), self.most, size)
         found, places = self.knn(np.ascontiguousarray(queries.rows), corpus.rows, asked)
@@ -318,8 +320,9 @@ def choose_product(pairs: int) -> str:
     return BFLOAT16 if pairs >= LARGE and has_bfloat16() else FLOAT32
 
 
+@cache
 def make_product(name: str) -> Product:
-    """Products by name, with one thread as every worker."""
+    """Products by name, with one thread as every worker; made once a process."""
     if name == GPU:
         return Faiss(_gpu_knn())
     if name == FLOAT32:
@@ -338,15 +341,16 @@ def has_bfloat16() -> bool:
         return False
 
 
-def _gpu_knn() -> Any:
+def _gpu_knn() -> Knn:
     """FAISS's exact search on a GPU."""
     import faiss
 
     gpu: Any = faiss
     resources = gpu.StandardGpuResources()
 
-    def knn(queries: Vectors, rows: Vectors, k: int) -> Any:
-        return gpu.knn_gpu(resources, queries, rows, k, metric=gpu.METRIC_INNER_PRODUCT)
+    def knn(queries: Vectors, rows: Vectors, k: int) -> tuple[Scores, Places]:
+        found: tuple[Scores, Places] = gpu.knn_gpu(resources, queries, rows, k, metric=gpu.METRIC_INNER_PRODUCT)
+        return found
 
     return knn
 

@@ -13,7 +13,6 @@ from typing import Final
 from negmine.base.errors import UsageError
 from negmine.encoders import pinned
 from negmine.engine import Engine, run_phase, run_stage
-from negmine.engine.ray import RayEngine
 from negmine.stages.neighbours.approximate import PARTS, Indexes, IndexPhase, check_index
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.embed import embed
@@ -23,10 +22,10 @@ from negmine.stages.neighbours.mine import MinePhase
 from negmine.stages.neighbours.pair_features import PairFeatures, PairFeaturesPhase
 from negmine.stages.neighbours.plan import make_plan
 from negmine.stages.neighbours.report import EXAMPLES_FILE, write_examples
-from negmine.stages.neighbours.scorers import Cross, Dense, Lexical, Scorer
+from negmine.stages.neighbours.scorers import Cross, Dense, Lexical, Reranker, Retriever
 from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, faiss_build
 from negmine.stages.neighbours.settings import CROSS, LEXICAL, PlanSettings, RetrieveSettings, Source
-from negmine.stages.neighbours.sharded_index import sharded_index, shares_of
+from negmine.stages.neighbours.sharded_index import ShardedIndex, shares_of
 from negmine.stages.neighbours.words import COLUMNS
 from negmine.store import Manifest, Spec, Store, delete_folder, reading, refuse_other_settings, run_all, write_file
 from negmine.store.work_folder import Stage, WorkFolder
@@ -65,7 +64,7 @@ def retrieve(
         if settings.sources[0].name == LEXICAL:
             raise UsageError("bm25 has its own index", fix="leave --index out")
         check_index(settings.index)
-    if actors and (not isinstance(engine, RayEngine) or settings.index or settings.sources[0].name == LEXICAL):
+    if actors and (engine.serve is None or settings.index or settings.sources[0].name == LEXICAL):
         raise UsageError(
             "--database-actors are for exact search with vectors on Ray", fix="add --engine ray, or leave them out"
         )
@@ -109,8 +108,8 @@ class Scorers:
     """Who finds candidates and who scores them, and the digests of what they read."""
 
     corpus: Corpus
-    retriever: Dense | Lexical
-    reranker: Scorer
+    retriever: Retriever
+    reranker: Reranker
     inputs: dict[str, str]
 
 
@@ -133,15 +132,15 @@ def _scorers(settings: RetrieveSettings, work: WorkFolder, engine: Engine, overw
 
     with ExitStack() as stack:
         lexical = settings.sources[0].name == LEXICAL
-        retriever = Lexical(corpus) if lexical else dense("search", settings.sources, stack)
-        reranker: Scorer = retriever
+        retriever: Retriever = Lexical(corpus) if lexical else dense("search", settings.sources, stack)
+        reranker: Reranker = retriever
         rescorer = settings.rescorer
         if rescorer is not None and rescorer.name.partition(":")[0] == CROSS:
             reranker = cross = Cross(corpus, rescorer)
             inputs["cross-scorer"] = cross.identity()
         elif rescorer is not None:
             reranker = Lexical(corpus) if rescorer.name == LEXICAL else dense("rescore", (rescorer,), stack)
-        if isinstance(retriever, Lexical) or isinstance(reranker, Lexical):
+        if LEXICAL in (settings.sources[0].name, rescorer and rescorer.name):
             inputs["bm25s"] = version("bm25s")
         yield Scorers(corpus, retriever, reranker, inputs)
 
@@ -149,10 +148,11 @@ def _scorers(settings: RetrieveSettings, work: WorkFolder, engine: Engine, overw
 def _make(
     store: Store, settings: RetrieveSettings, scorers: Scorers, engine: Engine, budget: Budget, actors: int
 ) -> Manifest:
-    corpus = scorers.corpus
+    corpus, retriever = scorers.corpus, scorers.retriever
     product, tile_rows = choose_product(corpus.pairs**2), 0
-    if isinstance(scorers.retriever, Dense) and corpus.pairs:
-        need = scorers.retriever.dimensions, max(corpus.sizes), settings.candidates
+    vectors = retriever.vectors
+    if vectors is not None and corpus.pairs:
+        need = vectors.dimensions, max(corpus.sizes), settings.candidates
         if product == BFLOAT16 and not budget.fits(*need, half=True):
             product = FLOAT32
         tile_rows = budget.tile_rows(*need, half=product == BFLOAT16)
@@ -165,17 +165,17 @@ def _make(
 
     run_stage(folder, store.spec, compare, engine.share)
     features = PairFeatures(corpus, folder)
-    mining = MinePhase(
-        corpus, settings, scorers.retriever, scorers.reranker, features, features.mean_positive(), tile_rows, product
-    )
-    if settings.index is not None:
-        rows = sum(sorted(corpus.sizes)[-PARTS:])
-        budget.check_index(rows, mining.retriever.dimensions if isinstance(mining.retriever, Dense) else 0)
-        mining = replace(mining, indexes=_index(store, settings.index, mining, engine))
+    first_of = features.first_of if retriever.pictures else None
+    searcher = retriever.exact(first_of, tile_rows, product)
     with ExitStack() as stack:
-        if actors and isinstance(mining.retriever, Dense):
-            loads = shares_of(mining.retriever, mining.first_of, actors)
-            mining = replace(mining, sharded_index=stack.enter_context(sharded_index(loads, product)))
+        if vectors is not None and settings.index is not None:
+            budget.check_index(sum(sorted(corpus.sizes)[-PARTS:]), vectors.dimensions)
+            indexing = IndexPhase(vectors, first_of, settings.index, settings.candidates)
+            searcher = _index(store, indexing, tile_rows, engine)
+        elif vectors is not None and actors and engine.serve is not None:
+            loads = shares_of(vectors, first_of, actors, product)
+            searcher = ShardedIndex(vectors, stack.enter_context(engine.serve(loads)))
+        mining = MinePhase(corpus, settings, retriever, searcher, scorers.reranker, features, features.mean_positive())
         run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
     examples = partial(write_examples, corpus=corpus, neighbours=store.folder)
     made = store.finish([write_file(store.folder, EXAMPLES_FILE, examples)])
@@ -184,26 +184,24 @@ def _make(
     return made
 
 
-def _index(store: Store, index: str, mining: MinePhase, engine: Engine) -> Indexes:
+def _index(store: Store, phase: IndexPhase, tile_rows: int, engine: Engine) -> Indexes:
     """Index the corpus."""
-    assert isinstance(mining.retriever, Dense)  # checked with the settings
-    phase = IndexPhase(mining.retriever, mining.first_of, index, mining.settings.candidates)
 
     def build(building: Store) -> Manifest:
-        total = mining.corpus.pairs
+        total = phase.vectors.corpus.pairs
         run_phase(building, phase, engine, phase.shards, title="indexing", unit="pairs", total=total)
         return building.finish()
 
     run_stage(store.folder / INDEX, store.spec, build, engine.share)
-    return Indexes(phase, store.folder / INDEX)
+    return Indexes(phase, store.folder / INDEX, tile_rows)
 
 
-def _sets(settings: RetrieveSettings, reranker: Scorer) -> tuple[str, ...]:
+def _sets(settings: RetrieveSettings, reranker: Reranker) -> tuple[str, ...]:
     """Which sets of words these settings look at."""
     wanted = {NEEDS[name] for name in settings.filters if name in NEEDS}
     by_words = (
         settings.sampling == "diverse" or "near_truth" in settings.filters or "adaptive_margin" in settings.filters
     )
-    if settings.sampling == "ipw" or (by_words and not isinstance(reranker, Dense)):
+    if settings.sampling == "ipw" or (by_words and reranker.vectors is None):
         wanted.add("words")
     return tuple(name for name in COLUMNS if name in wanted)

@@ -9,6 +9,7 @@ from typing import Any
 from negmine.base.addresses import address_of
 from negmine.base.console import Summary
 from negmine.base.counts import under
+from negmine.stages.neighbours.plan import mean_similarity
 from negmine.stages.neighbours.report import EXAMPLES_FILE, score_figures
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import STAGE
@@ -58,6 +59,7 @@ def planned(manifest: Manifest) -> dict[str, Any]:
         "left over": counts["left"],
     }
     for name, title in (("planned", "mean similarity in a batch"), ("by_chance", "the same in random batches")):
-        if counts.get(f"measured:{name}"):
-            figures[title] = round(counts[f"similar:{name}"] / counts[f"measured:{name}"] / 1e6, 4)
+        mean = mean_similarity(counts, name)
+        if mean is not None:
+            figures[title] = round(mean, 4)
     return figures

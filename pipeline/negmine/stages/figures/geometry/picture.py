@@ -6,9 +6,10 @@ import cmath
 import math
 from collections.abc import Sequence
 from itertools import combinations, pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from negmine.stages.figures.canvas import Area, Disc, Mark, Picture, Stroke, Style, Text
 from negmine.stages.figures.draw import arc_points
@@ -30,6 +31,10 @@ _HEAD_GAP: Final = 0.034
 _HEAD: Final = 0.032
 _RING: Final = 16
 _CIRCLE_SIDES: Final = 24
+
+Points = NDArray[np.complex128]
+Room = NDArray[np.float64]
+"""How far each of some places is from what is nearest; below 0 it is covered."""
 
 
 def draw_figure(figure: Figure, style: Style) -> Picture:
@@ -201,7 +206,7 @@ class _Placing:
         self._taken = np.vstack([self._taken, [place.real, place.imag, half]])
         return place
 
-    def _room_of_strokes(self, centres: Any, half: float, height: float) -> Any:
+    def _room_of_strokes(self, centres: Points, half: float, height: float) -> Room:
         """Distance of a text's oval from the nearest stroke or dot, [places]; below 0 they overlap."""
         squeeze = half / height  # a text is a disc in a plane that is stretched across it
         flat = centres.real / squeeze + 1j * centres.imag
@@ -217,20 +222,20 @@ class _Placing:
             room = np.minimum(room, np.abs(flat[:, None] - dots[None]).min(axis=1) - height - _DOT)
         return room
 
-    def _room_of_texts(self, centres: Any, half: float, height: float) -> Any:
+    def _room_of_texts(self, centres: Points, half: float, height: float) -> Room:
         if not len(self._taken):
             return np.full(len(centres), np.inf)
         across = np.abs(centres.real[:, None] - self._taken[None, :, 0]) - half - self._taken[None, :, 2]
         down = np.abs(centres.imag[:, None] - self._taken[None, :, 1]) - 2 * height
-        return np.maximum(across, down).min(axis=1)
+        return np.asarray(np.maximum(across, down).min(axis=1))
 
 
-def _room_in_frame(centres: Any, half: float) -> Any:
+def _room_in_frame(centres: Points, half: float) -> Room:
     nearest = np.minimum(np.minimum(centres.real, 1 - centres.real), np.minimum(centres.imag, 1 - centres.imag))
     return nearest - half - EDGE
 
 
-def _obstacles(figure: Figure, marks: Sequence[Stroke]) -> tuple[Any, Any]:
+def _obstacles(figure: Figure, marks: Sequence[Stroke]) -> tuple[Points, Points]:
     """Everything that letters should not lie on, as straight pieces: starts and ends, [pieces] each."""
     pieces = [_between(figure, side) for side in figure.segments]
     ring = [cmath.rect(1, math.tau * n / _CIRCLE_SIDES) for n in range(_CIRCLE_SIDES + 1)]
