@@ -113,6 +113,8 @@ class _Reader:
         names = self._parts(caption, phrase)
         known = NONE.union(*map(self._known_by, names))
         told.update(f"n {word}" for word in known)
+        doing = NONE.union(*(self._tells.get(name, NONE) for name in names))  # a skier skis
+        told.update(f"v {other}" for word in doing for other in self._done_by(word))
         number, (*modifiers, head) = self._number(caption, phrase), names
         where = self.vocabulary.scenes  # a city bus is a bus
         claims.update(f"n {name}" for name in modifiers if name not in self._nothing and name not in where)
