@@ -211,3 +211,35 @@ def _is_english(word: str) -> bool:
     from negmine.language.lexicon import packaged_lexicon
 
     return bool(parts_of_speech(word) or packaged_lexicon().entry(stem(word)).classes)
+
+
+# --- what was replaced -----------------------------------------------------------------------------------------------
+
+_THINGS: Final = wordlist("animal artifact body food group location object person phenomenon plant substance")
+_ARTICLES: Final = frozenset({"a", "an", "the"})
+
+
+def replaces_nouns_only(item: Judged) -> bool:
+    """Whether all that was changed are nouns for things, and others stand there now; articles may follow them."""
+    changes = [change for change in item.changes if not {*change.old, *change.new} <= _ARTICLES]
+    said = frozenset(map(stem, item.before))
+    return bool(changes) and all(
+        _is_noun(change.old) and _is_noun(change.new) and not said.issuperset(map(stem, change.new))
+        for change in changes
+    )
+
+
+def _is_noun(words: tuple[str, ...]) -> bool:
+    """Whether nothing but names of things stands there: words that are no adjectives, too, and no little words."""
+    names = [word for word in words if word not in _ARTICLES]
+    return bool(names) and all(map(_names_thing, names))
+
+
+@lru_cache(maxsize=50_000)
+def _names_thing(word: str) -> bool:
+    from negmine.language.lexicon import packaged_lexicon
+
+    lexicon, name = packaged_lexicon(), stem(word)
+    if word in FUNCTION_WORDS or lexicon.entry(name, "a").classes:
+        return False
+    return lexicon.broad_class(name) in _THINGS
