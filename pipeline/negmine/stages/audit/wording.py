@@ -216,27 +216,29 @@ def _is_english(word: str) -> bool:
 # --- what was replaced -----------------------------------------------------------------------------------------------
 
 _THINGS: Final = wordlist("animal artifact body food group location object person phenomenon plant substance")
-_ARTICLES: Final = frozenset({"a", "an", "the"})
+_FOLLOW: Final = wordlist("a an the his her its their he she it they him them")
+"""Words that follow a noun that has changed."""
 
 
 def replaces_nouns_only(item: Judged) -> bool:
-    """Whether all that was changed are nouns for things, and others stand there now; articles may follow them."""
-    changes = [change for change in item.changes if not {*change.old, *change.new} <= _ARTICLES]
+    """Whether all that was changed are nouns for things, and others stand there now; what follows them may follow."""
     said = frozenset(map(stem, item.before))
+    changes = [(_content(change.old), _content(change.new)) for change in item.changes]
+    changes = [(old, new) for old, new in changes if old or new]
     return bool(changes) and all(
-        _is_noun(change.old) and _is_noun(change.new) and not said.issuperset(map(stem, change.new))
-        for change in changes
+        old and new and _names_thing(old[-1]) and all(map(_names_thing, new)) and not said.issuperset(map(stem, new))
+        for old, new in changes
     )
 
 
-def _is_noun(words: tuple[str, ...]) -> bool:
-    """Whether nothing but names of things stands there: words that are no adjectives, too, and no little words."""
-    names = [word for word in words if word not in _ARTICLES]
-    return bool(names) and all(map(_names_thing, names))
+def _content(words: tuple[str, ...]) -> list[str]:
+    """Words without marks, articles and pronouns."""
+    return [word for word in words if is_word(word) and word not in _FOLLOW]
 
 
 @lru_cache(maxsize=50_000)
 def _names_thing(word: str) -> bool:
+    """Whether the lexicon has a word as a thing, and not as an adjective too."""
     from negmine.language.lexicon import packaged_lexicon
 
     lexicon, name = packaged_lexicon(), stem(word)
