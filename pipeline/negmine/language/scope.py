@@ -160,6 +160,21 @@ def _upper_bound(caption: Caption, first: int, last: int) -> Iterator[int]:
         yield from _noun(caption, first, numeral)
 
 
+def _exact(caption: Caption, first: int, last: int) -> Iterator[int]:
+    """Of "exactly" before a number: what is counted, for there may be as many of something else."""
+    numeral = _number_after(caption, first, last)
+    if numeral != NO:
+        yield from (i for i in _noun(caption, first, numeral) if i > numeral)
+
+
+def _exact_behind(caption: Caption, first: int, last: int) -> Iterator[int]:
+    """Of "and no more" behind what is counted: the same."""
+    counted = next((phrase for phrase in caption.phrases if phrase.whole == first - 1), None)
+    if counted is not None:
+        reached = (*counted.attributes, *range(counted.unit, counted.whole + 1))
+        yield from (i for i in reached if not _is_number(caption, i))
+
+
 def _is_place(caption: Caption, first: int, last: int) -> bool:
     """Whether "under two trees" tells where."""
     return first == last and caption.tokens[first].dep == "prep"
@@ -471,6 +486,8 @@ _OPERATORS: Final = _table(
     (_number, "about, around, almost, nearly, approximately, roughly, close to"),
     (_upper_bound, "at the most, at most, atmost, fewer than, less than, no more than, not more than, a maximum of"),
     (_upper_bound, "up to, under"),
+    (_exact, "exactly, precisely"),
+    (_exact_behind, "and no more, and no others"),
     (_bound_behind, "or more, or so, +"),
     (_only, "only"),
     (_all, "all, every, each, any, most"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from dataclasses import replace
@@ -11,12 +12,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.cli.app import app
 from negmine.engine.local import LocalEngine
 from negmine.stages.audit.floors import SUGARCREPE
 from negmine.stages.audit.judges import judge, seated
-from negmine.stages.audit.measure import Rate, Report, diversity, lengths, make_report, to_json
+from negmine.stages.audit.measure import Rate, Report, diversity, lengths, make_report, mix, to_json
 from negmine.stages.audit.page import page
 from negmine.stages.audit.read import Listed, Source, open_source
 from negmine.stages.audit.sample import ALL, draw
@@ -28,6 +31,13 @@ from typer.testing import CliRunner
 from tests.e2e.harness import hashes, times
 from tests.pipeline.conftest import add_negatives
 from tests.pipeline.test_shares import write_negatives
+
+NOUNS = ("two cats on a red bench", "two dogs on a red chair", "two cats on a red table", "two dogs on an red umbrella")
+NEGATIVES = (
+    *NOUNS, "two dogs on a blue bench", "three dogs on a red bench", "two dogs under a red bench",
+    "two benches on a red dog", "two big dogs on a red bench", "two cats on a blue bench", "two red dogs on a bench",
+)  # fmt: skip
+"""Negatives of one caption; in those of `NOUNS` nouns are replaced and nothing else."""
 
 
 class Memory:
@@ -228,6 +238,47 @@ def test_diversity_and_lengths() -> None:
     assert (found.edits, found.top_share) == (3, 1.0)
     assert found.entropy == pytest.approx(1.9219, abs=1e-4)  # dog twice, cow, very, fat: 2/5 and three times 1/5
     assert (lengths(items).mean, lengths(items).differing) == (0.5, 0.25)
+
+
+def test_effective_edits_count_edits_that_are_as_frequent() -> None:
+    even = [Judged("k", "i", f"a cat {n}", f"a dog {n}" if n % 2 else f"a cow {n}", "k") for n in range(10)]
+    assert diversity(even).effective_edits == pytest.approx(2)
+    assert diversity(even[:1]).effective_edits == 1
+    assert diversity([]).effective_edits == 0
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from(["object", "swap", "count"]), st.sampled_from(NEGATIVES)), max_size=4),
+        min_size=1, max_size=8,
+    ).filter(any)
+)  # fmt: skip
+def test_the_mix_is_what_loops_say(captions: list[list[tuple[str, str]]]) -> None:
+    caption = "two dogs on a red bench"
+    rows = [
+        Listed(f"k{n}", f"i{n}", caption, tuple((text, kind) for kind, text in several))
+        for n, several in enumerate(captions)
+    ]
+    found = mix(draw(Memory(rows), 1_000, 0))
+    kinds = [kind for several in captions for kind, _ in several]
+    shares = [kinds.count(kind) / len(kinds) for kind in set(kinds)]
+    most = math.log(len(shares)) if len(shares) > 1 else 1
+    assert found.kinds == len(shares)
+    assert found.evenness == pytest.approx(-sum(share * math.log(share) for share in shares) / most, abs=1e-9)
+    looked_at = [several for several in captions if several]
+    assert found.captions == len(looked_at)
+    only = sum(all(text in NOUNS for _, text in several) for several in looked_at)
+    assert found.nouns_only == pytest.approx(only / len(looked_at))
+    assert found.kinds_a_caption == pytest.approx(sum(len({k for k, _ in s}) for s in looked_at) / len(looked_at))
+
+
+def test_the_mix_is_shown_and_written(tmp_path: Path) -> None:
+    report = audit(Memory([listed(n, 3, "ab"[n % 2]) for n in range(4)]), 100)
+    assert to_json(report)["mix"] == {
+        "kinds": 2, "evenness": 1.0, "captions": 4, "nouns_only": 0.0, "kinds_a_caption": 1.0,
+    }  # fmt: skip
+    assert "evenness of kinds" in page(report)
+    assert "captions whose negatives replace nouns only" in page(report)
 
 
 def test_paraphrases_are_judged_as_if_they_were_negatives() -> None:

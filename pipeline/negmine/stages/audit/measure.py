@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,9 +15,10 @@ from negmine.stages.audit.defects import DETECTORS, Verdicts, any_visible, suspe
 from negmine.stages.audit.floors import SUGARCREPE
 from negmine.stages.audit.judges import Answer
 from negmine.stages.audit.sample import ALL, Coverage, Sample
+from negmine.stages.audit.wording import replaces_nouns_only
 from negmine.stages.audit.words import Judged, tokens
 
-VERSION: Final = 2
+VERSION: Final = 3
 ANY_VISIBLE: Final = "any_visible"
 SUSPECTED_TRUE: Final = "suspected_true"
 COMPOSED: Final = {
@@ -48,12 +50,33 @@ class Diversity:
         edits: distinct edits (what was there, what is there now).
         entropy: of the words that were put in, bits.
         top_share: share of the ten commonest edits, 0 to 1.
+        effective_edits: as many edits, all as frequent, would be as varied (two to the entropy of the edits).
     """
 
     n: int
     edits: int
     entropy: float
     top_share: float
+    effective_edits: float
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How evenly the negatives are spread over kinds and words, over all kinds together.
+
+    Attributes:
+        kinds: number of kinds.
+        evenness: entropy of the kinds over its largest value: 1 if all are as frequent, 0 if there is one alone.
+        captions: those looked at, each with all its negatives.
+        nouns_only: share of them, 0 to 1, of whose negatives every one replaces nouns by nouns and nothing else.
+        kinds_a_caption: mean number of kinds among a caption's negatives.
+    """
+
+    kinds: int
+    evenness: float
+    captions: int
+    nouns_only: float
+    kinds_a_caption: float
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,7 @@ class Report:
     rows: int
     skipped: Mapping[str, int]
     kinds: Mapping[str, KindReport]
+    mix: Mix
     by_length: Mapping[str, Rate]
     paraphrases: Paraphrases | None
     notes: tuple[str, ...]
@@ -125,7 +149,17 @@ def make_report(
     paraphrases = _paraphrases(sample.items, verdicts, answers)
     by_length = {name: Rate(captions, covered) for name, (captions, covered) in sample.by_length.items()}
     return Report(
-        source, seed, sample.rows, sample.skipped, kinds, by_length, paraphrases, tuple(notes), sample.items, verdicts
+        source,
+        seed,
+        sample.rows,
+        sample.skipped,
+        kinds,
+        mix(sample),
+        by_length,
+        paraphrases,
+        tuple(notes),
+        sample.items,
+        verdicts,
     )
 
 
@@ -153,10 +187,32 @@ def diversity(items: Sequence[Judged]) -> Diversity:
     edits = Counter(tuple((change.old, change.new) for change in item.changes) for item in items)
     words = Counter(word for item in items for change in item.changes for word in change.new)
     top = sum(n for _, n in edits.most_common(TOP))
-    return Diversity(len(items), len(edits), _entropy(words), top / len(items) if items else 0.0)
+    return Diversity(
+        len(items),
+        len(edits),
+        _entropy(words),
+        top / len(items) if items else 0.0,
+        2 ** _entropy(edits) if items else 0.0,
+    )
 
 
-def _entropy(counts: Mapping[str, int]) -> float:
+def mix(sample: Sample) -> Mix:
+    """Evenness over all negatives of the source; the other shares over the captions that were looked at."""
+    counts = {kind: one.negatives for kind, one in sample.coverage.items() if kind != ALL}
+    by_caption = defaultdict[str, list[Judged]](list)
+    for item in sample.items:
+        by_caption[item.key].append(item)
+    several, number = list(by_caption.values()), max(len(by_caption), 1)
+    return Mix(
+        len(counts),
+        _entropy(counts) / math.log2(len(counts)) if len(counts) > 1 else 0.0,
+        len(several),
+        sum(all(map(replaces_nouns_only, items)) for items in several) / number,
+        sum(len({item.kind for item in items}) for items in several) / number,
+    )
+
+
+def _entropy(counts: Mapping[Any, int]) -> float:
     """Shannon entropy, bits."""
     share = np.array(list(counts.values()), float)
     share /= max(share.sum(), 1)
@@ -196,6 +252,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "rows": report.rows,
         "skipped": dict(report.skipped),
         "kinds": {kind: _kind_json(one) for kind, one in report.kinds.items()},
+        "mix": _rounded(vars(report.mix)),
         "by_length": {name: _rate_json(rate) for name, rate in report.by_length.items()},
         "floors": {name: round(SUGARCREPE[name] / 100, 6) for name in report.verdicts if name in SUGARCREPE},
         "still_true": [name for name in report.verdicts if name in DETECTORS and DETECTORS[name].true],

@@ -89,6 +89,10 @@ def figures(report: Report) -> list[tuple[str, str]]:
         ("distinct edits", f"{whole.diversity.edits:,} of {whole.diversity.n:,}"),
         ("entropy of the words put in", f"{whole.diversity.entropy:.2f} bits"),
         ("share of the ten commonest edits", f"{whole.diversity.top_share:.1%}"),
+        ("as varied as so many edits, all as frequent", f"{whole.diversity.effective_edits:,.0f}"),
+        ("evenness of kinds", f"{report.mix.evenness:.2f} of 1, {report.mix.kinds} kinds"),
+        ("kinds among the negatives of a caption, mean", f"{report.mix.kinds_a_caption:.2f}"),
+        ("captions whose negatives replace nouns only", f"{report.mix.nouns_only:.1%} of {report.mix.captions:,}"),
         ("words longer, mean", f"{whole.lengths.mean:+.3f} ({whole.lengths.differing:.1%} differ)"),
     ]
     rows += [(f"blind: {ATTACKERS[name].title}", f"{interval(found)} %") for name, found in whole.blind.items()]

@@ -211,3 +211,37 @@ def _is_english(word: str) -> bool:
     from negmine.language.lexicon import packaged_lexicon
 
     return bool(parts_of_speech(word) or packaged_lexicon().entry(stem(word)).classes)
+
+
+# --- what was replaced -----------------------------------------------------------------------------------------------
+
+_THINGS: Final = wordlist("animal artifact body food group location object person phenomenon plant substance")
+_FOLLOW: Final = wordlist("a an the his her its their he she it they him them")
+"""Words that follow a noun that has changed."""
+
+
+def replaces_nouns_only(item: Judged) -> bool:
+    """Whether all that was changed are nouns for things, and others stand there now; what follows them may follow."""
+    said = frozenset(map(stem, item.before))
+    changes = [(_content(change.old), _content(change.new)) for change in item.changes]
+    changes = [(old, new) for old, new in changes if old or new]
+    return bool(changes) and all(
+        old and new and _names_thing(old[-1]) and all(map(_names_thing, new)) and not said.issuperset(map(stem, new))
+        for old, new in changes
+    )
+
+
+def _content(words: tuple[str, ...]) -> list[str]:
+    """Words without marks, articles and pronouns."""
+    return [word for word in words if is_word(word) and word not in _FOLLOW]
+
+
+@lru_cache(maxsize=50_000)
+def _names_thing(word: str) -> bool:
+    """Whether the lexicon has a word as a thing, and not as an adjective too."""
+    from negmine.language.lexicon import packaged_lexicon
+
+    lexicon, name = packaged_lexicon(), stem(word)
+    if word in FUNCTION_WORDS or lexicon.entry(name, "a").classes:
+        return False
+    return lexicon.broad_class(name) in _THINGS

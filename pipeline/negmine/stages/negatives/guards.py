@@ -31,6 +31,7 @@ _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to
 _AWAY: Final = "away from"
 _RESTING: Final = frozenset({"be", "stand", "sit", "lie", "lay", "park", "place", "locate", "position", "rest", "wait"})
 _ANIMATE: Final = frozenset({"person", "animal"})
+_STOPS: Final = frozenset({".", ";", "!", "?"})
 CONTEXT: Final = 75
 """Tokens of a text that CLIP reads, between the marks of its start and end; a token has at least one character."""
 
@@ -110,6 +111,22 @@ def in_scope(proposal: Proposal, case: Case) -> bool:
     """A change of what is denied, counted with a bound, or left open: "no dog", "at least two", "a cat or a dog"."""
     scopes = case.caption.scopes
     return bool(scopes) and any(not scopes.isdisjoint(range(c.first, c.last + 1)) for c in proposal.changes)
+
+
+def alike_sides(proposal: Proposal, case: Case) -> bool:
+    """A change of what lies between two things that are called the same: of "a man behind a man", one is in front."""
+    caption, change = case.caption, proposal.changes[0]
+    before = [phrase for phrase in caption.phrases if phrase.whole < change.first][-2:]
+    after = [phrase for phrase in caption.phrases if phrase.first > change.last][:1]
+    return any(_called(caption, one) == _called(caption, other) for one in before for other in after) and not any(
+        token.text in _STOPS for token in caption.tokens[before[-1].whole : after[0].first]
+    )
+
+
+def _called(caption: Caption, phrase: Phrase) -> tuple[bool, tuple[str, ...]]:
+    """Number of a phrase, and its words without the article."""
+    words = (token.text.lower() for token in caption.tokens[phrase.first : phrase.whole + 1])
+    return phrase.numeral != NO, tuple(word for word in words if word not in ("a", "an", "the", "another"))
 
 
 def coordination(proposal: Proposal, case: Case) -> bool:
@@ -417,7 +434,7 @@ def _tokenizer() -> Any:
 
 _Guards = tuple[Callable[..., bool], ...]
 
-UNHEARD_GUARDS: Final[_Guards] = (in_scope, near_synonym, pronoun)
+UNHEARD_GUARDS: Final[_Guards] = (in_scope, alike_sides, near_synonym, pronoun)
 SWAP_GUARDS: Final[_Guards] = (
     in_scope, equal_things, coordination, symmetric, one_place, same_referent, near_synonym, pronoun, in_sibling,
 )  # fmt: skip

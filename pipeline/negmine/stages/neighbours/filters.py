@@ -34,6 +34,7 @@ class Candidates:
         texts: the captions as sets of words.
         target_scores: the function behind `to_truth`.
         alike: similarities [n, n] of the candidates at some places of one row.
+        pictures: whether the candidates are pictures, and not captions.
     """
 
     score: Any
@@ -44,6 +45,7 @@ class Candidates:
     texts: Texts
     target_scores: Callable[[], Any]
     alike: Callable[[int, Any], Any]
+    pictures: bool = False
 
     @cached_property
     def others(self) -> Mask:
@@ -136,6 +138,17 @@ def concept(found: Candidates, *, overlap: float = 0.8) -> Mask:
     return np.asarray(found.texts.implied() | (found.texts.jaccard("concepts") >= overlap))
 
 
+def entailed(found: Candidates, *, missing: float = 0) -> Mask:
+    """A caption that is true of the query's picture by what all captions of that picture say together: they tell all
+    that it claims, but at most `missing`, and nothing contrary to it (see `entailment`).
+
+    Refuses no pictures.
+    """
+    if found.pictures:
+        return np.zeros(found.score.shape, dtype=np.bool_)
+    return np.asarray(found.texts.entailed(int(missing)))
+
+
 def structure(found: Candidates, *, overlap: float = 0.8) -> Mask:
     """A caption whose objects, attributes, relations and numbers agree so far, mean of the four (SPACE-2, #42)."""
     return np.asarray(found.texts.structure() >= overlap)
@@ -206,6 +219,7 @@ FILTERS: Final[dict[str, Callable[..., Mask]]] = {
     "near_truth": near_truth,
     "concept": concept,
     "structure": structure,
+    "entailed": entailed,
     "percentage": percentage,
     "margin": margin,
     "adaptive_margin": adaptive_margin,
@@ -225,7 +239,9 @@ OUTSIDE: Final = "skipped"
 ABOUT_SCORES: Final = frozenset({"percentage", "margin", "adaptive_margin", "ceiling", "floor"})
 """Filters whose threshold on the score a person tunes."""
 
-NEEDS: Final[dict[str, str]] = {"near_text": "words", "concept": "concepts", "structure": "structure"}
+NEEDS: Final[dict[str, str]] = {
+    "near_text": "words", "concept": "concepts", "structure": "structure", "entailed": "entailment",
+}  # fmt: skip
 """Filters that look at sets of words: which."""
 
 

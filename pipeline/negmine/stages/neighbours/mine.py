@@ -209,8 +209,9 @@ def _candidates(phase: MinePhase, part: int, mined: Mined) -> Candidates:
     texts = Texts(partial(phase.features.sets, queries), partial(phase.features.sets, flat), ids.shape)
     compare = _Targets(phase, queries, ids)
     return Candidates(
-        mined.scores, positive, mined.found, own, phase.features.at(ids), texts, compare.to_truth, compare.alike
-    )
+        mined.scores, positive, mined.found, own, phase.features.at(ids), texts, compare.to_truth, compare.alike,
+        phase.pictures,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -268,14 +269,8 @@ def _random_ids(phase: MinePhase, keys: Hashes, width: int) -> Ids:
         turns = mix(np.arange(width, dtype=np.uint64) + np.uint64(hash64(f"refill {phase.settings.seed}")))
         ids = (mix(keys[:, None] ^ turns) % np.uint64(phase.corpus.pairs)).astype(np.int64)
     if phase.retriever.pictures:  # each under the id of its first pair
-        return phase.corpus.gather(ids, partial(_first_ids, phase))
+        return phase.corpus.gather(ids, phase.features.first_ids)
     return ids
-
-
-def _first_ids(phase: MinePhase, part: int) -> Ids:
-    """[n] for each pair of a part the id of the first pair of its image."""
-    first = phase.features.of_part(part)["first"]
-    return np.asarray(phase.corpus.starts[part] + np.flatnonzero(first)[np.cumsum(first) - 1])
 
 
 def _first_time(ids: Ids) -> Mask:

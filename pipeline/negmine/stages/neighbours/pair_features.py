@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from negmine.contract.records import THUMBNAIL_BYTES
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.scorers import Reranker
-from negmine.stages.neighbours.words import COLUMNS, Sets, normalised, parsed_sets, plain_sets, to_columns
+from negmine.stages.neighbours.words import COLUMNS, TOLD, Sets, normalised, parsed_sets, plain_sets, to_columns
 from negmine.store import PartRecord, fetch_local, part_name, read_part, write_table
 from negmine.store.arrays import read_array, write_array
 
@@ -68,7 +69,10 @@ def _facts_of_part(phase: PairFeaturesPhase, index: int, folder: Path) -> PartRe
 
     files = [write_array(folder, part_name(index, "npy"), features)]
     if phase.sets:
-        files.append(write_table(folder, part_name(index, stem=_SETS), to_columns(_sets_of(captions, phase.sets))))
+        sets = _sets_of(captions, phase.sets)
+        if TOLD in sets:
+            sets[TOLD] = _of_images(sets[TOLD], features["first"])
+        files.append(write_table(folder, part_name(index, stem=_SETS), to_columns(sets)))
     return PartRecord(index, tuple(files), {"pairs": len(features)})
 
 
@@ -78,6 +82,15 @@ def _sets_of(captions: Sequence[str], kinds: tuple[str, ...]) -> dict[str, list[
         made |= parsed_sets(captions)
     wanted = {name for kind in kinds for name in COLUMNS[kind]}
     return {name: rows for name, rows in made.items() if name in wanted}
+
+
+def _of_images(sets: Sequence[Sequence[int]], first: Any) -> list[list[int]]:
+    """What all captions of an image have together, at the first of them; nothing at the others."""
+    starts = [*np.flatnonzero(first), len(first)]
+    whole: list[list[int]] = [[] for _ in first]
+    for start, end in pairwise(starts):
+        whole[start] = sorted(set().union(*sets[start:end]))
+    return whole
 
 
 @dataclass(frozen=True)
@@ -95,12 +108,19 @@ class PairFeatures:
         """[n] True where the rows of a picture begin."""
         return self.of_part(part)["first"]
 
+    def first_ids(self, part: int) -> Ids:
+        """[n] for each pair of a part the id of the first pair of its image."""
+        first = self.first_of(part)
+        return np.asarray(self.corpus.starts[part] + np.flatnonzero(first)[np.cumsum(first) - 1])
+
     def at(self, ids: Ids) -> Records:
         """`PAIR_FEATURE` of some pairs, in the shape of `ids`."""
         return self.corpus.gather(ids, self.of_part)
 
     def sets(self, ids: Ids, name: str) -> Sets:
-        """One kind of set of some pairs [n]."""
+        """One kind of set of some pairs [n]; what is told is that of their images."""
+        if name == TOLD:
+            ids = self.corpus.gather(ids, self.first_ids)
         taken, order = [], []
         for part, where, places in self.corpus.split(ids):
             taken.append(self._sets_of_part(part, name).take(places))

@@ -1,4 +1,4 @@
-"""Captions as sets of words, concepts and claims, and how much of them two captions share.
+"""Captions as sets of words, concepts and claims, and how much of them two captions share or one tells of another.
 
 Sets are made once a pair and kept beside the features, as numbers (hashes of 30 bits). ``words`` need no parser; the
 others are read off a parse by the analysis that `negmine parse` uses.
@@ -22,8 +22,12 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "words": ("words",),
     "concepts": ("concepts", "implied"),
     "structure": LEVELS,
+    "entailment": ("told", "claims", "contrary"),
 }
 """What a filter asks for, and the sets that takes."""
+
+TOLD: Final = "told"
+"""The set that belongs to an image, not to one caption of it."""
 
 _CONTENT: Final = frozenset({"NOUN", "PROPN", "VERB", "ADJ", "NUM", "ADP"})
 
@@ -39,7 +43,7 @@ def plain_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
 
 
 def parsed_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
-    """``concepts``, ``implied`` and the four levels of structure of each caption.
+    """``concepts``, ``implied``, the four levels of structure, and what it tells and claims, of each caption.
 
     Raises:
         UsageError: the spaCy model is missing.
@@ -47,7 +51,7 @@ def parsed_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
     parse = _parser()
     parsed = parse(dict.fromkeys(captions))
     sets = {text: _sets_of(caption) for text, caption in parsed.items()}
-    names = (*COLUMNS["concepts"], *COLUMNS["structure"])
+    names = (*COLUMNS["concepts"], *COLUMNS["structure"], *COLUMNS["entailment"])
     return {name: [sets[text][name] for text in captions] for name in names}
 
 
@@ -65,8 +69,9 @@ def _sets_of(caption: Any) -> dict[str, list[int]]:
     """The sets of one `negmine.language.caption.Caption`."""
     from negmine.language.caption import NO
     from negmine.language.lexicon import packaged_lexicon
+    from negmine.stages.neighbours.entailment import said
 
-    lexicon = packaged_lexicon()
+    lexicon, what = packaged_lexicon(), said(caption)
     phrases, tokens = caption.phrases, caption.tokens
     concepts = {t.lemma for t in tokens if t.pos in _CONTENT} | {phrase.name for phrase in phrases}
     nouns = {t.lemma for t in tokens if t.pos == "NOUN"} | {phrase.name for phrase in phrases}
@@ -85,6 +90,9 @@ def _sets_of(caption: Any) -> dict[str, list[int]]:
         "numbers": _numbers(
             f"{tokens[phrase.numeral].text.lower()} {phrase.name}" for phrase in phrases if phrase.numeral != NO
         ),
+        "told": _numbers(what.told),
+        "claims": _numbers(what.claims),
+        "contrary": _numbers(what.contrary),
     }
 
 
@@ -134,6 +142,16 @@ def shared(one: Sets, other: Sets) -> Any:
     return np.asarray(matrices[0].multiply(matrices[1]).sum(axis=1)).ravel()
 
 
+def found_in(these: Sets, whole: Sets, which: Any) -> Any:
+    """[n] how many elements of set i are in set ``which[i]`` of the others."""
+    known = np.repeat(np.arange(len(whole.sizes)) << 30, whole.sizes) | whole.values
+    asked = np.repeat(which << 30, these.sizes) | these.values
+    at = np.searchsorted(known, asked)
+    hits = at < len(known)
+    hits[hits] = known[at[hits]] == asked[hits]
+    return np.bincount(np.repeat(np.arange(len(these.sizes)), these.sizes), hits, len(these.sizes)).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Texts:
     """The captions of Q queries and of their candidates, as sets.
@@ -164,6 +182,15 @@ class Texts:
         """[Q, C] whether all concepts of the candidate's caption follow from the query's."""
         both, _, theirs = self.common("implied", "concepts")
         return (both == theirs) & (theirs > 0)
+
+    def entailed(self, missing: int) -> Any:
+        """[Q, C] whether all that the candidate's caption claims, but so much, is told of the query's picture, and
+        nothing is that is contrary to it."""
+        queries, width = self.shape
+        told, which = self.own("told"), np.repeat(np.arange(queries), width)
+        claims, contrary = self.theirs("claims"), self.theirs("contrary")
+        follows = claims.sizes - found_in(claims, told, which) <= missing
+        return (follows & (claims.sizes > missing) & (found_in(contrary, told, which) == 0)).reshape(self.shape)
 
     def structure(self) -> Any:
         """[Q, C] mean over the levels that either caption has of the elements in common over those of both."""

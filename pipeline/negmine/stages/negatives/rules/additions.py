@@ -141,8 +141,14 @@ def add_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
             continue
         drop = Change(attribute, attribute + 1, moved(caption, attribute + 1, attribute + 1))
         for gains in bare:
-            if gains != owner and caption.phrases[gains].unit != attribute + 1:
+            if gains != owner and caption.phrases[gains].unit != attribute + 1 and not _is_told(caption, gains):
                 yield from _given(caption, gains, value, drop, words, rng)
+
+
+def _is_told(caption: Caption, phrase: int) -> bool:
+    """Whether another phrase has the same noun and may tell of the same thing: "a red star ... exactly one star"."""
+    name = caption.phrases[phrase].name
+    return any(other.name == name for n, other in enumerate(caption.phrases) if n != phrase)
 
 
 def _value(caption: Caption, owner: int, attribute: int, words: Words) -> Value | None:

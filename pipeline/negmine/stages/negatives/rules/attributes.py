@@ -21,6 +21,9 @@ _CLOSE_TO_SHADE = {
 }
 """Values that a shade comes close to: "dark brown" may look black."""
 
+_ANYTHING = frozenset({"object", "thing", "item", "one", "ones", "something"})
+"""Nouns that may stand for any other."""
+
 
 class Owned(NamedTuple):
     """An attribute's token, the lemma of the noun it describes, and whether it stands after "is"."""
@@ -43,6 +46,7 @@ def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[P
         first = owned.token - is_shaded(caption, owned.token, words)
         said = _said_beside(caption, owned.token) | _CLOSE_TO_SHADE.get(caption.tokens[first].text.lower(), NONE)
         signs = words.vocabulary.attribute_signs
+        said |= _said_of_such(caption, owned)
         others = [other for other in others if other not in said and said.isdisjoint(signs[other])]
         for other in words.drawn(rng, others, PER_ATTRIBUTE):
             yield Proposal(
@@ -56,6 +60,18 @@ def _said_beside(caption: Caption, token: int) -> frozenset[str]:
     """The other words before the noun of an attribute: "pink and green" does not become "green and green"."""
     phrase = next((p for p in caption.phrases if p.first <= token <= p.head), None)
     return NONE if phrase is None else frozenset(t.text.lower() for t in caption.tokens[phrase.first : phrase.head])
+
+
+def _said_of_such(caption: Caption, owned: Owned) -> frozenset[str]:
+    """Attributes of the caption's other things of this name, or of any if the name says nothing: with "a red square"
+    in it, "one green object" does not become "one red object"."""
+    is_any = owned.noun in _ANYTHING
+    return frozenset(
+        caption.tokens[attribute].text.lower()
+        for phrase in caption.phrases
+        for attribute in phrase.attributes
+        if attribute != owned.token and (is_any or phrase.name == owned.noun or phrase.name in _ANYTHING)
+    )
 
 
 def is_shaded(caption: Caption, token: int, words: Words) -> bool:

@@ -29,7 +29,7 @@ def reorder(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     orders += [(group, rng.sample(group, len(group))) for group in (places, content, others)]
     for old, new in orders:
         changes = tuple(_moves(caption, old, new))
-        if len(changes) >= FEWEST and not _is_turned(old, new):
+        if len(changes) >= FEWEST and not _is_turned(old, new) and not _keep_phrases(caption, old, new):
             yield Proposal(changes)
 
 
@@ -40,6 +40,13 @@ def _is_turned(old: Sequence[int], new: Sequence[int]) -> bool:
     last = next((n for n in range(size, first, -1) if old[n - 1] != new[n - 1]), first)
     before, after = list(old[first:last]), list(new[first:last])
     return any(before[n:] + before[:n] == after for n in range(1, len(before)))
+
+
+def _keep_phrases(caption: Caption, old: Sequence[int], new: Sequence[int]) -> bool:
+    """Whether every word that moves has stayed in its phrase: "a cross red above a diamond black"."""
+    phrase_of = {i: n for n, phrase in enumerate(caption.phrases) for i in range(phrase.first, phrase.head + 1)}
+    moved_words = ((place, word) for place, word in zip(old, new, strict=True) if place != word)
+    return all(place in phrase_of and phrase_of[place] == phrase_of.get(word) for place, word in moved_words)
 
 
 def _moves(caption: Caption, places: Sequence[int], moving: Sequence[int]) -> Iterator[Change]:

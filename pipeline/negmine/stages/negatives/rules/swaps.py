@@ -160,7 +160,14 @@ def _exchangeable(caption: Caption, one: tuple[int, str], other: tuple[int, str]
         return False
     if first.dimension != second.dimension and not {first.dimension, second.dimension} <= LOOKS:
         return False
-    return fits(second, caption.phrases[left].name, words) and fits(first, caption.phrases[right].name, words)
+    phrases = caption.phrases[left], caption.phrases[right]
+    if any(word in _attributes(caption, phrase) for word, phrase in zip((becomes, was), phrases, strict=True)):
+        return False  # "a striped red ball" does not become "a red red ball"
+    return fits(second, phrases[0].name, words) and fits(first, phrases[1].name, words)
+
+
+def _attributes(caption: Caption, phrase: Phrase) -> set[str]:
+    return {caption.tokens[attribute].text.lower() for attribute in phrase.attributes}
 
 
 def claims(caption: Caption, one: int, other: int) -> tuple[tuple[str, ...], ...]:
