@@ -122,6 +122,8 @@ class Vocabulary:
         near: preposition to those that may be true with it, itself included.
         symmetric: prepositions that hold both ways.
         symmetric_verbs: lemmas of verbs whose two sides cannot be told apart, or make no sense exchanged.
+        reversible: lemma of a verb that either side may do to the other to the broad classes of both.
+        reversible_places: prepositions that either of two alike things may be told of.
         units: multi-word units as tuples of lower-case words.
         measures, vague, scenes, uncounted, several_people: sets of lemmas, see the data file.
         counts: number to its words; the first is the one put in.
@@ -152,6 +154,8 @@ class Vocabulary:
     near: Signs
     symmetric: frozenset[str]
     symmetric_verbs: frozenset[str]
+    reversible: Signs
+    reversible_places: frozenset[str]
     units: frozenset[tuple[str, ...]]
     measures: frozenset[str]
     vague: frozenset[str]
@@ -247,6 +251,8 @@ def packaged_vocabulary() -> Vocabulary:
         near=_near(relations["near"]),
         symmetric=frozenset(relations["symmetric"]),
         symmetric_verbs=frozenset(relations["symmetric_verbs"]),
+        reversible=_reversible(relations["reversible"]),
+        reversible_places=frozenset(relations["reversible_places"]),
         units=frozenset(tuple(unit.split(" ")) for unit in [*words["units"], *_all_forms(nouns)] if " " in unit),
         measures=frozenset(words["measures"]),
         vague=frozenset(words["vague"]),
@@ -430,6 +436,14 @@ def _contraries(relations: Mapping[str, Any]) -> dict[str, tuple[Contrary, ...]]
         for preposition in table["from"]:
             found[preposition].append(Contrary(tuple(table["to"]), objects))
     return {preposition: tuple(contraries) for preposition, contraries in found.items()}
+
+
+def _reversible(tables: Iterable[Mapping[str, list[str]]]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for table in tables:
+        for verb in table["verbs"]:
+            found[verb] |= set(table["of"])
+    return {verb: frozenset(classes) for verb, classes in found.items()}
 
 
 def _measured(sets: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
