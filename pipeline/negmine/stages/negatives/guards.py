@@ -335,6 +335,14 @@ def near_synonym(proposal: Proposal, case: Case) -> bool:
     )
 
 
+def often_said_together(proposal: Proposal, case: Case) -> bool:
+    """The new noun is often said of pictures of the old one, so that it may be true as well: "truck" and "car"."""
+    if proposal.swap is not None or not proposal.old:
+        return False
+    words = case.words
+    return words.concept(proposal.new) in words.co_mention.get(words.concept(proposal.old), NONE)
+
+
 def _is_kind_of(one: str, other: str) -> bool:
     """Whether a noun is the other with a word before it, or its beginning: "dirt road", "road"; "baseball" of a bat."""
     return one.endswith(f" {other}") or other.endswith(f" {one}") or other.startswith(f"{one} ")
@@ -460,7 +468,7 @@ def _tokenizer() -> Any:
 
 _Guards = tuple[Callable[..., bool], ...]
 
-UNHEARD_GUARDS: Final[_Guards] = (in_scope, near_synonym, pronoun)
+UNHEARD_GUARDS: Final[_Guards] = (in_scope, near_synonym, often_said_together, pronoun)
 SWAP_GUARDS: Final[_Guards] = (
     in_scope, equal_things, coordination, symmetric, one_place, same_referent, near_synonym, pronoun, in_sibling,
 )  # fmt: skip

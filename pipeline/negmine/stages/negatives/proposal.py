@@ -16,6 +16,7 @@ from negmine.language.inflect import article, capitalised, ends_as_plural, in_ca
 from negmine.language.lexicon import Lexicon
 from negmine.language.vocabulary import NONE, Vocabulary, includes
 from negmine.stages.negatives.clusters import Clusters, packaged_counts
+from negmine.stages.negatives.co_mention import CoMention, concept_of, packaged_co_mention
 from negmine.stages.negatives.roles import Attested, Role, group_names, packaged_triples, role_of
 
 Option = TypeVar("Option")
@@ -41,6 +42,7 @@ class Words:
     _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
     _cumulative: dict[tuple[Any, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
     _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _concepts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _roles: dict[str, Role] = field(default_factory=dict, repr=False, compare=False)
 
     def frequency(self, word: str) -> float:
@@ -105,6 +107,18 @@ class Words:
         if known is None:
             known = self._roles[noun] = role_of(noun, self.vocabulary, self.lexicon)
         return known
+
+    def concept(self, noun: str) -> str:
+        """The concept a noun names."""
+        known = self._concepts.get(noun)
+        if known is None:
+            known = self._concepts[noun] = concept_of(noun, self.vocabulary)
+        return known
+
+    @cached_property
+    def co_mention(self) -> CoMention:
+        """Nouns said of one picture."""
+        return packaged_co_mention()
 
     @cached_property
     def clusters(self) -> Clusters:
