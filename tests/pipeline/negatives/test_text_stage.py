@@ -131,7 +131,7 @@ GOLDEN = [
     ("4", 0, "add_object", "a couple of dogs in a car"),
     ("4", 1, "replace_object", "a couple of men on a sofa"),
     ("4", 2, "replace_relation", "a couple of dogs beneath a sofa"),
-    ("4", 3, "replace_count", "a herd of dogs on a sofa"),
+    ("4", 3, "replace_count", "a lot of dogs on a sofa"),
     ("5", 0, "replace_object", "An orange horse under a table"),
     ("5", 1, "add_object", "An orange cat on a beach"),
     ("5", 2, "replace_attribute", "A black cat under a table"),

@@ -29,6 +29,7 @@ PARTS = frozenset({"top", "side", "middle", "back", "edge", "end", "bottom", "co
 """Words before "of" that make a place of it ("on top of a table")."""
 
 _TWO = frozenset({"couple", "pair"})
+PAIR, LOT = "pair", "lot"
 _THINGS = frozenset({"artifact", "food", "plant", "object"})
 MEASURED_BY = {
     "crowd": frozenset({"person"}), "herd": frozenset({"animal"}), "flock": frozenset({"animal"}),
@@ -96,12 +97,16 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
         return
     if any(caption.tokens[i].tag == "CD" for i in range(phrase.head, phrase.whole)):
         return
+    if phrase.name == PAIR and counted.text.lower() in words.vocabulary.nouns["plural"]:
+        return  # one pair of scissors
     takes_singular = number_changes(caption, phrase.head, is_plural=True)
     broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
     fitting = (
         measure
         for measure in words.vocabulary.measured[phrase.name]
-        if broad_class in MEASURED_BY.get(measure, {broad_class}) and not (takes_singular and measure in _TWO)
+        if broad_class in MEASURED_BY.get(measure, {broad_class})
+        and not (takes_singular and measure in _TWO)
+        and not (measure == LOT and phrase.determiner == NO)
     )
     for other in words.drawn(rng, sorted(fitting), PER_COUNT):
         signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
