@@ -66,7 +66,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "captions.jsonl").write_text("".join(CAPTIONS.read_text().splitlines(keepends=True)[:PAIRS]))
     shutil.copytree(SAMPLE / "images", folder / "images")
     (folder / "recipe.yaml").write_text("scores: [t2t]\nneighbours: 3\n")
-    run(app, "parse", folder / "captions.jsonl", "--work", folder.parent / "work", "--preset", "negclip", "--workers", 1)
+    work = folder.parent / "work"
+    run(app, "parse", folder / "captions.jsonl", "--work", work, "--preset", "negclip", "--workers", 1)
     keys = pq.read_table(folder.parent / "work" / "pairs" / "part-00000.parquet")["key"].to_pylist()
     np.save(folder / "rows.npy", np.random.default_rng(0).normal(size=(len(keys), 8)).astype(np.float32))
     (folder / "rows.keys").write_text("\n".join(keys) + "\n")
