@@ -32,7 +32,7 @@ def run(command: Typer, *arguments: object) -> str:
 def every_command(at: str, images: str) -> None:
     """All commands once; `at` and what follows it is how their places are named."""
     work, data = ("--work", f"{at}work"), f"{at}data"
-    run(app, "parse", f"{at}in/captions.jsonl", "--images", images, *work, "--preset", "swaps", "--workers", 1)
+    run(app, "parse", f"{at}in/captions.jsonl", "--images", images, *work, "--preset", "negclip", "--workers", 1)
     mined = ("retrieve", *work, "--encoder", f"npy:{at}in/rows.npy", "--filter", "percentage=1", "--workers", 1)
     run(app, *mined, "--recipe", f"{at}in/recipe.yaml")
     cut = ("--shard-size", 8, "--train-fraction", 0.6)
@@ -51,7 +51,7 @@ def the_other_commands(at: str) -> None:
     audit = ("audit", "--work", f"{at}work", "--attackers", "word", "--sample", 50, "--workers", 1)
     run(app, *audit, "--out", f"{at}audit")
     run(app, "report", f"{at}run", "--work", f"{at}work", "--out", f"{at}page.html", "--examples", 3)
-    parse = ("parse", f"{at}in/captions.jsonl", "--preset", "swaps", "--work", f"{at}shared", "--workers", 1)
+    parse = ("parse", f"{at}in/captions.jsonl", "--preset", "negclip", "--work", f"{at}shared", "--workers", 1)
     for _ in range(2):  # the phases before a merge, and after it
         for rank in range(2):
             run(app, *parse, "--rank", rank, "--world-size", 2)
@@ -66,7 +66,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "captions.jsonl").write_text("".join(CAPTIONS.read_text().splitlines(keepends=True)[:PAIRS]))
     shutil.copytree(SAMPLE / "images", folder / "images")
     (folder / "recipe.yaml").write_text("scores: [t2t]\nneighbours: 3\n")
-    run(app, "parse", folder / "captions.jsonl", "--work", folder.parent / "work", "--preset", "swaps", "--workers", 1)
+    work = folder.parent / "work"
+    run(app, "parse", folder / "captions.jsonl", "--work", work, "--preset", "negclip", "--workers", 1)
     keys = pq.read_table(folder.parent / "work" / "pairs" / "part-00000.parquet")["key"].to_pylist()
     np.save(folder / "rows.npy", np.random.default_rng(0).normal(size=(len(keys), 8)).astype(np.float32))
     (folder / "rows.keys").write_text("\n".join(keys) + "\n")
@@ -145,7 +146,7 @@ def test_a_leading_dash(data: Path, plain: dict[str, str], tmp_path: Path, monke
         "--images",
         "-dash/in",
         "--preset",
-        "swaps",
+        "negclip",
         "--workers",
         1,
         "--",
@@ -184,7 +185,7 @@ def parsed(data: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(data, tmp_path / "in")
     before = Path.cwd()
     os.chdir(tmp_path)
-    run(app, "parse", "in/captions.jsonl", "--images", "in", "--preset", "swaps", "--workers", 1)
+    run(app, "parse", "in/captions.jsonl", "--images", "in", "--preset", "negclip", "--workers", 1)
     yield tmp_path
     os.chdir(before)
 
@@ -211,6 +212,6 @@ def test_a_moved_project_is_told_where_its_pictures_are(parsed: Path, tmp_path: 
     lost = CliRunner().invoke(app, ["shard", "--out", "data", "--workers", "1"])
     assert "there is no such folder of pictures" in str(lost.exception) and "--images" in str(lost.exception)
     run(app, "shard", "--out", "data", "--images", "in", "--workers", 1)
-    run(app, "parse", "in/captions.jsonl", "--images", "in", "--preset", "swaps", "--workers", 1)  # is told for good
+    run(app, "parse", "in/captions.jsonl", "--images", "in", "--preset", "negclip", "--workers", 1)  # is told for good
     run(app, "shard", "--out", "again", "--workers", 1)
     assert list(hashes(moved / "again").values()) == list(hashes(moved / "data").values())

@@ -122,6 +122,9 @@ class Vocabulary:
         near: preposition to those that may be true with it, itself included.
         symmetric: prepositions that hold both ways.
         symmetric_verbs: lemmas of verbs whose two sides cannot be told apart, or make no sense exchanged.
+        reversible: lemma of a verb that either side may do to the other to the broad classes of both.
+        reversible_places: prepositions that either of two alike things may be told of.
+        exclusive_places: phrases of place of which each is replaced by the other, and of what groups.
         units: multi-word units as tuples of lower-case words.
         measures, vague, scenes, uncounted, several_people: sets of lemmas, see the data file.
         counts: number to its words; the first is the one put in.
@@ -152,6 +155,9 @@ class Vocabulary:
     near: Signs
     symmetric: frozenset[str]
     symmetric_verbs: frozenset[str]
+    reversible: Signs
+    reversible_places: frozenset[str]
+    exclusive_places: tuple[tuple[str, str, frozenset[str]], ...]
     units: frozenset[tuple[str, ...]]
     measures: frozenset[str]
     vague: frozenset[str]
@@ -247,6 +253,9 @@ def packaged_vocabulary() -> Vocabulary:
         near=_near(relations["near"]),
         symmetric=frozenset(relations["symmetric"]),
         symmetric_verbs=frozenset(relations["symmetric_verbs"]),
+        reversible=_reversible(relations["reversible"]),
+        reversible_places=frozenset(relations["reversible_places"]),
+        exclusive_places=tuple((p["is"], p["becomes"], frozenset(p["subjects"])) for p in relations["place"]),
         units=frozenset(tuple(unit.split(" ")) for unit in [*words["units"], *_all_forms(nouns)] if " " in unit),
         measures=frozenset(words["measures"]),
         vague=frozenset(words["vague"]),
@@ -259,7 +268,7 @@ def packaged_vocabulary() -> Vocabulary:
         foreign=frozenset(words["foreign"]),
         more_than_two=tuple(words["more_than_two"]["words"]),
         signs_of_more=frozenset(words["more_than_two"]["signs"]),
-        measured=_measured(words["measured"]),
+        measured=_measured(words["measured"], words["measured_alike"]["pairs"]),
         sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
         transitive=_actions({"subjects": ["person"]} | table for table in actions["transitive"]),
         intransitive=_actions(actions["intransitive"]),
@@ -432,8 +441,22 @@ def _contraries(relations: Mapping[str, Any]) -> dict[str, tuple[Contrary, ...]]
     return {preposition: tuple(contraries) for preposition, contraries in found.items()}
 
 
-def _measured(sets: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
-    others = {name: frozenset(o for other, words in sets.items() if other != name for o in words) for name in sets}
+def _reversible(tables: Iterable[Mapping[str, list[str]]]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for table in tables:
+        for verb in table["verbs"]:
+            found[verb] |= set(table["of"])
+    return {verb: frozenset(classes) for verb, classes in found.items()}
+
+
+def _measured(sets: Mapping[str, list[str]], alike: Iterable[str]) -> dict[str, frozenset[str]]:
+    same = {frozenset(pair.split(" ")) for pair in alike}
+    others = {
+        name: frozenset(
+            o for other, words in sets.items() if other != name and {name, other} not in same for o in words
+        )
+        for name in sets
+    }
     return {word: others[name] for name, words in sets.items() for word in words}
 
 
@@ -458,11 +481,12 @@ def _actions(tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Action, ...
 
 
 def _participles(tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Action, ...]]:
-    return {
-        form: (Action(form, tuple(table["to"]), subjects=frozenset(table["subjects"])),)
-        for table in tables
-        for form in table["from"]
-    }
+    found: dict[str, tuple[Action, ...]] = {}
+    for table in tables:
+        subjects, not_subjects, after = (frozenset(table.get(key, ())) for key in ("subjects", "not_subjects", "after"))
+        for form in table["from"]:
+            found[form] = (Action(form, tuple(table["to"]), subjects, not_subjects, after=after),)
+    return found
 
 
 def _action_signs(actions: Mapping[str, Any]) -> dict[str, frozenset[str]]:

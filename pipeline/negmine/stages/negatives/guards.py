@@ -17,6 +17,7 @@ from negmine.language.caption import AGENT, NO, Caption, Phrase, Relation
 from negmine.language.lexicon import ADJECTIVE, NOUN, Lexicon
 from negmine.language.vocabulary import NONE
 from negmine.stages.negatives.proposal import Level, Proposal, Swap, Words
+from negmine.stages.negatives.roles import are_alike
 
 _SINGULAR_PRONOUNS: Final = frozenset(
     {"he", "she", "him", "her", "his", "hers", "its", "it", "himself", "herself", "itself"}
@@ -30,6 +31,9 @@ _OTHER: Final = frozenset({"another", "other", "same"})
 _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
 _AWAY: Final = "away from"
 _RESTING: Final = frozenset({"be", "stand", "sit", "lie", "lay", "park", "place", "locate", "position", "rest", "wait"})
+_LOOKS: Final = frozenset({"colour", "material", "pattern"})
+_USUAL: Final = frozenset({"black", "white", "brown", "gray"})
+"""Colours that an unmentioned one may well be."""
 _ANIMATE: Final = frozenset({"person", "animal"})
 _STOPS: Final = frozenset({".", ";", "!", "?"})
 CONTEXT: Final = 75
@@ -96,6 +100,10 @@ def evidence(caption: Caption, words: Words) -> Evidence:
     claims: set[tuple[str, ...]] = {
         (caption.tokens[i].text.lower(), phrase.name) for phrase in phrases for i in phrase.attributes
     }
+    for phrase in phrases:
+        number = words.vocabulary.number(caption.tokens[phrase.numeral].text.lower()) if phrase.numeral != NO else None
+        if number is not None:
+            claims.add((words.vocabulary.counts[number][0], phrase.name))
     for relation in caption.relations:
         item = phrases[relation.object].name
         claims.add((relation.name, item))
@@ -149,15 +157,39 @@ def coordination(proposal: Proposal, case: Case) -> bool:
 
 
 def _told_apart(case: Case, one: Phrase, other: Phrase) -> bool:
-    """Whether a visible attribute or a numeral goes with one noun only.
+    """Whether two numbers, or how two things look, tell them apart: neither is likely to look as the other is said to.
 
     What stands before a bare second noun may go with both ("a gray shirt and tie").
     """
     if other.first == other.unit:
         return False
-    tokens, attributes = case.caption.tokens, case.words.vocabulary.attributes
-    seen = any(tokens[i].text.lower() in attributes for i in one.attributes + other.attributes)
-    return seen or (one.numeral != other.numeral and one.plural != other.plural)
+    vocabulary = case.words.vocabulary
+    numbers = [_stated_number(case, phrase) for phrase in (one, other)]
+    if 0 not in numbers and numbers[0] != numbers[1]:
+        return True
+    looks = [_looks(case, phrase) for phrase in (one, other)]
+    told = [value for values in looks for value in values]
+    if all(looks):
+        return looks[0].isdisjoint(looks[1])
+    return bool(told) and not any(
+        value in _USUAL or vocabulary.dimensions[vocabulary.attributes[value][0].dimension].is_usual(value, phrase.name)
+        for value in told
+        for phrase in (one, other)
+    )
+
+
+def _stated_number(case: Case, phrase: Phrase) -> int:
+    """How many things a phrase says there are, 0 where it does not."""
+    tokens = case.caption.tokens
+    if phrase.numeral != NO:
+        return case.words.vocabulary.number(tokens[phrase.numeral].text.lower()) or 0
+    return int(phrase.determiner != NO and tokens[phrase.determiner].text.lower() in ("a", "an"))
+
+
+def _looks(case: Case, phrase: Phrase) -> set[str]:
+    """The values of looks that a phrase is said to have."""
+    values = (case.words.vocabulary.value_of(case.caption.tokens[i].text.lower()) for i in phrase.attributes)
+    return {value.name for value in values if value is not None and value.dimension in _LOOKS}
 
 
 def _only_joined(caption: Caption, one: int, other: int) -> bool:
@@ -179,8 +211,12 @@ def symmetric(proposal: Proposal, case: Case) -> bool:
         between = caption.tokens[one.whole + 1 : other.first]
         is_near = all(token.pos not in ("NOUN", "PROPN") and token.tag != "CC" for token in between)
         return is_near and _ends_symmetric([t.text.lower() for t in between], case.words.vocabulary.symmetric)
-    nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and proposal.implausibility == 0
+    nouns_tell = swap.level is Level.NOUN and _told_apart(case, one, other) and _are_alike(case, one, other)
     return any(_holds_both_ways(tie, case) and not (nouns_tell and tie.name in _SPATIAL) for tie in ties)
+
+
+def _are_alike(case: Case, one: Phrase, other: Phrase) -> bool:
+    return are_alike(case.words.role(one.name), case.words.role(other.name))
 
 
 def _ends_symmetric(words: Sequence[str], symmetric: frozenset[str]) -> bool:
@@ -270,8 +306,12 @@ def one_place(proposal: Proposal, case: Case) -> bool:
     swap, caption = proposal.swap, case.caption
     if swap is None or swap.level is Level.ATTRIBUTE:
         return False
-    inner = [r.name for r in caption.relations if r.object == swap.one and not r.verb]
-    return any(r.subject == swap.one and r.object == swap.other and r.name in inner for r in caption.relations)
+    near = case.words.vocabulary.near
+    inner = [near.get(r.name, NONE) | {r.name} for r in caption.relations if r.object == swap.one and not r.verb]
+    return any(
+        r.subject == swap.one and r.object == swap.other and any(r.name in same for same in inner)
+        for r in caption.relations
+    )
 
 
 def same_referent(proposal: Proposal, case: Case) -> bool:
@@ -310,6 +350,14 @@ def near_synonym(proposal: Proposal, case: Case) -> bool:
     return (
         new in case.words.vocabulary.overlapping.get(old, NONE) or _is_kind_of(new, old) or _overlap(lexicon, old, new)
     )
+
+
+def often_said_together(proposal: Proposal, case: Case) -> bool:
+    """The new noun is often said of pictures of the old one, so that it may be true as well: "truck" and "car"."""
+    if proposal.swap is not None or not proposal.old:
+        return False
+    words = case.words
+    return words.concept(proposal.new) in words.co_mention.get(words.concept(proposal.old), NONE)
 
 
 def _is_kind_of(one: str, other: str) -> bool:
@@ -387,8 +435,11 @@ def in_sibling(proposal: Proposal, case: Case) -> bool:
     siblings = case.siblings
     if proposal.new in siblings.implied or not siblings.claims.isdisjoint(proposal.facts):
         return True
-    if proposal.swap is not None:  # verbs that follow their new subjects
-        return any(repair.text in siblings.words for repair in proposal.changes[2:])
+    if proposal.swap is not None:
+        if not siblings.words.isdisjoint(proposal.signs):
+            return True
+        follow = proposal.changes[2:] if proposal.swap.level is not Level.ATTRIBUTE else ()
+        return any(verb.text in siblings.words for verb in follow)  # of their new subjects
     if not proposal.signs:
         return False
     if not siblings.words.isdisjoint(proposal.signs):
@@ -434,7 +485,7 @@ def _tokenizer() -> Any:
 
 _Guards = tuple[Callable[..., bool], ...]
 
-UNHEARD_GUARDS: Final[_Guards] = (in_scope, alike_sides, near_synonym, pronoun)
+UNHEARD_GUARDS: Final[_Guards] = (in_scope, alike_sides, near_synonym, often_said_together, pronoun)
 SWAP_GUARDS: Final[_Guards] = (
     in_scope, equal_things, coordination, symmetric, one_place, same_referent, near_synonym, pronoun, in_sibling,
 )  # fmt: skip

@@ -16,6 +16,8 @@ from negmine.language.inflect import article, capitalised, ends_as_plural, in_ca
 from negmine.language.lexicon import Lexicon
 from negmine.language.vocabulary import NONE, Vocabulary, includes
 from negmine.stages.negatives.clusters import Clusters, packaged_counts
+from negmine.stages.negatives.co_mention import CoMention, concept_of, packaged_co_mention
+from negmine.stages.negatives.roles import Attested, Role, group_names, packaged_triples, role_of
 
 Option = TypeVar("Option")
 
@@ -40,6 +42,8 @@ class Words:
     _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
     _cumulative: dict[tuple[Any, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
     _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _concepts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _roles: dict[str, Role] = field(default_factory=dict, repr=False, compare=False)
 
     def frequency(self, word: str) -> float:
         """How often captions use a noun in either number, or another word; a little above 0 for one never seen."""
@@ -91,6 +95,30 @@ class Words:
             return vocabulary.kind_of[noun]
         is_known = vocabulary.names_concept(noun) and broad_class not in ("person", noun)
         return "" if is_known else vocabulary.kind_of_class.get(broad_class, "")
+
+    @cached_property
+    def attested(self) -> Attested:
+        """Who does what to whom in captions."""
+        return Attested(packaged_triples(), group_names(self.vocabulary))
+
+    def role(self, noun: str) -> Role:
+        """What a noun is in a triple."""
+        known = self._roles.get(noun)
+        if known is None:
+            known = self._roles[noun] = role_of(noun, self.vocabulary, self.lexicon)
+        return known
+
+    def concept(self, noun: str) -> str:
+        """The concept a noun names."""
+        known = self._concepts.get(noun)
+        if known is None:
+            known = self._concepts[noun] = concept_of(noun, self.vocabulary)
+        return known
+
+    @cached_property
+    def co_mention(self) -> CoMention:
+        """Nouns said of one picture."""
+        return packaged_co_mention()
 
     @cached_property
     def clusters(self) -> Clusters:

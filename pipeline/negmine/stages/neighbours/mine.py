@@ -210,7 +210,7 @@ def _candidates(phase: MinePhase, part: int, mined: Mined) -> Candidates:
     compare = _Targets(phase, queries, ids)
     return Candidates(
         mined.scores, positive, mined.found, own, phase.features.at(ids), texts, compare.to_truth, compare.alike,
-        phase.pictures,
+        phase.retriever.pictures,
     )  # fmt: skip
 
 

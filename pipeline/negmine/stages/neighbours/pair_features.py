@@ -84,7 +84,7 @@ def _sets_of(captions: Sequence[str], kinds: tuple[str, ...]) -> dict[str, list[
     return {name: rows for name, rows in made.items() if name in wanted}
 
 
-def _of_images(sets: Sequence[Sequence[int]], first: Any) -> list[list[int]]:
+def _of_images(sets: Sequence[Sequence[int]], first: Mask) -> list[list[int]]:
     """What all captions of an image have together, at the first of them; nothing at the others."""
     starts = [*np.flatnonzero(first), len(first)]
     whole: list[list[int]] = [[] for _ in first]

@@ -39,8 +39,10 @@ def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             for other in action.others
             if not _is_form(actions, other) and (other in _MOVING or not moves)
         )
+        states = words.vocabulary.participles.get(token.text.lower(), ())
+        as_written = {other for state in states if state in actions for other in state.others}
         for other in words.drawn(rng, tuple(names), PER_VERB):
-            text = other if token.text.lower() in words.vocabulary.participles else inflected(other, token.tag)
+            text = other if other in as_written else inflected(other, token.tag)
             yield Proposal(
                 (Change(i, i, text),), old=actions[0].name, new=other,
                 signs=words.vocabulary.action_signs[other], substitution=(actions[0].name, other),
@@ -70,20 +72,23 @@ def _is_form(actions: Sequence[Action], name: str) -> bool:
 def _fitting(caption: Caption, verb: int, words: Words) -> list[Action]:
     """The verb's places in the sets that fit its subject, its object and what follows it."""
     token, vocabulary = caption.tokens[verb], words.vocabulary
-    participles = vocabulary.participles.get(token.text.lower(), ())
-    if participles:
-        return [action for action in participles if _has_subject(caption, verb, action, words)]
-    if token.tag not in _TAGS:
-        return []
     roles = {caption.tokens[child].dep: child for child in caption.children[verb] if child > verb}
+    following = _word_after(caption, verb)
+    states = [
+        state
+        for state in vocabulary.participles.get(token.text.lower(), ())
+        if _has_subject(caption, verb, state, words)
+        and (not state.after or (following in state.after and roles.keys().isdisjoint(_COMPLEMENTS)))
+    ]
+    if token.tag not in _TAGS or (states and not states[0].after):
+        return states
     if "dobj" in roles:
         places = vocabulary.transitive.get(token.lemma, ())
         fitting = [action for action in places if _has_object(caption, roles["dobj"], action, words)]
         return [action for action in fitting if _has_subject(caption, verb, action, words, unknown=True)]
     if not roles.keys().isdisjoint(_COMPLEMENTS):
         return []
-    following = _word_after(caption, verb)
-    return [
+    return states + [
         action
         for action in vocabulary.intransitive.get(token.lemma, ())
         if following in action.after and _has_subject(caption, verb, action, words)

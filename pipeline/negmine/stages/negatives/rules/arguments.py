@@ -10,10 +10,12 @@ from negmine.language.caption import NO, Caption, Phrase, Relation
 from negmine.language.vocabulary import NONE
 from negmine.stages.negatives.agreement import has_its_verb
 from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words, moved
+from negmine.stages.negatives.roles import are_alike
+from negmine.stages.negatives.rules.likely import COMITATIVE, goes_with, may_turn
 from negmine.stages.negatives.rules.spans import has_pronoun, phrase_end
-from negmine.stages.negatives.rules.swaps import claims, exchanged, is_movable, is_worn, unlikeness
+from negmine.stages.negatives.rules.swaps import claims, exchanged, is_movable, is_worn
 
-COMITATIVE = "with"
+SIDES = {"left": "right", "foreground": "background"}
 STRICT = frozenset({"on", "on top of", "atop", "in", "inside", "under", "underneath", "beneath", "below", "above"})
 """Of contact, containment or height; of others it may be true either way ("near a pole, before a house")."""
 
@@ -32,7 +34,7 @@ def swap_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
         ends = phrase_end(caption, left, relation.first), phrase_end(caption, right)
         if ends[0] >= right.first or is_worn(left, words) != is_worn(right, words):
             continue
-        if not has_its_verb(caption, left.head):
+        if not has_its_verb(caption, left.head) or not may_turn(caption, relation, words):
             continue
         if left.plural != right.plural and _is_predicate(caption, left):
             continue
@@ -41,7 +43,6 @@ def swap_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
         yield Proposal(
             exchanged(caption, left, right, *ends), swap=Swap(relation.subject, relation.object, Level.PHRASE),
             facts=claims(caption, relation.subject, relation.object),
-            implausibility=unlikeness(left, right, words),
         )  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def _is_predicate(caption: Caption, phrase: Phrase) -> bool:
 
 
 def swap_phrase(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Exchange two prepositional phrases of different nouns, or the objects of two prepositions of place."""
+    """Exchange two prepositional phrases of different nouns, the objects of two prepositions of place, or two sides."""
+    yield from _sides(caption, words)
     pairs = [
         (one, other)
         for one, other in combinations([r for r in caption.relations if _is_movable_place(caption, r, words)], 2)
@@ -101,13 +103,16 @@ def _whole_phrases(
         return
     if not _are_told_of_two(caption, one, other, words):
         return
+    items = caption.phrases[one.object], caption.phrases[other.object]
+    are_told = goes_with(owners[0], other, items[1], words) and goes_with(owners[1], one, items[0], words)
+    if not (are_told or are_alike(words.role(owners[0].name), words.role(owners[1].name))):
+        return
     names = caption.phrases[one.object].name, caption.phrases[other.object].name
     (first, last), (second, end) = spans
     yield Proposal(
         (Change(first, last, moved(caption, second, end)), Change(second, end, moved(caption, first, last))),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((owners[0].name, other.name, names[1]), (owners[1].name, one.name, names[0])),
-        implausibility=unlikeness(*owners, words),
     )  # fmt: skip
 
 
@@ -148,12 +153,32 @@ def _objects(
         return
     if not (_same_article(caption, left, right) and _goes_with(one, right, words) and _goes_with(other, left, words)):
         return
+    subjects = caption.phrases[one.subject], caption.phrases[other.subject]
+    if not (goes_with(subjects[0], one, right, words) and goes_with(subjects[1], other, left, words)):
+        return
     yield Proposal(
         exchanged(caption, left, right, spans[0][1], spans[1][1]),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((one.name, right.name), (other.name, left.name)),
-        implausibility=unlikeness(left, right, words),
     )  # fmt: skip
+
+
+def _sides(caption: Caption, words: Words) -> Iterator[Proposal]:
+    """ "a dog on the left and a cat on the right" -> "a dog on the right and a cat on the left"."""
+    for side, opposite in SIDES.items():
+        told = [r for r in caption.relations if caption.phrases[r.object].name in (side, opposite) and not r.verb]
+        if len(told) != 2 or NO in (told[0].subject, told[1].subject) or told[0].name != told[1].name:
+            continue
+        places = [caption.phrases[relation.object].head for relation in told]
+        owners = [caption.phrases[relation.subject] for relation in told]
+        texts = [caption.tokens[place].text.lower() for place in places]
+        if sorted(texts) != sorted((side, opposite)) or words.role(owners[0].name) == words.role(owners[1].name):
+            continue
+        yield Proposal(
+            tuple(Change(place, place, text) for place, text in zip(places, reversed(texts), strict=True)),
+            swap=Swap(told[0].object, told[1].object, Level.PHRASE),
+            facts=tuple((owner.name, told[0].name, text) for owner, text in zip(owners, reversed(texts), strict=True)),
+        )
 
 
 def _same_article(caption: Caption, left: Phrase, right: Phrase) -> bool:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from random import Random
 
 from negmine.language.caption import NO, Caption, Phrase
-from negmine.language.inflect import numbered, plural
+from negmine.language.inflect import article, numbered, plural
 from negmine.language.vocabulary import NONE
 from negmine.stages.negatives.agreement import is_sure, number_changes
-from negmine.stages.negatives.proposal import Change, Proposal, Words, preposition_before
+from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words, preposition_before
+from negmine.stages.negatives.rules.spans import has_pronoun
 
 PER_COUNT = 3
 NEAREST = 2
 """Counts are exchanged for ones at most this far away: larger numbers are hard to tell apart."""
+
+MOST_SWAPPED = 5
+"""Largest number that is exchanged for another thing's."""
+
+_TOGETHER = frozenset({"each", "other", "another", "both", "together", "one", "ones"})
+"""Words that speak of one of several things, or of all."""
 
 COUNTABLE = frozenset({"person", "animal", "artifact", "food", "plant"})
 COMPANY = frozenset({"with", "of", "near", "to", "beside", "behind", "by"})
@@ -21,6 +29,7 @@ PARTS = frozenset({"top", "side", "middle", "back", "edge", "end", "bottom", "co
 """Words before "of" that make a place of it ("on top of a table")."""
 
 _TWO = frozenset({"couple", "pair"})
+PAIR, LOT = "pair", "lot"
 _THINGS = frozenset({"artifact", "food", "plant", "object"})
 MEASURED_BY = {
     "crowd": frozenset({"person"}), "herd": frozenset({"animal"}), "flock": frozenset({"animal"}),
@@ -88,12 +97,16 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
         return
     if any(caption.tokens[i].tag == "CD" for i in range(phrase.head, phrase.whole)):
         return
+    if phrase.name == PAIR and counted.text.lower() in words.vocabulary.nouns["plural"]:
+        return  # one pair of scissors
     takes_singular = number_changes(caption, phrase.head, is_plural=True)
     broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
     fitting = (
         measure
         for measure in words.vocabulary.measured[phrase.name]
-        if broad_class in MEASURED_BY.get(measure, {broad_class}) and not (takes_singular and measure in _TWO)
+        if broad_class in MEASURED_BY.get(measure, {broad_class})
+        and not (takes_singular and measure in _TWO)
+        and not (measure == LOT and phrase.determiner == NO)
     )
     for other in words.drawn(rng, sorted(fitting), PER_COUNT):
         signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
@@ -146,6 +159,77 @@ def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: in
         changes += number_changes(caption, phrase.head, number > 1)
         signs |= _signs_of_several(phrase.name, words) if number > 1 else NONE
     return Proposal(tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, substitution=(old, forms[0]))
+
+
+def swapped_counts(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
+    """ "a man with two dogs" -> "two men with a dog": the numbers of two things exchanged.
+
+    Things of one list are left to `swap_object`.
+    """
+    if has_pronoun(caption, 0, len(caption.tokens) - 1) or not caption.words.isdisjoint(_TOGETHER):
+        return
+    counted = [(phrase, number) for phrase in caption.phrases if (number := _number(caption, phrase, words))]
+    pairs = [
+        pair for pair in combinations(counted, 2)
+        if pair[0][1] != pair[1][1] and not caption.are_conjuncts(pair[0][0].head, pair[1][0].head)
+        and words.role(pair[0][0].name) != words.role(pair[1][0].name)
+    ]  # fmt: skip
+    rng.shuffle(pairs)
+    for (left, of_left), (right, of_right) in pairs:
+        if _are_too_many(left, of_left, of_right, words) or _are_too_many(right, of_right, of_left, words):
+            continue
+        changes = [*_recounted(caption, left, of_right, words), *_recounted(caption, right, of_left, words)]
+        changes.sort(key=lambda change: change.first not in (_place(left), _place(right)))
+        several = (phrase for phrase, becomes in ((left, of_right), (right, of_left)) if becomes > 1 != phrase.plural)
+        forms = words.vocabulary.counts
+        yield Proposal(
+            tuple(changes), swap=Swap(caption.phrase_of[left.head], caption.phrase_of[right.head], Level.ATTRIBUTE),
+            signs=NONE.union(*(_signs_of_several(phrase.name, words) for phrase in several)),
+            facts=((forms[of_right][0], left.name), (forms[of_left][0], right.name)),
+        )  # fmt: skip
+
+
+def _are_too_many(phrase: Phrase, number: int, becomes: int, words: Words) -> bool:
+    """Whether one thing becomes three or more, as people and animals may."""
+    return number == 1 and becomes > 2 and not words.role(phrase.name).animate
+
+
+def _place(phrase: Phrase) -> int:
+    """Where a phrase's number is told."""
+    return phrase.numeral if phrase.numeral != NO else phrase.determiner
+
+
+def _number(caption: Caption, phrase: Phrase, words: Words) -> int:
+    """How many things a phrase tells of, where that may be another number; else 0."""
+    vocabulary, place = words.vocabulary, _place(phrase)
+    if place == NO or phrase.head != phrase.whole or not words.vocabulary.names_concept(phrase.name):
+        return 0
+    if (
+        not vocabulary.uncounted.isdisjoint({phrase.name, phrase.name.split(" ")[-1]})
+        or phrase.name in vocabulary.general
+    ):
+        return 0
+    word = caption.tokens[place].text.lower()
+    number = 1 if word in ("a", "an") else vocabulary.number(word) or 0
+    is_alone = phrase.first == place and caption.is_loose(place, place) and caption.is_loose(phrase.unit, phrase.head)
+    if not is_alone or not 0 < number <= MOST_SWAPPED or (number == 1) == phrase.plural:
+        return 0
+    is_part = (
+        caption.tokens[phrase.head].dep == "pobj" and caption.tokens[caption.tokens[phrase.head].head].text == "of"
+    )
+    return number if _may_be_several(caption, phrase, words) and not is_part else 0
+
+
+def _recounted(caption: Caption, phrase: Phrase, number: int, words: Words) -> Iterator[Change]:
+    """A phrase with another number, its number first; the verb that agrees with it follows."""
+    place, is_plural = _place(phrase), number > 1
+    noun = _inflected(caption, phrase, is_plural) if is_plural != phrase.plural else ""
+    following = noun if noun and phrase.unit == place + 1 else caption.tokens[place + 1].text
+    text = words.vocabulary.counts[number][0] if is_plural else article(following)
+    yield Change(place, place, text)
+    if noun:
+        yield Change(phrase.unit, phrase.head, noun)
+        yield from number_changes(caption, phrase.head, is_plural)
 
 
 def _signs_of_several(noun: str, words: Words) -> frozenset[str]:

@@ -8,15 +8,17 @@ from random import Random
 
 from negmine.language.caption import NO, Caption, Phrase
 from negmine.language.inflect import numbered
+from negmine.language.vocabulary import NONE
 from negmine.stages.negatives.agreement import has_its_verb, number_changes
 from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words, moved
+from negmine.stages.negatives.roles import are_alike
 from negmine.stages.negatives.rules.attributes import fits, is_shaded
+from negmine.stages.negatives.rules.counts import swapped_counts
+from negmine.stages.negatives.rules.likely import COMITATIVE, goes_with, may_take_part, may_turn, ties
 
 LOOKS = frozenset({"colour", "material", "pattern"})
 """Dimensions that go with any thing, so that attributes of different ones may be exchanged."""
 
-_PERSON = "person"
-_DOERS = frozenset({"person", "animal"})
 ARTICLES = frozenset({"a", "an", "the"})
 
 
@@ -30,25 +32,21 @@ def swap_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposa
             continue
         if is_worn(left, words) != is_worn(right, words) or not has_its_verb(caption, left.head):
             continue
-        facts = claims(caption, one, other)
-        implausibility = unlikeness(left, right, words)
-        differ = _modifiers(caption, left) != _modifiers(caption, right)
-        suits = _suit(caption, left, right, words) and _suit(caption, right, left, words)
-        if differ and suits and all(_can_change_number(caption, phrase, words) for phrase in (left, right)):
+        told, facts = list(ties(caption, one, other)), claims(caption, one, other)
+        turns = bool(told) and all(may_turn(caption, relation, words) for relation in told)
+        if _nouns_may_part(caption, left, right, words) and (turns or _stand_together(caption, one, other, words)):
             yield Proposal(
                 (_noun(caption, left, right), _noun(caption, right, left)),
-                swap=Swap(one, other, Level.NOUN), facts=facts, implausibility=implausibility,
-            )  # fmt: skip
-        yield Proposal(
-            exchanged(caption, left, right),
-            swap=Swap(one, other, Level.PHRASE),
-            facts=facts,
-            implausibility=implausibility,
-        )
+                swap=Swap(one, other, Level.NOUN),
+                facts=(*facts, *_counted(caption, left, right, words)),
+            )
+        if turns or _are_parted(caption, one, other, words):
+            yield Proposal(exchanged(caption, left, right), swap=Swap(one, other, Level.PHRASE), facts=facts)
 
 
 def swap_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Exchange one attribute of each of two phrases, of one dimension or both about looks."""
+    """Exchange one attribute of each of two phrases, of one dimension or both about looks; or how many there are."""
+    yield from swapped_counts(caption, words, rng)
     phrases = enumerate(caption.phrases)
     owners = [(n, a) for n, phrase in phrases for a in phrase.attributes if not is_shaded(caption, a, words)]
     pairs = [(x, y) for x, y in combinations(owners, 2) if x[0] != y[0]]
@@ -130,18 +128,61 @@ def is_worn(phrase: Phrase, words: Words) -> bool:
     return name in words.vocabulary.worn
 
 
-def unlikeness(one: Phrase, other: Phrase, words: Words) -> int:
-    """0 for two people, two animals or two things of one curated group, 1 for others, which seldom bear the same."""
-    kinds = [_PERSON if p.name in ("people", "person") else words.lexicon.broad_class(p.name) for p in (one, other)]
-    if kinds[0] != kinds[1]:
-        return 1
-    return int(kinds[0] not in _DOERS and _groups(one, words).isdisjoint(_groups(other, words)))
+def _stand_together(caption: Caption, one: int, other: int, words: Words) -> bool:
+    """Whether a list or a relation that holds both ways joins two things, so that either may be the other."""
+    left, right = caption.phrases[one], caption.phrases[other]
+    if caption.are_conjuncts(left.head, right.head):
+        is_list = all(token.tag == "CC" for token in caption.tokens[left.head + 1 : right.first])
+        is_of_living = words.role(left.name).animate or words.role(right.name).animate
+        return is_list and (not is_of_living or may_take_part(caption, left, right, words))
+    told = list(ties(caption, one, other))
+    beside = words.vocabulary.symmetric - (NONE if words.role(left.name).animate else {COMITATIVE})
+    is_beside = bool(told) and all(not relation.verb and relation.name in beside for relation in told)
+    return is_beside and may_take_part(caption, left, right, words)
 
 
-def _groups(phrase: Phrase, words: Words) -> set[str]:
-    places = words.vocabulary.nouns["count"]
-    named = places.get(phrase.name) or places.get(phrase.name.rsplit(" ", 1)[-1], ())
-    return {place.group for place in named if not place.after}
+def _are_parted(caption: Caption, one: int, other: int, words: Words) -> bool:
+    """Whether two things that one preposition tells of two alike owners may be exchanged: hats, or what they are on."""
+    owners = [
+        (caption.phrases[r.subject], r) for item in (one, other) for r in caption.relations
+        if r.object == item and r.subject != NO and not r.verb
+    ]  # fmt: skip
+    if len(owners) != 2 or any(True for _ in ties(caption, one, other)):
+        return False
+    (first, before), (second, behind) = owners
+    left, right = caption.phrases[one], caption.phrases[other]
+    if are_alike(words.role(first.name), words.role(second.name)) and is_worn(left, words) and is_worn(right, words):
+        return True
+    return goes_with(first, before, right, words) and goes_with(second, behind, left, words)
+
+
+def _nouns_may_part(caption: Caption, left: Phrase, right: Phrase, words: Words) -> bool:
+    """Whether two nouns can be exchanged without what stands before them, and something is said by it."""
+    if _modifiers(caption, left) == _modifiers(caption, right):
+        return False
+    suit = _suit(caption, left, right, words) and _suit(caption, right, left, words)
+    return suit and all(
+        _can_change_number(caption, phrase, words) and _is_plain(caption, phrase, words) for phrase in (left, right)
+    )
+
+
+def _is_plain(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether nothing stands before a noun but an article, a number and looks: "restored" goes with its noun."""
+    before = caption.tokens[phrase.first : phrase.unit]
+    return words.vocabulary.names_concept(phrase.name) and all(
+        token.text.lower() in ARTICLES
+        or words.vocabulary.number(token.text.lower()) is not None
+        or any(words.vocabulary.is_of(dimension, token.text.lower()) for dimension in LOOKS)
+        for token in before
+    )
+
+
+def _counted(caption: Caption, left: Phrase, right: Phrase, words: Words) -> tuple[tuple[str, str], ...]:
+    """What a negative claims of numbers where the nouns behind them are exchanged."""
+    pairs = ((left, right.name), (right, left.name))
+    numbers = ((words.vocabulary.number(caption.tokens[p.numeral].text.lower()), name)
+               for p, name in pairs if p.numeral != NO)  # fmt: skip
+    return tuple((words.vocabulary.counts[number][0], name) for number, name in numbers if number is not None)
 
 
 def _modifiers(caption: Caption, phrase: Phrase) -> tuple[object, ...]:
