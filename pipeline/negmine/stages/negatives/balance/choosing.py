@@ -13,9 +13,17 @@ import pyarrow as pa
 
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
+from negmine.stages.negatives.balance.judging import read_plausibility
 from negmine.stages.negatives.balance.pool import Pool, choose
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
-from negmine.stages.negatives.balance.weights import Substitutions, acceptance, log_weights
+from negmine.stages.negatives.balance.weights import (
+    FLOOR,
+    PLAUSIBILITY,
+    Substitutions,
+    acceptance,
+    log_weights,
+    thinned,
+)
 from negmine.stages.negatives.candidates import read_rows, why_none
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import PartRecord, part_name, read_part, write_table
@@ -29,18 +37,22 @@ class Chooser:
     settings: ParseSettings
     substitutions: Substitutions
     weights: Any
+    plausible: Path
 
     @classmethod
-    def read(cls, settings: ParseSettings, candidates: Path, weights: Path) -> Chooser:
-        return cls(settings, read_arrays(candidates / SUBSTITUTIONS, Substitutions), read_array(weights, mapped=True))
+    def read(cls, settings: ParseSettings, candidates: Path, plausible: Path, weights: Path) -> Chooser:
+        substitutions = read_arrays(candidates / SUBSTITUTIONS, Substitutions)
+        return cls(settings, substitutions, read_array(weights, mapped=True), plausible)
 
-    def choose(self, pool: Pool) -> tuple[Any, Any]:
-        """Places of the chosen candidates, and the scores of all; a rule's weight counts against thinning too."""
+    def choose(self, pool: Pool, index: int) -> tuple[Any, Any]:
+        """Places of the chosen candidates of a part, and the scores of all."""
+        plausibility = read_plausibility(self.plausible, index)
         weights = dict(self.settings.weights)
         preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
-        score, kept = log_weights(pool, self.weights), acceptance(pool, self.substitutions)
-        chosen = choose(pool, score + preference, np.minimum(1.0, kept * np.exp(preference)), self.settings.per_caption)
-        return chosen, score
+        score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
+        kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, preference)
+        admitted = np.where(plausibility < FLOOR, 0.0, kept)
+        return choose(pool, score + preference, admitted, self.settings.per_caption), score
 
 
 @dataclass(frozen=True)
@@ -50,16 +62,17 @@ class ChoosePhase:
     settings: ParseSettings
     pairs: Path
     candidates: Path
+    plausible: Path
     weights: Path
 
     def setup(self) -> PartFunction:
-        chooser = Chooser.read(self.settings, self.candidates, self.weights)
+        chooser = Chooser.read(self.settings, self.candidates, self.plausible, self.weights)
         return partial(_choose_part, chooser, self.pairs, self.candidates)
 
 
 def _choose_part(chooser: Chooser, pairs: Path, candidates: Path, index: int, folder: Path) -> PartRecord:
     rows, pool = read_rows(pairs, index), read_pool(candidates, index)
-    chosen, score = chooser.choose(pool)
+    chosen, score = chooser.choose(pool, index)
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
     kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()

@@ -31,17 +31,18 @@ class RoundPhase:
 
     settings: ParseSettings
     candidates: Path
+    plausible: Path
     weights: Path
     sizes: tuple[int, ...]
 
     def setup(self) -> PartFunction:
-        chooser = Chooser.read(self.settings, self.candidates, self.weights)
+        chooser = Chooser.read(self.settings, self.candidates, self.plausible, self.weights)
         return partial(_round_part, chooser, self.candidates, self.sizes)
 
 
 def _round_part(chooser: Chooser, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
     pool = read_pool(candidates, index)
-    chosen, _ = chooser.choose(pool)
+    chosen, _ = chooser.choose(pool, index)
     files = (
         write_arrays(folder, part_name(index, "npy"), take_put_counts(pool, chosen)),
         write_array(folder, part_name(index, "npy", "chosen"), chosen),

@@ -135,7 +135,10 @@ def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
 
 
 def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: int, words: Words) -> Proposal:
-    """`old` is the number's word, or "a", which nothing turns back into."""
+    """`old` is the number's word, or "a", which counts as one where substitutions are counted.
+
+    What is put in is "one" all the same: where there are two dogs, there is a dog.
+    """
     vocabulary = words.vocabulary
     forms = vocabulary.counts[number]
     text = forms[1] if caption.tokens[place].text.isdigit() else forms[0]
@@ -145,7 +148,10 @@ def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: in
         changes.append(Change(phrase.unit, phrase.head, _inflected(caption, phrase, number > 1)))
         changes += number_changes(caption, phrase.head, number > 1)
         signs |= _signs_of_several(phrase.name, words) if number > 1 else NONE
-    return Proposal(tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, substitution=(old, forms[0]))
+    counted = vocabulary.counts[1][0] if old == "a" else old
+    return Proposal(
+        tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, substitution=(counted, forms[0])
+    )
 
 
 def _signs_of_several(noun: str, words: Words) -> frozenset[str]:

@@ -1,0 +1,46 @@
+"""The phase after proposing: how plausible is each noun where it is put in, by what the captions of other images say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from negmine.engine import PartFunction
+from negmine.stages.negatives.balance.pool import Pool
+from negmine.stages.negatives.balance.proposing import NOUNS, read_pool
+from negmine.stages.negatives.slot_table import Counts, SlotTable, packaged_slots, plausibility
+from negmine.store import PartRecord, part_name
+from negmine.store.arrays import read_array, read_arrays, write_array
+
+
+@dataclass(frozen=True)
+class JudgePhase:
+    """The plausibility of the candidates of a part."""
+
+    candidates: Path
+    sizes: tuple[int, ...]
+
+    def setup(self) -> PartFunction:
+        table = SlotTable(packaged_slots().nouns, read_arrays(self.candidates / NOUNS, Counts))
+        return partial(_judge_part, table, self.candidates, self.sizes)
+
+
+def _judge_part(table: SlotTable, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
+    table.forget()
+    judged = write_array(folder, part_name(index, "npy"), judge(table, read_pool(candidates, index)))
+    return PartRecord(index, (judged,), {"pairs": sizes[index]})
+
+
+def judge(table: SlotTable, pool: Pool) -> Any:
+    """How plausible the noun is that each candidate puts in, [C] float32; 0 for all others."""
+    starts, filled = pool.filled_starts.tolist(), pool.filled.tolist()
+    slots = [tuple(filled[start:end]) for start, end in zip(starts[:-1], starts[1:], strict=True)]
+    places = list(zip(slots, pool.place_fold.tolist(), strict=True))
+    return plausibility(table, places, pool.place, pool.noun[:, 0], pool.noun[:, 1])
+
+
+def read_plausibility(folder: Path, index: int) -> Any:
+    """What `JudgePhase` found of a part's candidates."""
+    return read_array(folder / part_name(index, "npy"))
