@@ -2,8 +2,9 @@
 
     python scripts/build_slots.py captions_val2017.json
 
-Of the captions only hashes of slots and counts by noun are kept. Nouns are those that captions use now and then, and those
-that rules put in; their vectors are a truncated singular value decomposition of the noun x slot matrix of positive PMI.
+Of the captions only hashes of slots and counts by noun are kept. Nouns are those that captions use now and then, and
+those that rules put in; their vectors are a truncated singular value decomposition of the noun x slot matrix of
+positive PMI.
 The same captions give the same bytes with the same versions of NumPy and SciPy.
 """
 
@@ -36,20 +37,18 @@ def main() -> None:
     parser.add_argument("captions", type=Path, help="COCO captions JSON")
     parser.add_argument("--out", type=Path, default=TARGET)
     options = parser.parse_args()
-    rows = [
-        (str(row["image_id"]), row["caption"].strip())
-        for row in json.loads(options.captions.read_text())["annotations"]
-    ]
+    annotations = json.loads(options.captions.read_text())["annotations"]
+    nouns, counts = learnt([(str(row["image_id"]), row["caption"].strip()) for row in annotations])
+    write(options.out, nouns, counts, vectors(counts, len(nouns.names)))
+
+
+def learnt(rows: list[tuple[str, str]]) -> tuple[Nouns, Counts]:
+    """Nouns of captions, given with their images, and the slots they fill."""
     found = list(mentions(rows))
     nouns = Nouns(known_nouns([noun for noun, _, _ in found]), None)
-    columns = [
-        (slot, nouns.number(noun), fold) for noun, slots, fold in found if nouns.number(noun) >= 0 for slot in slots
-    ]
-    counts = without_rare(counted(*map(np.array, zip(*columns, strict=True))))
-    write(options.out, nouns, counts, vectors(counts, len(nouns.names)))
-    print(
-        f"{len(nouns.names):,} nouns, {len(np.unique(counts.slot)):,} slots, {len(counts):,} pairs, {options.out.stat().st_size:,} bytes"
-    )
+    known = [(nouns.number(noun), slots, fold) for noun, slots, fold in found if nouns.number(noun) >= 0]
+    columns = zip(*((slot, number, fold) for number, slots, fold in known for slot in slots), strict=True)
+    return nouns, without_rare(counted(*map(np.array, columns)))
 
 
 def mentions(rows: list[tuple[str, str]]) -> Iterator[tuple[str, tuple[int, ...], int]]:

@@ -42,7 +42,7 @@ class ParseSettings:
     thinning: Annotated[
         float,
         Option(
-            "how much of what few captions turn back into is left out: 0 nothing, for many kinds; 1 all, for an even flow",
+            "how much of what seldom flows back is left out: 0 nothing, for many kinds; 1 all, for an even flow",
             least=0, most=1, unset="the preset's",
         ),
     ] = 0.35  # fmt: skip

@@ -38,7 +38,7 @@ NOT_KNOWN: Final = -0.5
 """Score of a noun that is too rare to be judged, or of one in slots that are."""
 
 OLD_NOUN: Final = 0.4
-"""Share of the old noun's score that is taken off a new one's: where a caption is odd itself, an odd noun is less so."""
+"""Share of the old noun's score that is taken off a new one's: in an odd caption an odd noun is less so."""
 
 OLD_BOUNDS: Final = (-1.0, 1.5)
 BOUNDS: Final = (-3.0, 3.0)

@@ -1,8 +1,8 @@
 """``negmine parse``: the parts of ``work/pairs`` in, ``work/negatives`` out.
 
 A varied choice needs one phase. A balanced one needs five, each frozen before the next begins: count what the corpus
-says, propose candidates, judge how plausible they are, find the weights under which nothing flows one way, choose. No phase carries anything from
-part to part, so nothing depends on their order or on the workers.
+says, propose candidates, judge how plausible they are, find the weights under which nothing flows one way, choose. No
+phase carries anything from part to part, so nothing depends on their order or on the workers.
 """
 
 from __future__ import annotations

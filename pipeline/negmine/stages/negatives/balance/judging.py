@@ -1,9 +1,10 @@
-"""The phase after proposing: how plausible is each noun where it is put in, by what the captions of other images say."""
+"""The phase after proposing: how plausible is each noun where it is put in, by captions of other images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def _judge_part(table: SlotTable, candidates: Path, sizes: tuple[int, ...], inde
 def judge(table: SlotTable, pool: Pool) -> Any:
     """How plausible the noun is that each candidate puts in, [C] float32; 0 for all others."""
     starts, filled = pool.filled_starts.tolist(), pool.filled.tolist()
-    slots = [tuple(filled[start:end]) for start, end in zip(starts[:-1], starts[1:], strict=True)]
+    slots = [tuple(filled[start:end]) for start, end in pairwise(starts)]
     places = list(zip(slots, pool.place_fold.tolist(), strict=True))
     return plausibility(table, places, pool.place, pool.noun[:, 0], pool.noun[:, 1])
 

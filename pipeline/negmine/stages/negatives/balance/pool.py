@@ -143,7 +143,10 @@ def make_pool(
 
 
 def _fillings(fillings: Sequence[Filling | None], folds: Any) -> tuple[Any, Any, Any, Any, Any]:
-    """Place and nouns of each candidate; starts, slots and folds of the places: those of one place follow each other."""
+    """Place and nouns of each candidate; starts, slots and folds of the places.
+
+    Candidates of one place follow each other, and share the tuple of its slots.
+    """
     number, place, noun = packaged_slots().nouns.number, list[int](), list[tuple[int, int]]()
     places, fold_of_place = list[Slots](), list[int]()
     for filling, fold in zip(fillings, folds.tolist(), strict=True):

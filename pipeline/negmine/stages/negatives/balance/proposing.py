@@ -63,7 +63,7 @@ def _proposed(rows: list[Row], worker: ParseWorker, corpus: Corpus, index: int, 
 
 
 def write_substitutions(folder: Path, parts: int, slots: int) -> list[FileRecord]:
-    """How often substitutions of closed-class words are kept, which nouns stand where, and the weights to begin with."""
+    """How often substitutions of closed-class words are kept, which nouns stand where, and the first weights."""
     substitutions = count_substitutions(read_pool(folder, index) for index in range(parts))
     nouns = packaged_slots().counts
     for index in range(parts):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from negmine.language.caption import NO, Caption, Phrase, Token
 from negmine.language.inflect import numbered, plural
-from negmine.language.slots import Slots, last_word, of_phrase, part_of, slots_of, whole_of
+from negmine.language.slots import Slots, last_word, of_phrase, slots_of, whole_of
 from negmine.language.vocabulary import NONE, Place
 from negmine.stages.negatives.proposal import Change, Filling, Proposal, Words, governor_of
 from negmine.stages.negatives.rules.attributes import fits
@@ -29,7 +29,7 @@ PER_NEIGHBOUR = 6
 ALIKE = frozenset({"animal", "food"})
 """Broad classes whose things mostly stand in the same places."""
 
-TIED = 2.0
+TIED = 4.5
 """Pointwise mutual information of two nouns tied by "of", from which on they are one thing: the bed of a truck."""
 
 ONLY_THE = frozenset({"ground", "floor"})
@@ -102,15 +102,20 @@ def _keeps_attributes(caption: Caption, phrase: Phrase, noun: str, other: str, w
 
 
 def _is_tied(caption: Caption, index: int, words: Words) -> bool:
-    """Whether "of" makes one thing of a noun and another ("the bed of a truck", "a field of grass")."""
+    """Whether "of" makes one thing of a noun and another, so that neither is exchanged alone: the bed of a truck.
+
+    A part is tied to its whole, a whole to the part that captions mostly name of it. A measure is no part.
+    """
     phrase = caption.phrases[index]
     if phrase.whole != phrase.head:
-        return False  # a measure
-    whole = of_phrase(caption, index)
-    if whole != NO and words.slots.pmi(phrase.name, part_of(last_word(caption.phrases[whole].name))) > TIED:
+        return False
+    if of_phrase(caption, index) != NO:
         return True
-    part = next((n for n, p in enumerate(caption.phrases) if p.whole == p.head and of_phrase(caption, n) == index), NO)
-    return part != NO and words.slots.pmi(phrase.name, whole_of(last_word(caption.phrases[part].name))) > TIED
+    parts = (other for n, other in enumerate(caption.phrases) if of_phrase(caption, n) == index)
+    return any(
+        part.whole == part.head and words.slots.pmi(phrase.name, whole_of(last_word(part.name))) > TIED
+        for part in parts
+    )
 
 
 def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rng: Random) -> Iterator[Proposal]:
