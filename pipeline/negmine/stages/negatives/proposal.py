@@ -91,7 +91,7 @@ class Words:
             signs = self.vocabulary.noun_signs.get(noun, NONE)
             exclusive = tuple(
                 other
-                for other in self.vocabulary.kinds.get(self._kind(noun), ())
+                for other in self.vocabulary.kinds.get(self.kind(noun), ())
                 if other not in signs and not includes(noun, other) and not self.lexicon.overlap(noun, other)
             )
             seen = tuple(other for other in exclusive if self.frequency(other) >= SEEN)
@@ -107,7 +107,7 @@ class Words:
 
         So many draws by frequency and by how well they fit, those drawn twice once.
         """
-        scores = self.slots.scores(slots)
+        scores = self.slots.scores(slots) if self.kind(noun) else None
         allowed = self._stand_ins(noun)
         if scores is None or not len(allowed):
             return []
@@ -156,8 +156,11 @@ class Words:
             found = self._companions[noun] = self.slots.companions(noun)
         return found
 
-    def _kind(self, noun: str) -> str:
-        """The kind whose things stand in for a noun: its own, or that of its class if it is a person or in no group."""
+    def kind(self, noun: str) -> str:
+        """The kind whose things stand in for a noun: its own, or that of its class if it is a person or in no group.
+
+        None ("") for directions, parts of the body and what only goes after some words.
+        """
         broad_class, vocabulary = self.lexicon.broad_class(noun), self.vocabulary
         if noun in vocabulary.kind_of:
             return vocabulary.kind_of[noun]

@@ -161,6 +161,8 @@ class SlotTable:
         Args:
             fold: `FOLDS` for all captions.
         """
+        if slot == ANY or slot not in self._slots:
+            return None
         key = slot, fold
         if key not in self._likely:
             self._likely[key] = self._judged(slot, fold)
@@ -171,8 +173,6 @@ class SlotTable:
         self._likely.clear()
 
     def _judged(self, slot: int, fold: int) -> Any:
-        if slot not in self._slots or slot == ANY:
-            return None
         start, end = self._slots[slot]
         times, noun = _others(self.counts.times[start:end], fold), self.counts.noun[start:end]
         seen = times > 0

@@ -61,7 +61,11 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         stands_alone = phrase.whole == phrase.head  # "a plate of food" is no bottle of food
         fitting, far = list[str](), tuple[str, ...]()
         if known.counted == "count" and stands_alone:
-            fitting = words.fitting(rng, slots, known.noun, PER_SLOT)
+            fitting = [
+                other
+                for other in words.fitting(rng, slots, known.noun, PER_SLOT)
+                if not _is_left_of(phrase.name, other)
+            ]
             is_alike = words.lexicon.broad_class(known.noun) in ALIKE
             far = words.peers(known.noun) if is_alike or not words.knows_place(slots) else ()
         drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *fitting, *words.drawn(rng, far, PER_CLASS)))
@@ -80,6 +84,11 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
                 (change, *repairs), phrase.name, other,
                 signs=words.vocabulary.noun_signs[other], filling=Filling(slots, other, phrase.name),
             )  # fmt: skip
+
+
+def _is_left_of(name: str, other: str) -> bool:
+    """Whether a noun is what is left of a unit without some of its words: a dog of a hot dog stand."""
+    return set(other.split(" ")) <= set(name.split(" "))
 
 
 def _keeps_measure(caption: Caption, phrase: Phrase, other: str, words: Words) -> bool:
@@ -119,7 +128,7 @@ def _is_tied(caption: Caption, index: int, words: Words) -> bool:
 
 
 def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Replace a noun of no curated group by what others have in its place.
+    """Replace a noun of no curated group by what others have in its place, if it is a thing.
 
     Where nothing is known of that, by its neighbours in WordNet, else by any thing of its broad class.
     """
@@ -134,7 +143,7 @@ def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rn
     is_of = phrase.head + 1 < len(caption.tokens) and caption.tokens[phrase.head + 1].text.lower() == "of"
     stands_for_itself = (phrase.plural or bool(determiner)) and not is_of
     others: Sequence[str]
-    if words.knows_place(slots):
+    if words.kind(noun) and words.knows_place(slots):
         others = words.fitting(rng, slots, noun, PER_NEIGHBOUR) if stands_for_itself else ()
     else:
         others = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
@@ -144,7 +153,8 @@ def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rn
     fitting = [
         other
         for other in others
-        if not (is_counted and words.lexicon.broad_class(other) in _OFTEN_MASS)
+        if not _is_left_of(phrase.name, other)
+        and not (is_counted and words.lexicon.broad_class(other) in _OFTEN_MASS)
         and (phrase.plural or plural(other) != other)
         and _keeps_measure(caption, phrase, other, words)
     ]
