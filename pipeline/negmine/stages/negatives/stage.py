@@ -90,9 +90,9 @@ class Balanced:
         propose = partial(self._propose, counts=counts, bits=bits)
         proposed = run_stage(candidates, store.spec, propose, self.engine.share)
         plausible = store.folder / PLAUSIBLE
-        run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), self.engine.share)
+        run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), None)
         weights = self._weights(candidates, plausible)
-        phase = ChoosePhase(self.settings, self.pairs, candidates, plausible, weights)
+        phase = ChoosePhase(self.settings, self.pairs, candidates, weights)
         run(store, phase, self.engine, "choosing", self.sizes)
         made = store.finish(extra_counts={name: n for name, n in proposed.counts.items() if name != "pairs"})
         for name in (COUNTS, CANDIDATES, PLAUSIBLE, *map(ROUND.format, range(ROUNDS))):
@@ -114,7 +114,7 @@ class Balanced:
         return store.finish(write_substitutions(store.folder, self.sample, 1 << min(bits, MOST_BITS)))
 
     def _judge(self, store: Store, candidates: Path) -> Manifest:
-        run(store, JudgePhase(candidates, self.sizes), self.engine, "judging nouns", self.sizes)
+        run(store, JudgePhase(candidates, self.sizes), self.engine, "judging nouns", self.sizes[: self.sample])
         return store.finish()
 
     def _weights(self, candidates: Path, plausible: Path) -> Path:

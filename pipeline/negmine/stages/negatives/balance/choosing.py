@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
-from negmine.stages.negatives.balance.judging import read_plausibility
+from negmine.stages.negatives.balance.judging import judge, read_slots
 from negmine.stages.negatives.balance.pool import Pool, choose
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
 from negmine.stages.negatives.balance.weights import (
@@ -26,6 +26,7 @@ from negmine.stages.negatives.balance.weights import (
 )
 from negmine.stages.negatives.candidates import read_rows, why_none
 from negmine.stages.negatives.settings import ParseSettings
+from negmine.stages.negatives.slot_table import SlotTable
 from negmine.store import PartRecord, part_name, read_part, write_table
 from negmine.store.arrays import read_array, read_arrays
 
@@ -37,16 +38,14 @@ class Chooser:
     settings: ParseSettings
     substitutions: Substitutions
     weights: Any
-    plausible: Path
 
     @classmethod
-    def read(cls, settings: ParseSettings, candidates: Path, plausible: Path, weights: Path) -> Chooser:
+    def read(cls, settings: ParseSettings, candidates: Path, weights: Path) -> Chooser:
         substitutions = read_arrays(candidates / SUBSTITUTIONS, Substitutions)
-        return cls(settings, substitutions, read_array(weights, mapped=True), plausible)
+        return cls(settings, substitutions, read_array(weights, mapped=True))
 
-    def choose(self, pool: Pool, index: int) -> tuple[Any, Any]:
+    def choose(self, pool: Pool, plausibility: Any) -> tuple[Any, Any]:
         """Places of the chosen candidates of a part, and the scores of all."""
-        plausibility = read_plausibility(self.plausible, index)
         weights = dict(self.settings.weights)
         preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
         score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
@@ -62,17 +61,18 @@ class ChoosePhase:
     settings: ParseSettings
     pairs: Path
     candidates: Path
-    plausible: Path
     weights: Path
 
     def setup(self) -> PartFunction:
-        chooser = Chooser.read(self.settings, self.candidates, self.plausible, self.weights)
-        return partial(_choose_part, chooser, self.pairs, self.candidates)
+        chooser = Chooser.read(self.settings, self.candidates, self.weights)
+        return partial(_choose_part, chooser, read_slots(self.candidates), self.pairs, self.candidates)
 
 
-def _choose_part(chooser: Chooser, pairs: Path, candidates: Path, index: int, folder: Path) -> PartRecord:
+def _choose_part(
+    chooser: Chooser, table: SlotTable, pairs: Path, candidates: Path, index: int, folder: Path
+) -> PartRecord:
     rows, pool = read_rows(pairs, index), read_pool(candidates, index)
-    chosen, score = chooser.choose(pool, index)
+    chosen, score = chooser.choose(pool, judge(table, pool))
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
     kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()

@@ -1,4 +1,7 @@
-"""The phase after proposing: how plausible is each noun where it is put in, by captions of other images."""
+"""How plausible is each noun where it is put in, by captions of other images: a phase for the parts learnt from.
+
+The others are judged when they are chosen from, once.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +27,26 @@ class JudgePhase:
     sizes: tuple[int, ...]
 
     def setup(self) -> PartFunction:
-        table = SlotTable(packaged_slots().nouns, read_arrays(self.candidates / NOUNS, Counts))
-        return partial(_judge_part, table, self.candidates, self.sizes)
+        return partial(_judge_part, read_slots(self.candidates), self.candidates, self.sizes)
 
 
 def _judge_part(table: SlotTable, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
-    table.forget()
     judged = write_array(folder, part_name(index, "npy"), judge(table, read_pool(candidates, index)))
     return PartRecord(index, (judged,), {"pairs": sizes[index]})
 
 
 def judge(table: SlotTable, pool: Pool) -> Any:
     """How plausible the noun is that each candidate puts in, [C] float32; 0 for all others."""
+    table.forget()
     starts, filled = pool.filled_starts.tolist(), pool.filled.tolist()
     slots = [tuple(filled[start:end]) for start, end in pairwise(starts)]
     places = list(zip(slots, pool.place_fold.tolist(), strict=True))
     return plausibility(table, places, pool.place, pool.noun[:, 0], pool.noun[:, 1])
+
+
+def read_slots(candidates: Path) -> SlotTable:
+    """Which nouns stand where, by the packaged captions and those learnt from."""
+    return SlotTable(packaged_slots().nouns, read_arrays(candidates / NOUNS, Counts))
 
 
 def read_plausibility(folder: Path, index: int) -> Any:
