@@ -34,6 +34,12 @@ SEEN: Final = 2
 SHARPNESS: Final = 1.5
 """How much more a noun that fits a slot twice as well is drawn: 2 ** this as often."""
 
+SIDES: Final = frozenset({"left_right"})
+"""Groups of directions."""
+
+THINGS: Final = frozenset({"animal", "artifact", "food", "location", "object", "person", "plant", "substance"})
+"""Broad classes of what stands somewhere."""
+
 BESIDE: Final = 0.5
 """How much likelier a noun may be beside another than elsewhere, in nats, to stand in for it."""
 
@@ -98,6 +104,13 @@ class Words:
             found = self._peers[noun] = seen or exclusive
         return found
 
+    def names_thing(self, noun: str) -> bool:
+        """Whether a noun names something that other things stand in for: no direction, part of a body, time."""
+        if self.kind(noun):
+            return True
+        groups = {place.group for place in self.vocabulary.nouns["count"].get(noun, ())}
+        return bool(groups - SIDES) and self.lexicon.broad_class(noun) in THINGS
+
     def knows_place(self, slots: Slots) -> bool:
         """Whether anything is known of what fills these slots."""
         return any(self.slots.likely(slot, FOLDS) is not None for slot in slots)
@@ -107,7 +120,7 @@ class Words:
 
         So many draws by frequency and by how well they fit, those drawn twice once.
         """
-        scores = self.slots.scores(slots) if self.kind(noun) else None
+        scores = self.slots.scores(slots) if self.names_thing(noun) else None
         allowed = self._stand_ins(noun)
         if scores is None or not len(allowed):
             return []
@@ -133,8 +146,11 @@ class Words:
         return tuple(
             (number, name)
             for number, name in enumerate(names)
-            if name in known and often[number] >= FEWEST and self.lexicon.broad_class(name) not in ("person", "body")
+            if name in known and often[number] >= FEWEST and self._may_be_put_in(name)
         )
+
+    def _may_be_put_in(self, noun: str) -> bool:
+        return self.lexicon.broad_class(noun) != "person" and self.names_thing(noun)
 
     def _excludes(self, noun: str, number: int, other: str) -> bool:
         """Whether another noun is neither the same thing nor one that is often beside it."""

@@ -143,7 +143,7 @@ def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rn
     is_of = phrase.head + 1 < len(caption.tokens) and caption.tokens[phrase.head + 1].text.lower() == "of"
     stands_for_itself = (phrase.plural or bool(determiner)) and not is_of
     others: Sequence[str]
-    if words.kind(noun) and words.knows_place(slots):
+    if words.names_thing(noun) and words.knows_place(slots):
         others = words.fitting(rng, slots, noun, PER_NEIGHBOUR) if stands_for_itself else ()
     else:
         others = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
