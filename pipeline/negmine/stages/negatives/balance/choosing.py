@@ -69,10 +69,12 @@ class ChoosePhase:
 
 
 def _choose_part(
-    chooser: Chooser, table: SlotTable, pairs: Path, candidates: Path, index: int, folder: Path
+    chooser: Chooser, slots: SlotTable, pairs: Path, candidates: Path, index: int, folder: Path
 ) -> PartRecord:
     rows, pool = read_rows(pairs, index), read_pool(candidates, index)
-    chosen, score = chooser.choose(pool, judge(table, pool))
+    plausibility = judge(slots, pool)
+    chosen, score = chooser.choose(pool, plausibility)
+    implausible = int((plausibility < FLOOR).sum())
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
     kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()
@@ -83,8 +85,9 @@ def _choose_part(
     counts = Counter({f"kind:{kind}": number for kind, number in kinds.items()})
     given = np.unique(pool.caption[chosen])
     counts.update(
-        pairs=len(rows), with_negatives=len(given), negatives=len(chosen), not_selected=len(pool) - len(chosen)
-    )
+        pairs=len(rows), with_negatives=len(given), negatives=len(chosen), implausible=implausible,
+        not_selected=len(pool) - len(chosen) - implausible,
+    )  # fmt: skip
     for place in sorted(set(range(len(rows))) - set(given.tolist())):
         counts[why_none(rows[place][2])] += 1
     return PartRecord(index, (write_table(folder, part_name(index), table),), dict(counts))
