@@ -37,7 +37,7 @@ SHARPNESS: Final = 1.5
 SIDES: Final = frozenset({"left_right"})
 """Groups of directions."""
 
-THINGS: Final = frozenset({"animal", "artifact", "food", "location", "object", "person", "plant", "substance"})
+THINGS: Final = frozenset({"animal", "artifact", "event", "food", "location", "object", "person", "plant", "substance"})
 """Broad classes of what stands somewhere."""
 
 BESIDE: Final = 0.5

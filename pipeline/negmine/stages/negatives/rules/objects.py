@@ -17,13 +17,13 @@ from negmine.stages.negatives.rules.counts import MEASURED_BY
 PER_NOUN = 8
 """Draws for one noun."""
 
-PER_SLOT = 8
+PER_SLOT = 12
 """Draws for it from what other captions have in its place."""
 
 PER_CLASS = 4
 """Draws for it from other groups of its broad class, where these are alike enough or nothing is known of its place."""
 
-PER_NEIGHBOUR = 6
+PER_NEIGHBOUR = 10
 """Draws for a noun of no curated group."""
 
 ALIKE = frozenset({"animal", "food"})
