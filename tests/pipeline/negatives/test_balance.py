@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.contract.records import Edit
 from negmine.stages.negatives.balance import corpus as of_corpus
+from negmine.stages.negatives.balance.choosing import Chooser
 from negmine.stages.negatives.balance.corpus import (
     FOLDS,
     Corpus,
@@ -36,7 +37,9 @@ from negmine.stages.negatives.balance.pool import (
 )
 from negmine.stages.negatives.balance.proposing import count_nouns
 from negmine.stages.negatives.balance.weights import (
+    FLOOR,
     RATE,
+    Substitutions,
     acceptance,
     count_detected,
     count_substitutions,
@@ -47,6 +50,7 @@ from negmine.stages.negatives.balance.weights import (
 )
 from negmine.stages.negatives.proposal import Filling
 from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
+from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.slot_table import packaged_slots
 from negmine.store.arrays import read_arrays, write_arrays
 
@@ -347,3 +351,27 @@ def test_nouns_of_captions_are_counted_once_for_each_place() -> None:
     assert counts.times[:, fold_of("image")].tolist() == [1, 1] and counts.times.sum() == 2
     assert pool.place.tolist() == [0, 0, -1, 1]
     assert pool.noun[:, 0].tolist() == [number("dog"), number("horse"), -1, number("bed")]
+
+
+def chooser(**options: Any) -> Chooser:
+    nothing = Substitutions(np.zeros(0, dtype=np.uint64), np.zeros(0))
+    weights = np.zeros((FOLDS, SLOTS), dtype=np.float32)
+    return Chooser(ParseSettings(rules=RULES_OF_POOL, **options), nothing, weights)
+
+
+def test_the_plausible_is_preferred_and_what_is_below_the_floor_never_put_in() -> None:
+    rows, yaks = candidates("dog", "yak", 400, "a")
+    _, cats = candidates("dog", "cat", 400, "a")
+    pool = pooled(rows, [[*one, *other] for one, other in zip(yaks, cats, strict=True)])
+    is_cat = np.arange(len(pool)) % 2 == 1
+
+    def share_of_cats(yak: float, cat: float) -> float:
+        chosen, _ = chooser(per_caption=1).choose(pool, np.where(is_cat, cat, yak))
+        assert len(chosen) == 400
+        return float(is_cat[chosen].mean())
+
+    as_likely = share_of_cats(0.0, 0.0)
+    assert share_of_cats(-0.5, 1.0) > as_likely + 0.1
+    assert share_of_cats(FLOOR - 0.01, FLOOR) == 1.0
+    chosen, _ = chooser(per_caption=4).choose(pool, np.full(len(pool), FLOOR - 0.01))
+    assert len(chosen) == 0
