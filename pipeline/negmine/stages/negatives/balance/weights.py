@@ -42,7 +42,7 @@ PMI: Final = 0.3
 PLAUSIBILITY: Final = 1.2
 """Weight of how plausible a noun is in its slots: of equals the one that stands there elsewhere is preferred."""
 
-FLOOR: Final = -1.0
+FLOOR: Final = -1.1
 """Plausibility below which a noun is not put in."""
 
 UNKNOWN: Final = 1e-3
