@@ -22,7 +22,7 @@ def parse(
     ],
     reading: IngestSettings,
     preset: Annotated[
-        str, Option("unguessable, swaps, negclip, ce_clip, sugarcrepe, or a TOML file", parser=named)
+        str, Option("unguessable, skills, swaps, negclip, ce_clip, sugarcrepe, or a TOML file", parser=named)
     ] = "unguessable",
     given: Annotated[dict[str, Any], Given(ParseSettings)],
     how: TrialOptions,

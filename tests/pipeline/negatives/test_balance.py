@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.contract.records import Edit
 from negmine.stages.negatives.balance import corpus as of_corpus
+from negmine.stages.negatives.balance.choosing import Chooser
 from negmine.stages.negatives.balance.corpus import (
     FOLDS,
     Corpus,
@@ -24,17 +25,33 @@ from negmine.stages.negatives.balance.corpus import (
     likelihood_gap,
 )
 from negmine.stages.negatives.balance.ngrams import as_texts, before_and_after, edited, slot_of, word_hash
-from negmine.stages.negatives.balance.pool import MOST_IF_NEEDED, SLOTS, Pool, _mirrored, choose, fold_of, make_pool
+from negmine.stages.negatives.balance.pool import (
+    MOST_IF_NEEDED,
+    MOST_PER_KIND,
+    SLOTS,
+    Pool,
+    _mirrored,
+    choose,
+    fold_of,
+    make_pool,
+)
+from negmine.stages.negatives.balance.proposing import count_nouns
 from negmine.stages.negatives.balance.weights import (
+    FLOOR,
     RATE,
+    Substitutions,
     acceptance,
     count_detected,
     count_substitutions,
     log_ratio,
     scores,
     take_put_counts,
+    thinned,
 )
+from negmine.stages.negatives.proposal import Filling
 from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
+from negmine.stages.negatives.settings import ParseSettings
+from negmine.stages.negatives.slot_table import packaged_slots
 from negmine.store.arrays import read_arrays, write_arrays
 
 WORDS = st.lists(st.sampled_from(["a", "the", "cat", "dog", "on", "under", "red", "blue", "two", "man"]), max_size=8)
@@ -278,3 +295,83 @@ def test_choice_is_spread_over_words_and_kinds(shape: list[tuple[int, int, int]]
         )
         assert len(taken) == min(per_caption, three_a_word)
         assert max(edited.values(), default=0) <= (MOST_PER_WORD if two_a_word >= per_caption else MOST_IF_NEEDED)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 3)), max_size=30), st.integers(1, 5))
+def test_each_kind_is_served_before_any_is_served_twice(shape: list[tuple[int, int, int]], per_caption: int) -> None:
+    """As far as words allow; and a third of one kind comes only where no other kind is left."""
+    rules = ["replace_object", "replace_count", "replace_relation", "replace_attribute"]
+    rows = [(f"k{i}", f"i{i}", "a cat on a mat") for i in range(3)]
+    found: list[list[Candidate]] = [[], [], []]
+    for number, (caption, _, kind) in enumerate(sorted(shape)):
+        edits = (Edit(2, 5, "cat", f"negative{number}"),)
+        found[caption].append(Candidate(rules[kind], f"a negative{number} on a mat", edits, (number,), 0))
+    pool = pooled(rows, found, rules)
+    chosen = choose(pool, np.arange(len(pool)) % 7.0, everything(pool), per_caption)
+    flat = [candidate for several in found for candidate in several]
+    for caption in range(3):
+        available = Counter(c.rule for c in found[caption])
+        taken = [flat[place].rule for place in chosen if pool.caption[place] == caption]
+        kinds = Counter(taken)
+        assert len(set(taken[: len(available)])) == min(len(available), per_caption)
+        if max(kinds.values(), default=0) > MOST_PER_KIND:
+            others = {kind: n for kind, n in available.items() if kinds[kind] <= MOST_PER_KIND}
+            assert all(kinds[kind] == min(n, MOST_PER_KIND) for kind, n in others.items())
+
+
+def test_what_has_no_acceptance_is_never_chosen() -> None:
+    """Unlike what is refused by chance, which serves a caption that has nothing else."""
+    pool = joined(candidates("dog", "yak", 40, "a"))
+    assert len(choose(pool, np.zeros(len(pool)), np.zeros(len(pool)), 4)) == 0
+    half = np.where(np.arange(len(pool)) % 2 == 0, 0.0, 1e-9)
+    assert choose(pool, np.zeros(len(pool)), half, 4).tolist() == list(range(1, 40, 2))
+
+
+def test_thinning_is_a_power_of_the_share_that_flows_back() -> None:
+    kept, none = np.array([1.0, 0.25, 0.01]), np.zeros(3)
+    np.testing.assert_allclose(thinned(kept, 1.0, none), kept)
+    np.testing.assert_allclose(thinned(kept, 0.5, none), [1, 0.5, 0.1])
+    np.testing.assert_allclose(thinned(kept, 0.0, none), 1)
+    np.testing.assert_allclose(thinned(kept, 1.0, np.log([2, 2, 2])), [1, 0.5, 0.1])
+
+
+def test_nouns_of_captions_are_counted_once_for_each_place() -> None:
+    """However many candidates it has; phrases in a place without an old noun are not of the caption."""
+    rows = [("k", "image", "a cat on a mat")]
+    first, second = (5, 9), (7,)
+    fillings = [Filling(first, "dog", "cat"), Filling(first, "horse", "cat"), None, Filling(second, "bed")]
+    found = [
+        [Candidate("replace_object", f"x{n}", (Edit(2, 5, "cat", "x"),), (1,), 0, (), filling)]
+        for n, filling in enumerate(fillings)
+    ]
+    pool = pooled(rows, [[candidate for several in found for candidate in several]])
+    counts, number = count_nouns(pool), packaged_slots().nouns.number
+    assert counts.slot.tolist() == [5, 9] and counts.noun.tolist() == [number("cat")] * 2
+    assert counts.times[:, fold_of("image")].tolist() == [1, 1] and counts.times.sum() == 2
+    assert pool.place.tolist() == [0, 0, -1, 1]
+    assert pool.noun[:, 0].tolist() == [number("dog"), number("horse"), -1, number("bed")]
+
+
+def chooser(**options: Any) -> Chooser:
+    nothing = Substitutions(np.zeros(0, dtype=np.uint64), np.zeros(0))
+    weights = np.zeros((FOLDS, SLOTS), dtype=np.float32)
+    return Chooser(ParseSettings(rules=RULES_OF_POOL, **options), nothing, weights)
+
+
+def test_the_plausible_is_preferred_and_what_is_below_the_floor_never_put_in() -> None:
+    rows, yaks = candidates("dog", "yak", 400, "a")
+    _, cats = candidates("dog", "cat", 400, "a")
+    pool = pooled(rows, [[*one, *other] for one, other in zip(yaks, cats, strict=True)])
+    is_cat = np.arange(len(pool)) % 2 == 1
+
+    def share_of_cats(yak: float, cat: float) -> float:
+        chosen, _ = chooser(per_caption=1).choose(pool, np.where(is_cat, cat, yak))
+        assert len(chosen) == 400
+        return float(is_cat[chosen].mean())
+
+    as_likely = share_of_cats(0.0, 0.0)
+    assert share_of_cats(-0.5, 1.0) > as_likely + 0.1
+    assert share_of_cats(FLOOR - 0.01, FLOOR) == 1.0
+    chosen, _ = chooser(per_caption=4).choose(pool, np.full(len(pool), FLOOR - 0.01))
+    assert len(chosen) == 0

@@ -13,7 +13,7 @@ from negmine.stages.negatives.settings import ParseSettings
 
 
 def test_no_preset_uses_rules_that_the_text_gives_away() -> None:
-    assert len(names()) == 5
+    assert len(names()) == 6
     for name in names():
         assert set(load_preset(name).rules).isdisjoint(LABELLED)
 
@@ -21,6 +21,12 @@ def test_no_preset_uses_rules_that_the_text_gives_away() -> None:
 def test_swaps_are_swaps_and_sugarcrepe_has_its_seven_kinds() -> None:
     assert all(rule.startswith("swap_") for rule in load_preset("swaps").rules)
     assert len(load_preset("sugarcrepe").rules) == 7
+
+
+def test_skills_thins_nothing_and_has_the_rules_of_the_default() -> None:
+    assert load_preset("skills").thinning == 0
+    assert set(load_preset("skills").rules) == set(load_preset("unguessable").rules)
+    assert 0 < load_preset("unguessable").thinning <= 1
 
 
 def test_a_file_is_a_preset(tmp_path: Path) -> None:
@@ -42,6 +48,7 @@ def test_rules_by_comma(text: str, rules: tuple[str, ...]) -> None:
         ("rules = []\nper_caption = 1\nbalanced = true", "no rule"),
         ('rules = ["negate"]\nper_caption = 0\nbalanced = true', "--per-caption is 0"),
         ('rules = ["negate"]\nper_caption = 1\nbalanced = true\nspeed = 3', "speed"),
+        ('rules = ["negate"]\nper_caption = 1\nbalanced = true\nthinning = 1.5', "--thinning is 1.5"),
         ("rules = [", "TOML"),
     ],
 )

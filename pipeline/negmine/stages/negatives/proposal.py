@@ -10,14 +10,19 @@ from itertools import accumulate
 from random import Random
 from typing import Any, Final, NamedTuple, TypeVar
 
+import numpy as np
+
 from negmine.contract.records import Edit
 from negmine.language.caption import NO, Caption
 from negmine.language.inflect import article, capitalised, ends_as_plural, in_case_of, plural
 from negmine.language.lexicon import Lexicon
+from negmine.language.slots import Slots
 from negmine.language.vocabulary import NONE, Vocabulary, includes
+from negmine.stages.negatives.balance.corpus import FOLDS
 from negmine.stages.negatives.clusters import Clusters, packaged_counts
 from negmine.stages.negatives.co_mention import CoMention, concept_of, packaged_co_mention
 from negmine.stages.negatives.roles import Attested, Role, group_names, packaged_triples, role_of
+from negmine.stages.negatives.slot_table import FEWEST, SlotTable, packaged_slots
 
 Option = TypeVar("Option")
 
@@ -26,6 +31,19 @@ UNSEEN: Final = 0.3
 
 SEEN: Final = 2
 """Times that captions use a noun of another group before it is put in, at least."""
+
+
+SHARPNESS: Final = 1.5
+"""How much more a noun that fits a slot twice as well is drawn: 2 ** this as often."""
+
+SIDES: Final = frozenset({"left_right"})
+"""Groups of directions."""
+
+THINGS: Final = frozenset({"animal", "artifact", "event", "food", "location", "object", "person", "plant", "substance"})
+"""Broad classes of what stands somewhere."""
+
+BESIDE: Final = 0.5
+"""How much likelier a noun may be beside another than elsewhere, in nats, to stand in for it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,8 @@ class Words:
     _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _concepts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _roles: dict[str, Role] = field(default_factory=dict, repr=False, compare=False)
+    _stand_in_numbers: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _companions: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def frequency(self, word: str) -> float:
         """How often captions use a noun in either number, or another word; a little above 0 for one never seen."""
@@ -81,15 +101,86 @@ class Words:
             signs = self.vocabulary.noun_signs.get(noun, NONE)
             exclusive = tuple(
                 other
-                for other in self.vocabulary.kinds.get(self._kind(noun), ())
+                for other in self.vocabulary.kinds.get(self.kind(noun), ())
                 if other not in signs and not includes(noun, other) and not self.lexicon.overlap(noun, other)
             )
             seen = tuple(other for other in exclusive if self.frequency(other) >= SEEN)
             found = self._peers[noun] = seen or exclusive
         return found
 
-    def _kind(self, noun: str) -> str:
-        """The kind whose things stand in for a noun: its own, or that of its class if it is a person or in no group."""
+    def names_thing(self, noun: str) -> bool:
+        """Whether a noun names something that other things stand in for: no direction, part of a body, time."""
+        if self.kind(noun):
+            return True
+        groups = {place.group for place in self.vocabulary.nouns["count"].get(noun, ())}
+        return bool(groups - SIDES) and self.lexicon.broad_class(noun) in THINGS
+
+    def knows_place(self, slots: Slots) -> bool:
+        """Whether anything is known of what fills these slots."""
+        return any(self.slots.likely(slot, FOLDS) is not None for slot in slots)
+
+    def fitting(self, rng: Random, slots: Slots, noun: str, count: int) -> list[str]:
+        """Nouns that fill these slots in other captions, and that cannot be said of the noun that does in this one.
+
+        So many draws by frequency and by how well they fit, those drawn twice once.
+        """
+        scores = self.slots.scores(slots) if self.names_thing(noun) else None
+        allowed = self._stand_ins(noun)
+        if scores is None or not len(allowed):
+            return []
+        mentions = self.slots.mentions[FOLDS][allowed]
+        odds = np.cumsum(mentions * np.exp(SHARPNESS * scores[allowed]))
+        places = np.searchsorted(odds, [rng.random() * odds[-1] for _ in range(count)], side="right")
+        names = self.slots.nouns.names
+        return list(dict.fromkeys(names[number] for number in allowed[np.minimum(places, len(allowed) - 1)].tolist()))
+
+    def _stand_ins(self, noun: str) -> Any:
+        """Numbers of the countable nouns of captions that a picture of this noun need not show; no people."""
+        found = self._stand_in_numbers.get(noun)
+        if found is None:
+            found = self._stand_in_numbers[noun] = np.array(
+                [number for number, other in self._put_in if self._excludes(noun, number, other)], dtype=np.int64
+            )
+        return found
+
+    @cached_property
+    def _put_in(self) -> tuple[tuple[int, str], ...]:
+        names, often = self.slots.nouns.names, self.slots.mentions[FOLDS]
+        known = self.vocabulary.put_in - self.vocabulary.vague - self.vocabulary.measures
+        return tuple(
+            (number, name)
+            for number, name in enumerate(names)
+            if name in known and often[number] >= FEWEST and self._may_be_put_in(name)
+        )
+
+    def _may_be_put_in(self, noun: str) -> bool:
+        return self.lexicon.broad_class(noun) != "person" and self.names_thing(noun)
+
+    def _excludes(self, noun: str, number: int, other: str) -> bool:
+        """Whether another noun is neither the same thing nor one that is often beside it."""
+        vocabulary = self.vocabulary
+        if self.lexicon.broad_class(noun) == "person" and self.lexicon.broad_class(other) != "animal":
+            return False
+        one_thing = (
+            other in vocabulary.noun_signs.get(noun, NONE)
+            or noun in vocabulary.noun_signs.get(other, NONE)
+            or other in vocabulary.overlapping.get(noun, NONE)
+            or includes(noun, other)
+            or self.lexicon.overlap(noun, other)
+        )
+        return not one_thing and self._beside(noun)[number] <= BESIDE
+
+    def _beside(self, noun: str) -> Any:
+        found = self._companions.get(noun)
+        if found is None:
+            found = self._companions[noun] = self.slots.companions(noun)
+        return found
+
+    def kind(self, noun: str) -> str:
+        """The kind whose things stand in for a noun: its own, or that of its class if it is a person or in no group.
+
+        None ("") for directions, parts of the body and what only goes after some words.
+        """
         broad_class, vocabulary = self.lexicon.broad_class(noun), self.vocabulary
         if noun in vocabulary.kind_of:
             return vocabulary.kind_of[noun]
@@ -125,6 +216,11 @@ class Words:
         """Neighbours of the nouns that no curated group knows."""
         return Clusters(packaged_counts(), self.lexicon)
 
+    @property
+    def slots(self) -> SlotTable:
+        """Which nouns stand where."""
+        return packaged_slots()
+
 
 class Level(Enum):
     """What a swap substitutions."""
@@ -150,6 +246,19 @@ class Swap(NamedTuple):
     level: Level
 
 
+class Filling(NamedTuple):
+    """A noun that is put in.
+
+    Attributes:
+        slots: what it fills there.
+        old: the noun that stood in the same slots, "" if none did.
+    """
+
+    slots: Slots
+    new: str
+    old: str = ""
+
+
 class Proposal(NamedTuple):
     """A way to make a caption false, before anybody looked whether it does.
 
@@ -163,6 +272,7 @@ class Proposal(NamedTuple):
         implausibility: 0 where the negative is about as likely a sentence as the caption; larger is odder.
         substitution: words of a closed class taken out and put in (prepositions, counts, actions, attribute values),
             which must flow both ways in a corpus to tell nothing; empty for an open class and for swaps.
+        filling: the noun that is put in, if one is.
     """
 
     changes: tuple[Change, ...]
@@ -174,6 +284,7 @@ class Proposal(NamedTuple):
     facts: tuple[tuple[str, ...], ...] = ()
     implausibility: int = 0
     substitution: tuple[str, str] | tuple[()] = ()
+    filling: Filling | None = None
 
     @property
     def focus(self) -> tuple[int, ...]:

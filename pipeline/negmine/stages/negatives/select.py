@@ -8,6 +8,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from negmine.contract.records import Edit
+from negmine.stages.negatives.proposal import Filling
 
 MOST_PER_WORD: Final = 2
 """Negatives of one caption that may edit the same word."""
@@ -19,7 +20,7 @@ class Candidate(NamedTuple):
     Attributes:
         focus: the tokens it edits, repairs aside.
         implausibility: see `negmine.stages.negatives.proposal.Proposal`.
-        substitution: see `negmine.stages.negatives.proposal.Proposal`.
+        substitution, filling: see `negmine.stages.negatives.proposal.Proposal`.
     """
 
     rule: str
@@ -28,6 +29,7 @@ class Candidate(NamedTuple):
     focus: tuple[int, ...]
     implausibility: int
     substitution: tuple[str, str] | tuple[()] = ()
+    filling: Filling | None = None
 
 
 def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:

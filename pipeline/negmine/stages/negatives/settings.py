@@ -39,9 +39,17 @@ class ParseSettings:
     per_caption: Annotated[int, Option("negatives of a caption, at most", least=1, unset="the preset's")] = 4
     balanced: bool = True
     """Whether the choice is balanced over the corpus (see `balance`), so that texts alone do not tell; else varied."""
+    thinning: Annotated[
+        float,
+        Option(
+            "how much of what seldom flows back is left out: 0 nothing, for many kinds; 1 all, for an even flow",
+            least=0, most=1, unset="the preset's",
+        ),
+    ] = 0.8  # fmt: skip
+    """Exponent of the share that is kept of each substitution of closed-class words in a balanced choice."""
     weights: tuple[tuple[str, float], ...] = ()
-    """(rule, log weight) of a balanced choice: 0.7 makes its candidates about twice as likely to be chosen, and keeps
-    twice as many of those that are thinned because few flow back. Rules without one have 0."""
+    """(rule, log weight) of a balanced choice: 0.7 makes its candidates about twice as likely to be chosen, and thins
+    them half as much. Rules without one have 0."""
     seed: Seed = 0
     model: Annotated[str | None, Option("spaCy model", unset="en_core_web_sm")] = None
     wordnet: Annotated[str | None, Option("NLTK data folder with WordNet", parser=on_disk_text, unset="ours")] = None

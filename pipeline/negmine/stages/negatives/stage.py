@@ -1,8 +1,8 @@
 """``negmine parse``: the parts of ``work/pairs`` in, ``work/negatives`` out.
 
-A varied choice needs one phase. A balanced one needs four, each frozen before the next begins: count what the corpus
-says, propose candidates, find the weights under which nothing flows one way, choose. No phase carries anything from
-part to part, so nothing depends on their order or on the workers.
+A varied choice needs one phase. A balanced one needs five, each frozen before the next begins: count what the corpus
+says, propose candidates, judge how plausible they are, find the weights under which nothing flows one way, choose. No
+phase carries anything from part to part, so nothing depends on their order or on the workers.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from negmine.sources import digest
 from negmine.stages.negatives.balance.choosing import ChoosePhase
 from negmine.stages.negatives.balance.corpus import table_bits
 from negmine.stages.negatives.balance.counting import CountPhase, write_corpus
+from negmine.stages.negatives.balance.judging import JudgePhase
 from negmine.stages.negatives.balance.pool import MOST_BITS
 from negmine.stages.negatives.balance.proposing import FIRST_WEIGHTS, ProposePhase, write_substitutions
 from negmine.stages.negatives.balance.rounds import WEIGHTS, RoundPhase, read_attacker_accuracy, write_weights
@@ -35,6 +36,7 @@ from negmine.store.work_folder import Stage, WorkFolder
 STAGE: Final = Stage.NEGATIVES
 COUNTS: Final = ".counts"
 CANDIDATES: Final = ".candidates"
+PLAUSIBLE: Final = ".plausible"
 ROUND: Final = ".round-{:02d}"
 
 LEARNT_FROM: Final = 200_000
@@ -87,11 +89,13 @@ class Balanced:
         run_stage(counts, store.spec, partial(self._count, bits=bits), None)
         propose = partial(self._propose, counts=counts, bits=bits)
         proposed = run_stage(candidates, store.spec, propose, self.engine.share)
-        weights = self._weights(candidates)
+        plausible = store.folder / PLAUSIBLE
+        run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), None)
+        weights = self._weights(candidates, plausible)
         phase = ChoosePhase(self.settings, self.pairs, candidates, weights)
         run(store, phase, self.engine, "choosing", self.sizes)
         made = store.finish(extra_counts={name: n for name, n in proposed.counts.items() if name != "pairs"})
-        for name in (COUNTS, CANDIDATES, *map(ROUND.format, range(ROUNDS))):
+        for name in (COUNTS, CANDIDATES, PLAUSIBLE, *map(ROUND.format, range(ROUNDS))):
             delete_folder(store.folder / name)
         return made
 
@@ -109,12 +113,16 @@ class Balanced:
         run(store, ProposePhase(self.settings, self.pairs, counts), self.engine, "parsing", self.sizes)
         return store.finish(write_substitutions(store.folder, self.sample, 1 << min(bits, MOST_BITS)))
 
-    def _weights(self, candidates: Path) -> Path:
+    def _judge(self, store: Store, candidates: Path) -> Manifest:
+        run(store, JudgePhase(candidates, self.sizes), self.engine, "judging nouns", self.sizes[: self.sample])
+        return store.finish()
+
+    def _weights(self, candidates: Path, plausible: Path) -> Path:
         """Where the weights lie that the choice is made with, after as many rounds as it takes."""
         weights = candidates / FIRST_WEIGHTS
         for number in range(ROUNDS):
             folder = self.store.folder / ROUND.format(number)
-            balance = partial(self._balance, number=number, candidates=candidates, weights=weights)
+            balance = partial(self._balance, number=number, candidates=candidates, plausible=plausible, weights=weights)
             run_stage(folder, self.store.spec, balance, None)
             detected = read_attacker_accuracy(folder)
             if detected <= ENOUGH:
@@ -124,8 +132,8 @@ class Balanced:
         note(f"balanced as far as {ROUNDS} rounds go: n-grams tell {detected:.1%} of the choices from captions")
         return weights
 
-    def _balance(self, store: Store, number: int, candidates: Path, weights: Path) -> Manifest:
-        phase = RoundPhase(self.settings, candidates, weights, self.sizes)
+    def _balance(self, store: Store, number: int, candidates: Path, plausible: Path, weights: Path) -> Manifest:
+        phase = RoundPhase(self.settings, candidates, plausible, weights, self.sizes)
         run(store, phase, self.engine, f"balancing, round {number + 1}", self.sizes[: self.sample])
         return store.finish(write_weights(store.folder, weights, candidates, self.sample))
 

@@ -13,11 +13,20 @@ import pyarrow as pa
 
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
+from negmine.stages.negatives.balance.judging import judge, read_slots
 from negmine.stages.negatives.balance.pool import Pool, choose
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
-from negmine.stages.negatives.balance.weights import Substitutions, acceptance, log_weights
+from negmine.stages.negatives.balance.weights import (
+    FLOOR,
+    PLAUSIBILITY,
+    Substitutions,
+    acceptance,
+    log_weights,
+    thinned,
+)
 from negmine.stages.negatives.candidates import read_rows, why_none
 from negmine.stages.negatives.settings import ParseSettings
+from negmine.stages.negatives.slot_table import SlotTable
 from negmine.store import PartRecord, part_name, read_part, write_table
 from negmine.store.arrays import read_array, read_arrays
 
@@ -32,15 +41,17 @@ class Chooser:
 
     @classmethod
     def read(cls, settings: ParseSettings, candidates: Path, weights: Path) -> Chooser:
-        return cls(settings, read_arrays(candidates / SUBSTITUTIONS, Substitutions), read_array(weights, mapped=True))
+        substitutions = read_arrays(candidates / SUBSTITUTIONS, Substitutions)
+        return cls(settings, substitutions, read_array(weights, mapped=True))
 
-    def choose(self, pool: Pool) -> tuple[Any, Any]:
-        """Places of the chosen candidates, and the scores of all; a rule's weight counts against thinning too."""
+    def choose(self, pool: Pool, plausibility: Any) -> tuple[Any, Any]:
+        """Places of the chosen candidates of a part, and the scores of all."""
         weights = dict(self.settings.weights)
         preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
-        score, kept = log_weights(pool, self.weights), acceptance(pool, self.substitutions)
-        chosen = choose(pool, score + preference, np.minimum(1.0, kept * np.exp(preference)), self.settings.per_caption)
-        return chosen, score
+        score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
+        kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, preference)
+        admitted = np.where(plausibility < FLOOR, 0.0, kept)
+        return choose(pool, score + preference, admitted, self.settings.per_caption), score
 
 
 @dataclass(frozen=True)
@@ -54,12 +65,16 @@ class ChoosePhase:
 
     def setup(self) -> PartFunction:
         chooser = Chooser.read(self.settings, self.candidates, self.weights)
-        return partial(_choose_part, chooser, self.pairs, self.candidates)
+        return partial(_choose_part, chooser, read_slots(self.candidates), self.pairs, self.candidates)
 
 
-def _choose_part(chooser: Chooser, pairs: Path, candidates: Path, index: int, folder: Path) -> PartRecord:
+def _choose_part(
+    chooser: Chooser, slots: SlotTable, pairs: Path, candidates: Path, index: int, folder: Path
+) -> PartRecord:
     rows, pool = read_rows(pairs, index), read_pool(candidates, index)
-    chosen, score = chooser.choose(pool)
+    plausibility = judge(slots, pool)
+    chosen, score = chooser.choose(pool, plausibility)
+    implausible = int((plausibility < FLOOR).sum())
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
     kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()
@@ -70,8 +85,9 @@ def _choose_part(chooser: Chooser, pairs: Path, candidates: Path, index: int, fo
     counts = Counter({f"kind:{kind}": number for kind, number in kinds.items()})
     given = np.unique(pool.caption[chosen])
     counts.update(
-        pairs=len(rows), with_negatives=len(given), negatives=len(chosen), not_selected=len(pool) - len(chosen)
-    )
+        pairs=len(rows), with_negatives=len(given), negatives=len(chosen), implausible=implausible,
+        not_selected=len(pool) - len(chosen) - implausible,
+    )  # fmt: skip
     for place in sorted(set(range(len(rows))) - set(given.tolist())):
         counts[why_none(rows[place][2])] += 1
     return PartRecord(index, (write_table(folder, part_name(index), table),), dict(counts))

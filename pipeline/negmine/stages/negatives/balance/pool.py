@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from negmine.base.hashing import hash64
 from negmine.contract.records import Edit
+from negmine.language.slots import Slots
 from negmine.stages.negatives.balance.corpus import FOLDS, Corpus, association_gap, likelihood_gap
 from negmine.stages.negatives.balance.ngrams import Edited, Texts, as_texts, before_and_after, edited, runs, slot_of
 from negmine.stages.negatives.candidates import Row
+from negmine.stages.negatives.proposal import Filling
 from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
+from negmine.stages.negatives.slot_table import packaged_slots
 
 MOST_BITS: Final = 20
 SLOTS: Final = 1 << MOST_BITS
 """Features share at most this many slots; collisions only blur a weight."""
 
-MOST_PER_KIND: Final = 3
+MOST_PER_KIND: Final = 2
 """Of one caption's negatives that may be of one kind, as long as another kind has a candidate that flows both ways."""
 
 MOST_IF_NEEDED: Final = 3
@@ -28,6 +32,8 @@ MOST_IF_NEEDED: Final = 3
 
 ONE_SIDED: Final = 3.0
 """Weight of the log share kept among the refused."""
+
+TINY: Final = 1e-12
 
 LAST: Final = 64
 """Words behind the 64th of a caption count as one, where it matters how often a word is edited."""
@@ -51,6 +57,11 @@ class Pool:
         starts: [C + 1]; candidate c differs from its caption in the features from starts[c] to starts[c + 1].
         slots: [M], of each feature, 0 to `SLOTS` - 1.
         values: [M], how often more (or less, if negative) the feature occurs in the negative.
+        place: [C], number of the place in which it puts a noun, ascending within a caption; -1 if it puts in none.
+        noun: [C, 2] int16, numbers of the noun it puts in and of the one it takes out there; -1 where not known.
+        filled_starts: [P + 1]; place p has the dependency slots from filled_starts[p] to filled_starts[p + 1].
+        filled: [K] int64, hashed slots.
+        place_fold: [P], of the caption.
     """
 
     caption: Any
@@ -66,6 +77,11 @@ class Pool:
     starts: Any
     slots: Any
     values: Any
+    place: Any
+    noun: Any
+    filled_starts: Any
+    filled: Any
+    place_fold: Any
 
     def __len__(self) -> int:
         return len(self.caption)
@@ -91,7 +107,7 @@ def make_pool(
         rules: their order gives the rules' numbers.
     """
     flat = [candidate for several in found for candidate in several]
-    rule, negative, edits, focus, implausibility, substitution = _columns(flat)
+    rule, negative, edits, focus, implausibility, substitution, filling = _columns(flat)
     caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
     texts = as_texts([text for _, _, text in rows])
     windows = _windows(texts, _integers(len(text) for _, _, text in rows)[caption], caption, negative, edits)
@@ -122,7 +138,31 @@ def make_pool(
         starts,
         slots,
         values,
+        *_fillings(filling, folds),
     )
+
+
+def _fillings(fillings: Sequence[Filling | None], folds: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """Place and nouns of each candidate; starts, slots and folds of the places.
+
+    Candidates of one place follow each other, and share the tuple of its slots.
+    """
+    number, place, noun = packaged_slots().nouns.number, list[int](), list[tuple[int, int]]()
+    places, fold_of_place = list[Slots](), list[int]()
+    for filling, fold in zip(fillings, folds.tolist(), strict=True):
+        if filling is None:
+            place.append(-1)
+            noun.append((-1, -1))
+            continue
+        if not places or places[-1] is not filling.slots:
+            places.append(filling.slots)
+            fold_of_place.append(fold)
+        place.append(len(places) - 1)
+        noun.append((number(filling.new), number(filling.old) if filling.old else -1))
+    starts = np.cumsum([0, *map(len, places)], dtype=np.int64)
+    filled = np.fromiter(chain.from_iterable(places), dtype=np.int64, count=starts[-1])
+    nouns = np.array(noun, dtype=np.int16).reshape(-1, 2)
+    return np.array(place, dtype=np.int32), nouns, starts, filled, np.array(fold_of_place, dtype=np.int8)
 
 
 def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:
@@ -245,20 +285,25 @@ class Limits(NamedTuple):
 def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
     """Which candidates become negatives: places in the pool, by caption, the first chosen first.
 
-    The highest score with noise comes first, a likely swap before all; at most `MOST_PER_KIND` are of one kind while
-    another kind is left, and at most `MOST_PER_WORD` edit the same word while another word is left, `MOST_IF_NEEDED`
-    after that. What is refused serves only a caption that it makes complete, or that has nothing else, the least
-    one-sided substitutions first.
+    The highest score with noise comes first, a likely swap before all. Each kind is served before any is served twice,
+    at most `MOST_PER_KIND` are of one kind while another kind is left, and at most `MOST_PER_WORD` edit the same word
+    while another word is left, `MOST_IF_NEEDED` after that. What is refused serves only a caption that it makes
+    complete, or that has nothing else, the least one-sided substitutions first. What has no acceptance at all never
+    serves.
 
     Args:
         score: [C], log weight.
         acceptance: [C], 0 to 1, share of the candidates like this one that are not refused.
     """
     refused = pool.uniform > acceptance
-    noisy = score + pool.gumbel + np.where(refused, ONE_SIDED * np.log(acceptance), 0.0)
-    used, by_score, chosen = _Used(pool), _by_caption_and_score(pool.caption, noisy), []
+    possible = np.flatnonzero(acceptance > 0)
+    noisy = score + pool.gumbel + np.where(refused, ONE_SIDED * np.log(np.maximum(acceptance, TINY)), 0.0)
+    used, chosen = _Used(pool), []
+    by_score = possible[_by_caption_and_score(pool.caption[possible], noisy[possible])]
     passes = (
+        Limits(1, MOST_PER_WORD),
         Limits(MOST_PER_KIND, MOST_PER_WORD),
+        Limits(MOST_PER_KIND, MOST_IF_NEEDED),
         Limits(per_caption, MOST_PER_WORD),
         Limits(per_caption, MOST_IF_NEEDED),
         Limits(per_caption, MOST_IF_NEEDED, also_refused=True),

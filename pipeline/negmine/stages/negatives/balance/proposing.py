@@ -15,14 +15,17 @@ from negmine.contract.records import edits_column
 from negmine.engine import PartFunction
 from negmine.stages.negatives.balance.corpus import FOLDS, Corpus
 from negmine.stages.negatives.balance.counting import WORDS, read_corpus
+from negmine.stages.negatives.balance.ngrams import ragged
 from negmine.stages.negatives.balance.pool import Pool, make_pool
 from negmine.stages.negatives.balance.weights import count_substitutions
 from negmine.stages.negatives.candidates import ParseWorker, Row, no_collection, read_rows
 from negmine.stages.negatives.settings import ParseSettings
+from negmine.stages.negatives.slot_table import Counts, added, counted, packaged_slots, without_rare
 from negmine.store import FileRecord, PartRecord, fetch_local, part_name, write_table
 from negmine.store.arrays import read_arrays, write_array, write_arrays
 
 SUBSTITUTIONS: Final = "substitutions.npy"
+NOUNS: Final = "nouns.npy"
 FIRST_WEIGHTS: Final = "no-weights.npy"
 
 
@@ -60,10 +63,27 @@ def _proposed(rows: list[Row], worker: ParseWorker, corpus: Corpus, index: int, 
 
 
 def write_substitutions(folder: Path, parts: int, slots: int) -> list[FileRecord]:
-    """How often substitutions of closed-class words are kept, and the weights that the first round begins with."""
+    """How often substitutions of closed-class words are kept, which nouns stand where, and the first weights."""
     substitutions = count_substitutions(read_pool(folder, index) for index in range(parts))
+    nouns = packaged_slots().counts
+    for index in range(parts):
+        nouns = added([nouns, count_nouns(read_pool(folder, index))])
     nothing = np.zeros((FOLDS, slots), dtype=np.float32)
-    return [write_arrays(folder, SUBSTITUTIONS, substitutions), write_array(folder, FIRST_WEIGHTS, nothing)]
+    return [
+        write_arrays(folder, SUBSTITUTIONS, substitutions),
+        write_arrays(folder, NOUNS, without_rare(nouns)),
+        write_array(folder, FIRST_WEIGHTS, nothing),
+    ]
+
+
+def count_nouns(pool: Pool) -> Counts:
+    """Nouns of captions by the slots they fill, of the places in which candidates put in another."""
+    first = np.flatnonzero(np.diff(pool.place, prepend=-1) > 0)  # candidates that begin a place
+    first = first[np.unique(pool.place[first], return_index=True)[1]]
+    known = first[pool.noun[first, 1] >= 0]
+    places = pool.place[known]
+    rows, filled = ragged(pool.filled_starts[places], np.diff(pool.filled_starts)[places])
+    return counted(pool.filled[filled], pool.noun[known, 1][rows], pool.place_fold[places][rows])
 
 
 def read_pool(folder: Path, index: int) -> Pool:

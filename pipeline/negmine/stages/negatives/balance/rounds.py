@@ -13,6 +13,7 @@ import numpy as np
 from negmine.engine import PartFunction
 from negmine.stages.negatives.balance.choosing import Chooser
 from negmine.stages.negatives.balance.corpus import Tally
+from negmine.stages.negatives.balance.judging import read_plausibility
 from negmine.stages.negatives.balance.proposing import read_pool
 from negmine.stages.negatives.balance.weights import RATE, count_detected, log_ratio, take_put_counts
 from negmine.stages.negatives.settings import ParseSettings
@@ -31,17 +32,20 @@ class RoundPhase:
 
     settings: ParseSettings
     candidates: Path
+    plausible: Path
     weights: Path
     sizes: tuple[int, ...]
 
     def setup(self) -> PartFunction:
         chooser = Chooser.read(self.settings, self.candidates, self.weights)
-        return partial(_round_part, chooser, self.candidates, self.sizes)
+        return partial(_round_part, chooser, self.candidates, self.plausible, self.sizes)
 
 
-def _round_part(chooser: Chooser, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
+def _round_part(
+    chooser: Chooser, candidates: Path, plausible: Path, sizes: tuple[int, ...], index: int, folder: Path
+) -> PartRecord:
     pool = read_pool(candidates, index)
-    chosen, _ = chooser.choose(pool)
+    chosen, _ = chooser.choose(pool, read_plausibility(plausible, index))
     files = (
         write_arrays(folder, part_name(index, "npy"), take_put_counts(pool, chosen)),
         write_array(folder, part_name(index, "npy", "chosen"), chosen),

@@ -39,6 +39,12 @@ LIKELIHOOD: Final = 0.2
 PMI: Final = 0.3
 """Weight of the words' association with the rest of the caption: of equals the one that fits in is preferred."""
 
+PLAUSIBILITY: Final = 1.2
+"""Weight of how plausible a noun is in its slots: of equals the one that stands there elsewhere is preferred."""
+
+FLOOR: Final = -1.1
+"""Plausibility below which a noun is not put in."""
+
 UNKNOWN: Final = 1e-3
 """Share kept of a substitution that was not seen where they were counted."""
 
@@ -78,6 +84,16 @@ def acceptance(pool: Pool, substitutions: Substitutions) -> Any:
     place = np.minimum(np.searchsorted(substitutions.substitution, substitution), len(substitutions.substitution) - 1)
     known = substitutions.substitution[place] == substitution
     return np.where(substitution == 0, 1.0, np.where(known, substitutions.kept[place], UNKNOWN))
+
+
+def thinned(kept: Any, thinning: float, preference: Any) -> Any:
+    """Shares that are kept where thinning is less than full, [C].
+
+    Args:
+        thinning: 0 to 1; in log shares, 0 keeps all.
+        preference: [C], log weights of the candidates' rules: a rule that is twice as welcome is thinned half as much.
+    """
+    return kept ** (thinning * np.exp(-preference))
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from random import Random
 
 from negmine.language.caption import Caption, Phrase, Relation
 from negmine.language.inflect import article
+from negmine.language.slots import slots_behind
 from negmine.language.vocabulary import NONE, Value
-from negmine.stages.negatives.proposal import Change, Proposal, Words, moved
+from negmine.stages.negatives.proposal import Change, Filling, Proposal, Words, moved
 from negmine.stages.negatives.rules.attributes import fits, is_shaded
 from negmine.stages.negatives.rules.objects import ONLY_THE
 from negmine.stages.negatives.rules.spans import phrase_end
@@ -55,6 +56,7 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
                 (Change(relation.first, end, _phrase(preposition, determiner, noun)),), old=item.name, new=noun,
                 signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
                 facts=((preposition, noun),), substitution=(relation.name, preposition),
+                filling=Filling(slots_behind(caption, relation.object, relation.name, preposition), noun),
             )  # fmt: skip
 
 

@@ -68,10 +68,22 @@ def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -
     if phrase.determiner != NO and number == 1:
         return
     near = [n for n in words.vocabulary.counts if 2 <= n <= 10 and 0 < abs(n - number) <= NEAREST]
-    is_bare = phrase.determiner == NO and phrase.unit == phrase.numeral + 1
-    near += [1] if number == 2 and is_bare and is_sure(caption, phrase.head) else []
+    old = words.vocabulary.counts[number][0]
     for other in rng.sample(near, min(PER_COUNT, len(near))):
-        yield _proposal(caption, phrase, phrase.numeral, words.vocabulary.counts[number][0], other, words)
+        yield _proposal(caption, phrase, phrase.numeral, old, other, words)
+    if 2 <= number <= 1 + NEAREST and _may_be_one(caption, phrase, words):
+        following = caption.tokens[phrase.numeral + 1]
+        noun = _inflected(caption, phrase, is_plural=False) if phrase.unit == phrase.numeral + 1 else following.text
+        for text in (article(noun), words.vocabulary.counts[1][0]):
+            yield _proposal(caption, phrase, phrase.numeral, old, 1, words, text)
+
+
+def _may_be_one(caption: Caption, phrase: Phrase, words: Words) -> bool:
+    """Whether nothing but known attributes stands between a number and its noun: no two matching, no two other ones."""
+    between = range(phrase.numeral + 1, phrase.unit)
+    known = words.vocabulary.attributes
+    are_known = all(caption.tokens[i].text.lower() in known for i in between)
+    return phrase.determiner == NO and are_known and is_sure(caption, phrase.head)
 
 
 def _many(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
@@ -147,18 +159,28 @@ def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
     return token.dep in ("ROOT", "nsubj", "nsubjpass", "conj", "appos")
 
 
-def _proposal(caption: Caption, phrase: Phrase, place: int, old: str, number: int, words: Words) -> Proposal:
-    """`old` is the number's word, or "a", which nothing turns back into."""
+def _proposal(
+    caption: Caption, phrase: Phrase, place: int, old: str, number: int, words: Words, text: str = ""
+) -> Proposal:
+    """A number for another.
+
+    Args:
+        old: its word, or "a", which counts as one: captions say "a dog" of one dog.
+        text: how the new one is written, if not by its own word.
+    """
     vocabulary = words.vocabulary
     forms = vocabulary.counts[number]
-    text = forms[1] if caption.tokens[place].text.isdigit() else forms[0]
+    text = text or (forms[1] if caption.tokens[place].text.isdigit() else forms[0])
     changes = [Change(place, place, text)]
     signs = frozenset(forms)
     if (number > 1) != phrase.plural:
         changes.append(Change(phrase.unit, phrase.head, _inflected(caption, phrase, number > 1)))
         changes += number_changes(caption, phrase.head, number > 1)
         signs |= _signs_of_several(phrase.name, words) if number > 1 else NONE
-    return Proposal(tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, substitution=(old, forms[0]))
+    counted = vocabulary.counts[1][0] if old == "a" else old
+    return Proposal(
+        tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, substitution=(counted, forms[0])
+    )
 
 
 def swapped_counts(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:

@@ -1,4 +1,4 @@
-"""A noun replaced by another of its group: a dog by a cat, a bus by a truck."""
+"""A noun replaced by another of its group, or by one that stands in the same slots elsewhere: a dog by a cat."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import NamedTuple
 
 from negmine.language.caption import NO, Caption, Phrase, Token
 from negmine.language.inflect import numbered, plural
+from negmine.language.slots import Slots, last_word, of_phrase, slots_of, whole_of
 from negmine.language.vocabulary import NONE, Place
-from negmine.stages.negatives.proposal import Change, Proposal, Words, governor_of
+from negmine.stages.negatives.proposal import Change, Filling, Proposal, Words, governor_of
 from negmine.stages.negatives.rules.attributes import fits
 from negmine.stages.negatives.rules.counts import MEASURED_BY
 
 PER_NOUN = 8
 """Draws for one noun."""
 
-PER_CLASS = 4
-"""Draws for it from other groups of its broad class."""
+PER_SLOT = 12
+"""Draws for it from what other captions have in its place."""
 
-PER_NEIGHBOUR = 6
+PER_CLASS = 4
+"""Draws for it from other groups of its broad class, where these are alike enough or nothing is known of its place."""
+
+PER_NEIGHBOUR = 10
 """Draws for a noun of no curated group."""
+
+ALIKE = frozenset({"animal", "food"})
+"""Broad classes whose things mostly stand in the same places."""
+
+TIED = 4.5
+"""Pointwise mutual information of two nouns tied by "of", from which on they are one thing: the bed of a truck."""
 
 ONLY_THE = frozenset({"ground", "floor"})
 """Nouns that "the" stands before: nobody lies on a ground."""
@@ -40,16 +50,25 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             not caption.is_loose(phrase.unit, phrase.head)
             or _is_name(caption, phrase)
             or _is_colour(caption, phrase, words)
+            or _is_tied(caption, index, words)
         ):
             continue
-        known = _known(caption, index, words)
+        known, slots = _known(caption, index, words), slots_of(caption, index)
         if known is None:
-            yield from _neighbours(caption, phrase, words, rng)
+            yield from _neighbours(caption, phrase, slots, words, rng)
             continue
         near = tuple(dict.fromkeys(other for place in known.places for other in place.others))
         stands_alone = phrase.whole == phrase.head  # "a plate of food" is no bottle of food
-        far = words.peers(known.noun) if known.counted == "count" and stands_alone else ()
-        drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *words.drawn(rng, far, PER_CLASS)))
+        fitting, far = list[str](), tuple[str, ...]()
+        if known.counted == "count" and stands_alone:
+            fitting = [
+                other
+                for other in words.fitting(rng, slots, known.noun, PER_SLOT)
+                if not _is_left_of(phrase.name, other)
+            ]
+            is_alike = words.lexicon.broad_class(known.noun) in ALIKE
+            far = words.peers(known.noun) if is_alike or not words.knows_place(slots) else ()
+        drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *fitting, *words.drawn(rng, far, PER_CLASS)))
         as_plural = phrase.plural and known.counted == "count"
         has_sex = known.noun in words.vocabulary.sexes
         determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
@@ -61,7 +80,15 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
                 continue
             change = Change(phrase.unit, phrase.head, numbered(other, as_plural))
             repairs = _pronouns(caption, known.noun, other, words) if has_sex else ()
-            yield Proposal((change, *repairs), phrase.name, other, signs=words.vocabulary.noun_signs[other])
+            yield Proposal(
+                (change, *repairs), phrase.name, other,
+                signs=words.vocabulary.noun_signs[other], filling=Filling(slots, other, phrase.name),
+            )  # fmt: skip
+
+
+def _is_left_of(name: str, other: str) -> bool:
+    """Whether a noun is what is left of a unit without some of its words: a dog of a hot dog stand."""
+    return set(other.split(" ")) <= set(name.split(" "))
 
 
 def _keeps_measure(caption: Caption, phrase: Phrase, other: str, words: Words) -> bool:
@@ -83,8 +110,28 @@ def _keeps_attributes(caption: Caption, phrase: Phrase, noun: str, other: str, w
     )
 
 
-def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Replace a noun of no curated group by its neighbours in WordNet, else by any thing of its broad class."""
+def _is_tied(caption: Caption, index: int, words: Words) -> bool:
+    """Whether "of" makes one thing of a noun and another, so that neither is exchanged alone: the bed of a truck.
+
+    A part is tied to its whole, a whole to the part that captions mostly name of it. A measure is no part.
+    """
+    phrase = caption.phrases[index]
+    if phrase.whole != phrase.head:
+        return False
+    if of_phrase(caption, index) != NO:
+        return True
+    parts = (other for n, other in enumerate(caption.phrases) if of_phrase(caption, n) == index)
+    return any(
+        part.whole == part.head and words.slots.pmi(phrase.name, whole_of(last_word(part.name))) > TIED
+        for part in parts
+    )
+
+
+def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rng: Random) -> Iterator[Proposal]:
+    """Replace a noun of no curated group by what others have in its place, if it is a thing.
+
+    Where nothing is known of that, by its neighbours in WordNet, else by any thing of its broad class.
+    """
     noun = phrase.name.rsplit(" ", 1)[-1]
     if (
         phrase.whole != phrase.head
@@ -93,22 +140,28 @@ def _neighbours(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> 
     ):
         return
     determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
-    others: Sequence[str] = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
     is_of = phrase.head + 1 < len(caption.tokens) and caption.tokens[phrase.head + 1].text.lower() == "of"
-    if not others and (phrase.plural or determiner) and not is_of:
-        others = words.peers(noun)
+    stands_for_itself = (phrase.plural or bool(determiner)) and not is_of
+    others: Sequence[str]
+    if words.names_thing(noun) and words.knows_place(slots):
+        others = words.fitting(rng, slots, noun, PER_NEIGHBOUR) if stands_for_itself else ()
+    else:
+        others = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
+        if not others and stands_for_itself:
+            others = words.peers(noun)
     is_counted = phrase.plural or determiner in _COUNTING
     fitting = [
         other
         for other in others
-        if not (is_counted and words.lexicon.broad_class(other) in _OFTEN_MASS)
+        if not _is_left_of(phrase.name, other)
+        and not (is_counted and words.lexicon.broad_class(other) in _OFTEN_MASS)
         and (phrase.plural or plural(other) != other)
         and _keeps_measure(caption, phrase, other, words)
     ]
     for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
         change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
         signs = words.lexicon.entry(other).synonyms | words.vocabulary.noun_signs.get(other, NONE) | {other}
-        yield Proposal((change,), old=phrase.name, new=other, signs=signs)
+        yield Proposal((change,), old=phrase.name, new=other, signs=signs, filling=Filling(slots, other, phrase.name))
 
 
 def _is_name(caption: Caption, phrase: Phrase) -> bool:

@@ -1,0 +1,54 @@
+"""How plausible is each noun where it is put in, by captions of other images: a phase for the parts learnt from.
+
+The others are judged when they are chosen from, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from negmine.engine import PartFunction
+from negmine.stages.negatives.balance.pool import Pool
+from negmine.stages.negatives.balance.proposing import NOUNS, read_pool
+from negmine.stages.negatives.slot_table import Counts, SlotTable, packaged_slots, plausibility
+from negmine.store import PartRecord, part_name
+from negmine.store.arrays import read_array, read_arrays, write_array
+
+
+@dataclass(frozen=True)
+class JudgePhase:
+    """The plausibility of the candidates of a part."""
+
+    candidates: Path
+    sizes: tuple[int, ...]
+
+    def setup(self) -> PartFunction:
+        return partial(_judge_part, read_slots(self.candidates), self.candidates, self.sizes)
+
+
+def _judge_part(table: SlotTable, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
+    judged = write_array(folder, part_name(index, "npy"), judge(table, read_pool(candidates, index)))
+    return PartRecord(index, (judged,), {"pairs": sizes[index]})
+
+
+def judge(table: SlotTable, pool: Pool) -> Any:
+    """How plausible the noun is that each candidate puts in, [C] float32; 0 for all others."""
+    table.forget()
+    starts, filled = pool.filled_starts.tolist(), pool.filled.tolist()
+    slots = [tuple(filled[start:end]) for start, end in pairwise(starts)]
+    places = list(zip(slots, pool.place_fold.tolist(), strict=True))
+    return plausibility(table, places, pool.place, pool.noun[:, 0], pool.noun[:, 1])
+
+
+def read_slots(candidates: Path) -> SlotTable:
+    """Which nouns stand where, by the packaged captions and those learnt from."""
+    return SlotTable(packaged_slots().nouns, read_arrays(candidates / NOUNS, Counts))
+
+
+def read_plausibility(folder: Path, index: int) -> Any:
+    """What `JudgePhase` found of a part's candidates."""
+    return read_array(folder / part_name(index, "npy"))

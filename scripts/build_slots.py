@@ -1,0 +1,94 @@
+"""Make `pipeline/negmine/stages/negatives/data/slots.npz`: which nouns fill which dependency slots in captions.
+
+    python scripts/build_slots.py captions_val2017.json
+
+Of the captions only hashes of slots and counts by noun are kept. Nouns are those that captions use now and then, and
+those that rules put in; their vectors are a truncated singular value decomposition of the noun x slot matrix of
+positive PMI.
+The same captions give the same bytes with the same versions of NumPy and SciPy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from negmine.language.analyse import load_model, parse
+from negmine.language.slots import ANY, last_word, slots_of
+from negmine.language.vocabulary import packaged_vocabulary
+from negmine.stages.negatives.balance.pool import fold_of
+from negmine.stages.negatives.slot_table import FEWEST, Counts, Nouns, counted, without_rare
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
+
+TARGET = Path(__file__).parents[1] / "pipeline/negmine/stages/negatives/data/slots.npz"
+DIMENSIONS = 100
+MOST = 127
+"""Vectors are kept as bytes."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("captions", type=Path, help="COCO captions JSON")
+    parser.add_argument("--out", type=Path, default=TARGET)
+    options = parser.parse_args()
+    annotations = json.loads(options.captions.read_text())["annotations"]
+    nouns, counts = learnt([(str(row["image_id"]), row["caption"].strip()) for row in annotations])
+    write(options.out, nouns, counts, vectors(counts, len(nouns.names)))
+
+
+def learnt(rows: list[tuple[str, str]]) -> tuple[Nouns, Counts]:
+    """Nouns of captions, given with their images, and the slots they fill."""
+    found = list(mentions(rows))
+    nouns = Nouns(known_nouns([noun for noun, _, _ in found]), None)
+    known = [(nouns.number(noun), slots, fold) for noun, slots, fold in found if nouns.number(noun) >= 0]
+    columns = zip(*((slot, number, fold) for number, slots, fold in known for slot in slots), strict=True)
+    return nouns, without_rare(counted(*map(np.array, columns)))
+
+
+def mentions(rows: list[tuple[str, str]]) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """Noun, slots and fold of every phrase."""
+    captions = parse(load_model(None), (text for _, text in rows), packaged_vocabulary())
+    for image, text in rows:
+        for index, phrase in enumerate(captions[text].phrases):
+            yield phrase.name, slots_of(captions[text], index), fold_of(image)
+
+
+def known_nouns(names: list[str]) -> tuple[str, ...]:
+    """Names of several words that captions use, last words that they use, and what rules put in."""
+    vocabulary, times = packaged_vocabulary(), Counter(names)
+    ends = Counter(map(last_word, names))
+    several = {name for name, number in times.items() if number >= FEWEST}
+    single = {name for name, number in ends.items() if number >= FEWEST}
+    return tuple(sorted(name for name in several | single | vocabulary.put_in if name))
+
+
+def vectors(counts: Counts, size: int) -> Any:
+    """[N, DIMENSIONS] int8."""
+    times = counts.times.sum(axis=1)
+    of_noun = np.bincount(counts.noun, np.where(counts.slot == ANY, times, 0), size)
+    slots, column = np.unique(counts.slot, return_inverse=True)
+    of_slot = np.bincount(column, times)
+    kept = (counts.slot != ANY) & (of_noun[counts.noun] >= FEWEST) & (of_slot[column] > FEWEST)
+    ratio = times * of_noun.sum() / (of_slot[column] * np.maximum(of_noun[counts.noun], 1))
+    value = np.maximum(np.log(ratio), 0) * times / (times + 1)  # few mentions prove little
+    matrix = csr_matrix((value[kept], (counts.noun[kept], column[kept])), shape=(size, len(slots)))
+    left, sizes, _ = svds(matrix, k=DIMENSIONS, v0=np.ones(min(matrix.shape)), solver="arpack")
+    found = left * np.sqrt(sizes)
+    longest = np.abs(found).max(axis=1, keepdims=True)
+    return np.rint(found / np.maximum(longest, 1e-9) * MOST).astype(np.int8)
+
+
+def write(path: Path, nouns: Nouns, counts: Counts, of_nouns: Any) -> None:
+    names = np.frombuffer("\n".join(nouns.names).encode(), dtype=np.uint8)
+    steps, times = np.diff(counts.slot, prepend=0), np.minimum(counts.times, np.iinfo(np.uint16).max).astype(np.uint16)
+    np.savez_compressed(path, names=names, vectors=of_nouns, slot_steps=steps, noun=counts.noun, times=times)
+
+
+if __name__ == "__main__":
+    main()
