@@ -27,7 +27,7 @@ from negmine.stages.pairs.stage import ingest
 def main() -> None:
     captions, images, root, workers, encoder = sys.argv[1:]
     work, engine = Path(root) / "work", LocalEngine(int(workers))
-    ingest(IngestSettings(captions, images=images, part_size=60), work, engine, max_bad=0.5)
+    ingest(IngestSettings(captions, images=images, part_size=60, max_bad=0.5), work, engine)
     if encoder:
         make_shards(work, Path(root) / "shards", engine, encoder)
 
@@ -42,7 +42,7 @@ def make_shards(work: Path, out: Path, engine: LocalEngine, encoder: str) -> Non
 
     parse_pairs(ParseSettings(), work, engine)
     retrieve(RetrieveSettings(encoder=encoder), work, engine)
-    write_shards(ShardSettings(60, image_size=100), work, out, engine)
+    write_shards(ShardSettings(shard_size=60, image_size=100), work, out, engine)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ from negmine.stages.negatives.balance.weights import (
     thinned,
 )
 from negmine.stages.negatives.proposal import Filling
-from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
+from negmine.stages.negatives.select import Candidate
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.slot_table import packaged_slots
 from negmine.store.arrays import read_arrays, write_arrays
@@ -290,11 +290,8 @@ def test_choice_is_spread_over_words_and_kinds(shape: list[tuple[int, int, int]]
         if any(c.rule == "swap_object" for c in available):
             assert taken[0].rule == "swap_object"
         words, edited = (Counter(c.focus[0] for c in some) for some in (available, taken))
-        two_a_word, three_a_word = (
-            sum(min(n, most) for n in words.values()) for most in (MOST_PER_WORD, MOST_IF_NEEDED)
-        )
-        assert len(taken) == min(per_caption, three_a_word)
-        assert max(edited.values(), default=0) <= (MOST_PER_WORD if two_a_word >= per_caption else MOST_IF_NEEDED)
+        assert len(taken) == min(per_caption, sum(min(n, MOST_IF_NEEDED) for n in words.values()))
+        assert max(edited.values(), default=0) <= MOST_IF_NEEDED
 
 
 @settings(deadline=None)

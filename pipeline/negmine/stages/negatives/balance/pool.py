@@ -287,9 +287,9 @@ def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
 
     The highest score with noise comes first, a likely swap before all. Each kind is served before any is served twice,
     at most `MOST_PER_KIND` are of one kind while another kind is left, and at most `MOST_PER_WORD` edit the same word
-    while another word is left, `MOST_IF_NEEDED` after that. What is refused serves only a caption that it makes
-    complete, or that has nothing else, the least one-sided substitutions first. What has no acceptance at all never
-    serves.
+    while another word is left that needs no third of a kind, `MOST_IF_NEEDED` after that. What is refused serves only a
+    caption that it makes complete, or that has nothing else, the least one-sided substitutions first. What has no
+    acceptance at all never serves.
 
     Args:
         score: [C], log weight.
