@@ -121,7 +121,7 @@ def _files(root: Path) -> int:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_that_is_killed_or_stopped_is_replaced(number: int, work: Path, tmp_path: Path) -> None:
     def command(out: str) -> list[object]:
-        return ["shard", "--work", work, "--out", tmp_path / out, "--shard-size", 50, "--image-size", 200]
+        return ["shard", "--work", work, "--out", tmp_path / out, "--shard-size", 4, "--image-size", 200]
 
     succeed(*command("whole"), "--workers", 1)
     running = start(*command("killed"), "--workers", 2, "--stall-timeout", 0.02)
