@@ -30,7 +30,7 @@ PAGES = {
 SHARED = {"formats": IngestSettings, "work-folder": TrialOptions, "scaling": EngineOptions}
 """Where options are that commands share; a command that has them says so with a link."""
 OTHERS = {
-    "benchmarks": "data report goal others seeds only turns groups times",
+    "benchmarks": "captions data report goal others seeds only turns groups times",
     "pytest": "full",
     "torchrun": "nnodes nproc-per-node no-python rdzv-backend rdzv-endpoint rdzv-conf rdzv-id local-addr",
     "ray": "head disable-usage-stats include-dashboard",
