@@ -222,7 +222,7 @@ from negmine.stages.figures.settings import GroupSettings
 from negmine.stages.figures.group import make_group, member_record
 for name in sorted(DOMAINS):
     for index in (7, 3):
-        group = make_group(DOMAINS[name], GroupSettings(name, 5, 7, 96, seed=11), index)
+        group = make_group(DOMAINS[name], GroupSettings(name, level=5, negatives=7, size=96, seed=11), index)
         body = [(member_record(m), hashlib.sha256(encode_png(m.image)).hexdigest()) for m in group.members]
         print(name, index, hashlib.sha256(json.dumps(body).encode()).hexdigest())
 """
