@@ -411,5 +411,5 @@ def test_a_damaged_part_is_named(small_work: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_attacker_is_refused(small_work: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown attacker .psychic."):
+    with pytest.raises(UsageError, match="unknown attacker 'psychic'"):
         audit_negatives(AuditSettings(small_work, attackers="word,psychic"), tmp_path, LocalEngine(1))

@@ -139,6 +139,6 @@ def test_the_exported_jsonl_keeps_kind_and_rule(work: Path, tmp_path: Path) -> N
 def test_an_unfinished_work_folder_leaves_no_file(small_work: Path, tmp_path: Path) -> None:
     with pytest.raises(DamagedError):
         export(small_work, "jsonl", tmp_path / "n.jsonl")
-    with pytest.raises(UsageError, match="unknown format .xml."):
+    with pytest.raises(UsageError, match="unknown format 'xml'"):
         export(small_work, "xml", tmp_path / "n.jsonl")
     assert list(tmp_path.glob("*n.jsonl")) == []
