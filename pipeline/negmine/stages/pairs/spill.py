@@ -17,7 +17,7 @@ Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 BITS: Final = 6
 """Of a hash, by which rows are dealt at once: 64 files are open at most."""
 
-LARGEST: Final = 1 << 15
+LARGEST: Final = 1 << 17
 """Rows of a bucket that is read whole; a larger one is dealt again by the next bits."""
 
 DEEPEST: Final = 4
