@@ -15,13 +15,13 @@ from negmine.base.hashing import hash64
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 BITS: Final = 6
-"""Of a hash, by which rows are dealt at once: 64 files are open at most."""
+"""Of a hash, by which rows are dealt at first: 64 files are open at most."""
 
-LARGEST: Final = 1 << 17
-"""Rows of a bucket that is read whole; a larger one is dealt again by the next bits."""
+LARGEST: Final = 1 << 15
+"""Rows of a bucket that is read whole; a larger one is dealt again, by as many bits as that takes."""
 
-DEEPEST: Final = 4
-"""Times that rows are dealt: rows of one hash, as all captions of one image, stay together however many they are."""
+MOST_BITS: Final = 24
+"""By which rows are dealt in all: those of one hash, as all captions of one image, stay together."""
 
 
 def stored(name: str) -> Callable[[pa.Table], Hashes]:
@@ -49,20 +49,23 @@ class Spill:
     Args:
         folder: an empty or missing folder, which the caller deletes.
         hashes: of the rows of a table, each from the row alone.
-        level: how often the rows were dealt before, by bits that lead the ones that count here.
+        bits: there are ``2**bits`` buckets.
+        used: leading bits of the hashes by which the rows were dealt before.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, hashes: Callable[[pa.Table], Hashes], level: int = 0) -> None:
+    def __init__(
+        self, folder: Path, schema: pa.Schema, hashes: Callable[[pa.Table], Hashes], bits: int = BITS, used: int = 0
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._schema, self._hashes, self._level = folder, schema, hashes, level
+        self._folder, self._schema, self._hashes, self._bits, self._used = folder, schema, hashes, bits, used
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
-        self._rows = np.zeros(2**BITS, dtype=np.int64)
+        self._rows = np.zeros(2**bits, dtype=np.int64)
 
     def add(self, rows: pa.Table) -> None:
         """Deal rows by the leading bits of their 64-bit hashes, so that buckets are in the order of hashes."""
-        bucket = (self._hashes(rows) << np.uint64(self._level * BITS) >> np.uint64(64 - BITS)).astype(np.int64)
+        bucket = (self._hashes(rows) << np.uint64(self._used) >> np.uint64(64 - self._bits)).astype(np.int64)
         order = np.argsort(bucket, kind="stable")
-        starts = np.searchsorted(bucket[order], np.arange(2**BITS + 1))
+        starts = np.searchsorted(bucket[order], np.arange(len(self._rows) + 1))
         dealt, sizes = rows.take(pa.array(order)), np.diff(starts)
         for number in np.flatnonzero(sizes).tolist():
             if number not in self._writers:
@@ -87,9 +90,9 @@ class Spill:
         with pa.ipc.open_stream(self._path(number)) as reader:
             return reader.read_all()
 
-    def _dealt_again(self, number: int) -> Spill:
-        """The rows of one bucket by the next bits; its file goes."""
-        finer = Spill(self._folder / f"{number:02d}", self._schema, self._hashes, self._level + 1)
+    def _dealt_again(self, number: int, bits: int) -> Spill:
+        """The rows of one bucket by so many further bits; its file goes."""
+        finer = Spill(self._folder / f"{number:02d}", self._schema, self._hashes, bits, self._used + self._bits)
         if self._rows[number]:
             with pa.ipc.open_stream(self._path(number)) as reader:
                 for batch in reader:
@@ -102,8 +105,11 @@ def together(*spills: Spill) -> Iterator[tuple[pa.Table, ...]]:
     """Close spills that count the same bits, and read the rows of each that have the same leading ones."""
     for spill in spills:
         spill._close()
-    for number in range(2**BITS):
-        if max(spill._rows[number] for spill in spills) > LARGEST and spills[0]._level + 1 < DEEPEST:
-            yield from together(*(spill._dealt_again(number) for spill in spills))
+    left = MOST_BITS - spills[0]._used - spills[0]._bits
+    for number in range(len(spills[0]._rows)):
+        rows = int(max(spill._rows[number] for spill in spills))
+        if rows > LARGEST and left > 0:
+            bits = min(left, BITS, (rows // LARGEST).bit_length())
+            yield from together(*(spill._dealt_again(number, bits) for spill in spills))
         else:
             yield tuple(spill._read(number) for spill in spills)
