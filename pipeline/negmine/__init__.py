@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 __version__ = version("negmine")
 
 __all__ = [
-    "AuditSettings", "IngestSettings", "ParseSettings", "PlanSettings", "RenderSettings", "RetrieveSettings",
-    "ShardSettings", "WithNegatives", "audit", "parse", "preset", "read", "recipe", "render", "retrieve", "shard",
+    "AuditSettings", "GroupSettings", "IngestSettings", "ParseSettings", "PlanSettings", "RenderSettings",
+    "RetrieveSettings", "ShardSettings", "WithNegatives", "audit", "parse", "preset", "read", "recipe", "render",
+    "retrieve", "shard",
 ]  # fmt: skip
 """Of the module `api`, which is imported when one of them is first asked for."""
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from negmine.contract.records import TextNegative
 from negmine.engine.local import LocalEngine
 from negmine.stages.audit.settings import AuditSettings
+from negmine.stages.figures.settings import GroupSettings as GroupSettings
 from negmine.stages.figures.settings import RenderSettings
 from negmine.stages.negatives.presets import load_preset as preset
 from negmine.stages.negatives.settings import ParseSettings

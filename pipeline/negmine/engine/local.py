@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-from negmine.base.console import note
+from negmine.base.console import STOPS, note
 from negmine.base.errors import NegmineError, ResourceError
 from negmine.engine import PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
@@ -42,7 +42,8 @@ LOOK: Final = 0.5
 _REAP: Final = 5.0
 """Seconds for the system to end a killed process; one that waits for a dead disk takes for ever."""
 
-_TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TO_THE_GROUP = (signal.SIGINT, *STOPS)
+"""What a terminal or a scheduler sends to a command and its workers alike."""
 
 
 @dataclass(frozen=True)

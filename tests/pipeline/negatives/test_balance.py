@@ -157,9 +157,7 @@ def candidates(old: str, new: str, captions: int, image: str, substitution: tupl
     """Captions about `old`, each with one negative about `new`."""
     rows = [(f"{image}{i}", f"{image}{i}", f"a {old} on chair {i % 7}") for i in range(captions)]
     edit = Edit(2, 2 + len(old), old, new)
-    found = [
-        [Candidate("replace_object", text.replace(old, new), (edit,), (1,), 0, substitution)] for _, _, text in rows
-    ]
+    found = [[Candidate("replace_object", text.replace(old, new), (edit,), (1,), substitution)] for _, _, text in rows]
     return rows, found
 
 
@@ -279,7 +277,7 @@ def test_choice_is_spread_over_words_and_kinds(shape: list[tuple[int, int, int]]
     found: list[list[Candidate]] = [[], [], []]
     for number, (caption, word, kind) in enumerate(sorted(shape)):
         edits = (Edit(2, 5, "cat", f"negative{number}"),)
-        found[caption].append(Candidate(rules[kind], f"a negative{number} on a mat", edits, (word,), 0))
+        found[caption].append(Candidate(rules[kind], f"a negative{number} on a mat", edits, (word,)))
     pool = pooled(rows, found, rules)
     chosen = choose(pool, np.zeros(len(pool)), everything(pool), per_caption)
     flat = [candidate for several in found for candidate in several]
@@ -303,7 +301,7 @@ def test_each_kind_is_served_before_any_is_served_twice(shape: list[tuple[int, i
     found: list[list[Candidate]] = [[], [], []]
     for number, (caption, _, kind) in enumerate(sorted(shape)):
         edits = (Edit(2, 5, "cat", f"negative{number}"),)
-        found[caption].append(Candidate(rules[kind], f"a negative{number} on a mat", edits, (number,), 0))
+        found[caption].append(Candidate(rules[kind], f"a negative{number} on a mat", edits, (number,)))
     pool = pooled(rows, found, rules)
     chosen = choose(pool, np.arange(len(pool)) % 7.0, everything(pool), per_caption)
     flat = [candidate for several in found for candidate in several]
@@ -339,7 +337,7 @@ def test_nouns_of_captions_are_counted_once_for_each_place() -> None:
     first, second = (5, 9), (7,)
     fillings = [Filling(first, "dog", "cat"), Filling(first, "horse", "cat"), None, Filling(second, "bed")]
     found = [
-        [Candidate("replace_object", f"x{n}", (Edit(2, 5, "cat", "x"),), (1,), 0, (), filling)]
+        [Candidate("replace_object", f"x{n}", (Edit(2, 5, "cat", "x"),), (1,), (), filling)]
         for n, filling in enumerate(fillings)
     ]
     pool = pooled(rows, [[candidate for several in found for candidate in several]])

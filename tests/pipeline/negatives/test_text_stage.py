@@ -201,13 +201,13 @@ def test_capitals_stay_with_the_position(parsed: Callable[[str], Caption]) -> No
     )
 
 
-def test_selection_takes_kinds_in_turn_and_prefers_the_less_odd() -> None:
-    def candidate(rule: str, text: str, focus: int, implausibility: int = 0) -> Candidate:
-        return Candidate(rule, text, (), (focus,), implausibility)
+def test_selection_takes_kinds_in_turn_and_in_the_order_given() -> None:
+    def candidate(rule: str, text: str, focus: int) -> Candidate:
+        return Candidate(rule, text, (), (focus,))
 
-    found = [candidate("b", f"b{n}", n) for n in range(5)] + [candidate("a", "odd", 7, 1), candidate("a", "even", 8)]
+    found = [candidate("b", f"b{n}", n) for n in range(5)] + [candidate("a", "first", 7), candidate("a", "second", 8)]
     chosen = [c.negative for c in select(found, 4, Random(0))]
-    assert set(chosen[:2]) == {"b0", "even"}
-    assert len(chosen) == 4 and "odd" in chosen
+    assert set(chosen[:2]) == {"b0", "first"}
+    assert len(chosen) == 4 and "second" in chosen
     worn = [candidate("a", str(n), 1) for n in range(5)]
     assert len(select(worn, 4, Random(0))) == MOST_PER_WORD

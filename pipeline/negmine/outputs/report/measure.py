@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from negmine.base.arrays import Places
 from negmine.base.counts import under
-from negmine.outputs.report.read import OBVIOUS, Looked
+from negmine.outputs.report.read import OBVIOUS, SampledFolder
 from negmine.store import Manifest
 
 BINS: Final = 40
@@ -85,7 +85,7 @@ class Measures:
     histograms: tuple[Histogram, ...]
 
 
-def measure(work: Looked) -> Measures:
+def measure(work: SampledFolder) -> Measures:
     """Count and measure; memory is that of the columns of the parts looked at."""
     lengths = {"captions": _words(work, "pairs", "caption")}
     kinds, rules, histograms = list[Kind](), list[Rule](), list[Histogram]()
@@ -121,7 +121,7 @@ def _rules(made: Manifest) -> list[Rule]:
     ]
 
 
-def _neighbours(work: Looked) -> Histogram:
+def _neighbours(work: SampledFolder) -> Histogram:
     score, truth = (_column(work, "neighbours", name).astype(np.float64) for name in ("score", "positive_score"))
     selected = _column(work, "neighbours", "selected").astype(bool)
     reason = _column(work, "neighbours", "reason")
@@ -138,13 +138,13 @@ def _neighbours(work: Looked) -> Histogram:
 # --- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _column(work: Looked, stage: str, name: str) -> NDArray[Any]:
+def _column(work: SampledFolder, stage: str, name: str) -> NDArray[Any]:
     """[n] values of a column in all parts looked at."""
     columns = [work.rows(stage, part, [name])[name].to_numpy(zero_copy_only=False) for part in work.parts]
     return np.concatenate(columns) if columns else np.empty(0)
 
 
-def _words(work: Looked, stage: str, name: str) -> Places:
+def _words(work: SampledFolder, stage: str, name: str) -> Places:
     """[n] words of each text; texts have single blanks between them."""
     counts = [pc.count_substring(work.rows(stage, part, [name])[name], " ").to_numpy() + 1 for part in work.parts]
     return np.concatenate(counts) if counts else np.empty(0, np.int64)

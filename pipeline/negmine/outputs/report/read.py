@@ -97,7 +97,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Looked(WorkFolder):
+class SampledFolder(WorkFolder):
     """What is finished of a work folder, and which parts of it a page looks at."""
 
     parts: tuple[int, ...]
@@ -107,14 +107,14 @@ class Looked(WorkFolder):
         return sum(self.pair_counts[part] for part in self.parts)
 
 
-def open_work(path: Path) -> Looked:
+def open_work(path: Path) -> SampledFolder:
     """What is finished in a work folder.
 
     Raises:
         UsageError, InputError, DamagedError: as `WorkFolder.finished`.
     """
     work = WorkFolder.finished(path)
-    return Looked(work.path, work.stages, tuple(_first_parts(work.pairs)))
+    return SampledFolder(work.path, work.stages, tuple(_first_parts(work.pairs)))
 
 
 def _first_parts(pairs: Manifest) -> Iterable[int]:
@@ -129,7 +129,7 @@ def _first_parts(pairs: Manifest) -> Iterable[int]:
 # --- the draw --------------------------------------------------------------------------------------------------------
 
 
-def draw_examples(work: Looked, count: int, seed: int) -> list[Example]:
+def draw_examples(work: SampledFolder, count: int, seed: int) -> list[Example]:
     """Some pairs, those with the smallest seeded hash; a part of them for their kind, so that each kind is there.
 
     The draw depends neither on the order of the rows nor on how they were cut into parts.
@@ -153,7 +153,7 @@ def _rank(key: str, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed}\n{key}".encode(), digest_size=8).digest()
 
 
-def _examples(work: Looked, keys: Sequence[str]) -> list[Example]:
+def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
     """Everything that was made for these pairs, in their order."""
 
     pairs, negatives, mined = (
@@ -194,7 +194,7 @@ def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in ranked if row["selected"]][:SELECTED] + [row for _, _, row in turns[:REFUSED]]
 
 
-def _figures(work: Looked, keys: Sequence[str]) -> dict[str, list[Picture]]:
+def _figures(work: SampledFolder, keys: Sequence[str]) -> dict[str, list[Picture]]:
     """By key, the pictures of its perturbed figures; the negative in slot k is the caption of the k-th."""
     pictures = dict[str, list[Picture]]()
     for part in work.parts:

@@ -13,7 +13,7 @@ from negmine.base.counts import under
 from negmine.outputs.report.as_text import flattened
 from negmine.outputs.report.charts import draw_histogram
 from negmine.outputs.report.measure import Measures
-from negmine.outputs.report.read import LOOKED_AT, Example, Looked
+from negmine.outputs.report.read import LOOKED_AT, Example, SampledFolder
 from negmine.stages.audit.measure import KindReport
 from negmine.stages.audit.page import BLIND, DEFECTS, blind_table, defect_table
 from negmine.stages.audit.sample import ALL
@@ -44,7 +44,7 @@ class WorkView:
         audit: None where the negatives were not audited.
     """
 
-    work: Looked
+    work: SampledFolder
     examples: Sequence[Example]
     measures: Measures
     audit: Audited | None

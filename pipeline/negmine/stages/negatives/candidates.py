@@ -208,9 +208,7 @@ def _judged(rule: str, proposal: Proposal, case: Case, seen: set[str]) -> Candid
     if negative in seen:
         return DUPLICATE
     seen.add(negative)
-    return Candidate(
-        rule, negative, edits, proposal.focus, proposal.implausibility, proposal.substitution, proposal.filling
-    )
+    return Candidate(rule, negative, edits, proposal.focus, proposal.substitution, proposal.filling)
 
 
 def _generator(seed: int, key: str, purpose: str) -> Random:

@@ -269,7 +269,6 @@ class Proposal(NamedTuple):
         signs: words that, said of the same image, are a sign that the negative may be true of it.
         swap: what is exchanged, for a swap.
         facts: (modifier or relation, noun) or (subject, relation, noun) that the negative claims.
-        implausibility: 0 where the negative is about as likely a sentence as the caption; larger is odder.
         substitution: words of a closed class taken out and put in (prepositions, counts, actions, attribute values),
             which must flow both ways in a corpus to tell nothing; empty for an open class and for swaps.
         filling: the noun that is put in, if one is.
@@ -282,7 +281,6 @@ class Proposal(NamedTuple):
     signs: frozenset[str] = NONE
     swap: Swap | None = None
     facts: tuple[tuple[str, ...], ...] = ()
-    implausibility: int = 0
     substitution: tuple[str, str] | tuple[()] = ()
     filling: Filling | None = None
 

@@ -13,13 +13,15 @@ from negmine.stages.negatives.proposal import Filling
 MOST_PER_WORD: Final = 2
 """Negatives of one caption that may edit the same word."""
 
+SWAPS: Final = "swap"
+"""What the names of the rules begin with that exchange two things of a caption."""
+
 
 class Candidate(NamedTuple):
     """A negative that passed every guard.
 
     Attributes:
         focus: the tokens it edits, repairs aside.
-        implausibility: see `negmine.stages.negatives.proposal.Proposal`.
         substitution, filling: see `negmine.stages.negatives.proposal.Proposal`.
     """
 
@@ -27,20 +29,19 @@ class Candidate(NamedTuple):
     negative: str
     edits: tuple[Edit, ...]
     focus: tuple[int, ...]
-    implausibility: int
     substitution: tuple[str, str] | tuple[()] = ()
     filling: Filling | None = None
 
 
 def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:
-    """At most `count` candidates: one of each rule in turn, likely swaps first, at most two that edit the same word.
+    """At most `count` candidates: one of each rule in turn, at most two that edit the same word.
 
-    Within a rule the less odd come first, then in the order given. Swaps lead because few captions admit one.
+    Within a rule they come in the order given. Swaps lead because few captions admit one.
     """
     queues = _queues(candidates)
     order = list(queues)
     rng.shuffle(order)
-    order.sort(key=lambda rule: not (rule.startswith("swap") and queues[rule][0].implausibility == 0))
+    order.sort(key=lambda rule: not rule.startswith(SWAPS))
     chosen: list[Candidate] = []
     edited: Counter[int] = Counter()
     while len(chosen) < count and any(queues.values()):
@@ -54,7 +55,7 @@ def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Can
 
 def _queues(candidates: Iterable[Candidate]) -> Mapping[str, list[Candidate]]:
     queues: dict[str, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda c: (c.rule, c.implausibility)):
+    for candidate in sorted(candidates, key=lambda candidate: candidate.rule):
         queues.setdefault(candidate.rule, []).append(candidate)
     return queues
 

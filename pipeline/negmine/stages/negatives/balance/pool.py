@@ -17,7 +17,7 @@ from negmine.stages.negatives.balance.corpus import FOLDS, Corpus, association_g
 from negmine.stages.negatives.balance.ngrams import Edited, Texts, as_texts, before_and_after, edited, runs, slot_of
 from negmine.stages.negatives.candidates import Row
 from negmine.stages.negatives.proposal import Filling
-from negmine.stages.negatives.select import MOST_PER_WORD, Candidate
+from negmine.stages.negatives.select import MOST_PER_WORD, SWAPS, Candidate
 from negmine.stages.negatives.slot_table import packaged_slots
 
 MOST_BITS: Final = 20
@@ -48,7 +48,7 @@ class Pool:
         fold: [C], 0 to `FOLDS` - 1, by the hash of the image.
         kind: [C], number of the rule.
         focus: [C, 2], the words it edits; the second is -1 if there is only one.
-        first_choice: [C], whether it is a likely swap, of which a caption that admits one gets one.
+        first_choice: [C], whether it is a swap, of which a caption that admits one gets one.
         gumbel: [C], standard Gumbel, from the hash of key and place among the caption's candidates.
         uniform: [C], uniform from 0 to 1, from the same hash.
         substitution: [C, 2] uint64, closed-class words taken out and put in, hashed with the rule; 0 where none.
@@ -107,7 +107,7 @@ def make_pool(
         rules: their order gives the rules' numbers.
     """
     flat = [candidate for several in found for candidate in several]
-    rule, negative, edits, focus, implausibility, substitution, filling = _columns(flat)
+    rule, negative, edits, focus, substitution, filling = _columns(flat)
     caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
     texts = as_texts([text for _, _, text in rows])
     windows = _windows(texts, _integers(len(text) for _, _, text in rows)[caption], caption, negative, edits)
@@ -127,12 +127,10 @@ def make_pool(
         folds.astype(np.int8),
         np.array([number[name] for name in rule], dtype=np.int8),
         np.array([[words[0] for words in focus], [words[1] if len(words) > 1 else -1 for words in focus]], np.int16).T,
-        np.array(
-            [name.startswith("swap") and not odd for name, odd in zip(rule, implausibility, strict=True)], np.bool_
-        ),
+        np.array([name.startswith(SWAPS) for name in rule], dtype=np.bool_),
         -np.log(-np.log(_uniform(hashes))),
         _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
-        np.array(list(map(_exchange, rule, substitution)), dtype=np.uint64).reshape(-1, 2),
+        np.array(list(map(_substitution, rule, substitution)), dtype=np.uint64).reshape(-1, 2),
         log_likelihood_gap,
         association,
         starts,
@@ -198,7 +196,7 @@ def _uniform(hashes: Any) -> Any:
 
 
 @lru_cache(maxsize=1 << 14)
-def _exchange(rule: str, words: tuple[str, str] | tuple[()]) -> tuple[int, int]:
+def _substitution(rule: str, words: tuple[str, str] | tuple[()]) -> tuple[int, int]:
     if not words:
         return 0, 0
     old, new = words
@@ -285,7 +283,7 @@ class Limits(NamedTuple):
 def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
     """Which candidates become negatives: places in the pool, by caption, the first chosen first.
 
-    The highest score with noise comes first, a likely swap before all. Each kind is served before any is served twice,
+    The highest score with noise comes first, a swap before all. Each kind is served before any is served twice,
     at most `MOST_PER_KIND` are of one kind while another kind is left, and at most `MOST_PER_WORD` edit the same word
     while another word is left that needs no third of a kind, `MOST_IF_NEEDED` after that. What is refused serves only a
     caption that it makes complete, or that has nothing else, the least one-sided substitutions first. What has no

@@ -4,7 +4,7 @@ Each round chooses with the weights so far and counts, for every feature and fol
 it out and put it in. A feature that is taken out more often gains weight, so that candidates which put it in are
 preferred. A fold's weights never see the fold's own counts.
 
-Closed classes need more than preference: most captions that say "on" could say "under", and few the reverse. An
+Closed classes need more than preference: most captions that say "on" could say "under", and few the reverse. A
 substitution of such words is refused as often as it would outnumber its reverse (Metropolis and others, 1953).
 """
 
@@ -25,7 +25,7 @@ ROUNDS: Final = 10
 """At most."""
 
 RATE: Final = 1.3
-"""Of the log ratio that a round adds to the weights; overlapping features move together, so it is well below 1."""
+"""Of the log ratio that a round adds to the weights; overlapping features move together, so more overshoots."""
 
 PRIOR: Final = 2.0
 """Added to both counts of a feature, so that rare ones stay near zero."""
