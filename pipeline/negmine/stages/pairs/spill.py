@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from negmine.base.hashing import hash64
+
+_HASH: Final = "hash of the row"
+"""Column by which rows are dealt, in the files only: hashes of texts are counted once."""
 
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
@@ -58,18 +61,22 @@ class Spill:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._schema, self._hashes, self._bits, self._used = folder, schema, hashes, bits, used
+        self._filed = schema.append(pa.field(_HASH, pa.uint64()))
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
         self._rows = np.zeros(2**bits, dtype=np.int64)
 
     def add(self, rows: pa.Table) -> None:
         """Deal rows by the leading bits of their 64-bit hashes, so that buckets are in the order of hashes."""
-        bucket = (self._hashes(rows) << np.uint64(self._used) >> np.uint64(64 - self._bits)).astype(np.int64)
+        self._deal(rows.append_column(_HASH, pa.array(self._hashes(rows))))
+
+    def _deal(self, rows: pa.Table) -> None:
+        bucket = (rows[_HASH].to_numpy() << np.uint64(self._used) >> np.uint64(64 - self._bits)).astype(np.int64)
         order = np.argsort(bucket, kind="stable")
         starts = np.searchsorted(bucket[order], np.arange(len(self._rows) + 1))
         dealt, sizes = rows.take(pa.array(order)), np.diff(starts)
         for number in np.flatnonzero(sizes).tolist():
             if number not in self._writers:
-                self._writers[number] = pa.ipc.new_stream(self._path(number), self._schema)
+                self._writers[number] = pa.ipc.new_stream(self._path(number), self._filed)
             self._writers[number].write_table(dealt.slice(starts[number], sizes[number]))
         self._rows += sizes
 
@@ -88,17 +95,31 @@ class Spill:
         if not self._rows[number]:
             return self._schema.empty_table()
         with pa.ipc.open_stream(self._path(number)) as reader:
-            return reader.read_all()
+            return reader.read_all().select(self._schema.names)
 
     def _dealt_again(self, number: int, bits: int) -> Spill:
         """The rows of one bucket by so many further bits; its file goes."""
         finer = Spill(self._folder / f"{number:02d}", self._schema, self._hashes, bits, self._used + self._bits)
         if self._rows[number]:
             with pa.ipc.open_stream(self._path(number)) as reader:
-                for batch in reader:
-                    finer.add(pa.Table.from_batches([batch]))
+                for rows in _in_large_tables(reader):
+                    finer._deal(rows)
             self._path(number).unlink()
         return finer
+
+
+def _in_large_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches joined up to `LARGEST` rows: dealt one by one, each would leave a few rows in every bucket, and a batch of
+    a few rows costs as much to write, and nearly as much memory to read, as one of thousands."""
+    held, rows = list[pa.RecordBatch](), 0
+    for batch in batches:
+        if held and rows + batch.num_rows > LARGEST:
+            yield pa.Table.from_batches(held).combine_chunks()
+            held, rows = [], 0
+        held.append(batch)
+        rows += batch.num_rows
+    if held:
+        yield pa.Table.from_batches(held).combine_chunks()
 
 
 def together(*spills: Spill) -> Iterator[tuple[pa.Table, ...]]:
