@@ -20,7 +20,7 @@ from negmine.encoders.base import rgb
 from negmine.engine.local import LocalEngine
 from negmine.images.decode import MAX_PIXELS, BadImageError, decode, orientation
 from negmine.images.locate import inspect_image
-from negmine.outputs.report.pictures import make_album
+from negmine.outputs.report.images import make_album
 from negmine.outputs.report.read import Picture
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.report import _thumbnail

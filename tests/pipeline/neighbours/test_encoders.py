@@ -1,4 +1,4 @@
-"""Encoders that a run brings along: its own checkpoint, features beside the pictures, as much of a GPU as there is."""
+"""Encoders that a run brings along: its own checkpoint, features beside the images, as much of a GPU as there is."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_captions_of_the_same_thing_are_near() -> None:
     assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.3
 
 
-def test_pictures_find_pictures_once_each(small_work: Path) -> None:
+def test_images_find_images_once_each(small_work: Path) -> None:
     settings = RetrieveSettings(("i2i",), candidates=8, neighbours=2)
     manifest = retrieve(settings, small_work, LocalEngine(1))
     assert reconciles(manifest)
@@ -110,7 +110,7 @@ def test_open_clip_weights_that_are_not_there(small_work: Path) -> None:
     [
         (RetrieveSettings(encoder="minilmm"), "unknown encoder"),
         (RetrieveSettings(("x2t",)), "unknown direction"),
-        (RetrieveSettings(("t2i",)), "captions and pictures"),
+        (RetrieveSettings(("t2i",)), "captions and images"),
         (RetrieveSettings(("nothing*t2t",)), "is no weight"),
         (RetrieveSettings(("t2t:bm25", "t2t")), "cannot be summed"),
         (RetrieveSettings(("i2t:bm25",)), "does not score i2t"),
@@ -178,7 +178,7 @@ def test_a_sum_of_sources_is_the_weighted_sum_of_their_scores(small_work: Path, 
 
 
 @pytest.mark.parametrize("scores", [("t2t", "i2i"), ("i2i", "t2t")])
-def test_captions_and_pictures_together_search_every_pair(
+def test_captions_and_images_together_search_every_pair(
     scores: tuple[str, ...], small_work: Path, tmp_path: Path
 ) -> None:
     name, vectors = ready(small_work, tmp_path)
@@ -186,7 +186,7 @@ def test_captions_and_pictures_together_search_every_pair(
     row = next(row for row in table(small_work / "neighbours") if row["keep"])
     assert row["score"] == pytest.approx(2 * vectors[row["key"]] @ vectors[row["neighbour_key"]], abs=1e-5)
     found = {row["neighbour_key"] for row in table(small_work / "neighbours")}
-    assert len(found) > 150  # not the first captions of 40 pictures only
+    assert len(found) > 150  # not the first captions of 40 images only
 
 
 def test_bm25_ranks_by_rare_words(tmp_path: Path) -> None:

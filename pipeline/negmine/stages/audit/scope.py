@@ -41,7 +41,7 @@ _NO_NEGATION: Final = re.compile(
     r"|(no|don['’]t|do not)[ -](?:[\w-]+[,”\x22]?[ -]){1,5}?(signs?|symbols?|zone|area)\b)",
     re.IGNORECASE,
 )
-"""Phrases whose negator denies nothing of the picture: *not only*, *not far from*, a *no parking sign*."""
+"""Phrases whose negator denies nothing of the image: *not only*, *not far from*, a *no parking sign*."""
 
 _EXISTS: Final = frozenset({"be", "is", "are", "was", "were", "'s", "has", "have", "had", "having", "with"})
 _SHOWS: Final = frozenset({"shows", "show", "showing", "contains", "contain", "containing", "holds", "features"})

@@ -34,7 +34,7 @@ class Candidates:
         texts: the captions as sets of words.
         target_scores: the function behind `to_truth`.
         alike: similarities [n, n] of the candidates at some places of one row.
-        pictures: whether the candidates are pictures, and not captions.
+        images: whether the candidates are images, and not captions.
     """
 
     score: Any
@@ -45,7 +45,7 @@ class Candidates:
     texts: Texts
     target_scores: Callable[[], Any]
     alike: Callable[[int, Any], Any]
-    pictures: bool = False
+    images: bool = False
 
     @cached_property
     def others(self) -> Mask:
@@ -59,7 +59,7 @@ class Candidates:
 
     @cached_property
     def to_truth(self) -> Any:
-        """[Q, C] similarity of the candidate to what the query looks for (its own caption or picture)."""
+        """[Q, C] similarity of the candidate to what the query looks for (its own caption or image)."""
         return self.target_scores()
 
 
@@ -67,12 +67,12 @@ class Candidates:
 
 
 def itself(found: Candidates) -> Mask:
-    """The pair, or the picture, that asks."""
+    """The pair, or the image, that asks."""
     return np.asarray(found.theirs["key"] == found.own["key"][:, None])
 
 
 def same_image(found: Candidates) -> Mask:
-    """Another caption of the same image, or its picture."""
+    """Another caption of the same image, or its image."""
     return np.asarray(found.theirs["image"] == found.own["image"][:, None])
 
 
@@ -87,10 +87,10 @@ def same_words(found: Candidates) -> Mask:
 
 
 def near_image(found: Candidates, *, bits: float = 8) -> Mask:
-    """A picture whose signature differs in at most `bits` of 64, and whose thumbnail agrees: a copy, perhaps scaled or
+    """An image whose signature differs in at most `bits` of 64, and whose thumbnail agrees: a copy, perhaps scaled or
     compressed again.
 
-    Refuses nothing where the pairs were read without pictures.
+    Refuses nothing where the pairs were read without images.
     """
     differing = np.bitwise_count(found.theirs["signature"] ^ found.own["signature"][:, None])
     near = np.asarray((differing <= bits) & found.theirs["seen"] & found.own["seen"][:, None])
@@ -99,10 +99,10 @@ def near_image(found: Candidates, *, bits: float = 8) -> Mask:
 
 
 def _look_alike(one: Any, other: Any) -> Any:
-    """[n] whether two thumbnails [n, `THUMBNAIL_BYTES`] are of one picture: both their shades and their colours differ,
+    """[n] whether two thumbnails [n, `THUMBNAIL_BYTES`] are of one image: both their shades and their colours differ,
     in root mean square, by less than half of what is in them, and by no more than compression changes.
 
-    Flat pictures, stripes and lines on an empty page have few bits in their signatures, or none, and so those of many
+    Flat images, stripes and lines on an empty page have few bits in their signatures, or none, and so those of many
     others. What differs in a small part only, or is small print of one layout, is not told apart.
     """
     shades = THUMBNAIL[0] ** 2
@@ -139,12 +139,12 @@ def concept(found: Candidates, *, overlap: float = 0.8) -> Mask:
 
 
 def entailed(found: Candidates, *, missing: float = 0) -> Mask:
-    """A caption that is true of the query's picture by what all captions of that picture say together: they tell all
+    """A caption that is true of the query's image by what all captions of that image say together: they tell all
     that it claims, but at most `missing`, and nothing contrary to it (see `entailment`).
 
-    Refuses no pictures.
+    Refuses no images.
     """
-    if found.pictures:
+    if found.images:
         return np.zeros(found.score.shape, dtype=np.bool_)
     return np.asarray(found.texts.entailed(int(missing)))
 

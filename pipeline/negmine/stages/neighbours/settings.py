@@ -170,7 +170,7 @@ def read_source(text: str, encoder: str | None = None) -> Source:
     """A source as a person writes it.
 
     Raises:
-        UsageError: no such direction, or an encoder of both captions and pictures is needed and none is named.
+        UsageError: no such direction, or an encoder of both captions and images is needed and none is named.
     """
     from negmine.contract.records import DIRECTIONS
     from negmine.encoders import DEFAULTS
@@ -181,7 +181,7 @@ def read_source(text: str, encoder: str | None = None) -> Source:
     name = name or encoder or ""
     if not name and direction[0] != direction[2]:
         raise UsageError(
-            f"{direction} needs an encoder of captions and pictures", fix="add --encoder open_clip:MODEL:WEIGHTS"
+            f"{direction} needs an encoder of captions and images", fix="add --encoder open_clip:MODEL:WEIGHTS"
         )
     if name == LEXICAL and direction != "t2t":
         raise UsageError(f"bm25 does not score {direction}", fix="use t2t:bm25")

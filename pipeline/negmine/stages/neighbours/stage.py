@@ -53,7 +53,7 @@ def retrieve(
         memory: how much the search may take, all workers together, as ``4G``; None for half of what is free.
 
     Raises:
-        UsageError: an unknown source or encoder, FAISS missing or installed twice, or no pictures to embed.
+        UsageError: an unknown source or encoder, FAISS missing or installed twice, or no images to embed.
         DamagedError: the folder was made from other pairs or with other settings.
         ResourceError: the memory is not enough.
     """
@@ -165,7 +165,7 @@ def _make(
 
     run_stage(folder, store.spec, compare, engine.share)
     features = PairFeatures(corpus, folder)
-    first_of = features.first_of if retriever.pictures else None
+    first_of = features.first_of if retriever.images else None
     searcher = retriever.exact(first_of, tile_rows, product)
     with ExitStack() as stack:
         if vectors is not None and settings.index is not None:

@@ -184,7 +184,7 @@ class Texts:
         return (both == theirs) & (theirs > 0)
 
     def entailed(self, missing: int) -> Any:
-        """[Q, C] whether all that the candidate's caption claims, but so much, is told of the query's picture, and
+        """[Q, C] whether all that the candidate's caption claims, but so much, is told of the query's image, and
         nothing is that is contrary to it."""
         queries, width = self.shape
         told, which = self.own("told"), np.repeat(np.arange(queries), width)
