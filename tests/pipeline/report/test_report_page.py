@@ -17,7 +17,7 @@ from negmine.engine.local import LocalEngine
 from negmine.outputs.report.charts import Curve, draw_curves, draw_histogram, thinned, ticks
 from negmine.outputs.report.images import LADDER, make_album
 from negmine.outputs.report.measure import histogram, measure
-from negmine.outputs.report.read import Image, draw_examples, open_work
+from negmine.outputs.report.read import ImagePlace, draw_examples, open_work
 from negmine.outputs.report.run import write_report
 from negmine.outputs.report.settings import ReportSettings
 from negmine.stages.pairs.settings import IngestSettings
@@ -200,8 +200,10 @@ def test_a_bin_tells_its_counts() -> None:
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-def some_images(count: int) -> list[Image]:
-    return [Image("pairs", f"images/{path.name}", None, None) for path in sorted((SAMPLE / "images").iterdir())][:count]
+def some_images(count: int) -> list[ImagePlace]:
+    return [ImagePlace("pairs", f"images/{path.name}", None, None) for path in sorted((SAMPLE / "images").iterdir())][
+        :count
+    ]
 
 
 def test_thumbnails_keep_the_budget_and_are_as_large_as_it_allows() -> None:
@@ -221,8 +223,8 @@ def test_thumbnails_keep_the_budget_and_are_as_large_as_it_allows() -> None:
 
 def test_a_image_is_there_once_and_missing_ones_are_counted(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    images = [*some_images(3), *some_images(2), Image("pairs", "images/gone.jpg", None, None),
-                Image("figures", "bad.jpg", None, None), Image("elsewhere", "x.jpg", None, None)]  # fmt: skip
+    images = [*some_images(3), *some_images(2), ImagePlace("pairs", "images/gone.jpg", None, None),
+                ImagePlace("figures", "bad.jpg", None, None), ImagePlace("elsewhere", "x.jpg", None, None)]  # fmt: skip
     album = make_album(images, {"pairs": str(SAMPLE), "figures": str(tmp_path), "elsewhere": None}, 10_000_000)
     assert len(album.urls) == 3
     assert album.missing == {"missing_image": 1, "image_format": 1, "no_image_root": 1}

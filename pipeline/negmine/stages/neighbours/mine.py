@@ -37,7 +37,7 @@ class MinePhase:
     """Mine for each part against all parts.
 
     Attributes:
-        retriever: finds candidates; `reranker` gives them their final score (the same, if nothing rescores).
+        retriever: finds candidates; `reranker` gives them their final score (the same, if nothing reranks).
         searcher: where the retriever looks.
         default_positive: for pairs whose truth has no score.
     """
@@ -108,7 +108,7 @@ def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[list[Rows], Count
     settings = phase.settings
     mined = _cut(phase, part, mined)
     if phase.reranker is not phase.retriever:
-        mined = _rescored(phase, part, mined)
+        mined = _reranked(phase, part, mined)
     found = _candidates(phase, part, mined)
     reason = refuse(found, settings.filters, settings.skip)
     keep = (reason < 0) & mined.found
@@ -189,7 +189,7 @@ def _somewhere(phase: MinePhase, part: int, mined: Mined) -> Ids:
     return np.where(mined.found, mined.ids, phase.corpus.starts[part])
 
 
-def _rescored(phase: MinePhase, part: int, mined: Mined) -> Mined:
+def _reranked(phase: MinePhase, part: int, mined: Mined) -> Mined:
     """The same candidates with the reranker's scores and in their order."""
     rows, columns = np.nonzero(mined.found)
     scores = np.full(mined.ids.shape, -np.inf, dtype=np.float32)
