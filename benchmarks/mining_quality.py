@@ -4,12 +4,12 @@
     python benchmarks/mining_quality.py single CAPTIONS.jsonl IMAGES
     python benchmarks/mining_quality.py paraphrases SUGARCREPE_PP_FOLDER CAPTIONS.json
 
-planted: every caption becomes an image of its own, with a copy of its picture that was scaled and compressed again; so
-what shows the same picture is a known false negative. One table for captions (MiniLM), one for pictures
+planted: every caption becomes an image of its own, with a copy of its image that was scaled and compressed again; so
+what shows the same image is a known false negative. One table for captions (MiniLM), one for images
 (EfficientNet): how many false negatives are among the ten best candidates, alone and after each filter, and how many
 of them and of all others each filter refuses.
-single: pictures with one caption each, nothing planted. The same tables for suspects: captions of at least 0.9 MiniLM
-similarity, and pictures whose signatures differ in at most 8 bits (which near_image refuses by definition).
+single: images with one caption each, nothing planted. The same tables for suspects: captions of at least 0.9 MiniLM
+similarity, and images whose signatures differ in at most 8 bits (which near_image refuses by definition).
 paraphrases: SugarCrepe++ in COCO captions, text only. With the threshold at which a measure refuses a tenth of the true
 negatives, how many paraphrases does it refuse? True negatives are the captions made by hand, which differ in one word
 or in order, or the ten nearest captions of other images.
@@ -80,11 +80,11 @@ def planted(captions: Path, images: Path, folder: Path) -> None:
 
 
 def copy_again(source: Path, target: Path, turn: int) -> None:
-    """The picture, smaller and of less quality with every turn."""
-    picture = Image.open(source).convert("RGB")
+    """The image, smaller and of less quality with every turn."""
+    image = Image.open(source).convert("RGB")
     scale = 1 - 0.1 * (turn - 1)
-    size = (max(64, round(picture.width * scale)), max(64, round(picture.height * scale)))
-    picture.resize(size, Image.Resampling.BICUBIC).save(target, "JPEG", quality=95 - 12 * (turn - 1))
+    size = (max(64, round(image.width * scale)), max(64, round(image.height * scale)))
+    image.resize(size, Image.Resampling.BICUBIC).save(target, "JPEG", quality=95 - 12 * (turn - 1))
 
 
 def single(captions: Path, images: Path, folder: Path) -> None:
@@ -103,7 +103,7 @@ def single(captions: Path, images: Path, folder: Path) -> None:
         return bool(vectors[one] @ vectors[other] >= SUSPECT or bits <= BITS)
 
     for score in ("t2t", "i2i"):
-        measure(work, score, suspect, f"{captions.parent.name}, one caption a picture, {score}")
+        measure(work, score, suspect, f"{captions.parent.name}, one caption an image, {score}")
 
 
 def make_work(lines: list[dict[str, str]], images: Path, folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--speed docs/speed.md] [--page docs/scaling.md]
 
-Rates are read from the page that ``benchmarks/speed`` wrote; what is not there (reading the source, pictures of 224
+Rates are read from the page that ``benchmarks/speed`` wrote; what is not there (reading the source, images of 224
 pixels, entering parts) is measured here, on data/sample, in about half a minute on one core. The section of the page
 between the two marks is written anew.
 """
@@ -30,9 +30,9 @@ from negmine.store import FileRecord, PartRecord, Spec, Store, load_manifest
 
 SAMPLE: Final = Path(__file__).parents[1] / "data" / "sample"
 SIDE: Final = 224
-"""Of pictures in shards, pixels."""
+"""Of images in shards, pixels."""
 TINY: Final = 64
-"""The same in the comparison of memory: what a sample takes beside its picture follows from it."""
+"""The same in the comparison of memory: what a sample takes beside its image follows from it."""
 WIDTH: Final = 140
 ROWS: Final = 100_000
 PARTS: Final = 2_000
@@ -186,24 +186,24 @@ class Cost:
 
 
 def cost(pairs: int, rates: Mapping[str, float]) -> Cost:
-    """One picture and one caption a pair; mining among captions."""
+    """One image and one caption a pair; mining among captions."""
     machines, cores = PAIRS[pairs]
     folders = max(1, pairs // FOLDER) if pairs > EXACT else 1
     targets = pairs if pairs <= EXACT else TARGETS
     hours = {
         "the source read, its rows grouped": 1 / rates["rows"],
-        "pictures looked at": 1 / rates["inspected"],
+        "images looked at": 1 / rates["inspected"],
         "`parse`": 1 / rates["parse"],
         "captions embedded, `minilm`": 1 / rates["captions"],
         "searched": 2 * targets * DIMENSIONS / (rates["queries"] * SEARCHED),
         "the rest of `retrieve`": 1 / rates["retrieve"],
-        f"pictures shrunk to {SIDE} and written": 1 / rates["shrunk"],
+        f"images shrunk to {SIDE} and written": 1 / rates["shrunk"],
     }
     hours = {name: pairs * seconds / 3600 for name, seconds in hours.items()}
     alone = hours["the source read, its rows grouped"]  # one core a folder
     wall = alone / min(folders, machines * cores) + (sum(hours.values()) - alone) / (machines * cores)
     stored = {
-        "pictures as they came": rates["photo_bytes"],
+        "images as they came": rates["photo_bytes"],
         "`work/`": sum(rates[f"{name}_bytes"] for name in ("pairs", "negatives", "embeddings", "neighbours")),
         f"shards, {SIDE} pixels": rates["small_bytes"] + rates["shards_bytes"] - rates["tiny_bytes"],
     }
@@ -225,11 +225,11 @@ def _measured_rows(rates: Mapping[str, float]) -> Iterator[str]:
     yield from ("| what | rate | by |", "| --- | --- | --- |")
     rows = (
         ("rows read and grouped by image, JSONL", f"{rates['rows']:,.0f} rows/s", here),
-        ("pictures looked at (decoded once, hashed)", f"{rates['inspected']:,.0f} pictures/s", here),
-        (f"pictures shrunk to {SIDE} pixels", f"{rates['shrunk']:,.0f} pictures/s", here),
+        ("images looked at (decoded once, hashed)", f"{rates['inspected']:,.0f} images/s", here),
+        (f"images shrunk to {SIDE} pixels", f"{rates['shrunk']:,.0f} images/s", here),
         ("`parse`, whole", f"{rates['parse']:,.0f} captions/s", speed),
         ("captions embedded, `minilm`", f"{rates['captions']:,.0f} captions/s", speed),
-        ("pictures embedded, `lite0`", f"{rates['photos']:,.0f} pictures/s", speed),
+        ("images embedded, `lite0`", f"{rates['photos']:,.0f} images/s", speed),
         ("products of the search, bfloat16", f"{rates['queries'] * SEARCHED / 1e9:,.0f} GFLOP/s", speed),
         ("`retrieve` beside encoder and search", f"{rates['retrieve']:,.0f} pairs/s", speed),
         ("an epoch read, decoded, tokenised", f"{rates['samples']:,.0f} samples/s", speed),
@@ -267,16 +267,16 @@ def _notes(rates: Mapping[str, float]) -> Iterator[str]:
     photo, small = (rates[f"{name}_bytes"] / 1000 for name in ("photo", "small"))
     embedded, epoch = (10**6 / rates[name] / 3600 for name in ("photos", "samples"))
     notes = (
-        f"One caption a picture, {DIMENSIONS} dimensions. Up to {EXACT:,} pairs are one work folder, and every caption "
+        f"One caption an image, {DIMENSIONS} dimensions. Up to {EXACT:,} pairs are one work folder, and every caption "
         f"is compared with every other; more pairs are cells of {FOLDER:,} (below), each compared with {TARGETS:,}.",
         f"What one process does alone in a work folder of {EXACT:,} pairs: read the source, {minutes:.1f} minutes; "
         f"enter {parts:,.0f} parts, {parts / rates['parts']:.1f} s a stage on the disk here; read a manifest, "
         f"{parts * rates['load_us'] / 1e6:.2f} s.",
-        "`parse` and the rest of `retrieve` were measured as whole commands, on five captions to a picture: their own "
+        "`parse` and the rest of `retrieve` were measured as whole commands, on five captions to an image: their own "
         "reading, looking and a small search are in these rows too, so the sum errs to the high side.",
-        f"Pictures are those of the sample, {photo:,.0f} kB each, {small:,.0f} kB at {SIDE} pixels; larger ones take "
+        f"Images are those of the sample, {photo:,.0f} kB each, {small:,.0f} kB at {SIDE} pixels; larger ones take "
         "longer to decode and more room. Downloading them is left out.",
-        f"Mining among pictures as well (`--score i2i`) is {embedded:,.0f} core hours for each 1,000,000 with `lite0`; "
+        f"Mining among images as well (`--score i2i`) is {embedded:,.0f} core hours for each 1,000,000 with `lite0`; "
         f"an epoch of 1,000,000 samples is {epoch:.2f} core hours beside the training.",
         "Assumed, not measured: that n cores do n times the work of one (parts share nothing; two cores were at hand), "
         "1 GB/s to and from the storage, the price, and that no machine is lost. No GPU was at hand; one makes the "

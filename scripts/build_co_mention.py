@@ -1,4 +1,4 @@
-"""Make `pipeline/negmine/stages/negatives/data/co_mention.tsv`: nouns that other captions say of a noun's pictures.
+"""Make `pipeline/negmine/stages/negatives/data/co_mention.tsv`: nouns that other captions say of a noun's images.
 
     python scripts/build_co_mention.py captions_val2017.json
 
@@ -31,7 +31,7 @@ def main() -> None:
         images[row["image_id"]].append(concepts_of(parsed[text], vocabulary))
     put_in = frozenset(concept_of(noun, vocabulary) for noun in vocabulary.put_in | vocabulary.places)
     rates = said_together(images.values(), put_in)
-    header = "# Noun, another said of its pictures, share of its captions; made by scripts/build_co_mention.py.\n"
+    header = "# Noun, another said of its images, share of its captions; made by scripts/build_co_mention.py.\n"
     TARGET.write_text(
         header + "".join(f"{one}\t{other}\t{rate:.2f}\n" for (one, other), rate in rates.items()), "utf-8"
     )

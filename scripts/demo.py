@@ -90,7 +90,7 @@ def photos() -> None:
 
 
 def last_checkpoint(folder: Path) -> Path:
-    """Not the best: that one is chosen on the pictures it is scored on."""
+    """Not the best: that one is chosen on the images it is scored on."""
     return max((folder / "checkpoints").iterdir())
 
 
@@ -194,11 +194,11 @@ def scenes() -> None:
         scores[recipe] = evaluate(recipe, models[recipe], shards, threads=1)
     console.print()
     console.print(scenes_table(scores))
-    picture = SCENES / "told-apart.png"
-    told = draw_told_apart(models, shards, picture)
+    image = SCENES / "told-apart.png"
+    told = draw_told_apart(models, shards, image)
     console.print(
         f"Of {scores['clip']['pairs_micro']['total']:,} pairs of unseen scenes, {told:,} are told apart with hard "
-        f"negatives and not without: see {picture}"
+        f"negatives and not without: see {image}"
     )
     console.print(f"[dim]{time.monotonic() - started:.0f} seconds for the scenes[/dim]")
     console.print(

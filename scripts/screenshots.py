@@ -1,4 +1,4 @@
-"""Pictures of pages in a real browser: ``python scripts/screenshots.py PAGE.html#view OUT.png [WIDTHxHEIGHT] [dark]``.
+"""Images of pages in a real browser: ``python scripts/screenshots.py PAGE.html#view OUT.png [WIDTHxHEIGHT] [dark]``.
 
 Drives the system's Chromium and its driver (Debian: ``apt install chromium chromium-driver``) by Selenium.
 """
@@ -52,7 +52,7 @@ def resize(browser: Any, width: int, height: int) -> None:
 
 
 def settled(browser: Any) -> None:
-    """Wait until the pictures in the window are there."""
+    """Wait until the images in the window are there."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     pending = """return [...document.images].filter((image) => {
@@ -63,7 +63,7 @@ def settled(browser: Any) -> None:
 
 
 def main(page: str, out: str, size: str = "1280x1000", theme: str = "light") -> None:
-    """Write one picture."""
+    """Write one image."""
     path, _, view = page.partition("#")
     width, height = map(int, size.split("x"))
     with open_browser(width, height, dark=theme == "dark") as browser:

@@ -1,4 +1,4 @@
-"""Which pairs of held-out scenes a model matches with their captions, and a picture of some of them."""
+"""Which pairs of held-out scenes a model matches with their captions, and an image of some of them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def pairs_matched(checkpoint: Path, shards: Path) -> Matched:
     with torch.inference_mode():
         for start in range(0, len(pairs), 128):
             some = pairs[start : start + 128]
-            pictures = [evaluation_pixels(content, transform) for item, twin in some
+            pixels = [evaluation_pixels(content, transform) for item, twin in some
                         for content in (item.image or b"", twin.image)]  # fmt: skip
-            images = model.encode_image(torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pictures]))
+            images = model.encode_image(torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pixels]))
             texts = model.encode_text(tokenize([text for item, twin in some for text in (item.caption, twin.caption)]))
             blocks = [images[start : start + 2] @ texts[start : start + 2].T for start in range(0, len(images), 2)]
             matched += [outcome(min(leads(scores))) == RIGHT for scores in blocks]

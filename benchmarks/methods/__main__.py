@@ -1,4 +1,4 @@
-"""The methods on equal terms: a small model from scratch, the same scenes, the same number of pictures a step.
+"""The methods on equal terms: a small model from scratch, the same scenes, the same number of images a step.
 
     python benchmarks/methods quick
     python benchmarks/methods essential [--out runs/methods] [--jobs 2] [--seeds 3]

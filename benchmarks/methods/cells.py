@@ -39,7 +39,7 @@ class Cell:
         groups: scenes drawn, training and held out together.
         rendered: K, perturbed scenes beside each.
         negatives: of these, how many a recipe gets.
-        images: pictures per step; a recipe that reads image negatives gets fewer captions.
+        images: images per step; a recipe that reads image negatives gets fewer captions.
         points: how many times on the way it is scored.
     """
 

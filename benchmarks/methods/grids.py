@@ -36,7 +36,7 @@ OTHERS: Final[dict[str, Recipe]] = {
 """The rows with one seed. `mmclip_block` is CLIP with all members of all groups in the batch."""
 
 OWN_ROW: Final = {"direction": "i2t", "columns": ["own"], "weight": 0.5}
-"""Each picture against its own false captions."""
+"""Each image against its own false captions."""
 
 LIGHT: Final = {"extends": "ahnpl", "negative_weight": 0.3}
 """The default until November 2026, which most ablations change in one thing."""
@@ -115,4 +115,4 @@ GRIDS: Final[dict[str, Callable[[], list[Cell]]]] = {
     "rates": lambda: _sweep(THREE, tuple(LARGER), "rate", "lr", (1e-3, 2e-3)),
     "scenes": lambda: _sweep(TWO, SWEPT, "scenes", "groups", (1500, 3000, 6000)),
 }
-"""Name to cells. `objects` is for its picture: a row of panels for each number of objects."""
+"""Name to cells. `objects` is for its image: a row of panels for each number of objects."""

@@ -1,6 +1,6 @@
-"""NLVR (Suhr et al. 2017, CC BY 4.0): sentences that people wrote, true of some drawn pictures and false of others.
+"""NLVR (Suhr et al. 2017, CC BY 4.0): sentences that people wrote, true of some drawn images and false of others.
 
-A test on data that is none of ours: other drawings, other words. A sentence is judged by which of two pictures it
+A test on data that is none of ours: other drawings, other words. A sentence is judged by which of two images it
 suits better, so that what a model makes of its words alone, most of which it never read, decides nothing.
 """
 
@@ -33,17 +33,17 @@ FIX: Final = "name the data folder that holds pairs/nlvr with --others, or leave
 
 SIZE: Final = (400, 100)
 BOXES: Final = (0, 150, 300)
-"""Left edges of a picture's three boxes, each as wide as the picture is high; between them it is `GREY`."""
+"""Left edges of an image's three boxes, each as wide as the image is high; between them it is `GREY`."""
 GREY: Final = (128, 128, 128)
 GAP: Final = 10
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence about a picture."""
+    """A sentence about an image."""
 
     sentence: str
-    picture: Path
+    image: Path
     true: bool
 
 
@@ -65,12 +65,12 @@ def read_statements(folder: Path) -> list[Statement]:
     """All statements, the true ones first.
 
     Raises:
-        InputError: a file or a picture is missing, a row is damaged, or no sentence can be judged.
+        InputError: a file or an image is missing, a row is damaged, or no sentence can be judged.
     """
     found = [one for name, true in FILES.items() for one in _read(folder / name, true)]
     true, false = ({one.sentence for one in found if one.true is sort} for sort in (True, False))
     if not true & false:
-        raise InputError("no sentence of NLVR is true of one picture and false of another", where=str(folder), fix=FIX)
+        raise InputError("no sentence of NLVR is true of one image and false of another", where=str(folder), fix=FIX)
     return found
 
 
@@ -81,8 +81,8 @@ def _read(path: Path, true: bool) -> Iterator[Statement]:
             where = f"{path}, row {number}"
             row = json.loads(line)
             found = Statement(str(row["caption"]), path.parent / row["image"], true)
-            if not found.picture.is_file():
-                raise FileNotFoundError(f"there is no {found.picture}")
+            if not found.image.is_file():
+                raise FileNotFoundError(f"there is no {found.image}")
             yield found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -93,14 +93,14 @@ def _read(path: Path, true: bool) -> Iterator[Statement]:
 
 @lru_cache(maxsize=1)
 def prepare(folder: Path, model: str) -> Prepared:
-    """All statements, their pictures decoded and laid out in squares.
+    """All statements, their images decoded and laid out in squares.
 
     Raises:
-        InputError: see `read_statements`; or a picture is damaged.
+        InputError: see `read_statements`; or an image is damaged.
     """
     transform, tokenizer = load_transform(load_model(ModelSpec(model))), load_tokenizer(model)
     statements = read_statements(folder)
-    images = torch.stack([_pixels(one.picture, transform) for one in statements])
+    images = torch.stack([_pixels(one.image, transform) for one in statements])
     return Prepared(statements, images, tokenizer([one.sentence for one in statements]))
 
 
@@ -109,25 +109,25 @@ def _pixels(path: Path, transform: Callable[[Image.Image], Any]) -> Tensor:
     try:
         square = in_square(open_image(path.read_bytes()))
     except (OSError, BadImage) as error:
-        raise InputError("a picture of NLVR is damaged", where=str(path), why=str(error)) from None
+        raise InputError("an image of NLVR is damaged", where=str(path), why=str(error)) from None
     return torch.from_numpy(np.array(transform(square))).permute(2, 0, 1)
 
 
-def in_square(picture: Image.Image) -> Image.Image:
-    """The three boxes of a wide picture, two above one: a model's own transform would crop to the middle one.
+def in_square(image: Image.Image) -> Image.Image:
+    """The three boxes of a wide image, two above one: a model's own transform would crop to the middle one.
 
     No sentence that is scored says which box it means, so none becomes false.
 
     Raises:
         BadImage: another size than NLVR's.
     """
-    if picture.size != SIZE:
-        raise BadImage(f"{picture.width} x {picture.height} pixels, not {SIZE[0]} x {SIZE[1]}")
+    if image.size != SIZE:
+        raise BadImage(f"{image.width} x {image.height} pixels, not {SIZE[0]} x {SIZE[1]}")
     side = SIZE[1]
     square = Image.new("RGB", (2 * side + GAP, 2 * side + GAP), GREY)
     for place, left in enumerate(BOXES):
         down, across = divmod(place, 2)
-        square.paste(picture.crop((left, 0, left + side, side)), (across * (side + GAP), down * (side + GAP)))
+        square.paste(image.crop((left, 0, left + side, side)), (across * (side + GAP), down * (side + GAP)))
     return square
 
 
@@ -139,9 +139,9 @@ def score(checkpoint: Path, given: Prepared) -> Score:
 
 
 def judge(cosines: Sequence[float], statements: Sequence[Statement]) -> Score:
-    """Score the cosine of each statement's sentence and picture.
+    """Score the cosine of each statement's sentence and image.
 
-    Accuracy is, of a sentence with pictures of both sorts, the share of pairs (one that it is true of, one that it is
+    Accuracy is, of a sentence with images of both sorts, the share of pairs (one that it is true of, one that it is
     false of) where the first has the higher cosine; a tie is wrong, chance is 1/2. The mean is over such sentences.
     ``auc`` is the area under the ROC curve over all statements, whatever their sentences.
     """

@@ -1,4 +1,4 @@
-"""From results to a table, intervals and a picture."""
+"""From results to a table, intervals and an image."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from torch import Tensor
 GROUPS = 600
 """Held-out groups that are scored, the first so many."""
 POOL = 500
-"""Captions and pictures among which R@1 is measured."""
+"""Captions and images among which R@1 is measured."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def held_out(shards: Path, model: str) -> HeldOut:
     found = open_shards([f"{shards}/heldout/*.tar"])
     whole = (item for item in shard_items(found) if len(item.twins) == found.image_negatives)
     items = list(islice(whole, GROUPS))
-    pictures = [[item.image, *(twin.image for twin in item.twins)] for item in items]
-    images = torch.stack([torch.stack([_pixels(one, transform) for one in group]) for group in pictures])
+    groups = [[item.image, *(twin.image for twin in item.twins)] for item in items]
+    images = torch.stack([torch.stack([_pixels(one, transform) for one in group]) for group in groups])
     texts = [[item.caption, *(twin.caption for twin in item.twins)] for item in items]
     tokens = torch.stack([tokenizer(group) for group in texts])
     firsts = {caption: place for place, (caption, *_) in reversed(list(enumerate(texts)))}
@@ -78,9 +78,7 @@ def held_out(shards: Path, model: str) -> HeldOut:
 def _pixels(content: bytes | None, transform: Callable[[Image], Any]) -> Tensor:
     """``[3, S, S]`` bytes."""
     if content is None:
-        raise DamagedError(
-            "a held-out picture is missing", fix="remove the folder of these scenes: they are drawn again"
-        )
+        raise DamagedError("a held-out image is missing", fix="remove the folder of these scenes: they are drawn again")
     return torch.from_numpy(evaluation_pixels(content, transform).copy()).permute(2, 0, 1)
 
 
@@ -92,7 +90,7 @@ def score(checkpoint: Path, tests: HeldOut) -> Score:
 
 
 def features(model: ClipModel, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit ``[..., D]`` of pictures ``[..., 3, S, S]`` and of captions ``[..., L]``."""
+    """Unit ``[..., D]`` of images ``[..., 3, S, S]`` and of captions ``[..., L]``."""
     seen = [model.encode_image(part) for part in torch.split(images.view(-1, *images.shape[-3:]), 256)]
     read = [model.encode_text(part) for part in torch.split(tokens.view(-1, tokens.shape[-1]), 256)]
     return torch.cat(seen).view(*images.shape[:-3], -1), torch.cat(read).view(*tokens.shape[:-1], -1)
@@ -100,7 +98,7 @@ def features(model: ClipModel, images: Tensor, tokens: Tensor) -> tuple[Tensor, 
 
 def judge(images: Tensor, texts: Tensor, kinds: list[list[str]], pool: Tensor) -> Score:
     """Score features ``[G, M, D]``; a tie is wrong."""
-    cosines = images @ texts.transpose(1, 2)  # [G, picture, caption]
+    cosines = images @ texts.transpose(1, 2)  # [G, image, caption]
     own = cosines.diagonal(dim1=1, dim2=2)
     base, other = own[:, :1], own[:, 1:]
     text = (cosines[:, 0, 1:] < base - TIE) & (cosines[:, 1:, 0] < other - TIE)
@@ -125,7 +123,7 @@ def judge(images: Tensor, texts: Tensor, kinds: list[list[str]], pool: Tensor) -
 
 
 def _recall(images: Tensor, texts: Tensor) -> Tensor:
-    """``[N]``: 1 where picture and caption find each other first, 0.5 where one finds the other."""
+    """``[N]``: 1 where image and caption find each other first, 0.5 where one finds the other."""
     cosines = images @ texts.T
     own = cosines.diagonal()
     rivals = cosines.masked_fill(torch.eye(len(own), dtype=torch.bool), -torch.inf)

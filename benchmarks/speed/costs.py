@@ -23,16 +23,16 @@ DOLLARS = 0.04
 NEEDED = ("memory", "encode", "search", "streaming")
 
 ASSUMPTIONS = (
-    f"One caption a picture, and one vector of {DIMENSIONS} dimensions in float32 of each that is mined with.",
+    f"One caption an image, and one vector of {DIMENSIONS} dimensions in float32 of each that is mined with.",
     f"Up to {EXACT:,} pairs every caption is compared with every other; above that with {TARGETS:,} (a cell of a "
     "million and the seven nearest, as in [scaling](scaling.md); making the cells, one pass, is left out).",
-    "Captions are what is mined with by default; pictures are embedded only where they are asked for (`--score i2i`).",
+    "Captions are what is mined with by default; images are embedded only where they are asked for (`--score i2i`).",
     "Of an epoch a second on the wall counts as a core second, though reading and decoding are two processes.",
     "Rates stay what they are here: memory of a stage does not grow with the pairs, and parts share nothing. Reading "
     "and writing remote storage is left out.",
     f"A core hour is {DOLLARS} $. No GPU anywhere; one makes the encoders and the search much faster, which was not "
     "measured.",
-    "Pictures are written into shards with 64 pixels on the short side; larger ones have the bytes that they have.",
+    "Images are written into shards with 64 pixels on the short side; larger ones have the bytes that they have.",
     "`retrieve` without encoder and search contains a small search (that of the sample): it errs to the high side.",
 )
 
@@ -63,7 +63,7 @@ class Rates:
         by_pair = {
             "`parse`": 1 / command["parse"],
             "captions embedded, `minilm`": 1 / rate("encode", ENCODE.format("minilm")),
-            "pictures embedded, `lite0`": 1 / rate("encode", ENCODE.format("lite0")),
+            "images embedded, `lite0`": 1 / rate("encode", ENCODE.format("lite0")),
             "`retrieve` without encoder and search": 1 / command["retrieve"],
             "`shard`": 1 / command["shard"],
             "an epoch read, decoded, tokenised": 1 / rate("streaming", DECODED),

@@ -2,7 +2,7 @@
 
     python benchmarks/speed/load.py [--rows N ...] [--parts N ...] [--captions N ...] [--scratch DIR]
 
-*Rows*: JSONL without pictures, five captions an image, read, gathered, inspected and settled by one process. *Parts*:
+*Rows*: JSONL without images, five captions an image, read, gathered, inspected and settled by one process. *Parts*:
 the same in parts of 25 rows. *Captions*: so many of one image, and for comparison each of its own image, through
 `negmine parse --workers 1`. Of each: CPU seconds and peak memory of all processes (proportional set size). Inputs are
 made and deleted. From the seconds of `parse` those of a run of a few captions are taken, which are its start.

@@ -2,7 +2,7 @@
 
     python benchmarks/speed/render.py [--groups 2000] [--drawn 300] [--turns 3] [--scratch DIR]
 
-On one core: pictures a second of 128 pixels, from the program to the pixels, by our renderer and by matplotlib (the
+On one core: images a second of 128 pixels, from the program to the pixels, by our renderer and by matplotlib (the
 exported scripts, letters already placed); groups of eight a second, end to end; of so many groups in each domain the
 oracle's verdicts, all pairs; how many edits would be false negatives if nobody looked; what a reader of captions alone
 can tell; and the peak memory of `negmine render` for one and for ten times as many groups.
@@ -61,14 +61,14 @@ def compare(turns: int = 3, count: int = 100, groups: int = 50) -> Comparison:
     """Our renderer against matplotlib; and whole groups, for which there is no peer.
 
     Args:
-        count: pictures of a domain in a turn; a tenth of them by matplotlib.
+        count: images of a domain in a turn; a tenth of them by matplotlib.
         groups: of a domain in a turn.
     """
     rows = []
     for name, domain in DOMAINS.items():
         settings = GroupSettings(name, level=LEVEL, negatives=1)
         members = [make_group(domain, settings, index).members[0] for index in range(count)]
-        scripts = [to_matplotlib(m.picture, m.setting.style) for m in members[: max(1, count // 10)]]
+        scripts = [to_matplotlib(m.image, m.setting.style) for m in members[: max(1, count // 10)]]
         runs = {"ours": partial(each, draw, members), "theirs": partial(each, plot, scripts)}
         rates = take_turns(runs, turns, time.process_time, warm=1)
         rows.append(Row(f"drawn, {name}", "images/s", rates["ours"], "matplotlib", rates["theirs"]))
@@ -86,7 +86,7 @@ def each(work: Callable[[Any], None], items: Sequence[Any]) -> float:
 
 
 def make_groups(name: str, count: int) -> float:
-    """Groups of a domain, their pictures encoded."""
+    """Groups of a domain, their images encoded."""
     for index in range(count):
         for member in make_group(DOMAINS[name], GroupSettings(name, level=LEVEL, negatives=NEGATIVES), index).members:
             encode_png(member.image)
@@ -95,15 +95,15 @@ def make_groups(name: str, count: int) -> float:
 
 def draw(member: Member) -> None:
     domain, style = member.setting.domain, member.setting.style
-    raster(domain.picture(domain.realise(member.program), style), style, 128)
+    raster(domain.image(domain.realise(member.program), style), style, 128)
 
 
 def plot(script: str) -> None:
-    """Run an exported script, its picture into memory."""
+    """Run an exported script, its image into memory."""
     import matplotlib.pyplot as plt
 
-    place: dict[str, Any] = {"picture": io.BytesIO()}
-    exec(script.replace('"figure.png"', "picture"), place)
+    place: dict[str, Any] = {"image": io.BytesIO()}
+    exec(script.replace('"figure.png"', "image"), place)
     plt.close("all")
 
 

@@ -31,7 +31,7 @@ from negmine.stages.neighbours.settings import PlanSettings, RetrieveSettings
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.shards.settings import ShardSettings
 from negmine.store import Manifest
-from negmine.store.places import picture_root, place, source
+from negmine.store.places import image_root, place, source
 from negmine.store.work_folder import Stage, WorkFolder
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _ingest(
 
     how = replace(reading or IngestSettings(), path=source(str(pairs)))
     if images is not None:
-        how = replace(how, images=picture_root(str(images)))
+        how = replace(how, images=image_root(str(images)))
     ingest(how, work, engine, overwrite=overwrite)
 
 

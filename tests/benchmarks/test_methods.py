@@ -132,22 +132,22 @@ def test_a_cell_that_cannot_be_run_is_told_and_leaves_the_others_alone(module: A
 
 
 def _nlvr(folder: Path, true: list[tuple[str, str]], false: list[tuple[str, str]]) -> Path:
-    """Sentences and names of pictures, which are drawn."""
+    """Sentences and names of images, which are drawn."""
     for name, rows in (("captions.jsonl", true), ("false_statements.jsonl", false)):
-        lines = [json.dumps({"image": f"{picture}.png", "caption": sentence}) + "\n" for sentence, picture in rows]
+        lines = [json.dumps({"image": f"{image}.png", "caption": sentence}) + "\n" for sentence, image in rows]
         (folder / name).write_text("".join(lines), encoding="utf-8")
-        for _, picture in rows:
-            Image.new("RGB", (400, 100)).save(folder / f"{picture}.png")
+        for _, image in rows:
+            Image.new("RGB", (400, 100)).save(folder / f"{image}.png")
     return folder
 
 
-def test_a_sentence_is_judged_by_its_pairs_of_pictures(module: Any, tmp_path: Path) -> None:
+def test_a_sentence_is_judged_by_its_pairs_of_images(module: Any, tmp_path: Path) -> None:
     """The mean is over sentences, a tie is wrong, and a sentence without a counterpart does not count."""
     nlvr = module("nlvr")
     true = [("one", "a"), ("one", "b"), ("two", "c"), ("only true", "d")]
     false = [("one", "e"), ("two", "f"), ("two", "g"), ("only false", "h")]
     statements = nlvr.read_statements(_nlvr(tmp_path, true, false))
-    assert [(one.sentence, one.picture.stem) for one in statements] == true + false
+    assert [(one.sentence, one.image.stem) for one in statements] == true + false
     found = nlvr.judge([0.5, 0.3, 0.9, 0.8, 0.3, 0.9, 0.1, 0.0], statements)
     assert found.items["accuracy"] == [0.5, 0.5]  # .5 > .3 and a tie; a tie and .9 > .1
     assert found.summary["accuracy"] == 0.5

@@ -31,12 +31,12 @@ def rates(scaling: Any) -> dict[str, float]:
         ("rows", "inspected", "parse", "captions", "retrieve", "shrunk", "photos", "samples"), 1_000.0
     )
     sizes = {f"{name}_bytes": 100.0 for name in ("pairs", "negatives", "embeddings", "neighbours")}
-    pictures = {"photo_bytes": 50_000.0, "small_bytes": 20_000.0, "tiny_bytes": 2_000.0, "shards_bytes": 5_000.0}
+    images = {"photo_bytes": 50_000.0, "small_bytes": 20_000.0, "tiny_bytes": 2_000.0, "shards_bytes": 5_000.0}
     searched = {"queries": 2 * scaling.DIMENSIONS * 1e9 / scaling.SEARCHED}  # 1e9 comparisons a second
     return (
         by_pair
         | sizes
-        | pictures
+        | images
         | searched
         | {"parse_mb": 2_000.0, "parts": 100.0, "manifest_bytes": 200.0, "load_us": 10.0}
     )
@@ -58,7 +58,7 @@ def test_a_million_by_hand(scaling: Any, rates: dict[str, float]) -> None:
     assert sum(steps.values()) == pytest.approx(6 * 1e6 / 1e3 / 3600 + steps["searched"])
     alone = 1e6 / 1e3 / 3600  # one core reads the source
     assert found.wall_hours == pytest.approx(alone + (5 * alone + steps["searched"]) / 16)
-    assert found.bytes == {"pictures as they came": 5e10, "`work/`": 4e8, "shards, 224 pixels": 2.3e10}
+    assert found.bytes == {"images as they came": 5e10, "`work/`": 4e8, "shards, 224 pixels": 2.3e10}
     assert found.memory == 16e9
 
 

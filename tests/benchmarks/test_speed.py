@@ -77,7 +77,7 @@ def test_costs_by_hand(module: Any) -> None:
     hours, written = module("costs").tables(some(module))
     table = {row[0]: row[1:] for row in hours}
     assert table["`parse`"] == ["2.8", "278", "2,778"]  # 1e6 / 100 / 3600
-    assert table["pictures embedded, `lite0`"][0] == "28"
+    assert table["images embedded, `lite0`"][0] == "28"
     exact, cells = 2 * 1e6 * 1e6 * 384 / 1e9 / 3600, 2 * 1e9 * 8e6 * 384 / 1e9 / 3600
     assert table["search, one direction"] == [f"{exact:,.0f}", f"{cells / 10:,.0f}", f"{cells:,.0f}"]
     total = exact + 1e6 / 3600 * (3 / 100 + 1 / 200 + 1 / 10 + 1 / 500)

@@ -54,7 +54,7 @@ def _cut_tar() -> bytes:
         ("captions.json", b'[{"image": "a.jpg", "words": "a cat"}]', 3, ["image, words", "--caption-column"]),
         ("captions.json", b"<html><body>404</body></html>", 2, ["web page", "check the download"]),
         ("captions.json", b"\x1f\x8b\x08\x00rubbish", 2, ["gzip", "gunzip"]),
-        ("captions.csv", PHOTO, 2, ["JPEG picture"]),
+        ("captions.csv", PHOTO, 2, ["JPEG image"]),
         ("captions.txt", b"just some words\n", 2, ["--format"]),
         ("captions.csv", b"photo,words\na.jpg,a cat\n", 3, ["photo, words", "--caption-column"]),
         ("captions.tsv", b"a cat on a mat\thttp://x/0.jpg\n", 3, ["--no-header --caption-column 1 --image-column 2"]),
@@ -124,12 +124,12 @@ def _bomb() -> bytes:
     )
 
 
-def _pictures(folder: Path) -> None:
+def _images(folder: Path) -> None:
     photo = PHOTO.read_bytes()
     gif = io.BytesIO()
     Image.new("RGB", (8, 8)).save(gif, "GIF")
     files = {
-        "good.jpg": photo, "cut.jpg": photo[: len(photo) // 2], "text.jpg": b"I am no picture\n",
+        "good.jpg": photo, "cut.jpg": photo[: len(photo) // 2], "text.jpg": b"I am no image\n",
         "gif.jpg": gif.getvalue(), "bomb.png": _bomb(), "empty.jpg": b"", "header.jpg": photo[:20],
     }  # fmt: skip
     for name, content in files.items():
@@ -151,7 +151,7 @@ BAD_ROWS: list[tuple[str, object]] = [
     ("key_characters", {"key": "a.b", "image": "good.jpg", "caption": "a dotted key"}),
     ("duplicate_key", {"key": "same", "image": "good.jpg", "caption": "a key for the second time"}),
     ("duplicate_pair", {"image": "good.jpg", "caption": "A cat sits on a mat."}),
-    ("no_image", {"caption": "a caption without a picture"}),
+    ("no_image", {"caption": "a caption without an image"}),
     ("missing_image", {"image": "absent.jpg", "caption": "a cat"}),
     ("missing_image", {"image": "zero\u0000byte.jpg", "caption": "a cat"}),
     ("missing_image", {"image": "x" * 5000, "caption": "a cat"}),
@@ -181,7 +181,7 @@ GOOD_ROWS: list[object] = [
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    _pictures(tmp_path)
+    _images(tmp_path)
     return write_lines(tmp_path / "captions.jsonl", [*GOOD_ROWS, *(row for _, row in BAD_ROWS)])
 
 
@@ -218,16 +218,16 @@ def test_unusual_captions_go_through_to_the_shards(mixed: Path, tmp_path: Path) 
     assert len(texts) == len(GOOD_ROWS)
 
 
-def test_pictures_that_vanish_before_shard(tmp_path: Path) -> None:
+def test_images_that_vanish_before_shard(tmp_path: Path) -> None:
     """They were there when the pairs were read: the samples are refused, listed, and too many of them stop the run."""
-    _pictures(tmp_path)
-    rows = [{"image": f"{number}.jpg", "caption": f"picture number {number}"} for number in range(10)]
+    _images(tmp_path)
+    rows = [{"image": f"{number}.jpg", "caption": f"image number {number}"} for number in range(10)]
     for number in range(10):
         (tmp_path / f"{number}.jpg").write_bytes(PHOTO.read_bytes())
     captions = write_lines(tmp_path / "captions.jsonl", rows)
     succeed("parse", captions, "--images", tmp_path, "--work", tmp_path / "work", "--workers", 1)
     (tmp_path / "3.jpg").unlink()
-    (tmp_path / "4.jpg").write_bytes(b"no picture any more")
+    (tmp_path / "4.jpg").write_bytes(b"no image any more")
     command = ["shard", "--work", tmp_path / "work", "--out", tmp_path / "out", "--train-fraction", 1, "--workers", 1]
     refused(negmine(*command), 3, "2 of 10 rows", "missing_image 1", "image_format 1")
     figures = succeed(*command, "--max-bad", 0.2, "--json").figures

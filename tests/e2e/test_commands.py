@@ -237,7 +237,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["retrieve", "--score", "t2x"], ["no pairs yet"]),
         (["retrieve", CAPTIONS, "--score", "t2x"], ["unknown direction 't2x'", "t2i"]),
         (["retrieve", CAPTIONS, "--encoder", "bert"], ["unknown encoder 'bert'", "minilm"]),
-        (["retrieve", CAPTIONS, "--score", "i2i"], ["read without pictures", "--images FOLDER --overwrite"]),
+        (["retrieve", CAPTIONS, "--score", "i2i"], ["read without images", "--images FOLDER --overwrite"]),
         (["retrieve", CAPTIONS, "--encoder", "npy:none.npy"], ["no such file", "none.npy"]),
         (["shard"], ["no pairs yet", "negmine parse PAIRS"]),
     ],

@@ -1,7 +1,7 @@
 """Every command, killed at random moments and typed again until it ends: the same bytes, and nothing left behind.
 
 What legitimately differs is left aside: seconds in what a command says and in ``metrics.jsonl`` of a training run, the
-pictures and logs that are made of these, and locks, which name a host and a process.
+images and logs that are made of these, and locks, which name a host and a process.
 """
 
 from __future__ import annotations

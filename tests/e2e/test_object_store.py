@@ -96,14 +96,14 @@ class TestStages:
         _whole(store, local / "work", local / "data")
 
     def test_input(self, store: Proxy, tmp_path: Path) -> None:
-        """Captions and pictures: a store that fails has not lost a picture."""
+        """Captions and images: a store that fails has not lost an image."""
         options = ("--limit", 100, "--preset", "swaps", "--workers", 1)
         succeed("parse", CAPTIONS, "--images", SAMPLE, *options, "--work", tmp_path / "near")
         store.direct.put(str(SAMPLE), "bkt/in", recursive=True)
         store.rate = 0.2
         succeed("parse", "s3://bkt/in/captions.jsonl", "--images", "s3://bkt/in", *options, "--work", tmp_path / "far")
         near, far = (hashes(tmp_path / name / "pairs") for name in ("near", "far"))
-        assert near.pop("pairs/manifest.json") != far.pop("pairs/manifest.json")  # it says where the pictures lie
+        assert near.pop("pairs/manifest.json") != far.pop("pairs/manifest.json")  # it says where the images lie
         assert near == far
         assert store.done["500"] and store.done["half an answer"]
 
@@ -137,7 +137,7 @@ class TestStages:
         store.rate = 0
         there, here = store.hashes(), hashes(tmp_path / "work")
         differing = {name for name in here if there[name] != here[name]}
-        assert differing == {"work/pairs/manifest.json"}  # it says where the pictures lie
+        assert differing == {"work/pairs/manifest.json"}  # it says where the images lie
         pairs = json.loads(store.direct.cat_file("bkt/work/pairs/manifest.json"))
         assert "s3://bkt/work/figures" in json.dumps(pairs)
 

@@ -60,7 +60,7 @@ def the_other_commands(at: str) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Captions, their pictures, embeddings and a recipe; not yet under the names they are read by."""
+    """Captions, their images, embeddings and a recipe; not yet under the names they are read by."""
     folder = tmp_path_factory.mktemp("data") / "in"
     folder.mkdir()
     (folder / "captions.jsonl").write_text("".join(CAPTIONS.read_text().splitlines(keepends=True)[:PAIRS]))
@@ -190,27 +190,27 @@ def parsed(data: Path, tmp_path: Path) -> Iterator[Path]:
     os.chdir(before)
 
 
-def test_a_later_command_from_another_folder_finds_the_same_pictures(parsed: Path) -> None:
+def test_a_later_command_from_another_folder_finds_the_same_images(parsed: Path) -> None:
     """And not those of the same names that lie there."""
     other = parsed / "other"
     shutil.copytree(parsed / "in", other / "in")
-    pictures = sorted((other / "in" / "images").iterdir())
-    for picture in pictures:
-        picture.write_bytes(pictures[0].read_bytes())
+    photos = sorted((other / "in" / "images").iterdir())
+    for photo in photos:
+        photo.write_bytes(photos[0].read_bytes())
     run(app, "shard", "--work", "work", "--out", "here", "--workers", 1)
     os.chdir(other)
     run(app, "shard", "--work", "../work", "--out", "../there", "--workers", 1)
     assert list(hashes(parsed / "here").values()) == list(hashes(parsed / "there").values())
 
 
-def test_a_moved_project_is_told_where_its_pictures_are(parsed: Path, tmp_path: Path) -> None:
+def test_a_moved_project_is_told_where_its_images_are(parsed: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     moved.mkdir()
     for name in ("in", "work"):
         (tmp_path / name).rename(moved / name)
     os.chdir(moved)
     lost = CliRunner().invoke(app, ["shard", "--out", "data", "--workers", "1"])
-    assert "there is no such folder of pictures" in str(lost.exception) and "--images" in str(lost.exception)
+    assert "there is no such folder of images" in str(lost.exception) and "--images" in str(lost.exception)
     run(app, "shard", "--out", "data", "--images", "in", "--workers", 1)
     run(app, "parse", "in/captions.jsonl", "--images", "in", "--preset", "negclip", "--workers", 1)  # is told for good
     run(app, "shard", "--out", "again", "--workers", 1)

@@ -36,10 +36,10 @@ def test_training_on_planned_shards(work: Path, encoder: str, tmp_path: Path) ->
     assert other.returncode == 2
     assert "planned for batches of 16" in other.stderr
     groups = ["--recipe", "mmclip", "--model", "tiny-conv", "--steps", "2", "--batch-size", "16"]
-    pictures = run(TRAIN, "--shards", f"{out}/*.tar", *groups, "--out", f"{tmp_path}/pictures", "--log-every", "1")
-    assert pictures.returncode == 0, pictures.stderr
-    rows = [json.loads(line) for line in (tmp_path / "pictures" / "metrics.jsonl").read_text().splitlines()]
-    assert all(row["loss/image"] > 0 for row in rows)  # it would be 0 without pictures of neighbours
+    images = run(TRAIN, "--shards", f"{out}/*.tar", *groups, "--out", f"{tmp_path}/images", "--log-every", "1")
+    assert images.returncode == 0, images.stderr
+    rows = [json.loads(line) for line in (tmp_path / "images" / "metrics.jsonl").read_text().splitlines()]
+    assert all(row["loss/image"] > 0 for row in rows)  # it would be 0 without images of neighbours
     succeed("verify", mine)
     succeed("verify", out)
 

@@ -21,7 +21,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("render") / "work"
     outcome = succeed(*ORDER, "--work", work, "--workers", 2, "--json")
     assert outcome.figures["groups"] == GROUPS
-    assert outcome.figures["pictures"] == GROUPS + outcome.figures["negatives"]
+    assert outcome.figures["images"] == GROUPS + outcome.figures["negatives"]
     return work
 
 

@@ -53,7 +53,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
-    """The command that runs all stages on the sample with two bad pictures; root, workers and encoder follow."""
+    """The command that runs all stages on the sample with two bad images; root, workers and encoder follow."""
     folder = tmp_path_factory.mktemp("stages")
     script, captions = folder / "stages.py", folder / "captions.jsonl"
     script.write_text(STAGES)
@@ -151,8 +151,8 @@ def test_deleted_results_come_back_the_same(
     assert hashes(tmp_path / "work") == pairs
 
 
-def test_the_pairs_of_missing_pictures_leave_no_empty_part(stages: list[object], tmp_path: Path) -> None:
-    """All pictures of what would be one part are missing: the others close up, and go through all stages."""
+def test_the_pairs_of_missing_images_leave_no_empty_part(stages: list[object], tmp_path: Path) -> None:
+    """All images of what would be one part are missing: the others close up, and go through all stages."""
     images, captions = copy(SAMPLE, tmp_path / "images"), tmp_path / "captions.jsonl"
     captions.write_text(CAPTIONS.read_text())
     command = [*stages[:2], captions, images]

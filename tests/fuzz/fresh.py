@@ -1,6 +1,6 @@
 """Reads files in processes of their own, so that what each one takes can be seen.
 
-A line of standard input, ``["pictures", "tall.png", "/folder"]``, is a target, a file of ``tests/cases/attack`` and a
+A line of standard input, ``["images", "tall.png", "/folder"]``, is a target, a file of ``tests/cases/attack`` and a
 folder to work in; the answer is a line ``[kB by which the process grew, its seconds of the processor, traceback]``.
 """
 

@@ -273,7 +273,7 @@ def _read_preset(content: bytes, folder: Path) -> None:
     load_preset(str(_written(folder, "preset.toml", content)))
 
 
-# --- benchmarks, negatives, pictures ---------------------------------------------------------------------------------
+# --- benchmarks, negatives, images ---------------------------------------------------------------------------------
 
 
 def _sugarcrepe() -> list[bytes]:
@@ -305,7 +305,7 @@ def _table_of_negatives() -> list[bytes]:
     return ["\n".join(lines).encode() + b"\n"]
 
 
-def _pictures() -> list[bytes]:
+def _images() -> list[bytes]:
     return [path.read_bytes() for path in sorted((CASES / "pixels" / "img").iterdir()) if path.stat().st_size < 20_000]
 
 
@@ -348,6 +348,6 @@ TARGETS = (
     Target("preset", lambda: [b'rules = ["negate"]\nper_caption = 4\nbalanced = false\n'], _read_preset, ("*.toml",)),
     Target("sugarcrepe", _sugarcrepe, partial(_read_benchmark, "sugarcrepe", "replace_obj.json"), ("b_sugarcrepe*",)),
     Target("retrieval", lambda: [*_karpathy(), *_coco()], partial(_read_benchmark, "retrieval", "captions.json")),
-    Target("pictures", _pictures, _look, ("*.png", "*.jpg", "*.webp", "timg_*")),
+    Target("images", _images, _look, ("*.png", "*.jpg", "*.webp", "timg_*")),
 )
 """A new reader is a line here."""

@@ -41,7 +41,7 @@ def test_hostile_presets(path: Path) -> None:
         ("scores: t2t", "scores is no list"),
         ("scores: [[t2t]]", "scores is no list"),
         ("scores: []", "no score source"),
-        ("rescore: 5", "rescore is no text"),
+        ("rerank: 5", "rerank is no text"),
         ("refill: 1", "refill is no true or false"),
         ("filters: [same_text]", "filters is no table"),
         ("filters: {same_text: {x: 1}}", "no option"),

@@ -1,4 +1,4 @@
-"""One picture is one image, on one side of the split, whatever it is called; and no two pictures are one image."""
+"""One image is one image, on one side of the split, whatever it is called; and no two images are one image."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_ids_that_restart_are_no_ids(tmp_path: Path, look: bool) -> None:
 
 
 @pytest.mark.parametrize("look", [True, False])
-def test_spellings_of_a_path_are_one_picture(tmp_path: Path, look: bool) -> None:
+def test_spellings_of_a_path_are_one_image(tmp_path: Path, look: bool) -> None:
     case = CASES / "formats"
     found, counts = ids(case / "spelled.jsonl", case / "img" if look else None, tmp_path / "work")
     assert found == {f"{n}.jpg": {f"{n}.jpg"} for n in range(10)}
@@ -82,7 +82,7 @@ def test_a_file_that_is_listed_twice(tmp_path: Path) -> None:
     assert counts == {"image_id:several": 3}
 
 
-def test_equal_bytes_are_one_picture(tmp_path: Path) -> None:
+def test_equal_bytes_are_one_image(tmp_path: Path) -> None:
     found, counts = ids(CASES / "misc" / "dup.jsonl", CASES / "misc" / "dup", tmp_path / "work")
     assert found == {f"{n}a.jpg": {f"{n}a.jpg", f"{n}b.jpg"} for n in range(6)}
     assert counts == {"image_id:same_bytes": 6}
@@ -91,20 +91,20 @@ def test_equal_bytes_are_one_picture(tmp_path: Path) -> None:
     assert counts == {}
 
 
-def test_an_id_that_is_the_path_of_another_picture(tmp_path: Path) -> None:
+def test_an_id_that_is_the_path_of_another_image(tmp_path: Path) -> None:
     rows = [{"image": "a/0.jpg", "image_id": "0.jpg", "caption": "one"}, {"image": "0.jpg", "caption": "other"}]
     found, counts = ids(jsonl(tmp_path, rows), None, tmp_path / "work")
     assert found == {"a/0.jpg": {"a/0.jpg"}, "0.jpg": {"0.jpg"}}
     assert counts == {"image_id:shared": 1}
 
 
-def test_equal_captions_of_pictures_with_one_id_are_two_pairs(tmp_path: Path) -> None:
+def test_equal_captions_of_images_with_one_id_are_two_pairs(tmp_path: Path) -> None:
     rows = [{"image": f"{n}.jpg", "image_id": 0, "caption": "a photo of a dog"} for n in range(4)]
     found, _ = ids(jsonl(tmp_path, rows), None, tmp_path / "work")
     assert len(found) == 4
 
 
-def test_ids_without_pictures_stay(tmp_path: Path) -> None:
+def test_ids_without_images_stay(tmp_path: Path) -> None:
     rows = [{"image_id": n % 3, "caption": f"caption {n}"} for n in range(9)]
     found, counts = ids(jsonl(tmp_path, rows), None, tmp_path / "work")
     assert found == {"0": {None}, "1": {None}, "2": {None}}
@@ -134,7 +134,7 @@ ROW = st.tuples(
 def test_settling_is_what_a_person_would_do(
     rows: list[tuple[int, int, str | None]], looked: bool, largest: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Brute force over all rows: same id if and only if same picture; every id names one picture."""
+    """Brute force over all rows: same id if and only if same image; every id names one image."""
     content_of = {path: content for content, path, _ in rows}
     table = pa.Table.from_pylist(
         [
@@ -154,25 +154,25 @@ def test_settling_is_what_a_person_would_do(
         shutil.rmtree(folder)
     assert sorted(row["key"] for row in made) == sorted(f"k{n}" for n in range(len(rows)))
 
-    def picture(row: dict[str, Any]) -> Any:
+    def identity(row: dict[str, Any]) -> Any:
         return row["content"] if looked else row["image"]
 
     called: dict[Any, set[str]] = {}
     for row in table.to_pylist():
-        called.setdefault(picture(row), set()).update((row["image_id"], row["image"]))
+        called.setdefault(identity(row), set()).update((row["image_id"], row["image"]))
     for row in made:
-        paths = {one["image"] for one in table.to_pylist() if picture(one) == picture(row)}
-        names = called[picture(row)] - paths
+        paths = {one["image"] for one in table.to_pylist() if identity(one) == identity(row)}
+        names = called[identity(row)] - paths
         usable = [name for name in names if sum(name in others for others in called.values()) == 1]
         assert row["image_id"] == min(usable or paths)
     together = {}
     for row in made:
-        assert together.setdefault(row["image_id"], picture(row)) == picture(row)
+        assert together.setdefault(row["image_id"], identity(row)) == identity(row)
     order = [row["image_id"] for row in made]
     assert len([n for n, name in enumerate(order) if n == 0 or order[n - 1] != name]) == len(set(order))
 
 
-def test_no_picture_lies_on_both_sides(tmp_path: Path) -> None:
+def test_no_image_lies_on_both_sides(tmp_path: Path) -> None:
     photos = sorted(PHOTOS.iterdir())[:8]
     rows = []
     for number, photo in enumerate(photos):
@@ -225,9 +225,9 @@ FORMS = {"composed": "caf\u00e9/\u00fc.jpg", "apart": "cafe\u0301/u\u0308.jpg"}
 @pytest.mark.parametrize("look", [True, False])
 @pytest.mark.parametrize("on_disk", FORMS)
 def test_accents_as_macs_and_others_write_them_are_one_path(tmp_path: Path, on_disk: str, look: bool) -> None:
-    picture = tmp_path / "images" / FORMS[on_disk]
-    picture.parent.mkdir(parents=True)
-    shutil.copy(CASES / "formats" / "img" / "0.jpg", picture)
+    path = tmp_path / "images" / FORMS[on_disk]
+    path.parent.mkdir(parents=True)
+    shutil.copy(CASES / "formats" / "img" / "0.jpg", path)
     rows = [{"image": name, "caption": f"caption {n}"} for n, name in enumerate(FORMS.values())]
     found, counts = ids(jsonl(tmp_path, rows), tmp_path / "images" if look else None, tmp_path / "work")
     assert list(found.values()) == [set(FORMS.values())]

@@ -1,4 +1,4 @@
-"""Pictures are trusted only as far as they were looked at."""
+"""Images are trusted only as far as they were looked at."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.pipeline.neighbours.conftest import candidates
 CLASSES = ("flags", "diagrams", "transparent")
 
 
-def picture(size: tuple[int, int] = (64, 48), kind: str = "JPEG", shift: int = 0, colour: str = "red") -> bytes:
+def encoded(size: tuple[int, int] = (64, 48), kind: str = "JPEG", shift: int = 0, colour: str = "red") -> bytes:
     image = Image.new("RGB", size, "white")
     ImageDraw.Draw(image).ellipse((10 + shift, 8, 40 + shift, 36), fill=colour)
     out = io.BytesIO()
@@ -35,23 +35,23 @@ def picture(size: tuple[int, int] = (64, 48), kind: str = "JPEG", shift: int = 0
 
 @pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
 def test_facts_come_from_the_content(kind: str, extension: str) -> None:
-    facts = inspect_image(picture(kind=kind))
+    facts = inspect_image(encoded(kind=kind))
     assert (facts.extension, facts.width, facts.height) == (extension, 64, 48)
 
 
-def copies(picture: Image.Image) -> list[bytes]:
+def copies(photo: Image.Image) -> list[bytes]:
     """Scaled to 0.3 to 1.0 and compressed with quality 30 to 90."""
     made = []
     for scale, quality in itertools.product((1.0, 0.6, 0.3), (90, 60, 30)):
         out = io.BytesIO()
-        size = (round(picture.width * scale), round(picture.height * scale))
-        picture.resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=quality)
+        size = (round(photo.width * scale), round(photo.height * scale))
+        photo.resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=quality)
         made.append(out.getvalue())
     return made
 
 
 def taken_for_copies(pairs: list[tuple[ImageFacts, ImageFacts]]) -> float:
-    """Share of pairs of pictures of which the filter takes one for a copy of the other."""
+    """Share of pairs of images of which the filter takes one for a copy of the other."""
     own, theirs = dict[str, Any](), dict[str, Any]()
     for facts, side in ((own, 0), (theirs, 1)):
         facts["signature"] = np.array([pair[side].signature for pair in pairs], np.uint64)[:, None]
@@ -64,7 +64,7 @@ def taken_for_copies(pairs: list[tuple[ImageFacts, ImageFacts]]) -> float:
 
 
 @pytest.mark.parametrize("folder", ["data/sample/images", *(f"tests/cases/{n}/img" for n in CLASSES)])
-def test_signatures_tell_copies_from_other_pictures(folder: str) -> None:
+def test_signatures_tell_copies_from_other_images(folder: str) -> None:
     """Every copy is found. No other photo, flag or drawing is taken for one, also where a signature has no bit set."""
     files = sorted(Path(folder).iterdir())[:40]
     facts = [inspect_image(file.read_bytes()) for file in files]
@@ -75,7 +75,7 @@ def test_signatures_tell_copies_from_other_pictures(folder: str) -> None:
 
 def test_recoloured_and_moved_drawings_are_no_copies() -> None:
     def drawn(colour: str, shift: int) -> ImageFacts:
-        return inspect_image(picture((240, 120), "PNG", shift=shift, colour=colour))
+        return inspect_image(encoded((240, 120), "PNG", shift=shift, colour=colour))
 
     one = drawn("red", 100)
     assert taken_for_copies([(one, drawn("red", 100))]) == 1
@@ -86,16 +86,16 @@ def test_recoloured_and_moved_drawings_are_no_copies() -> None:
     ("content", "reason"),
     [
         (b"", "image_format"),
-        (b"not a picture at all", "image_format"),
-        (picture(kind="GIF"), "image_format"),
-        (picture((640, 480))[:-400], "damaged_image"),
-        (picture((640, 480), "PNG")[:-400], "damaged_image"),
-        (picture((300, 200)), "too_many_pixels"),
-        (picture((2, 401), "PNG"), "too_thin"),
-        (picture((401, 2)), "too_thin"),
+        (b"not an image at all", "image_format"),
+        (encoded(kind="GIF"), "image_format"),
+        (encoded((640, 480))[:-400], "damaged_image"),
+        (encoded((640, 480), "PNG")[:-400], "damaged_image"),
+        (encoded((300, 200)), "too_many_pixels"),
+        (encoded((2, 401), "PNG"), "too_thin"),
+        (encoded((401, 2)), "too_thin"),
     ],
 )
-def test_unusable_pictures(content: bytes, reason: str) -> None:
+def test_unusable_images(content: bytes, reason: str) -> None:
     with pytest.raises(BadImageError) as caught:
         inspect_image(content, 640 * 480 if reason != "too_many_pixels" else 59_999)
     assert caught.value.reason == reason
@@ -123,19 +123,19 @@ def test_decompression_bomb_is_refused_by_its_header() -> None:
 
 def test_reading_from_a_folder_and_a_tar(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.jpg").write_bytes(picture())
+    (tmp_path / "photos" / "a.jpg").write_bytes(encoded())
     with tarfile.open(tmp_path / "photos" / "x.tar", "w") as tar:
         for name in ("a", "b"):
             member = tarfile.TarInfo(f"{name}.jpg")
-            member.size = len(picture(shift=ord(name) - 97))
-            tar.addfile(member, io.BytesIO(picture(shift=ord(name) - 97)))
+            member.size = len(encoded(shift=ord(name) - 97))
+            tar.addfile(member, io.BytesIO(encoded(shift=ord(name) - 97)))
     root = ImageRoot(str(tmp_path / "photos"))
-    assert root.read("a.jpg") == picture()
-    assert root.read("x.tar::b.jpg") == picture(shift=1)
+    assert root.read("a.jpg") == encoded()
+    assert root.read("x.tar::b.jpg") == encoded(shift=1)
     with tarfile.open(tmp_path / "photos" / "x.tar") as tar:
         found = tar.getmember("b.jpg")
-    assert root.read("x.tar::b.jpg", found.offset_data, found.size) == picture(shift=1)
-    assert root.read(str(tmp_path / "photos" / "a.jpg")) == picture()  # absolute, but below the root
+    assert root.read("x.tar::b.jpg", found.offset_data, found.size) == encoded(shift=1)
+    assert root.read(str(tmp_path / "photos" / "a.jpg")) == encoded()  # absolute, but below the root
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_reading_from_a_folder_and_a_tar(tmp_path: Path) -> None:
     [("none.jpg", "missing_image"), ("../secret", "path_outside"), ("/etc/passwd", "path_outside"),
      ("x.tar::a.jpg", "missing_image"), (".", "missing_image")],
 )  # fmt: skip
-def test_unreadable_pictures(tmp_path: Path, name: str, reason: str) -> None:
+def test_unreadable_images(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "secret").write_text("x")
     with pytest.raises(BadImageError) as caught:
@@ -173,13 +173,13 @@ def test_files_and_members_of_no_end_are_not_read(tmp_path: Path) -> None:
         assert caught.value.reason == "member_too_large"
 
 
-def test_a_picture_replaced_in_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(picture())
-    root, content = ImageRoot(str(tmp_path)), content_hash(picture())
-    assert root.read("a.jpg", content=content) == picture()
-    (tmp_path / "a.jpg").write_bytes(picture(shift=1))
-    assert root.read("a.jpg") == picture(shift=1)
-    with pytest.raises(BadImageError, match="another picture") as caught:
+def test_a_image_replaced_in_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded())
+    root, content = ImageRoot(str(tmp_path)), content_hash(encoded())
+    assert root.read("a.jpg", content=content) == encoded()
+    (tmp_path / "a.jpg").write_bytes(encoded(shift=1))
+    assert root.read("a.jpg") == encoded(shift=1)
+    with pytest.raises(BadImageError, match="another image") as caught:
         root.read("a.jpg", content=content)
     assert caught.value.reason == "changed_image"
 
@@ -187,12 +187,12 @@ def test_a_picture_replaced_in_place_is_refused(tmp_path: Path) -> None:
 def test_urls() -> None:
     import fsspec
 
-    fsspec.filesystem("memory").pipe("/photos/a.jpg", picture())
-    assert ImageRoot("memory://photos").read("a.jpg") == picture()
+    fsspec.filesystem("memory").pipe("/photos/a.jpg", encoded())
+    assert ImageRoot("memory://photos").read("a.jpg") == encoded()
 
 
 class TestStore:
-    """A store that fails says nothing of a picture: it is asked again, and a run ends before it drops one."""
+    """A store that fails says nothing of an image: it is asked again, and a run ends before it drops one."""
 
     @pytest.mark.parametrize("failures", [3, 1000])
     def test_connections_that_break(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
@@ -202,17 +202,17 @@ class TestStore:
             left[0] -= 1
             if left[0] >= 0:
                 raise ConnectionResetError("gone")
-            return b"picture"
+            return b"image"
 
         monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
         with stamina.set_testing(True, attempts=5):
             if failures < 5:
-                assert ImageRoot("memory://photos").read("a.jpg") == b"picture"
+                assert ImageRoot("memory://photos").read("a.jpg") == b"image"
             else:
                 with pytest.raises(ResourceError, match=r"photos/a\.jpg(.|\n)*gone"):
                     ImageRoot("memory://photos").read("a.jpg")
 
-    def test_a_missing_picture_is_missing(self) -> None:
+    def test_a_missing_image_is_missing(self) -> None:
         with pytest.raises(BadImageError, match="missing_image"):
             ImageRoot("memory://photos").read("nothing.jpg")
 
@@ -222,7 +222,7 @@ def test_links_stay_inside_the_root(tmp_path: Path) -> None:
     photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
     for folder in (photos / "sub", elsewhere):
         folder.mkdir(parents=True)
-        (folder / "a.jpg").write_bytes(picture())
+        (folder / "a.jpg").write_bytes(encoded())
     (tmp_path / "root").symlink_to(photos)
     (photos / "inside.jpg").symlink_to("sub/a.jpg")
     (photos / "folder").symlink_to("sub")
@@ -233,7 +233,7 @@ def test_links_stay_inside_the_root(tmp_path: Path) -> None:
     (photos / "null.jpg").symlink_to("/dev/null")
     for root in (ImageRoot(str(tmp_path / "root")), ImageRoot(str(photos))):
         for name in ("sub/a.jpg", "inside.jpg", "folder/a.jpg", "up/photos/sub/a.jpg", f"{tmp_path}/root/sub/a.jpg"):
-            assert root.read(name) == picture()
+            assert root.read(name) == encoded()
         for name in ("out.jpg", "way/a.jpg", "up/elsewhere/a.jpg", "folder/../../elsewhere/a.jpg", "null.jpg"):
             with pytest.raises(BadImageError, match="is not below") as caught:
                 root.read(name)
@@ -248,11 +248,11 @@ def test_archives_that_were_the_input_may_be_links(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with tarfile.open(tmp_path / "blob", "w") as tar:
         member = tarfile.TarInfo("a.jpg")
-        member.size = len(picture())
-        tar.addfile(member, io.BytesIO(picture()))
+        member.size = len(encoded())
+        tar.addfile(member, io.BytesIO(encoded()))
     (tmp_path / "photos" / "x.tar").symlink_to(tmp_path / "blob")
     root = ImageRoot(str(tmp_path / "photos"))
-    assert root.read("x.tar::a.jpg", 512, len(picture())) == picture()
+    assert root.read("x.tar::a.jpg", 512, len(encoded())) == encoded()
     with pytest.raises(BadImageError) as caught:
         ImageRoot(str(tmp_path / "photos")).read("x.tar::a.jpg")
     assert caught.value.reason == "path_outside"

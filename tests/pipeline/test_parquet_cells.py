@@ -1,4 +1,4 @@
-"""Pictures in cells of Parquet files."""
+"""Images in cells of Parquet files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "images"
 KIND = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def table(path: Path, pictures: list[bytes | None], **options: object) -> Path:
-    column = pa.array([{"bytes": picture, "path": None} for picture in pictures], KIND)
-    text = [f"a dog beside {n} cats" for n in range(len(pictures))]
-    pq.write_table(pa.table({"image": column, "text": text, "jpg": pa.array(pictures, pa.binary())}), path, **options)
+def table(path: Path, images: list[bytes | None], **options: object) -> Path:
+    column = pa.array([{"bytes": image, "path": None} for image in images], KIND)
+    text = [f"a dog beside {n} cats" for n in range(len(images))]
+    pq.write_table(pa.table({"image": column, "text": text, "jpg": pa.array(images, pa.binary())}), path, **options)
     return path
 
 
@@ -38,14 +38,14 @@ def test_any_cell_in_any_order(
     monkeypatch.setattr(parquet_cells, "BATCH_BYTES", batch)
     monkeypatch.setattr(parquet_cells, "SWOLLEN_BYTES", swollen)
     rng = random.Random(0)
-    pictures = [rng.randbytes(rng.randrange(1, 3_000)) for _ in range(40)]
-    table(tmp_path / "a.bin", pictures, **options)
-    table(tmp_path / "b.bin", pictures[::-1], **options)
+    images = [rng.randbytes(rng.randrange(1, 3_000)) for _ in range(40)]
+    table(tmp_path / "a.bin", images, **options)
+    table(tmp_path / "b.bin", images[::-1], **options)
     root = ImageRoot(str(tmp_path))
     wanted = [(name, column, n) for name in "ab" for column in ("image.bytes", "jpg") for n in range(40)]
     rng.shuffle(wanted)
     for name, column, n in wanted:
-        assert root.read(f"{name}.bin::{column}[{n + 1}]") == pictures[n if name == "a" else 39 - n]
+        assert root.read(f"{name}.bin::{column}[{n + 1}]") == images[n if name == "a" else 39 - n]
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_a_cell_that_is_not_there_or_empty_is_a_missing_image(tmp_path: Path, ce
     assert caught.value.reason == "missing_image"
 
 
-def test_pictures_inside_are_looked_at_without_a_root_being_named(tmp_path: Path) -> None:
+def test_images_inside_are_looked_at_without_a_root_being_named(tmp_path: Path) -> None:
     photos = [photo.read_bytes() for photo in sorted(SAMPLE.iterdir())[:6]]
-    path = table(tmp_path / "train.parquet", [*photos, b"no picture"], row_group_size=2)
+    path = table(tmp_path / "train.parquet", [*photos, b"no image"], row_group_size=2)
     with pytest.raises(InputError, match=r"image_format 1; for example row 7 of train\.parquet"):
         ingest(IngestSettings(str(path)), tmp_path / "work", LocalEngine(1))
     manifest = ingest(IngestSettings(str(path), max_bad=0.5), tmp_path / "work", LocalEngine(1))

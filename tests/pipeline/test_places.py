@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from negmine.base.addresses import MIRROR, address_of, is_address, readable, without_query
 from negmine.base.errors import UsageError
-from negmine.store.places import address, local, matches, named, on_disk, option, pattern, picture_root, place, source
+from negmine.store.places import address, image_root, local, matches, named, on_disk, option, pattern, place, source
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_spellings_of_a_folder(here: Path, spelled: str, meant: str) -> None:
     """Through a link ``..`` leads where the system says, not where the text does."""
     for given_ in (spelled, f"file://{spelled}") if not spelled.startswith("~") else (spelled,):
-        for read in (local, place, on_disk, lambda text: Path(source(text)), lambda text: Path(picture_root(text))):
+        for read in (local, place, on_disk, lambda text: Path(source(text)), lambda text: Path(image_root(text))):
             assert read(given_).resolve() == (here / meant).resolve(), given_
     assert source(spelled) == source(str(here / "a" / spelled) if not spelled.startswith("~") else spelled)
 
@@ -67,16 +67,16 @@ def test_names_and_paths_in_one_option(here: Path) -> None:
     assert named("local-dir:b", "local-dir:") == f"local-dir:{here}/a/b" == named("local-dir:../a/b", "local-dir:")
 
 
-def test_a_picture_root_is_one_place_for_later_commands(here: Path) -> None:
-    assert picture_root("link") == str(here / "far" / "deep")
+def test_a_image_root_is_one_place_for_later_commands(here: Path) -> None:
+    assert image_root("link") == str(here / "far" / "deep")
     for missing in ("absent", "../a/absent"):
-        with pytest.raises(UsageError, match="no such folder of pictures"):
-            picture_root(missing)
+        with pytest.raises(UsageError, match="no such folder of images"):
+            image_root(missing)
     Path("file.jpg").touch()
     with pytest.raises(UsageError, match="this is no folder"):
-        picture_root("file.jpg")
+        image_root("file.jpg")
     with pytest.raises(UsageError, match="query"):
-        picture_root("https://host/photos?token=abcdefgh")
+        image_root("https://host/photos?token=abcdefgh")
 
 
 # --- patterns --------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_a_real_shell(tmp_path: Path) -> None:
         "https://secretsecret@host/x", "simplecache::https://u:secretsecret@host/x", "sftp://me:secretsecret@host/x",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("read", [address, source, pattern, place, picture_root])
+@pytest.mark.parametrize("read", [address, source, pattern, place, image_root])
 def test_credentials_are_refused_and_not_repeated(text: str, read: object) -> None:
     with pytest.raises(UsageError, match="holds no credentials") as refused:
         read(text)  # type: ignore[operator]

@@ -62,14 +62,14 @@ def test_what_the_message_says_is_what_helps(tmp_path: Path) -> None:
     assert counts["noted:columns:caption <- caption_str, image <- {image_name}.jpg"] == 1
 
 
-def test_rows_without_a_picture_say_which_columns_there_are(tmp_path: Path) -> None:
+def test_rows_without_a_image_say_which_columns_there_are(tmp_path: Path) -> None:
     path = tmp_path / "ln.jsonl"
     path.write_text(
         "".join(json.dumps({"image_id": f"{n}", "caption": f"a dog and {n} cats"}) + "\n" for n in range(3))
     )
     said = refusal(path, tmp_path / "work")
     assert "no_image 3; for example row " in (said.why or "")
-    assert "no column names the pictures (among image_id, caption)" in (said.why or "")
+    assert "no column names the images (among image_id, caption)" in (said.why or "")
     assert "--image-column '{image_id}.jpg'" in (said.fix or "")
 
 
@@ -87,7 +87,7 @@ def test_a_column_of_questions_is_noticed(
     tmp_path: Path, rows: int, different: int, counted: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "llava_eval.jsonl"
-    lines = [{"image": f"{n}.jpg", "text": f"Describe picture {n % different} in detail."} for n in range(rows)]
+    lines = [{"image": f"{n}.jpg", "text": f"Describe image {n % different} in detail."} for n in range(rows)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     counts = ingest(IngestSettings(str(path)), tmp_path / "work", LocalEngine(1)).counts
     assert counts.get("different_captions") == counted

@@ -20,8 +20,8 @@ from negmine.encoders.base import rgb
 from negmine.engine.local import LocalEngine
 from negmine.images.decode import MAX_PIXELS, BadImageError, decode, orientation
 from negmine.images.locate import inspect_image
-from negmine.outputs.report.pictures import make_album
-from negmine.outputs.report.read import Picture
+from negmine.outputs.report.images import make_album
+from negmine.outputs.report.read import ImagePlace
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.report import _thumbnail
 from negmine.stages.pairs.settings import IngestSettings
@@ -163,7 +163,7 @@ def _foreign(content: bytes) -> Image.Image:
 
 def _in_report(content: bytes, folder: Path) -> Image.Image:
     (folder / "picture").write_bytes(content)
-    album = make_album([Picture("pairs", "picture", None, None)], {"pairs": str(folder)}, 10**6)
+    album = make_album([ImagePlace("pairs", "picture", None, None)], {"pairs": str(folder)}, 10**6)
     (url,) = album.urls.values()
     return _foreign(base64.b64decode(url.partition(",")[2]))
 

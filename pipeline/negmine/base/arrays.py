@@ -17,6 +17,11 @@ Starts = NDArray[np.int64]
 Scores = NDArray[np.float32]
 """Similarities, and what is reckoned with them."""
 
+Floats = NDArray[np.float64]
+"""Shares and statistics."""
+
+Bytes = NDArray[np.uint8]
+
 Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 """Embeddings, a row each."""
 

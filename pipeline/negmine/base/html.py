@@ -1,4 +1,4 @@
-"""What our HTML pages share: one file each, nothing from the network, every text escaped, edits marked, small pictures.
+"""What our HTML pages share: one file each, nothing from the network, every text escaped, edits marked, small images.
 
 Colours are named once, for light and dark; a page adds the styles that only it needs.
 """
@@ -112,12 +112,12 @@ def _elided(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2) :]}"
 
 
-# --- pictures --------------------------------------------------------------------------------------------------------
+# --- images --------------------------------------------------------------------------------------------------------
 
 
-def thumbnail(picture: Any, side: int, quality: int) -> bytes:
-    """A Pillow picture as WebP of at most `side` pixels a side; the same bytes for the same picture."""
-    small = picture.convert("RGB")
+def thumbnail(image: Any, side: int, quality: int) -> bytes:
+    """A Pillow image as WebP of at most `side` pixels a side; the same bytes for the same image."""
+    small = image.convert("RGB")
     small.thumbnail((side, side))
     out = io.BytesIO()
     small.save(out, "WEBP", quality=quality, method=4)

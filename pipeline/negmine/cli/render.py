@@ -32,7 +32,7 @@ def render(
     how: TrialOptions,
     where: EngineOptions,
 ) -> None:
-    """Draw figures with captions, and perturb them so that every other picture and caption of a group is false.
+    """Draw figures with captions, and perturb them so that every other image and caption of a group is false.
 
     Examples:
 

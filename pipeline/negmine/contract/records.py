@@ -19,13 +19,13 @@ SCHEMA_VERSION: Final = 1
 KEY_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]+")
 
 IMAGE_EXTENSIONS: Final = ("jpg", "jpeg", "png", "webp")
-"""Of the pictures in tars, ours and others'."""
+"""Of the images in tars, ours and others'."""
 
 MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
 """Larger members of a tar are not read."""
 
 THUMBNAIL: Final = (12, 4)
-"""Pixels a side of a picture's thumbnail, which is two in one: in grey, and after it in RGB; rows first."""
+"""Pixels a side of an image's thumbnail, which is two in one: in grey, and after it in RGB; rows first."""
 
 THUMBNAIL_BYTES: Final = THUMBNAIL[0] ** 2 + 3 * THUMBNAIL[1] ** 2
 
@@ -132,8 +132,8 @@ FIGURES: Final = _schema(
     ("matrix", pa.list_(pa.list_(pa.bool_()))),
 )
 """Groups of figures: ``members[0]`` is the base, ``edits[k]`` what ``members[k + 1]`` differs by; programs, claims and
-style are JSON; ``image``, ``offset`` and ``bytes`` name the picture in the part's tar; ``matrix[i][j]`` says whether
-picture i makes caption j true."""
+style are JSON; ``image``, ``offset`` and ``bytes`` name the image in the part's tar; ``matrix[i][j]`` says whether
+image i makes caption j true."""
 
 SPLIT_MARK: Final = "~"
 """In an image id ``unit~rest``: images of one unit lie on one side of a split into training and held-out images."""
@@ -146,7 +146,7 @@ class Pair:
     Attributes:
         key: unique and stable, matches `KEY_PATTERN`; never derived from a row number.
         image_id: shared by all captions of one image.
-        image: path relative to the image root, or ``archive.tar::member``; None when the source names no picture.
+        image: path relative to the image root, or ``archive.tar::member``; None when the source names no image.
         image_offset: byte position of a tar member's content in its archive; None for plain files.
         image_bytes: length of that content in bytes; None for plain files.
         caption: NFC text without control characters.
@@ -154,7 +154,7 @@ class Pair:
         height: pixels; None where images were not read.
         signature: 64-bit perceptual hash; None where images were not read.
         thumbnail: `THUMBNAIL_BYTES` that confirm what the signature says; None where images were not read.
-        content: 64-bit hash of the encoded picture; None where images were not read.
+        content: 64-bit hash of the encoded image; None where images were not read.
         source: the file the row came from, relative to the input.
     """
 
@@ -235,7 +235,7 @@ class TextNegative:
 
 @dataclass(frozen=True, slots=True)
 class ImageNegative:
-    """A picture for which the sample's caption is false, with that picture's own caption and its text negatives."""
+    """An image for which the sample's caption is false, with that image's own caption and its text negatives."""
 
     member: str
     caption: str
@@ -254,7 +254,7 @@ class Sample:
         extension: of the image, without a dot: ``jpg png jpeg webp``.
         captions: all captions of the image, the sample's own included.
         negatives: at most K; readers pad and mask.
-        image_negative_bytes: encoded pictures, one for each of ``image_negatives``.
+        image_negative_bytes: encoded images, one for each of ``image_negatives``.
         neighbours: keys of mined samples.
     """
 

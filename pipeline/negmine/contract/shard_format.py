@@ -235,7 +235,7 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
     body = _body(members["json"], key, where)
     try:
         caption = members["txt"].decode()
-        pictures = tuple(members[negative.member] for negative in body.image_negatives)
+        images = tuple(members[negative.member] for negative in body.image_negatives)
     except (KeyError, UnicodeDecodeError) as error:
         raise _damaged(where, f"sample {key}: {error!r}") from None
     return Sample(
@@ -247,7 +247,7 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
         captions=body.captions,
         negatives=body.negatives,
         image_negatives=body.image_negatives,
-        image_negative_bytes=pictures,
+        image_negative_bytes=images,
         neighbours=body.neighbours,
     )
 

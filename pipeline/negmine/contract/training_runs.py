@@ -15,7 +15,7 @@ from negmine.base.errors import DamagedError, UsageError
 METRICS_NAME: Final = "metrics.jsonl"
 RECORD_NAME: Final = "run.json"
 SCORE: Final = "eval/"
-"""Metrics whose names begin so are shares of held-out pictures."""
+"""Metrics whose names begin so are shares of held-out images."""
 BY_KIND: Final = "kind/"
 """Metrics whose names begin so are the accuracy on one kind of negatives."""
 ALSO: Final = ("loss", "logit_scale")

@@ -1,4 +1,4 @@
-"""Encoders by name: captions or pictures in, unit vectors out.
+"""Encoders by name: captions or images in, unit vectors out.
 
 ===========================  ===========  ===============================================================
 name                         reads        what it is

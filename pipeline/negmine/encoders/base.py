@@ -25,7 +25,7 @@ GPU_BATCH: Final = 1_024
 """Items that a GPU is given first; half as many each time that its memory is not enough."""
 
 CHUNK: Final = 1_024
-"""Items handed to an encoder at once; bounds the pictures in memory."""
+"""Items handed to an encoder at once; bounds the images in memory."""
 
 
 class Encoder(Protocol):
@@ -52,7 +52,7 @@ class Encoder(Protocol):
 
         Args:
             keys: of the pairs, one an item.
-            items: captions (str) or encoded pictures (bytes).
+            items: captions (str) or encoded images (bytes).
         """
         ...
 
@@ -113,5 +113,5 @@ def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], torch.Ten
 
 
 def rgb(content: bytes) -> Image:
-    """An encoded picture as an upright RGB Pillow image; its size was checked when the pairs were read."""
+    """An encoded image as an upright RGB Pillow image; its size was checked when the pairs were read."""
     return decode(content, None).rgb

@@ -250,7 +250,7 @@ def read_preprocess(path: Path) -> dict[str, Any]:
         check_preprocess(pixels)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            "this does not say how pictures are prepared", where=str(path), why=str(error),
+            "this does not say how images are prepared", where=str(path), why=str(error),
             fix='write {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", '
             '"resize_mode": "squash"}',
         ) from None  # fmt: skip
@@ -341,7 +341,7 @@ def _guessed(name: str, file: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]
         return {}, tuple(remarks)
     if any(one != usual[0] for one in usual):
         remarks.append(
-            f"weights of {name} differ in how pictures are prepared, and {file} does not say how: OpenAI's way is "
+            f"weights of {name} differ in how images are prepared, and {file} does not say how: OpenAI's way is "
             f"taken; a folder with {CONFIG_NAME} beside the weights can say another"
         )
         return {}, tuple(remarks)
@@ -349,7 +349,7 @@ def _guessed(name: str, file: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]
     changed = {key: value for key, value in usual[0].items() if value != _plain(plain[key])}
     if changed:
         told = ", ".join(f"{key} {value}" for key, value in changed.items())
-        remarks.append(f"pictures are prepared as for open_clip's own weights of {name}: {told}")
+        remarks.append(f"images are prepared as for open_clip's own weights of {name}: {told}")
     return changed, tuple(remarks)
 
 

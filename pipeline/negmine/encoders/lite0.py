@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 picture features (1,280 dimensions, ImageNet weights) from two packages."""
+"""EfficientNet-Lite0 image features (1,280 dimensions, ImageNet weights) from two packages."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ class Lite0:
     def _encode_batch(self, items: Sequence[Any]) -> torch.Tensor:
         import torch
 
-        pictures = torch.stack([self._prepare(rgb(content)) for content in items])
-        features: torch.Tensor = self._network.extract_features(pictures.to(self._device))
+        images = torch.stack([self._prepare(rgb(content)) for content in items])
+        features: torch.Tensor = self._network.extract_features(images.to(self._device))
         return features.mean(dim=(2, 3))

@@ -1,4 +1,4 @@
-"""Facts beside the pictures as vectors: where they were taken, or any numbers. Near means alike before a model knows.
+"""Facts beside the images as vectors: where they were taken, or any numbers. Near means alike before a model knows.
 
 Sample4Geo's first epoch finds neighbours so. The table (CSV, TSV or Parquet) has a column ``key``, and
 ``latitude`` and ``longitude`` in degrees, which become a point on the sphere, so that the score is the cosine of the

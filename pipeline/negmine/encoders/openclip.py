@@ -1,4 +1,4 @@
-"""Any open_clip model: both of its towers share one space, so captions find pictures and pictures find captions."""
+"""Any open_clip model: both of its towers share one space, so captions find images and images find captions."""
 
 from __future__ import annotations
 
@@ -87,5 +87,5 @@ class OpenClip:
             texts: torch.Tensor = self._model.encode_text(self._tokenise(list(items)).to(self._device))
             return texts
         pixels = torch.stack([self._prepare(rgb(content)) for content in items])
-        pictures: torch.Tensor = self._model.encode_image(pixels.to(self._device))
-        return pictures
+        images: torch.Tensor = self._model.encode_image(pixels.to(self._device))
+        return images

@@ -1,1 +1,1 @@
-"""Pictures: where they lie, how they are read and decoded."""
+"""Images: where they lie, how they are read and decoded."""

@@ -1,7 +1,7 @@
-"""From an encoded picture to its pixels: the one way, for every place that looks at a picture.
+"""From an encoded image to its pixels: the one way, for every place that looks at an image.
 
 What a person sees on a white page: upright as EXIF says, transparent parts white, 16 bits scaled to 8, CMYK and
-palettes in RGB, of an animation the first picture.
+palettes in RGB, of an animation the first image.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS: Final = 25_000_000
-"""Largest picture that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
+"""Largest image that is decoded, in pixels, unless the user says otherwise; open_clip draws the line there too."""
 
 MAX_RATIO: Final = 200
-"""Times that one side may be as long as the other. What models see is the middle of a picture whose short side was
+"""Times that one side may be as long as the other. What models see is the middle of an image whose short side was
 scaled to theirs: of 1 x 20,000 pixels, a file of 163 bytes, that would take 4 GB."""
 
 _BAND: Final = 1 << 20
 """Pixels that are laid on white at once: the steps of 25 megapixels are not in memory together."""
 
 _EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
-_NO_PICTURE: Final = "not a JPEG, PNG or WebP picture"
+_NO_IMAGE: Final = "not a JPEG, PNG or WebP image"
 _ORIENTATION: Final = 0x0112
 _TURNS: Final = {
     2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
@@ -39,7 +39,7 @@ _TURNS: Final = {
 
 
 class BadImageError(Exception):
-    """A picture that cannot be used; `reason` is one word for the count, `detail` is for a person."""
+    """An image that cannot be used; `reason` is one word for the count, `detail` is for a person."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -51,12 +51,12 @@ class BadImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture as it is seen.
+    """An image as it is seen.
 
     Attributes:
-        rgb: upright, on white; smaller than the picture where that was asked for.
+        rgb: upright, on white; smaller than the image where that was asked for.
         extension: ``jpg``, ``png`` or ``webp``, from the content and not from the name.
-        width: pixels of the upright picture at full size.
+        width: pixels of the upright image at full size.
         height: likewise.
         plain: whether readers that only call ``convert("RGB")`` see the same.
     """
@@ -78,16 +78,16 @@ def decode(content: bytes, max_pixels: int | None = MAX_PIXELS, least: int | Non
     Raises:
         BadImageError: ``image_format``, ``too_many_pixels``, ``too_thin`` or ``damaged_image``.
     """
-    picture = _open(content, max_pixels)
-    extension, (width, height) = _EXTENSIONS[picture.format or ""], picture.size
+    image = _open(content, max_pixels)
+    extension, (width, height) = _EXTENSIONS[image.format or ""], image.size
     with _bad("damaged_image"):
         if least is not None:
-            picture.draft(picture.mode, (least, least))
-        picture.load()
-        turn = _orientation(picture)
-        plain = turn == 1 and picture.mode in ("1", "L", "P", "RGB") and not picture.has_transparency_data
-        page = _on_white(picture, content)
-        del picture  # and what its decoder keeps, of WebP two more pictures
+            image.draft(image.mode, (least, least))
+        image.load()
+        turn = _orientation(image)
+        plain = turn == 1 and image.mode in ("1", "L", "P", "RGB") and not image.has_transparency_data
+        page = _on_white(image, content)
+        del image  # and what its decoder keeps, of WebP two more images
         rgb = upright(page, turn)
     if turn >= 5:
         width, height = height, width
@@ -113,11 +113,11 @@ def _may_have_metadata(jpeg: bytes) -> bool:
     return True
 
 
-def upright(picture: Image, turn: int) -> Image:
-    """The picture turned, and mirrored, as its EXIF orientation (1 to 8) asks."""
+def upright(image: Image, turn: int) -> Image:
+    """The image turned, and mirrored, as its EXIF orientation (1 to 8) asks."""
     from PIL import Image
 
-    return picture if turn == 1 else picture.transpose(Image.Transpose[_TURNS[turn]])
+    return image if turn == 1 else image.transpose(Image.Transpose[_TURNS[turn]])
 
 
 def _open(content: bytes, max_pixels: int | None) -> Image:
@@ -125,19 +125,19 @@ def _open(content: bytes, max_pixels: int | None) -> Image:
     file is called: of some of them, programs outside are part."""
     from PIL import Image
 
-    with _bad("image_format", _NO_PICTURE):
+    with _bad("image_format", _NO_IMAGE):
         try:
-            picture = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP"))
+            image = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP"))
         except Image.DecompressionBombError as error:
             raise BadImageError("too_many_pixels", str(error)) from None
         except OSError:
             raise _unidentified(content) from None
-    width, height = picture.size
+    width, height = image.size
     if max_pixels is not None and width * height > max_pixels:
         raise BadImageError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,} pixels")
     if is_thin(width, height):
         raise BadImageError("too_thin", f"{width} x {height}, one side more than {MAX_RATIO} times the other")
-    return picture
+    return image
 
 
 def is_thin(width: int, height: int) -> bool:
@@ -146,21 +146,21 @@ def is_thin(width: int, height: int) -> bool:
 
 
 def _unidentified(content: bytes) -> BadImageError:
-    """What is wrong with bytes in which no picture is found; of a cut WebP not even the header is read."""
+    """What is wrong with bytes in which no image is found; of a cut WebP not even the header is read."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         whole = int.from_bytes(content[4:8], "little") + 8
         cut = f"truncated: {len(content):,} of {whole:,} bytes are there" if len(content) < whole else "damaged WebP"
         return BadImageError("damaged_image", cut)
-    return BadImageError("image_format", f"{lfs.POINTER} ({lfs.PULL})" if lfs.is_pointer(content) else _NO_PICTURE)
+    return BadImageError("image_format", f"{lfs.POINTER} ({lfs.PULL})" if lfs.is_pointer(content) else _NO_IMAGE)
 
 
 @contextmanager
 def _bad(reason: str, detail: str | None = None) -> Iterator[None]:
-    """Whatever Pillow raises is the picture's fault: its decoders raise what they happen to meet. Only memory that runs
-    out says nothing of a picture whose size was checked."""
+    """Whatever Pillow raises is the image's fault: its decoders raise what they happen to meet. Only memory that runs
+    out says nothing of an image whose size was checked."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures and odd EXIF, for which there are rules here
+            warnings.simplefilter("ignore")  # of large images and odd EXIF, for which there are rules here
             yield
     except (BadImageError, MemoryError):
         raise
@@ -168,27 +168,27 @@ def _bad(reason: str, detail: str | None = None) -> Iterator[None]:
         raise BadImageError(reason, detail or str(error) or type(error).__name__) from None
 
 
-def _orientation(picture: Image) -> int:
+def _orientation(image: Image) -> int:
     try:
-        turn = picture.getexif().get(_ORIENTATION, 1)
+        turn = image.getexif().get(_ORIENTATION, 1)
         return turn if turn in _TURNS else 1
-    except Exception:  # noqa: BLE001  metadata that cannot be read say nothing, and take no picture away
+    except Exception:  # noqa: BLE001  metadata that cannot be read say nothing, and take no image away
         return 1
 
 
-def _on_white(picture: Image, content: bytes) -> Image:
-    """The picture in RGB, laid on white."""
+def _on_white(image: Image, content: bytes) -> Image:
+    """The image in RGB, laid on white."""
     from PIL import Image
 
-    if picture.mode != "I;16":
-        if "transparency" in picture.info:
-            picture.info["transparency"] = _scaled(picture, content)
-        if not picture.has_transparency_data:
-            return picture.convert("RGB")
-    page = Image.new("RGB", picture.size)
-    rows = max(1, _BAND // picture.width)
-    for top in range(0, picture.height, rows):
-        band = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+    if image.mode != "I;16":
+        if "transparency" in image.info:
+            image.info["transparency"] = _scaled(image, content)
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+    page = Image.new("RGB", image.size)
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
         page.paste(_band_on_white(band), (0, top))
     return page
 
@@ -205,24 +205,24 @@ def _band_on_white(band: Image) -> Image:
     return white.convert("RGB")
 
 
-def _eight_bits(picture: Image) -> Image:
+def _eight_bits(image: Image) -> Image:
     """16-bit grey in 8 bits, as Pillow itself scales 16-bit colours, with the one transparent shade as alpha."""
     import numpy as np
     from PIL import Image
 
-    values = np.asarray(picture)
+    values = np.asarray(image)
     grey = Image.fromarray((values >> 8).astype(np.uint8))
-    shade = picture.info.get("transparency")
+    shade = image.info.get("transparency")
     if shade is None:
         return grey
     return Image.merge("LA", (grey, Image.fromarray(np.where(values == shade, 0, 255).astype(np.uint8))))
 
 
-def _scaled(picture: Image, png: bytes) -> object:
+def _scaled(image: Image, png: bytes) -> object:
     """The transparent colour of a PNG on the scale of the pixels; Pillow leaves it as the file has it."""
-    colour, bits = picture.info["transparency"], png[24]
-    if picture.mode == "L" and bits < 8:
+    colour, bits = image.info["transparency"], png[24]
+    if image.mode == "L" and bits < 8:
         return colour * (255 // (2**bits - 1))
-    if picture.mode == "RGB" and bits == 16:
+    if image.mode == "RGB" and bits == 16:
         return tuple(value >> 8 for value in colour)
     return colour

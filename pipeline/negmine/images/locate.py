@@ -1,4 +1,4 @@
-"""Pictures as the input names them: where their bytes are, and whether they can be trusted and decoded."""
+"""Images as the input names them: where their bytes are, and whether they can be trusted and decoded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     pass
 
 PLACE: Final = ("image", "image_offset", "image_bytes", "content")
-"""Columns of the pairs that say where a picture lies and which it is: the arguments of `ImageRoot.read`."""
+"""Columns of the pairs that say where an image lies and which it is: the arguments of `ImageRoot.read`."""
 
 _OPEN_ARCHIVES: Final = 32
 
@@ -34,14 +34,14 @@ _CLEARLY: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the bytes of a picture say.
+    """What the bytes of an image say.
 
     Attributes:
         extension: ``jpg``, ``png`` or ``webp``, from the content and not from the name.
         width: pixels, upright.
         height: pixels, upright.
-        signature: 64-bit difference hash: of one picture, scaled or compressed again, nearly the same bits.
-        thumbnail: see `negmine.contract.records.THUMBNAIL`: whether it is that picture.
+        signature: 64-bit difference hash: of one image, scaled or compressed again, nearly the same bits.
+        thumbnail: see `negmine.contract.records.THUMBNAIL`: whether it is that image.
         content: `content_hash`.
         plain: whether every reader sees these pixels (see `negmine.images.decode.Decoded`).
     """
@@ -67,15 +67,15 @@ def inspect_image(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     grey = seen.rgb.convert("L")
     signature = _difference_hash(grey.resize((9, 8), Image.Resampling.BOX).tobytes())
     shades, colours = (
-        picture.resize((side, side), Image.Resampling.BOX).tobytes()
-        for picture, side in zip((grey, seen.rgb), THUMBNAIL, strict=True)
+        image.resize((side, side), Image.Resampling.BOX).tobytes()
+        for image, side in zip((grey, seen.rgb), THUMBNAIL, strict=True)
     )
     thumbnail = shades + colours
     return ImageFacts(seen.extension, seen.width, seen.height, signature, thumbnail, content_hash(content), seen.plain)
 
 
 def content_hash(content: bytes) -> int:
-    """64 bits that stand for the bytes of a picture."""
+    """64 bits that stand for the bytes of an image."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
@@ -90,9 +90,9 @@ def _difference_hash(pixels: bytes) -> int:
 
 
 class ImageRoot:
-    """Reads the pictures below a folder, a local path or an fsspec URL.
+    """Reads the images below a folder, a local path or an fsspec URL.
 
-    Pictures inside archives are read at their offset; a few archives stay open. No name and no link leads out of the
+    Images inside archives are read at their offset; a few archives stay open. No name and no link leads out of the
     folder, which may itself be a link.
     """
 
@@ -104,16 +104,16 @@ class ImageRoot:
         self._cells = ParquetCells()
 
     def read(self, image: str, offset: int | None = None, size: int | None = None, content: int | None = None) -> bytes:
-        """The encoded picture.
+        """The encoded image.
 
         Args:
             image: path below the root, ``archive.tar::member``, or ``table.parquet::column[row]``.
             offset: byte position of the member's content, if it is known; `size` its length.
-            content: `content_hash` of the picture that is meant, if it was seen before.
+            content: `content_hash` of the image that is meant, if it was seen before.
 
         Raises:
             BadImageError: ``missing_image``, ``path_outside``, ``member_too_large`` or ``changed_image``.
-            ResourceError: a store does not answer: that says nothing of the picture.
+            ResourceError: a store does not answer: that says nothing of the image.
         """
         if self._remote:
             from negmine.store.remote import request
@@ -173,7 +173,7 @@ class ImageRoot:
         return next(filter(os.path.lexists, forms), None)
 
     def _below(self, image: str, *, follows: bool = False) -> str:
-        """Where a picture or an archive lies.
+        """Where an image or an archive lies.
 
         Args:
             follows: links that lead out of the root.
@@ -200,7 +200,7 @@ def check_same(image: str, found: bytes, content: int | None) -> None:
         BadImageError: ``changed_image``.
     """
     if content is not None and content_hash(found) != content:
-        raise BadImageError("changed_image", f"{image} is another picture than when the pairs were read")
+        raise BadImageError("changed_image", f"{image} is another image than when the pairs were read")
 
 
 def _check_size(image: str, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Pictures inside Parquet files, read cell by cell: ``train.parquet::image.bytes[7]`` is row 7, counted from 1.
+"""Images inside Parquet files, read cell by cell: ``train.parquet::image.bytes[7]`` is row 7, counted from 1.
 
 A cell cannot be sought: its row group must be decoded up to it. What was decoded last is kept.
 """
@@ -25,7 +25,7 @@ SWOLLEN_BYTES: Final = 1024 * 1024 * 1024
 """More than this a batch must never take, if all its rows referred to the longest value."""
 
 KEPT_BYTES: Final = 256 * 1024 * 1024
-"""Of decoded pictures that stay in memory."""
+"""Of decoded images that stay in memory."""
 
 _MAGIC: Final = b"PAR1"
 _MOST_ROWS: Final = 4_096

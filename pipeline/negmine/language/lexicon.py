@@ -89,7 +89,7 @@ class Lexicon:
         return found
 
     def implied(self, noun: str) -> frozenset[str]:
-        """The noun, its synonyms and hypernyms: the nouns that are true of a picture that shows it."""
+        """The noun, its synonyms and hypernyms: the nouns that are true of an image that shows it."""
         found = self._implied.get(noun)
         if found is None:
             entry = self.entry(noun)

@@ -18,7 +18,7 @@ LEAST_SUFFIX: Final = 4
 
 NONE: Final[frozenset[str]] = frozenset()
 Signs = Mapping[str, frozenset[str]]
-"""Word to the words which, said of the same picture, are a sign that it may be true."""
+"""Word to the words which, said of the same image, are a sign that it may be true."""
 
 
 class Place(NamedTuple):
@@ -113,7 +113,7 @@ class Vocabulary:
         kinds: kind of things to the nouns put in for one another.
         kind_of: noun to its kind; kind_of_class: broad class to that of its other nouns.
         noun_signs: noun to the words that are a sign of it.
-        overlapping: noun to those that may be said of the same thing, or that one picture holds together.
+        overlapping: noun to those that may be said of the same thing, or that one image holds together.
         dimensions: by name.
         attributes: form to its values (a word such as "old" is in two dimensions).
         attribute_signs: value to the words that are a sign of it.

@@ -20,7 +20,7 @@ SENSES: Final = 3
 INVISIBLE: Final = frozenset(
     {"noun.cognition", "noun.feeling", "noun.motive", "noun.motion", "noun.possession", "noun.relation"}
 )
-"""Classes of which no sense is kept: a picture does not show them."""
+"""Classes of which no sense is kept: an image does not show them."""
 
 TANGIBLE: Final = frozenset({"noun.animal", "noun.artifact", "noun.body", "noun.food", "noun.object", "noun.person"})
 """Classes of which a word is kept even if WordNet's tagged texts never use it."""

@@ -76,7 +76,7 @@ def _ours(folder: Path, *, inside: bool) -> bool:
 
 def _verify_folder(folder: Path, fast: bool) -> Verified:
     try:
-        stage = (folder / MANIFEST).exists()  # figures keep their pictures in tars, and are no shards
+        stage = (folder / MANIFEST).exists()  # figures keep their images in tars, and are no shards
         shards = (folder / INDEX_NAME).exists() or (any(folder.glob("*.tar")) and not stage)
         files, problems = _shards(folder, fast) if shards else _stage(folder, fast)
     except DamagedError as error:

@@ -46,8 +46,8 @@ _FOREIGN: Final = (
     (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "unpack it first (unzstd)"),
     (b"\xff\xfe", "it is UTF-16 text", "save it as UTF-8"),
     (b"\xfe\xff", "it is UTF-16 text", "save it as UTF-8"),
-    (b"\xff\xd8\xff", "it is a JPEG picture", "name a file of captions, or a folder of pictures with .txt files"),
-    (b"\x89PNG", "it is a PNG picture", "name a file of captions, or a folder of pictures with .txt files"),
+    (b"\xff\xd8\xff", "it is a JPEG image", "name a file of captions, or a folder of images with .txt files"),
+    (b"\x89PNG", "it is a PNG image", "name a file of captions, or a folder of images with .txt files"),
     (b"[", "it is a JSON array, but not of objects", "write one object a line, each with a caption"),
     (b"<", "it is a web page or XML", "check the download"),
 )
@@ -62,7 +62,7 @@ _TABLES: Final = (
     "captions.json",
     "captions.csv",
 )
-"""Files of captions that people put into a folder of pictures, those of Hugging Face's imagefolder first."""
+"""Files of captions that people put into a folder of images, those of Hugging Face's imagefolder first."""
 
 
 def open_source(
@@ -74,7 +74,7 @@ def open_source(
         path: file, folder, pattern or URL.
         format: a name in `SOURCES`; None to recognise it, by content first and by the ending if that is not enough.
         columns: what the user says of the columns, in formats that have some.
-        images: root of the pictures, if the user names one.
+        images: root of the images, if the user names one.
 
     Raises:
         UsageError: no such file, no such format, none recognises it, or it has no columns to name.
@@ -113,13 +113,13 @@ def _told(source: Source, columns: Columns, images: str | None) -> Source:
 
 
 def image_root(source: Source, path: str) -> str | None:
-    """The folder that a source's own pictures are relative to; None where the input only names them.
+    """The folder that a source's own images are relative to; None where the input only names them.
 
     Raises:
         UsageError: they could not be found again: the address ends in a query, which is stored nowhere.
     """
     if source.holds_images and without_query(path) != path:
-        raise UsageError("pictures behind an address with a query are not found again", where=path,
+        raise UsageError("images behind an address with a query are not found again", where=path,
                          fix="download the archive first")  # fmt: skip
     return files.root(path) if source.holds_images else None
 

@@ -1,4 +1,4 @@
-"""The captions that lie beside a picture, in tars and in folders alike."""
+"""The captions that lie beside an image, in tars and in folders alike."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SEVERAL_SENTENCES: Final = re.compile(r"\w[.!?][\"'”’)]*[ \t]+\S")
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What the texts of one picture say.
+    """What the texts of one image say.
 
     Attributes:
         texts: of any type where they come from JSON; with the number of their line where they have one.
@@ -40,7 +40,7 @@ class Captions:
 
 
 def captions_of(texts: Mapping[str, bytes]) -> Captions:
-    """The captions in the texts (by extension) of one picture: those of the first text that is not blank.
+    """The captions in the texts (by extension) of one image: those of the first text that is not blank.
 
     A ``.json`` that cannot be read costs only itself where another text has a caption.
 

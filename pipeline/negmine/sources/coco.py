@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from negmine.contract.records import Rejected
-from negmine.sources.columns import has_pictures
+from negmine.sources.columns import has_images
 from negmine.sources.json_stream import entries, outline
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, identifier, make_row
@@ -21,8 +21,8 @@ class Coco:
     """Keys are annotation ids. Only the image names are held in memory, whatever order the file has.
 
     Attributes:
-        images: root of the pictures, if the user names one: where it holds a folder for each split, as COCO's own
-            layout does, the pictures of ``captions_train2017.json`` are looked for in ``train2017``.
+        images: root of the images, if the user names one: where it holds a folder for each split, as COCO's own
+            layout does, the images of ``captions_train2017.json`` are looked for in ``train2017``.
     """
 
     name: ClassVar[str] = "coco"
@@ -38,7 +38,7 @@ class Coco:
             return False
         images, annotations = (seen.names(name) if name in seen.arrays else [] for name in ("images", "annotations"))
         return "file_name" in images or (
-            not {"image_id", "caption"}.isdisjoint(annotations) and not has_pictures(annotations)
+            not {"image_id", "caption"}.isdisjoint(annotations) and not has_images(annotations)
         )
 
     def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
@@ -51,7 +51,7 @@ class Coco:
                 yield _row(number, file.name, annotation, names, folder)
 
     def _folder(self, file: files.File, names: Mapping[str, Any]) -> str:
-        """The folder of this file's split below the root of the pictures; empty where there is none."""
+        """The folder of this file's split below the root of the images; empty where there is none."""
         split = PurePosixPath(file.path).stem.rpartition("_")[2]
         first = next((name for name in names.values() if isinstance(name, str)), None)
         if self.images is None or first is None or not split:

@@ -29,7 +29,7 @@ class Columns:
 
     Attributes:
         caption: name of the column of captions; None to choose it from `CAPTION_COLUMNS`.
-        image: name of the column of pictures, or a pattern of columns such as ``{image_id}.jpg`` or
+        image: name of the column of images, or a pattern of columns such as ``{image_id}.jpg`` or
             ``{image_id:0>12}.jpg``; None to choose it from `IMAGE_COLUMNS`.
         key: name of the column of keys; None for ``key``.
         delimiter: of a table in text, one character; None to find it in the header.
@@ -48,13 +48,13 @@ class Columns:
         if self.image is not None and "{" in self.image:
             _parts(self.image)
 
-    def choose(self, names: Sequence[str], where: str, pictures: Sequence[str] = ()) -> Choice:
+    def choose(self, names: Sequence[str], where: str, images: Sequence[str] = ()) -> Choice:
         """The columns of one file.
 
         Args:
             names: all that the file has, as it spells them.
             where: the file, for messages.
-            pictures: those of `names` that hold pictures themselves; they go before columns that name some.
+            images: those of `names` that hold images themselves; they go before columns that name some.
 
         Raises:
             UsageError: a column that the user names is not there.
@@ -72,7 +72,7 @@ class Columns:
         elif self.image is not None:
             image = table.named(self.image)
         else:
-            image = table.known(pictures) or table.known(IMAGE_COLUMNS)
+            image = table.known(images) or table.known(IMAGE_COLUMNS)
         key = table.named(self.key) if self.key else table.known(KEY_COLUMNS)
         return Choice(caption, image, key, table.known(IMAGE_ID_COLUMNS))
 
@@ -115,7 +115,7 @@ class Choice:
         )
 
     def is_in(self, names: Iterable[str]) -> bool:
-        """Whether a table with these columns has the captions, and the pictures if this one has any."""
+        """Whether a table with these columns has the captions, and the images if this one has any."""
         return self.names - {self.key, self.image_id} <= set(names)
 
     def noted(self, names: Sequence[str]) -> Noted:
@@ -129,7 +129,7 @@ class Choice:
 
     def __str__(self) -> str:
         image = self.image.text if isinstance(self.image, Pattern) else self.image
-        said = [f"caption <- {self.caption}", f"image <- {image}" if image else "no column names the pictures"]
+        said = [f"caption <- {self.caption}", f"image <- {image}" if image else "no column names the images"]
         return ", ".join([*said, f"key <- {self.key}"] if self.key else said)
 
     def rows(self, number: int, source: str, values: Mapping[str, Any]) -> Iterator[Row | Rejected]:
@@ -166,8 +166,8 @@ class WithColumns:
         return not {_fold(name) for name in wanted}.isdisjoint(map(_fold, names))
 
 
-def has_pictures(names: Iterable[str]) -> bool:
-    """Whether one of these columns has a name that columns of pictures have."""
+def has_images(names: Iterable[str]) -> bool:
+    """Whether one of these columns has a name that columns of images have."""
     return not set(IMAGE_COLUMNS).isdisjoint(map(_fold, names))
 
 
@@ -182,7 +182,7 @@ def no_caption_column(where: str, names: Iterable[str], hint: str = "") -> Input
         where=where,
         why=f"its columns are: {_listed(names)}",
         fix=hint
-        + "name it with --caption-column, and that of the pictures with --image-column; known without are "
+        + "name it with --caption-column, and that of the images with --image-column; known without are "
         + ", ".join(CAPTION_COLUMNS),
     )
 
@@ -253,6 +253,6 @@ def _parts(pattern: str) -> list[tuple[str, str | None, str]]:
 
 
 def _single(value: Any) -> Any:
-    """A picture of a row, also out of a list of one, or of Hugging Face's structure of ``bytes`` and ``path``."""
+    """An image of a row, also out of a list of one, or of Hugging Face's structure of ``bytes`` and ``path``."""
     one = value[0] if isinstance(value, list) and len(value) == 1 else value
     return one["path"] if isinstance(one, Mapping) and isinstance(one.get("path"), str) else one

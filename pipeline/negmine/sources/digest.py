@@ -13,15 +13,15 @@ from negmine.contract.records import IMAGE_EXTENSIONS
 from negmine.store import input_files as files
 
 _BLOCK: Final = 1024 * 1024
-_PICTURE_BYTES: Final = 8 * tarfile.BLOCKSIZE
-_IMAGES: Final = tuple(f".{extension}" for extension in IMAGE_EXTENSIONS)
-_PICTURES: Final = tuple(ending.encode() for ending in _IMAGES)
+_IMAGE_BYTES: Final = 8 * tarfile.BLOCKSIZE
+_EXTENSIONS: Final = tuple(f".{extension}" for extension in IMAGE_EXTENSIONS)
+_IMAGES: Final = tuple(ending.encode() for ending in _EXTENSIONS)
 
 
 def digest(path: str) -> str:
     """sha256 over the input's files, in hexadecimal. Equal for a copy elsewhere: neither folder nor time counts.
 
-    Every file counts by its name and size, text also by its content. Pictures are not read, and in tars only their
+    Every file counts by its name and size, text also by its content. Images are not read, and in tars only their
     first bytes, which come with the header: an input of a terabyte must not be read twice.
     """
     total = hashlib.sha256()
@@ -30,7 +30,7 @@ def digest(path: str) -> str:
             continue  # a tar that is refused when it is read
         size = int(file.filesystem.size(file.path))
         total.update(f"{file.name}\0{size}\0".encode())
-        if not files.has_ending(file.path, _IMAGES):
+        if not files.has_ending(file.path, _EXTENSIONS):
             total.update(_content(file))
     return total.hexdigest()
 
@@ -65,15 +65,15 @@ def _content(file: files.File) -> bytes:
 
 
 def _members(stream: IO[bytes]) -> Iterator[bytes]:
-    """Headers and contents of a tar, of pictures only the first bytes; to the first block that is no plain header."""
+    """Headers and contents of a tar, of images only the first bytes; to the first block that is no plain header."""
     while True:
         header = stream.read(tarfile.BLOCKSIZE)
         yield header
         left = _padded_size(header)
         if left is None:
             return
-        if _is_picture(header):
-            start = stream.read(min(left, _PICTURE_BYTES))
+        if _is_image(header):
+            start = stream.read(min(left, _IMAGE_BYTES))
             yield start
             stream.seek(left - len(start), os.SEEK_CUR)
             continue
@@ -93,5 +93,5 @@ def _padded_size(header: bytes) -> int | None:
     return None if size < 0 else -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
-def _is_picture(header: bytes) -> bool:
-    return header[156:157] in tarfile.REGULAR_TYPES and header[:100].rstrip(b"\0").lower().endswith(_PICTURES)
+def _is_image(header: bytes) -> bool:
+    return header[156:157] in tarfile.REGULAR_TYPES and header[:100].rstrip(b"\0").lower().endswith(_IMAGES)

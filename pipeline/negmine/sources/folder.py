@@ -38,7 +38,7 @@ class Folder:
 
     def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         if not files.is_folder(path):
-            raise UsageError("this is no folder", where=path, fix="name the folder that holds the pictures")
+            raise UsageError("this is no folder", where=path, fix="name the folder that holds the images")
         system, inner = files.filesystem(path)
         for folder, names in files.walk(path):
             for found in _by_stem(names).values():

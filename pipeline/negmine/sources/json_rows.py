@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 from negmine.base.errors import InputError
 from negmine.contract.records import Rejected
-from negmine.sources.columns import WithColumns, has_pictures, is_talk, no_caption_column
+from negmine.sources.columns import WithColumns, has_images, is_talk, no_caption_column
 from negmine.sources.json_stream import SAMPLE, Outline, all_entries, entries, names_in, outline
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt
@@ -29,13 +29,13 @@ class Json(WithColumns):
     holds_images: ClassVar[bool] = False
 
     def recognises(self, path: str, head: bytes) -> bool:
-        """An array of objects, or lists of captions and pictures; no object that is a row itself."""
+        """An array of objects, or lists of captions and images; no object that is a row itself."""
         seen = outline(head)
         if seen is None:
             return False
         array = self._array(seen)
         if self._is_row(seen):
-            return array is not None and has_pictures(seen.names(array))
+            return array is not None and has_images(seen.names(array))
         return any(map(seen.objects, seen.arrays)) or self._is_columns(seen)
 
     def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
@@ -61,14 +61,14 @@ class Json(WithColumns):
             raise no_caption_column(file.path, list(dict.fromkeys(inner)) or [*seen.values, *map(str, seen.arrays)])
 
     def _objects(self, file: files.File, array: str | None, names: list[str]) -> Iterator[Row | Rejected | Noted]:
-        """The rows of an array, and of others that have its columns, or captions and pictures of their own."""
+        """The rows of an array, and of others that have its columns, or captions and images of their own."""
         first = self.columns.choose(names, file.path)
         number = 0
         for name, group in groupby(all_entries(file), key=itemgetter(0)):
             rows = (entry for _, entry in group)
             head = [] if name == array else list(islice(rows, SAMPLE))
             found = names if name == array else names_in(head)
-            own = self.columns.image is None and self.has_captions(found) and has_pictures(found)
+            own = self.columns.image is None and self.has_captions(found) and has_images(found)
             if not (own or first.is_in(found)):
                 continue
             choice = self.columns.choose(found, file.path)
@@ -92,15 +92,15 @@ class Json(WithColumns):
             raise files.damaged(file.path, f"the lists {', '.join(wanted)} differ in length") from None
 
     def _array(self, seen: Outline) -> str | None:
-        """The name of the array whose objects have captions, and pictures if any has both."""
+        """The name of the array whose objects have captions, and images if any has both."""
         named = [name for name in seen.arrays if name is not None and self.has_captions(seen.names(name))]
-        return next((name for name in named if has_pictures(seen.names(name))), next(iter(named), None))
+        return next((name for name in named if has_images(seen.names(name))), next(iter(named), None))
 
     def _is_row(self, seen: Outline) -> bool:
         """Whether the document is one line of a JSONL file."""
         names = [name for name in seen.arrays if name is not None]
-        return self.has_captions(seen.values) or has_pictures(seen.values) or is_talk(names)
+        return self.has_captions(seen.values) or has_images(seen.values) or is_talk(names)
 
     def _is_columns(self, seen: Outline) -> bool:
         names = [name for name in seen.arrays if name is not None]
-        return self.has_captions(names) and (has_pictures(names) or self.columns.image is not None)
+        return self.has_captions(names) and (has_images(names) or self.columns.image is not None)

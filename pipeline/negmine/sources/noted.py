@@ -7,7 +7,7 @@ from typing import Literal
 
 Note = Literal[
     "columns",  # which column of a file is what
-    "folder",  # of a split of COCO below the root of the pictures
+    "folder",  # of a split of COCO below the root of the images
     "joined_lines",  # further lines of a cell in quotes
     "bare_delimiter",  # a caption with the delimiter in it, put together again
     "backslash_escapes",  # a line of CSV with `\\"` or `\\,`

@@ -1,4 +1,4 @@
-"""Parquet files: captions, and pictures as paths or as bytes; only the columns in question are read, batch by batch."""
+"""Parquet files: captions, and images as paths or as bytes; only the columns in question are read, batch by batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from negmine.base.errors import InputError
 from negmine.contract.records import Rejected
 from negmine.images.parquet_cells import Batches, cell_name
-from negmine.sources.columns import Choice, WithColumns, has_pictures
+from negmine.sources.columns import Choice, WithColumns, has_images
 from negmine.sources.noted import Noted
 from negmine.sources.row import CAPTION_COLUMNS, Row
 from negmine.store import input_files as files
@@ -25,20 +25,20 @@ _ENDING: Final = ".parquet"
 _DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
 """What Arrow raises where a file is broken; the last two for names that are no UTF-8 and sizes that cannot be."""
 
-_PICTURES: Final = ("jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "bytes")
-"""Columns of bytes, beside those that name pictures: img2dataset's and others'."""
+_IMAGES: Final = ("jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "bytes")
+"""Columns of bytes, beside those that name images: img2dataset's and others'."""
 
 
 @dataclass(frozen=True)
 class Parquet(WithColumns):
     """One file, a folder of them, or a pattern; row numbers count the rows of a file.
 
-    A column of pictures is one of bytes, or Hugging Face's structure of ``bytes`` and ``path``; a row then names the
-    cell (``train.parquet::image.bytes[7]``), and the picture is read from there. Where all bytes are null the paths
+    A column of images is one of bytes, or Hugging Face's structure of ``bytes`` and ``path``; a row then names the
+    cell (``train.parquet::image.bytes[7]``), and the image is read from there. Where all bytes are null the paths
     count.
 
     Attributes:
-        holds_images: whether the pictures lie inside; found when the file is opened.
+        holds_images: whether the images lie inside; found when the file is opened.
     """
 
     name: ClassVar[str] = "parquet"
@@ -50,12 +50,12 @@ class Parquet(WithColumns):
         return files.has_files(path, (_ENDING,)) if not head else head.startswith(_MAGIC)
 
     def looks_inside(self, path: str) -> bool:
-        """Whether the pictures lie in the (first) file."""
+        """Whether the images lie in the (first) file."""
         file = files.expand(path, _ENDING)[0]
         with file.open() as stream:
             try:
                 table = pq.ParquetFile(stream)
-                choice = self.columns.choose(table.schema_arrow.names, file.path, _pictures(table.schema_arrow))
+                choice = self.columns.choose(table.schema_arrow.names, file.path, _images(table.schema_arrow))
                 return (
                     isinstance(choice.image, str) and _cell_column(table.schema_arrow, stream, choice.image) is not None
                 )
@@ -72,7 +72,7 @@ class Parquet(WithColumns):
         try:
             table = pq.ParquetFile(stream)
             names = table.schema_arrow.names
-            choice = self.columns.choose(names, file.path, _pictures(table.schema_arrow))
+            choice = self.columns.choose(names, file.path, _images(table.schema_arrow))
             yield choice.noted(names)
             _check_types(table.schema_arrow, choice, file.path)
             cells = _cell_column(table.schema_arrow, stream, choice.image) if isinstance(choice.image, str) else None
@@ -85,13 +85,13 @@ class Parquet(WithColumns):
             raise files.damaged(f"{file.path}, after row {number:,}", str(error)) from None
 
 
-def _pictures(schema: pa.Schema) -> list[str]:
-    """The columns that hold pictures: structures with bytes, and bytes under a name that pictures have."""
+def _images(schema: pa.Schema) -> list[str]:
+    """The columns that hold images: structures with bytes, and bytes under a name that images have."""
     return [
         field.name
         for field in schema
         if _struct_field(field.type, "bytes") is not None
-        or (_is_bytes(field.type) and (field.name.casefold() in _PICTURES or has_pictures([field.name])))
+        or (_is_bytes(field.type) and (field.name.casefold() in _IMAGES or has_images([field.name])))
     ]
 
 
@@ -110,7 +110,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _cell_column(schema: pa.Schema, stream: IO[bytes], column: str) -> str | None:
-    """The leaf that holds the bytes of a column of pictures; None where it holds none."""
+    """The leaf that holds the bytes of a column of images; None where it holds none."""
     kind = schema.field(column).type
     leaf = f"{column}.bytes" if pa.types.is_struct(kind) else column
     if not (_is_bytes(kind) or _struct_field(kind, "bytes") is not None):
@@ -131,7 +131,7 @@ def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:
         inner = kind.value_type if pa.types.is_dictionary(kind) else kind
         known = _is_plain(inner) or (
             name == choice.caption and _holds_captions(inner)
-        ) or (name == choice.image and name in _pictures(schema))  # fmt: skip
+        ) or (name == choice.image and name in _images(schema))  # fmt: skip
         if not known:
             raise InputError(
                 f"column {name} is no text",
@@ -166,7 +166,7 @@ def _records(stream: IO[bytes], choice: Choice, cells: str | None) -> Iterator[d
 
 
 def _is_read(choice: Choice, cells: str | None, path: str) -> bool:
-    """Whether a leaf is read: of pictures never the bytes, only the paths, and these where no bytes are."""
+    """Whether a leaf is read: of images never the bytes, only the paths, and these where no bytes are."""
     column = path.partition(".")[0]
     if column == choice.image:
         return cells is None and path in (column, f"{column}.path")
@@ -185,7 +185,7 @@ def _values(column: pa.Array) -> list[Any]:
         return [None if length is None else list(islice(inner, length)) for length in lengths]
     if pa.types.is_struct(column.type):
         fields = {field.name: _values(column.field(field.name)) for field in column.type}
-        if set(fields) == {"path"}:  # a picture's
+        if set(fields) == {"path"}:  # an image's
             return fields["path"]
         return [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
     try:

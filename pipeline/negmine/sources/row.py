@@ -105,7 +105,7 @@ class Source(Protocol):
 
     @property
     def holds_images(self) -> bool:
-        """Whether the input itself holds the pictures; else it only names them."""
+        """Whether the input itself holds the images; else it only names them."""
 
     @property
     def endings(self) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ class _Shape:
 
     Attributes:
         caption: place of the caption.
-        image: place of the picture's name, None if there is none.
+        image: place of the image's name, None if there is none.
         other: place of some cell that is no caption; None in a table of one column.
     """
 
@@ -187,7 +187,7 @@ class _Shape:
     def mend(self, line: str) -> list[str] | None:
         """The cells of a line whose caption holds delimiters without quotes; None if another cell might hold them.
 
-        The cells before and behind the caption must be single words, the picture's a file name.
+        The cells before and behind the caption must be single words, the image's a file name.
         """
         if self.cells == 1:
             return None if line.startswith('"') else [line.strip()]

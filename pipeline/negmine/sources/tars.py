@@ -1,7 +1,7 @@
 """WebDataset tars, img2dataset's output among them: an image with ``.txt`` and/or ``.json`` under one key.
 
 Nothing is unpacked, executed or unpickled: headers are walked, text of known extensions is read, and the place of the
-picture is noted. The archive's names are not trusted, and neither is its end.
+image is noted. The archive's names are not trusted, and neither is its end.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Member:
 
     @property
     def extra(self) -> bool:
-        """Whether it is a known kind of file, but not the sample's picture or text itself: ``x.mask.png``."""
+        """Whether it is a known kind of file, but not the sample's image or text itself: ``x.mask.png``."""
         return "." in self.extension and self.known
 
 
@@ -322,7 +322,7 @@ def _hint(before: str, extra: Sequence[_Member]) -> str:
     names = ", ".join(excerpt(member.info.name) for member in extra[:3])
     return (
         f"{before}{names}: readers disagree whether a key ends at the first or at the last dot; "
-        "rename the picture to KEY.jpg and its text to KEY.txt, KEY without a dot"
+        "rename the image to KEY.jpg and its text to KEY.txt, KEY without a dot"
     )
 
 

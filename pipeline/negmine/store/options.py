@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from negmine.base.options import Option
-from negmine.store.places import on_disk, option, picture_root, place
+from negmine.store.places import image_root, on_disk, option, place
 
 DATA: Final = "What is read and written"
 RUN: Final = "How the run goes"
@@ -17,9 +17,9 @@ DEFAULT_WORK: Final = Path("work")
 Work = Annotated[
     Path, Option("folder of the intermediate results, or its address (s3://...)", parser=place, panel=DATA)
 ]
-Images = Annotated[str | None, Option("root of the picture paths; folder or URL", parser=picture_root, panel=DATA)]
+Images = Annotated[str | None, Option("root of the image paths; folder or URL", parser=image_root, panel=DATA)]
 MaxBad = Annotated[float, Option("share of rows that may be rejected (status 3 above)", least=0, most=1, panel=DATA)]
-MaxPixels = Annotated[int, Option("larger pictures are rejected", least=1, panel=DATA)]
+MaxPixels = Annotated[int, Option("larger images are rejected", least=1, panel=DATA)]
 Seed = Annotated[int, Option("of every random choice", panel=RUN)]
 AsJson = Annotated[bool, Option("one JSON document on stdout", name="json", panel=RUN)]
 

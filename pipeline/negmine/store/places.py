@@ -120,21 +120,21 @@ def named(text: str, *prefixes: str) -> str:
     return str(local(text)) if text.startswith(("~", "file://", "local://")) or ".." in text.split("/") else text
 
 
-def picture_root(text: str) -> str:
-    """The folder that pictures are named from, by the one name that later commands, run anywhere, find it under.
+def image_root(text: str) -> str:
+    """The folder that images are named from, by the one name that later commands, run anywhere, find it under.
 
     Raises:
         UsageError: there is no such folder, or it is an address with a query.
     """
     if is_web(text) and "?" in text:
-        raise UsageError("names of pictures cannot be added to an address with a query", where=text,
-                         fix="copy the pictures, and name their folder")  # fmt: skip
+        raise UsageError("names of images cannot be added to an address with a query", where=text,
+                         fix="copy the images, and name their folder")  # fmt: skip
     if is_address(text):
         return address(text)
     root = local(text).resolve()
     if not root.is_dir():
         what = "this is no folder" if root.exists() else "there is no such folder"
-        raise UsageError(f"{what} of pictures", where=str(root), fix="name it with --images")
+        raise UsageError(f"{what} of images", where=str(root), fix="name it with --images")
     return str(root)
 
 

@@ -15,12 +15,12 @@ _IMAGE_COLUMN = re.compile(r"noted:columns:.*image <- ([^{},]+?)(?:,|$)")
 _COLUMNS: Final = "noted:columns:"
 
 _HELP: Final = {
-    "no_image": "name the column of the pictures with --image-column, or make their paths of columns, as in "
+    "no_image": "name the column of the images with --image-column, or make their paths of columns, as in "
     "--image-column '{image_id}.jpg'; or leave out --images to work on the words alone",
     "no_caption": "name the column of the captions with --caption-column",
     "empty_caption": "name the column of the captions with --caption-column",
     "caption_not_text": "name the column of the captions with --caption-column",
-    "image_not_text": "name the column of the pictures with --image-column",
+    "image_not_text": "name the column of the images with --image-column",
     "column_count": "put captions that hold the delimiter into quotes, or name the right one with --delimiter",
     "csv_syntax": "double the quotes inside of quoted captions, or name the --delimiter (with tab or | quotes are "
     "characters)",
@@ -33,7 +33,7 @@ _HELP: Final = {
 _REMEDY: Final = {
     "not_utf8": "save the input as UTF-8",
     "json_syntax": "write one object a line, without commas between them: jq -c . FILE > NEW",
-    "image_format": "convert these pictures to JPEG, PNG or WebP",
+    "image_format": "convert these images to JPEG, PNG or WebP",
 }
 """Reason to what helps with any format; of others the example says enough."""
 
@@ -109,7 +109,7 @@ def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, st
         return chosen, _REMEDY.get(reason) or (_HELP.get(reason) if columns else None)
     name = detail.rpartition(": ")[0] or detail
     if _URL.match(name):
-        return "these are URLs, and pictures are not downloaded here", (
+        return "these are URLs, and images are not downloaded here", (
             "download them first (img2dataset makes tars that are read as they are), or name the files by columns, as "
             "in --image-column '{key}.jpg'; or leave out --images to work on the words alone"
         )
@@ -119,4 +119,4 @@ def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, st
         found = next(filter(None, map(_IMAGE_COLUMN.fullmatch, counts)), None)
         column = found[1] if found else "image"
         return "these names have no ending", f"add it: --image-column '{{{column}}}.jpg'"
-    return "pictures are looked for below --images", "name the folder that these paths begin in with --images"
+    return "images are looked for below --images", "name the folder that these paths begin in with --images"

@@ -102,7 +102,7 @@ def test_a_good_negative_is_left_alone(detector: str, caption: str, negative: st
     assert has(detector, caption, negative) is False
 
 
-def test_other_captions_of_the_picture_tell_what_is_true() -> None:
+def test_other_captions_of_the_image_tell_what_is_true() -> None:
     caption, negative = "a man in a blue jacket", "a man in a white jacket"
     assert has("sibling_word", caption, negative, "a guy wears a white coat") is True
     assert has("sibling_word", caption, negative, "a guy wears a coat") is False

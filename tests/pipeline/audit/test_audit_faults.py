@@ -380,7 +380,7 @@ SOUND = {
         A cat on the in-flight table -> A cat on the in-flight tray
         A man gives her a book -> A man gives her a cup
         A dog on a mat -> A cat on a mat
-        The above picture shows a dog -> The above picture shows a cat
+        The above image shows a dog -> The above image shows a cat
         A man and his dog -> A man and his cat
         The top of the bus -> The top of the car
         Dogs in the near distance -> Cats in the near distance

@@ -95,7 +95,7 @@ def test_sugarcrepe_is_one_object_by_running_number() -> None:
     }
 
 
-def test_triplets_have_another_caption_of_the_same_picture() -> None:
+def test_triplets_have_another_caption_of_the_same_image() -> None:
     one = record(1, ("x", "k"), ("y", "k"), image="a", caption="cat")
     rows = [one, record(2, image="a", caption="pet"), record(3, image="a", caption="animal")]
     rows += [record(4, ("z", "k"), image="b", caption="bus")]
@@ -106,12 +106,12 @@ def test_triplets_have_another_caption_of_the_same_picture() -> None:
     ]
 
 
-def test_a_triplets_negative_is_no_caption_of_the_picture() -> None:
+def test_a_triplets_negative_is_no_caption_of_the_image() -> None:
     rows = [record(1, ("pet", "k"), ("x", "k"), caption="cat"), record(2, caption="pet"), record(3, caption="cat")]
     assert [json.loads(line)["negative"] for line in text(triplets(rows)).splitlines()] == ["x"]
 
 
-def test_captions_of_a_picture_follow_each_other(work: Path) -> None:
+def test_captions_of_a_image_follow_each_other(work: Path) -> None:
     images = [found.image_id for found in records(work)]
     runs = Counter(image for i, image in enumerate(images) if i == 0 or images[i - 1] != image)
     assert len(images) == 200 and set(runs.values()) == {1}

@@ -46,7 +46,7 @@ def identity(size: int) -> list[list[bool]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_picture_makes_its_own_caption_true_and_refutes_all_others(name: str) -> None:
+def test_every_image_makes_its_own_caption_true_and_refutes_all_others(name: str) -> None:
     for level in LEVELS[name]:
         for group in groups(name, level, 60):
             assert matrix(group) == identity(len(group.members)), group.key
@@ -72,12 +72,12 @@ def naive(group: Group, rules: dict[str, object]) -> Grown:
 
 
 def share_unrefuted(grown: list[Grown]) -> float:
-    """Ordered pairs of base and negative in which the caption is not false of the picture."""
+    """Ordered pairs of base and negative in which the caption is not false of the image."""
     pairs = [
-        (picture, caption) for g in grown for new in g.members[1:]
-        for picture, caption in ((g.members[0], new), (new, g.members[0]))
+        (image, caption) for g in grown for new in g.members[1:]
+        for image, caption in ((g.members[0], new), (new, g.members[0]))
     ]  # fmt: skip
-    return sum(not refutes(picture, caption.claims) for picture, caption in pairs) / len(pairs)
+    return sum(not refutes(image, caption.claims) for image, caption in pairs) / len(pairs)
 
 
 @pytest.mark.parametrize("name", NAMES)

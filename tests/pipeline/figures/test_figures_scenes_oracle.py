@@ -22,7 +22,7 @@ from negmine.stages.figures.scenes.words import claims
 from negmine.stages.figures.settings import GroupSettings
 from scipy import ndimage
 
-# --- a second evaluator: it reads the words of the caption and the pixels of the picture ------------------------------
+# --- a second evaluator: it reads the words of the caption and the pixels of the image ------------------------------
 
 
 def blobs(image: np.ndarray, colour: str) -> list[tuple[float, float]]:

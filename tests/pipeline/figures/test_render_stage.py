@@ -105,9 +105,9 @@ def test_counts_reconcile(work: Path) -> None:
     assert counts["negatives"] == sum(number for name, number in counts.items() if name.startswith("kind:"))
 
 
-def test_records_hold_programs_pictures_and_verdicts(work: Path) -> None:
+def test_records_hold_programs_images_and_verdicts(work: Path) -> None:
     rows = pq.read_table(work / "figures" / "part-00000.parquet").to_pylist()
-    pictures = (work / "figures" / "part-00000.tar").read_bytes()
+    images = (work / "figures" / "part-00000.tar").read_bytes()
     for row in rows:
         size = len(row["members"])
         assert row["matrix"] == [[i == j for j in range(size)] for i in range(size)]
@@ -116,7 +116,7 @@ def test_records_hold_programs_pictures_and_verdicts(work: Path) -> None:
             program = from_json(json.loads(member["program"]), DOMAINS["scenes"].statements)
             told = [list(map(list_or_text, claim)) for claim in DOMAINS["scenes"].claims(program)]
             assert json.loads(member["claims"]) == told
-            content = pictures[member["offset"] : member["offset"] + member["bytes"]]
+            content = images[member["offset"] : member["offset"] + member["bytes"]]
             assert Image.open(io.BytesIO(content)).size == (64, 64)
 
 
@@ -152,7 +152,7 @@ def test_shards_hold_the_groups_whole_and_split_by_what_they_are_made_of(work: P
 
 
 def test_a_figure_that_is_lost_leaves_its_slot_empty_and_neighbours_come_after(work: Path, tmp_path: Path) -> None:
-    mine, pictures = (shutil.copytree(source, tmp_path / source.name) for source in (work, work / "figures"))
+    mine, images = (shutil.copytree(source, tmp_path / source.name) for source in (work, work / "figures"))
     rows = [row for table in sorted((mine / "pairs").glob("part-*")) for row in pq.read_table(table).to_pylist()]
     captions = {row["key"]: row["caption"] for row in rows}
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(len(rows), 8)).astype(np.float32))
@@ -164,11 +164,11 @@ def test_a_figure_that_is_lost_leaves_its_slot_empty_and_neighbours_come_after(w
     retrieve(recipe, mine, LocalEngine(1))
     group = pq.read_table(mine / "figures" / "part-00000.parquet").to_pylist()[0]
     lost = group["members"][1]
-    with (pictures / "part-00000.tar").open("r+b") as tar:
+    with (images / "part-00000.tar").open("r+b") as tar:
         tar.seek(lost["offset"])
         tar.write(bytes(lost["bytes"]))
     settings = ShardSettings(shard_size=100, train_fraction=1.0, negatives=3, image_negatives=2)
-    made = write_shards(replace(settings, images=str(pictures)), mine, tmp_path / "out", LocalEngine(1))["train"]
+    made = write_shards(replace(settings, images=str(images)), mine, tmp_path / "out", LocalEngine(1))["train"]
     assert made.counts["image_refused:image_format"] == 1
     samples = [s for tar in (tmp_path / "out").glob("*.tar") for s in read_samples(io.BytesIO(tar.read_bytes()), "tar")]
     for sample in samples:

@@ -1,4 +1,4 @@
-"""What captions often say of one picture does not stand in for one another."""
+"""What captions often say of one image does not stand in for one another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Produced = Callable[..., set[str]]
         ("A man near a desk", "A man near a laptop"),
     ],
 )
-def test_what_a_picture_often_holds_too_is_not_put_in(produced: Produced, caption: str, negative: str) -> None:
+def test_what_a_image_often_holds_too_is_not_put_in(produced: Produced, caption: str, negative: str) -> None:
     assert negative not in produced(caption, rules=["replace_object", "add_object"])
 
 
@@ -55,7 +55,7 @@ def test_a_share_is_of_captions_that_say_the_one_alone_beside_one_that_says_the_
     images = [[truck, car], [truck, car], [truck, car], *[[truck, truck]] * 4, *[[dog, dog]] * 40]
     assert said_together(images, frozenset({"car", "dog"})) == {("truck", "car"): 3 / 11}
     assert said_together(images, frozenset({"dog"})) == {}
-    assert said_together([[truck, truck | car]] * 20, frozenset({"car"})) == {}, "it is in every picture"
+    assert said_together([[truck, truck | car]] * 20, frozenset({"car"})) == {}, "it is in every image"
 
 
 def test_few_images_are_no_evidence() -> None:

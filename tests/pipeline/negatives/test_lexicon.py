@@ -33,7 +33,7 @@ def test_overlap_is_synonymy_or_one_above_the_other(words: Words) -> None:
     assert not any(lexicon.overlap(*pair) for pair in [("dog", "cat"), ("bus", "truck"), ("man", "woman")])
 
 
-def test_implied_words_are_true_of_the_picture(words: Words) -> None:
+def test_implied_words_are_true_of_the_image(words: Words) -> None:
     assert {"dog", "canine", "domestic animal"} <= words.lexicon.implied("dog")
     assert "poodle" not in words.lexicon.implied("dog")
 

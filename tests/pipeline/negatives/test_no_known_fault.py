@@ -31,7 +31,7 @@ TRUE = (
     "negated", "quantified", "alternative", "equal_things", "coordination", "symmetric", "reordered", "left_out",
     "kind_of", "by_default",
 )  # fmt: skip
-"""Detectors of negatives that are true of the picture."""
+"""Detectors of negatives that are true of the image."""
 BROKEN = (
     "body_part", "side", "verb_lost", "verb_number", "number", "possessive", "stray_determiner", "shade", "pair",
     "languages", "case", "a_an", "capital", "spacing", "full_stop", "unit_cut", "placeholder",
@@ -148,7 +148,7 @@ def test_words_in_another_order_say_another_thing(made: Made) -> None:
 
 @pytest.mark.parametrize("preset", names())
 def test_no_preset_chooses_a_known_fault(nlp: Any, words: Words, preset: str) -> None:
-    """As a run makes them, with one picture a caption."""
+    """As a run makes them, with one image a caption."""
     chosen = load_preset(preset)
     settings = ParseSettings(rules=chosen.rules, per_caption=chosen.per_caption, balanced=False)
     rows = [(str(n), str(n), text) for n, text in enumerate(all_captions())]

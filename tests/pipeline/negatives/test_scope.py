@@ -86,7 +86,7 @@ A cat and a dog, but no {people}, in a kitchen
 The bathroom has a toilet but no {sink}.
 A bathroom with a toilet but without {a sink}
 A dining room with a table and no {chairs}.
-There are no {people in the picture} but a dog sits on a bench.
+There are no {people in the image} but a dog sits on a bench.
 Two men, neither {wearing a helmet}, ride bikes.
 A group of people, none {wearing hats}
 A man with no {hat} and no {shirt} is riding a horse.
@@ -100,7 +100,7 @@ A person in a kitchen without {a knife or a pan}
 A plate of food without any {vegetables}
 A person not {wearing a helmet} rides a motorcycle.
 A zebra that isn't {standing near a tree}.
-I can't {see a dog in this picture}.
+I can't {see a dog in this image}.
 You won't {find a car on this street}.
 None of {the people in the boat are wearing life jackets}.
 Neither of {the two women is looking at the camera}.
@@ -110,7 +110,7 @@ A bowl with nothing {in it}.
 A park with nobody in it except {a dog}.
 {Nobody on the beach is wearing a hat}.
 No {person in this photo is standing}.
-In this picture no {dog is visible}.
+In this image no {dog is visible}.
 A street with no {traffic lights or signs}.
 A bench with no one {on it} in a park.
 A boy without {shoes or socks} stands on a rug.
@@ -191,7 +191,7 @@ At the very least {two} dogs are on a bed
 {At minimum two} dogs are in the car.
 Everyone {in the boat} wears a hat.
 Everything {on the table} is white.
-Everybody {in the picture} wears glasses.
+Everybody {in the image} wears glasses.
 {Two} cats, a gray one and a white one, sleep on a bed
 No {parking sign} next to a fire hydrant.
 """
@@ -324,7 +324,7 @@ def test_any_order_of_words_has_scopes_within_the_caption(nlp: Any, words: Words
         ("The dog is not on a leash.", "The cat is not on a leash."),
         ("At least three dogs sleep on a bed", "At least three cats sleep on a bed"),
         ("A cat or a dog sleeps on the sofa.", "A cat or a dog sleeps under the sofa."),
-        ("There are no people in the picture but a dog sits on a bench.", None),
+        ("There are no people in the image but a dog sits on a bench.", None),
     ],
 )
 def test_what_is_out_of_scope_is_still_edited(parsed: Parsed, words: Words, caption: str, negative: str | None) -> None:

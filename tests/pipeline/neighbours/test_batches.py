@@ -108,8 +108,8 @@ def mined(tmp_path: Path) -> tuple[Path, RetrieveSettings, Any]:
     return tmp_path / "work", chosen, dict(zip((f"k{n}" for n in range(120)), vectors, strict=True))
 
 
-def test_pictures_that_were_refused_do_not_meet_under_any_of_their_captions(tmp_path: Path) -> None:
-    """A picture stands in the table under its first pair only; what it was refused for holds for all its pairs."""
+def test_images_that_were_refused_do_not_meet_under_any_of_their_captions(tmp_path: Path) -> None:
+    """An image stands in the table under its first pair only; what it was refused for holds for all its pairs."""
     rng = np.random.default_rng(0)
     vectors = np.repeat(unit(rng, 40, 6), 3, axis=0)
     images = [f"i{number // 3}" for number in range(120)]

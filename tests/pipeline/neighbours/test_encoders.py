@@ -1,4 +1,4 @@
-"""Encoders that a run brings along: its own checkpoint, features beside the pictures, as much of a GPU as there is."""
+"""Encoders that a run brings along: its own checkpoint, features beside the images, as much of a GPU as there is."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_mining_with_the_latest_checkpoint_of_a_run(small_work: Path, tmp_path: 
         text = model.encode_text(open_clip.get_tokenizer("ViT-B-32")([caption]), normalize=True)[0].numpy()
     stored = np.load(next(small_work.glob("embeddings/checkpoint*-text")) / "part-00000.npy")[0]
     np.testing.assert_allclose(stored, text, atol=1e-5)
-    named = resolved(RetrieveSettings(("t2i", "i2i"), encoder=f"checkpoint:{run}", rescore="i2t"))
-    assert all(score.endswith("step-00000010") for score in (*named.scores, str(named.rescore)))
+    named = resolved(RetrieveSettings(("t2i", "i2i"), encoder=f"checkpoint:{run}", rerank="i2t"))
+    assert all(score.endswith("step-00000010") for score in (*named.scores, str(named.rerank)))
     write_checkpoint(run / "checkpoints" / "step-00000011", 3)  # training goes on
     assert resolved(named) == named
     with pytest.raises(DamagedError, match=r"settings\.scores"):

@@ -1,4 +1,4 @@
-"""Which captions are true of a picture, by what its captions say of it."""
+"""Which captions are true of an image, by what its captions say of it."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ def test_the_table_says_what_loops_say(tmp_path: Path, part_size: int, workers: 
     assert refused == manifest.counts["refused:entailed"] > 3
 
 
-def test_pictures_are_not_asked() -> None:
+def test_images_are_not_asked() -> None:
     found = candidates([[0.5]], [0.9])
-    pictures = type(found)(**{**vars(found), "pictures": True})
-    assert FILTERS["entailed"](pictures).tolist() == [[False]]
+    images = type(found)(**{**vars(found), "images": True})
+    assert FILTERS["entailed"](images).tolist() == [[False]]
 
 
 def test_the_default_asks() -> None:

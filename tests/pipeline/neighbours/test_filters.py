@@ -72,7 +72,7 @@ def test_adaptive_margin_by_hand() -> None:
     assert FILTERS["near_truth"](found, score=0.7).tolist() == [[True, False, True]]
 
 
-def test_near_image_counts_differing_bits_and_needs_both_pictures() -> None:
+def test_near_image_counts_differing_bits_and_needs_both_images() -> None:
     signatures = {"signature": [[0b0, 0b1111, 0b11111]], "seen": [[True, True, True]]}
     found = candidates([[0.3, 0.2, 0.1]], [0.5], theirs=signatures, own={"signature": 0, "seen": True})
     assert FILTERS["near_image"](found, bits=4).tolist() == [[True, True, False]]

@@ -53,7 +53,7 @@ def test_the_suggested_threshold_leaves_enough_and_no_more_would(name: str, tmp_
     assert short(tighter) > 0.05
 
 
-def test_the_page_shows_pictures_captions_and_reasons(tmp_path: Path) -> None:
+def test_the_page_shows_images_captions_and_reasons(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (SAMPLE / "captions.jsonl").read_text().splitlines()[:150]]
     lines[0]["caption"] = "<script>alert(1)</script> & a horse"
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -63,7 +63,7 @@ def test_captions_of_the_same_thing_are_near() -> None:
     assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.3
 
 
-def test_pictures_find_pictures_once_each(small_work: Path) -> None:
+def test_images_find_images_once_each(small_work: Path) -> None:
     settings = RetrieveSettings(("i2i",), candidates=8, neighbours=2)
     manifest = retrieve(settings, small_work, LocalEngine(1))
     assert reconciles(manifest)
@@ -110,12 +110,12 @@ def test_open_clip_weights_that_are_not_there(small_work: Path) -> None:
     [
         (RetrieveSettings(encoder="minilmm"), "unknown encoder"),
         (RetrieveSettings(("x2t",)), "unknown direction"),
-        (RetrieveSettings(("t2i",)), "captions and pictures"),
+        (RetrieveSettings(("t2i",)), "captions and images"),
         (RetrieveSettings(("nothing*t2t",)), "is no weight"),
         (RetrieveSettings(("t2t:bm25", "t2t")), "cannot be summed"),
         (RetrieveSettings(("i2t:bm25",)), "does not score i2t"),
         (RetrieveSettings(("t2i:cross:f.py:score",)), "cannot search"),
-        (RetrieveSettings(rescore="t2t:cross:/none.py:score"), "no such file"),
+        (RetrieveSettings(rerank="t2t:cross:/none.py:score"), "no such file"),
         (RetrieveSettings(encoder="lite0"), "does not read texts"),
         (RetrieveSettings(encoder="open_clip:NoSuchModel"), "knows no model"),
         (RetrieveSettings(encoder="npy:/none.npy"), "no such file"),
@@ -178,7 +178,7 @@ def test_a_sum_of_sources_is_the_weighted_sum_of_their_scores(small_work: Path, 
 
 
 @pytest.mark.parametrize("scores", [("t2t", "i2i"), ("i2i", "t2t")])
-def test_captions_and_pictures_together_search_every_pair(
+def test_captions_and_images_together_search_every_pair(
     scores: tuple[str, ...], small_work: Path, tmp_path: Path
 ) -> None:
     name, vectors = ready(small_work, tmp_path)
@@ -186,7 +186,7 @@ def test_captions_and_pictures_together_search_every_pair(
     row = next(row for row in table(small_work / "neighbours") if row["keep"])
     assert row["score"] == pytest.approx(2 * vectors[row["key"]] @ vectors[row["neighbour_key"]], abs=1e-5)
     found = {row["neighbour_key"] for row in table(small_work / "neighbours")}
-    assert len(found) > 150  # not the first captions of 40 pictures only
+    assert len(found) > 150  # not the first captions of 40 images only
 
 
 def test_bm25_ranks_by_rare_words(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_bm25_orders_what_an_encoder_found_by_the_scores_it_searches_with(tmp_pa
     work = tmp_path / "work"
     retrieve(RetrieveSettings(("t2t:bm25",), candidates=10), work, LocalEngine(1))
     searched = {(row["key"], row["neighbour_key"]): row["score"] for row in table(work / "neighbours")}
-    chosen = RetrieveSettings((f"t2t:{name}",), rescore="t2t:bm25", candidates=10)
+    chosen = RetrieveSettings((f"t2t:{name}",), rerank="t2t:bm25", candidates=10)
     retrieve(chosen, work, LocalEngine(1), overwrite=True)
     ordered = {(row["key"], row["neighbour_key"]): row["score"] for row in table(work / "neighbours")}
     assert len(ordered) == 25 > len(searched)
@@ -235,8 +235,8 @@ def test_a_cross_scorer_orders_the_candidates_anew(small_work: Path, tmp_path: P
     chosen = RetrieveSettings(encoder=name, candidates=12, filters={"percentage": {"share": 0.5}})
     retrieve(override(chosen), small_work, LocalEngine(1))
     before = by_query(table(small_work / "neighbours"))
-    rescored = override(chosen, rescore=f"t2t:cross:{tmp_path}/lengths.py:score")
-    assert reconciles(retrieve(rescored, small_work, LocalEngine(1), overwrite=True))
+    reranked = override(chosen, rerank=f"t2t:cross:{tmp_path}/lengths.py:score")
+    assert reconciles(retrieve(reranked, small_work, LocalEngine(1), overwrite=True))
     pairs = pairs_of(small_work)
     size = {key: len(pair["caption"]) for key, pair in pairs.items()}
     for key, found in by_query(table(small_work / "neighbours")).items():
@@ -247,7 +247,7 @@ def test_a_cross_scorer_orders_the_candidates_anew(small_work: Path, tmp_path: P
         positive = np.mean([-abs(size[key] - size[o]) for o in siblings])
         assert found[0]["positive_score"] == pytest.approx(positive, abs=1e-5)
     with pytest.raises(InputError, match="finite number"):
-        broken = override(chosen, rescore=f"t2t:cross:{tmp_path}/lengths.py:broken")
+        broken = override(chosen, rerank=f"t2t:cross:{tmp_path}/lengths.py:broken")
         retrieve(broken, small_work, LocalEngine(1), overwrite=True)
 
 
@@ -261,7 +261,7 @@ def test_every_recipe_mines(name: str, small_work: Path, tmp_path: Path) -> None
         recipe_settings = override(recipe.settings, encoder=ready(small_work, tmp_path)[0])
     else:
         recipe_settings = override(
-            recipe.settings, rescore=recipe.settings.rescore and f"t2t:{ready(small_work, tmp_path)[0]}",
+            recipe.settings, rerank=recipe.settings.rerank and f"t2t:{ready(small_work, tmp_path)[0]}",
             scores=tuple(f"{score}:{ready(small_work, tmp_path)[0]}" if score == "i2i" else score
                          for score in recipe.settings.scores),
         )  # fmt: skip

@@ -170,7 +170,7 @@ def test_a_phone_scrolls_one_way_only(browser: Any, pages: dict[str, str], page:
     assert photo["width"] > 250 and photo["height"] > 100
 
 
-def test_pictures_are_seen_when_they_come_near(browser: Any, pages: dict[str, str]) -> None:
+def test_images_are_seen_when_they_come_near(browser: Any, pages: dict[str, str]) -> None:
     show(browser, pages["figures"])
     first, last = (browser.find_elements("css selector", ".card img")[place] for place in (0, -1))
     width = "return arguments[0].naturalWidth"

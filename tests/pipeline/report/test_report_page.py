@@ -15,9 +15,9 @@ from negmine.base.errors import DamagedError, ResourceError, UsageError
 from negmine.cli.app import app
 from negmine.engine.local import LocalEngine
 from negmine.outputs.report.charts import Curve, draw_curves, draw_histogram, thinned, ticks
+from negmine.outputs.report.images import LADDER, make_album
 from negmine.outputs.report.measure import histogram, measure
-from negmine.outputs.report.pictures import LADDER, make_album
-from negmine.outputs.report.read import Picture, draw_examples, open_work
+from negmine.outputs.report.read import ImagePlace, draw_examples, open_work
 from negmine.outputs.report.run import write_report
 from negmine.outputs.report.settings import ReportSettings
 from negmine.stages.pairs.settings import IngestSettings
@@ -69,9 +69,9 @@ def write(work: Path, **settings: Any) -> str:
     return (work / "report.html").read_text()
 
 
-def pictures_in(text: str) -> list[str]:
+def images_in(text: str) -> list[str]:
     """Thumbnails in base 64."""
-    found = re.search(r'<script type="application/json" id="pictures">(.*?)</script>', text)
+    found = re.search(r'<script type="application/json" id="images">(.*?)</script>', text)
     assert found
     return list(json.loads(found[1]))
 
@@ -115,14 +115,14 @@ def test_an_example_is_what_the_tables_say(mined_work: Path) -> None:
             row = by_key[one.key]
             assert (one.reason, one.selected, one.rank) == (row["reason"], row["selected"], row["rank"])
             assert one.caption == captions[one.key]
-            assert one.picture is not None and (one.selected or one.reason)
+            assert one.image is not None and (one.selected or one.reason)
             refused += one.reason is not None
         assert {one.reason for one in example.candidates if one.reason} <= example.refused.keys()
         assert all(example.caption == captions[example.key] for _ in example.negatives)
     assert refused
 
 
-def test_pictures_of_figures_belong_to_their_captions(figures_work: Path) -> None:
+def test_images_of_figures_belong_to_their_captions(figures_work: Path) -> None:
     groups = {row["key"]: row for row in table(figures_work / "figures")}
     examples = draw_examples(open_work(figures_work), 12, 0)
     assert len(examples) == 12
@@ -130,8 +130,8 @@ def test_pictures_of_figures_belong_to_their_captions(figures_work: Path) -> Non
         members = groups[example.key]["members"]
         assert [one.text for one in example.negatives] == [member["caption"] for member in members[1:]]
         for one, member in zip(example.negatives, members[1:], strict=True):
-            assert one.picture is not None
-            assert (one.picture.offset, one.picture.size) == (member["offset"], member["bytes"])
+            assert one.image is not None
+            assert (one.image.offset, one.image.size) == (member["offset"], member["bytes"])
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -197,35 +197,35 @@ def test_a_bin_tells_its_counts() -> None:
     assert "<title>3: a 2</title>" in svg and "<title>5: a 1</title>" in svg
 
 
-# --- pictures --------------------------------------------------------------------------------------------------------
+# --- images --------------------------------------------------------------------------------------------------------
 
 
-def some_pictures(count: int) -> list[Picture]:
-    return [Picture("pairs", f"images/{path.name}", None, None) for path in sorted((SAMPLE / "images").iterdir())][
+def some_images(count: int) -> list[ImagePlace]:
+    return [ImagePlace("pairs", f"images/{path.name}", None, None) for path in sorted((SAMPLE / "images").iterdir())][
         :count
     ]
 
 
 def test_thumbnails_keep_the_budget_and_are_as_large_as_it_allows() -> None:
-    pictures, roots = some_pictures(20), {"pairs": str(SAMPLE)}
-    large = make_album(pictures, roots, 10_000_000)
+    images, roots = some_images(20), {"pairs": str(SAMPLE)}
+    large = make_album(images, roots, 10_000_000)
     assert large.side == LADDER[0][0]
     total = sum(map(len, large.urls.values()))
-    smaller = make_album(pictures, roots, total - 1)
+    smaller = make_album(images, roots, total - 1)
     assert smaller.side == LADDER[1][0]
     assert sum(map(len, smaller.urls.values())) < total
-    few = make_album(pictures, roots, 10_000)
+    few = make_album(images, roots, 10_000)
     assert few.side == LADDER[-1][0] and 0 < len(few.urls) < 20
-    assert list(few.urls) == pictures[: len(few.urls)]
+    assert list(few.urls) == images[: len(few.urls)]
     assert few.missing == {"no_room": 20 - len(few.urls)}
     assert sum(map(len, few.urls.values())) <= 10_000
 
 
-def test_a_picture_is_there_once_and_missing_ones_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    pictures = [*some_pictures(3), *some_pictures(2), Picture("pairs", "images/gone.jpg", None, None),
-                Picture("figures", "bad.jpg", None, None), Picture("elsewhere", "x.jpg", None, None)]  # fmt: skip
-    album = make_album(pictures, {"pairs": str(SAMPLE), "figures": str(tmp_path), "elsewhere": None}, 10_000_000)
+def test_a_image_is_there_once_and_missing_ones_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    images = [*some_images(3), *some_images(2), ImagePlace("pairs", "images/gone.jpg", None, None),
+                ImagePlace("figures", "bad.jpg", None, None), ImagePlace("elsewhere", "x.jpg", None, None)]  # fmt: skip
+    album = make_album(images, {"pairs": str(SAMPLE), "figures": str(tmp_path), "elsewhere": None}, 10_000_000)
     assert len(album.urls) == 3
     assert album.missing == {"missing_image": 1, "image_format": 1, "no_image_root": 1}
 
@@ -236,7 +236,7 @@ def test_a_picture_is_there_once_and_missing_ones_are_counted(tmp_path: Path) ->
 def test_texts_of_strangers_do_no_harm(mined_work: Path) -> None:
     text = write(mined_work)
     tags = parsed(text)
-    assert tags.seen["script"] == 2  # the pictures, which do not run, and our own
+    assert tags.seen["script"] == 2  # the images, which do not run, and our own
     assert tags.seen["b"] and "<script>alert" not in text and ATTACK not in text
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4  # the caption, its two negatives, the image
     assert not re.search(r"https?://", text)
@@ -246,11 +246,11 @@ def test_what_is_on_the_page_of_photos(mined_work: Path) -> None:
     text = write(mined_work, examples=25)
     tags = parsed(text)
     assert tags.seen["article"] == 25 + 3  # and a card for each stage
-    assert len(pictures_in(text)) == len(set(re.findall(r'data-picture="(\d+)"', text)))
+    assert len(images_in(text)) == len(set(re.findall(r'data-image="(\d+)"', text)))
     assert "refused: near_text" in text and ">selected<" in text
     manifest = json.loads((mined_work / "neighbours" / "manifest.json").read_text())
     assert manifest["fingerprint"][:16] in text
-    assert str(SAMPLE) not in text  # where pictures lie is nobody's business
+    assert str(SAMPLE) not in text  # where images lie is nobody's business
     assert "were not audited" in text
 
 
@@ -258,7 +258,7 @@ def test_what_is_on_the_page_of_figures(figures_work: Path) -> None:
     text = write(figures_work, examples=10)
     parsed(text)
     examples = draw_examples(open_work(figures_work), 10, 0)
-    assert len(pictures_in(text)) == sum(1 + len(example.negatives) for example in examples)
+    assert len(images_in(text)) == sum(1 + len(example.negatives) for example in examples)
     assert "Image negatives" in text and "positive" in text
 
 
@@ -303,7 +303,7 @@ def test_long_captions_are_cut_where_nothing_changed(tmp_path: Path) -> None:
     add_negatives(work, 4)
     text = write(work)
     assert text.count("<ins>no </ins>") == 60 * 4
-    assert len(text) - sum(map(len, pictures_in(text))) < 60 * 6_000 + 50_000
+    assert len(text) - sum(map(len, images_in(text))) < 60 * 6_000 + 50_000
 
 
 def test_pairs_alone_make_a_page(tmp_path: Path) -> None:
@@ -312,13 +312,13 @@ def test_pairs_alone_make_a_page(tmp_path: Path) -> None:
     ingest(IngestSettings(str(source)), tmp_path / "work", LocalEngine(1))
     text = write(tmp_path / "work")
     assert parsed(text).seen["article"] == 3
-    assert pictures_in(text) == []
+    assert images_in(text) == []
 
 
-def test_lost_pictures_are_told(mined_work: Path, tmp_path: Path) -> None:
+def test_lost_images_are_told(mined_work: Path, tmp_path: Path) -> None:
     text = write(mined_work, images=str(tmp_path), examples=20)
-    assert pictures_in(text) == []
-    assert "pictures could not be shown: missing_image" in text and "picture could not be read" in text
+    assert images_in(text) == []
+    assert "images could not be shown: missing_image" in text and "image could not be read" in text
 
 
 # --- training runs ---------------------------------------------------------------------------------------------------
@@ -404,4 +404,4 @@ def test_a_place_that_cannot_be_written(small_work: Path, tmp_path: Path) -> Non
     with pytest.raises(ResourceError, match="could not read or write"):
         write_report(ReportSettings(small_work, examples=3), tmp_path / "file" / "r.html")
     shown = write_report(ReportSettings(small_work, examples=3), tmp_path / "folder" / "r.html")
-    assert shown["pictures"] == 3 and shown["pictures left out"] == {}
+    assert shown["images"] == 3 and shown["images left out"] == {}

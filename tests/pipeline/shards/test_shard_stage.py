@@ -143,7 +143,7 @@ def test_small_side_is_shrunk_once(small_work: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "heldout").exists()
 
 
-def test_pictures_that_changed_are_rejected_and_counted(small_work: Path, tmp_path: Path) -> None:
+def test_images_that_changed_are_rejected_and_counted(small_work: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(SAMPLE, photos)
     name = pq.read_table(small_work / "pairs" / "part-00000.parquet")["image"][0].as_py()
@@ -162,8 +162,8 @@ def test_pictures_that_changed_are_rejected_and_counted(small_work: Path, tmp_pa
     assert rejected == 5
 
 
-def test_other_pictures_of_the_same_names_are_refused(small_work: Path, tmp_path: Path) -> None:
-    """Names in another folder, or a picture replaced in place: what was looked at is what is sharded."""
+def test_other_images_of_the_same_names_are_refused(small_work: Path, tmp_path: Path) -> None:
+    """Names in another folder, or an image replaced in place: what was looked at is what is sharded."""
     photos, names = tmp_path / "photos" / "images", sorted(path.name for path in (SAMPLE / "images").iterdir())
     photos.mkdir(parents=True)
     for name, other in zip(names, names[1:] + names[:1], strict=True):
@@ -174,7 +174,7 @@ def test_other_pictures_of_the_same_names_are_refused(small_work: Path, tmp_path
         )
 
 
-def test_without_pictures(tmp_path: Path) -> None:
+def test_without_images(tmp_path: Path) -> None:
     source = tmp_path / "c.jsonl"
     source.write_text(json.dumps({"image": "a.jpg", "caption": "a cat"}) + "\n")
     ingest(IngestSettings(str(source)), tmp_path / "work", LocalEngine(1))
@@ -205,7 +205,7 @@ def test_shards_take_every_row_once(sizes: list[int], shard_size: int) -> None:
     assert all(len(shard) == shard_size for shard in taken[:-1])
 
 
-# --- neighbours' pictures, planned batches ----------------------------------------------------------------------------
+# --- neighbours' images, planned batches ----------------------------------------------------------------------------
 
 
 def mine(work: Path, direction: str, vectors: Any) -> RetrieveSettings:
@@ -220,7 +220,7 @@ def mine(work: Path, direction: str, vectors: Any) -> RetrieveSettings:
 
 @pytest.fixture
 def mined(small_work: Path) -> Path:
-    """Neighbours by picture, and a plan of batches of 5."""
+    """Neighbours by image, and a plan of batches of 5."""
     from negmine.stages.neighbours.settings import PlanSettings
     from negmine.stages.neighbours.stage import plan_batches
 
@@ -231,7 +231,7 @@ def mined(small_work: Path) -> Path:
     return small_work
 
 
-def test_a_picture_comes_once_however_many_of_its_captions_are_neighbours(small_work: Path, tmp_path: Path) -> None:
+def test_a_image_comes_once_however_many_of_its_captions_are_neighbours(small_work: Path, tmp_path: Path) -> None:
     of_image = {image: at for at, image in enumerate(sorted({row["image_id"] for row in pairs_of(small_work)}))}
     rows = [of_image[row["image_id"]] for row in pairs_of(small_work)]
     mine(small_work, "t2t", np.random.default_rng(0).normal(size=(len(of_image), 8))[rows])
@@ -251,7 +251,7 @@ def pairs_of(work: Path) -> list[dict[str, Any]]:
     return [row for part in parts for row in pq.read_table(work / "pairs" / part.files[0].file).to_pylist()]
 
 
-def test_neighbours_bring_their_pictures_captions_and_negatives(mined: Path, tmp_path: Path) -> None:
+def test_neighbours_bring_their_images_captions_and_negatives(mined: Path, tmp_path: Path) -> None:
     write_shards(replace(SETTINGS, image_negatives=2), mined, tmp_path / "out", LocalEngine(1))
     pairs = {pair["key"]: pair for pair in pairs_of(mined)}
     train, heldout = samples_of(tmp_path / "out"), samples_of(tmp_path / "out" / "heldout")
@@ -281,12 +281,12 @@ def images_of(sample: Sample) -> tuple[Any, Any]:
     return sample.image_negatives, sample.image_negative_bytes
 
 
-def test_the_next_neighbour_stands_in_for_one_without_a_picture(mined: Path, tmp_path: Path) -> None:
+def test_the_next_neighbour_stands_in_for_one_without_a_image(mined: Path, tmp_path: Path) -> None:
     pairs = {pair["key"]: pair for pair in pairs_of(mined)}
     photos = tmp_path / "photos"
     shutil.copytree(SAMPLE, photos)
     bad = next(iter(pairs.values()))["image"]
-    (photos / bad).write_bytes(b"no picture")
+    (photos / bad).write_bytes(b"no image")
     settings = replace(SETTINGS, train_fraction=1.0, image_negatives=2)
     made = write_shards(replace(settings, images=str(photos), max_bad=0.1), mined, tmp_path / "out", LocalEngine(1))
     samples = samples_of(tmp_path / "out")
@@ -300,7 +300,7 @@ def test_the_next_neighbour_stands_in_for_one_without_a_picture(mined: Path, tmp
 
 
 def test_image_negatives_need_neighbours(small_work: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="pictures of neighbours"):
+    with pytest.raises(UsageError, match="images of neighbours"):
         write_shards(replace(SETTINGS, image_negatives=1), small_work, tmp_path / "out", LocalEngine(1))
 
 
@@ -325,12 +325,12 @@ def test_planned_samples_lie_batch_by_batch(mined: Path, tmp_path: Path) -> None
     assert not {s.image_id for s in held} & {s.image_id for s in samples_of(tmp_path / "one")}
 
 
-def test_a_planned_batch_with_a_bad_picture_goes_as_a_whole(mined: Path, tmp_path: Path) -> None:
+def test_a_planned_batch_with_a_bad_image_goes_as_a_whole(mined: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(SAMPLE, photos)
     images = {pair["key"]: pair["image"] for pair in pairs_of(mined)}
     batches = planned(mined)
-    (photos / images[batches[2][0]]).write_bytes(b"no picture")
+    (photos / images[batches[2][0]]).write_bytes(b"no image")
     broken = [batch for batch in batches if images[batches[2][0]] in {images[key] for key in batch}]
     settings = replace(SETTINGS, plan=True)
     made = write_shards(replace(settings, images=str(photos), max_bad=0.9), mined, tmp_path / "out", LocalEngine(1))

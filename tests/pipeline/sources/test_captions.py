@@ -1,4 +1,4 @@
-"""What the texts beside a picture say: one rule for tars and folders."""
+"""What the texts beside an image say: one rule for tars and folders."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_list_written_as_text_is_a_row_for_each(tmp_path: Path, form: str, not
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table({"image": ["a.jpg"], "raw": [text]}), path)
     else:
-        members = {"a.jpg": b"picture", "a.txt": text.replace("\n", "").encode()}
+        members = {"a.jpg": b"image", "a.txt": text.replace("\n", "").encode()}
         path = tarred(tmp_path / "a.tar", members) if form == "tar" else filled(tmp_path / "folder", members)
     found, _ = read(path)
     assert [caption for _, caption in found] == (TWO[1:] if notation == "one" else TWO)
@@ -241,9 +241,9 @@ def test_excel_says_what_it_separates_by(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "image", "caption"),
     [
-        (r"C:\pictures\,a dog", "C:\\pictures\\", "a dog"),
-        (r'"C:\pictures\","a ""big"" dog"', "C:\\pictures\\", 'a "big" dog'),
-        (r'C:\pictures\a.jpg,"a \"big\", brown dog"', r"C:\pictures\a.jpg", 'a "big", brown dog'),
+        (r"C:\images\,a dog", "C:\\images\\", "a dog"),
+        (r'"C:\images\","a ""big"" dog"', "C:\\images\\", 'a "big" dog'),
+        (r'C:\images\a.jpg,"a \"big\", brown dog"', r"C:\images\a.jpg", 'a "big", brown dog'),
         (r"a.jpg,a back\slash and a \"quote\"", "a.jpg", r'a back\slash and a "quote"'),
     ],
 )

@@ -192,7 +192,7 @@ def test_localized_narratives(tmp_path: Path) -> None:
     path.write_text((json.dumps(NARRATIVE) + "\n") * 3)
     rows, said = read(path)
     assert pairs(rows) == [(None, "In this image a dog runs.")] * 3
-    assert said[0].startswith("columns:caption <- caption, no column names the pictures (among dataset_id, image_id")
+    assert said[0].startswith("columns:caption <- caption, no column names the images (among dataset_id, image_id")
     rows, _ = read(path, Columns(image="val2017/{image_id:0>12}.jpg"))
     assert pairs(rows)[0] == ("val2017/000000137576.jpg", "In this image a dog runs.")
 
@@ -310,9 +310,9 @@ def test_columns_are_chosen_for_each_file(tmp_path: Path) -> None:
     assert said == ["columns:caption <- caption, image <- image", "columns:caption <- text, image <- file_name"]
 
 
-def test_img2datasets_parquet_holds_the_pictures(tmp_path: Path) -> None:
+def test_img2datasets_parquet_holds_the_images(tmp_path: Path) -> None:
     pq.write_table(
-        pa.table({"url": ["http://x/0.jpg"], "key": ["0"], "caption": ["x"], "jpg": [b"picture"]}),
+        pa.table({"url": ["http://x/0.jpg"], "key": ["0"], "caption": ["x"], "jpg": [b"image"]}),
         tmp_path / "a.parquet",
     )
     rows, said = read(tmp_path / "a.parquet")
@@ -321,8 +321,8 @@ def test_img2datasets_parquet_holds_the_pictures(tmp_path: Path) -> None:
 
 
 def test_hugging_faces_paths_count_where_no_bytes_are(tmp_path: Path) -> None:
-    pictures = [{"bytes": None, "path": f"{n}.jpg"} for n in range(3)]
+    cells = [{"bytes": None, "path": f"{n}.jpg"} for n in range(3)]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    pq.write_table(pa.table({"image": pa.array(pictures, kind), "text": ["x", "y", "z"]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"image": pa.array(cells, kind), "text": ["x", "y", "z"]}), tmp_path / "a.parquet")
     rows, _ = read(tmp_path / "a.parquet")
     assert [image for image, _ in pairs(rows)] == ["0.jpg", "1.jpg", "2.jpg"]

@@ -32,7 +32,7 @@ class Made:
     json: bytes | None = None
 
     def files(self) -> list[tuple[str, bytes]]:
-        found = [(f"{self.stem}.{extension}", b"picture of " + self.stem.encode()) for extension in self.images]
+        found = [(f"{self.stem}.{extension}", b"image of " + self.stem.encode()) for extension in self.images]
         found += [] if self.lines is None else [(f"{self.stem}.txt", "\n".join(self.lines).encode())]
         found += [] if self.json is None else [(f"{self.stem}.json", self.json)]
         return found + [(f"{self.stem}.{name}", b"x") for name in self.extra]
@@ -85,7 +85,7 @@ def test_tars(archives: list[list[Made]]) -> None:
             content = Path(folder, row.source).read_bytes()
             stem = (row.image or "").partition("::")[2].rpartition(".")[0]
             assert row.image_offset is not None and row.image_bytes is not None
-            assert content[row.image_offset :][: row.image_bytes] == b"picture of " + stem.encode()
+            assert content[row.image_offset :][: row.image_bytes] == b"image of " + stem.encode()
         record = gather(open_source(folder).read(folder), Path(folder, "gathered"), Limits(200, 10))
         lost = sum(n for name, n in record.counts.items() if name.startswith("rejected:"))
         assert record.counts["rows"] == len(rows) + refused == record.counts["pairs"] + lost

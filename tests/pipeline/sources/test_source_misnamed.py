@@ -1,4 +1,4 @@
-"""What people name in place of the captions themselves: pointers, folders, objects spread over lines, cut pictures."""
+"""What people name in place of the captions themselves: pointers, folders, objects spread over lines, cut images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_pointer_of_git_lfs_is_named_as_one(tmp_path: Path, name: str) -> None
         open_source(str(tmp_path / name))
 
 
-def test_pointers_among_tars_and_pictures_are_counted_as_such(tmp_path: Path) -> None:
+def test_pointers_among_tars_and_images_are_counted_as_such(tmp_path: Path) -> None:
     (tmp_path / "00.tar").write_bytes(POINTER)
     (refused,) = rows_of(tmp_path)
     assert isinstance(refused, Rejected) and refused.reason == "damaged_archive"
@@ -60,9 +60,9 @@ def test_objects_spread_over_lines_are_named_as_such(tmp_path: Path, name: str) 
 
 
 def test_a_folder_of_parquet_files_is_read(tmp_path: Path) -> None:
-    picture = {"bytes": b"\x89PNG", "path": "x.png"}
+    image = {"bytes": b"\x89PNG", "path": "x.png"}
     for name in ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"):
-        pq.write_table(pa.table({"image": [picture], "caption": [f"a dog of {name}"]}), tmp_path / name)
+        pq.write_table(pa.table({"image": [image], "caption": [f"a dog of {name}"]}), tmp_path / name)
     (tmp_path / "README.md").write_text("a data set")
     source = open_source(str(tmp_path))
     found = [row for row in rows_of(tmp_path) if isinstance(row, Row)]
@@ -70,7 +70,7 @@ def test_a_folder_of_parquet_files_is_read(tmp_path: Path) -> None:
     assert image_root(source, str(tmp_path)) == str(tmp_path)
 
 
-def test_pictures_with_texts_are_read_although_a_parquet_file_is_there_too(tmp_path: Path) -> None:
+def test_images_with_texts_are_read_although_a_parquet_file_is_there_too(tmp_path: Path) -> None:
     """img2dataset leaves one of each folder's metadata beside it."""
     (tmp_path / "00000").mkdir()
     (tmp_path / "00000" / "1.jpg").write_bytes(b"\xff\xd8\xff")

@@ -1,4 +1,4 @@
-"""Recognising formats, finding files, folders of pictures, URLs, and the digest of an input."""
+"""Recognising formats, finding files, folders of images, URLs, and the digest of an input."""
 
 from __future__ import annotations
 
@@ -251,10 +251,10 @@ def test_lines_end_where_they_end() -> None:
     assert list(files.numbered_lines(stream)) == [(1, b"a\r\n"), (2, b"\n"), (3, b"b\x0bc\xc2\x85d")]
 
 
-def big_tar(path: Path, pictures: int = 40) -> bytearray:
+def big_tar(path: Path, images: int = 40) -> bytearray:
     """Four megabytes of samples."""
     with tarfile.open(path, "w") as archive:
-        for n in range(pictures):
+        for n in range(images):
             for name, content in ((f"{n:03d}.jpg", bytes([n]) * 100_000), (f"{n:03d}.txt", b"a cat %03d" % n)):
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
@@ -262,13 +262,13 @@ def big_tar(path: Path, pictures: int = 40) -> bytearray:
     return bytearray(path.read_bytes())
 
 
-def test_digest_follows_every_text_header_and_picture_of_a_tar(tmp_path: Path) -> None:
+def test_digest_follows_every_text_header_and_image_of_a_tar(tmp_path: Path) -> None:
     path = tmp_path / "0.tar"
     whole = big_tar(path)
     seen = {digest(str(path))}
     middle = whole.index(b"a cat 020")
-    picture = whole.index(b"021.jpg") + 512
-    for at in (middle, picture, whole.index(b"022.txt"), whole.index(b"023.jpg"), len(whole) - 1):
+    image = whole.index(b"021.jpg") + 512
+    for at in (middle, image, whole.index(b"022.txt"), whole.index(b"023.jpg"), len(whole) - 1):
         content = bytearray(whole)
         content[at] ^= 1
         path.write_bytes(content)
@@ -277,7 +277,7 @@ def test_digest_follows_every_text_header_and_picture_of_a_tar(tmp_path: Path) -
         path.write_bytes(content)
         seen.add(digest(str(path)))
     assert len(seen) == 10
-    whole[picture + 50_000] ^= 1  # the inside of a picture is not read, as in folders
+    whole[image + 50_000] ^= 1  # the inside of an image is not read, as in folders
     path.write_bytes(whole)
     assert digest(str(path)) in seen
 

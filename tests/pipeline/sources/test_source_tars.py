@@ -73,18 +73,18 @@ def test_img2dataset_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
-def test_offsets_point_at_the_picture_whatever_the_tar_format(tmp_path: Path, form: int) -> None:
+def test_offsets_point_at_the_image_whatever_the_tar_format(tmp_path: Path, form: int) -> None:
     stem = "d" * 90 + "/" + "k" * 90
     with tarfile.open(tmp_path / "a", "w", format=form) as tar:
-        for name, content in [*sample(stem, image=b"picture one"), *sample("b", image=b"picture two")]:
+        for name, content in [*sample(stem, image=b"image one"), *sample("b", image=b"image two")]:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     content = (tmp_path / "a").read_bytes()
     first, second = (row for row in read(str(tmp_path / "a")) if isinstance(row, Row))
-    for row, picture in ((first, b"picture one"), (second, b"picture two")):
+    for row, content_of in ((first, b"image one"), (second, b"image two")):
         assert row.image_offset is not None
-        assert content[row.image_offset :][: row.image_bytes] == picture
+        assert content[row.image_offset :][: row.image_bytes] == content_of
     assert (first.key, second.key) == (None, "b")  # a key with a folder is none that we could keep
 
 
@@ -211,7 +211,7 @@ def test_a_cut_tar_keeps_what_is_before_the_cut_and_is_counted(tmp_path: Path, w
 def test_a_hole_in_the_middle_costs_only_itself(tmp_path: Path) -> None:
     path = Path(make(tmp_path / "a.tar", [m for n in range(20) for m in sample(f"k{n}")]))
     whole = path.read_bytes()
-    header = 2048 * 5  # of the sixth picture, whose content is one block
+    header = 2048 * 5  # of the sixth image, whose content is one block
     for hole in (whole[header : header + 10] + b"!" + whole[header + 11 : header + 512], bytes(512), bytes(1024)):
         path.write_bytes(whole[:header] + hole + whole[header + len(hole) :])
         assert counted(path) == {"row": 19, "damaged_archive": 1, "no_image": 1}
@@ -268,7 +268,7 @@ def test_memory_does_not_grow_with_the_bytes_of_a_tar(tmp_path: Path) -> None:
     assert sum(isinstance(row, Row) for row in source.read(path)) == 5_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3_000_000  # 30 MB of pictures; 10,000 member headers alone would be 10 MB
+    assert peak < 3_000_000  # 30 MB of images; 10,000 member headers alone would be 10 MB
 
 
 # --- what people have ------------------------------------------------------------------------------------------------

@@ -36,10 +36,10 @@ class Foil:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A caption of a picture with its negatives, in the order of their slots; there may be none.
+    """A caption of an image with its negatives, in the order of their slots; there may be none.
 
     Attributes:
-        image: path or name of the picture; its id where the pairs name no picture.
+        image: path or name of the image; its id where the pairs name no image.
     """
 
     key: str
@@ -116,9 +116,9 @@ def sugarcrepe(records: Iterable[Record]) -> Lines:
 
 
 def triplets(records: Iterable[Record]) -> Lines:
-    """sentence-transformers' triplets: caption, another caption of the same picture, negative.
+    """sentence-transformers' triplets: caption, another caption of the same image, negative.
 
-    Records of one picture must follow each other. Captions without another caption of their picture give nothing.
+    Records of one image must follow each other. Captions without another caption of their image give nothing.
     """
     for group in _by_image(records):
         for i, record in enumerate(group):

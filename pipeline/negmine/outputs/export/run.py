@@ -50,7 +50,7 @@ def summary(name: str, file: FileRecord, counts: Mapping[str, int], out: Path) -
 
 
 def records(work: Path) -> Iterator[Record]:
-    """Captions of a work folder with their negatives, part by part; captions of one picture follow each other."""
+    """Captions of a work folder with their negatives, part by part; captions of one image follow each other."""
     with WorkFolder.open(work, needs=[Stage.NEGATIVES]) as folder:
         for part in folder.pairs.parts:
             for pair, rows in folder.with_negatives(part.index, _PAIR, ["negative", "kind", "rule"]):

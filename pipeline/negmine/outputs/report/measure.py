@@ -130,7 +130,7 @@ def _neighbours(work: SampledFolder) -> Histogram:
     first = _column(work, "neighbours", "rank") == 1
     return histogram(
         "Scores of mined candidates",
-        "Beside the truth's; the pair itself and other captions of its picture are left out.",
+        "Beside the truth's; the pair itself and other captions of its image are left out.",
         {"truth": truth[first], "selected": score[selected], "kept": score[kept], "refused": score[refused]},
     )
 

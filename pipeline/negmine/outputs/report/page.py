@@ -14,8 +14,8 @@ from markupsafe import Markup
 from negmine import __version__
 from negmine.base.html import document, inline
 from negmine.contract.training_runs import TrainingRun
-from negmine.outputs.report.pictures import LADDER, Album, make_album
-from negmine.outputs.report.read import Example, Picture, Shown
+from negmine.outputs.report.images import LADDER, Album, make_album
+from negmine.outputs.report.read import Example, ImagePlace, Shown
 from negmine.outputs.report.training import runs_context
 from negmine.outputs.report.work import WorkView, work_context
 from negmine.stages.audit.page import TABLES_STYLE
@@ -39,7 +39,7 @@ _KEYS: Final = (
 
 @dataclass(frozen=True)
 class Page:
-    """The HTML, and what became of the pictures in it."""
+    """The HTML, and what became of the images in it."""
 
     text: str
     album: Album
@@ -60,7 +60,7 @@ def make_page(view: WorkView | None, runs: Sequence[TrainingRun], title: str) ->
     ]
     if not view:
         return Page(_render(context, Album()), Album())
-    numbers = {picture: number for number, picture in enumerate(_pictures(view.examples))}
+    numbers = {image: number for number, image in enumerate(_images(view.examples))}
     empty = _render(context, Album(dict.fromkeys(numbers, _URL), dict.fromkeys(numbers, (LADDER[0][0],) * 2)))
     room = max(BYTES_AN_EXAMPLE * len(view.examples), BYTES_AT_LEAST) - len(empty.encode())
     album = make_album(numbers, view.roots, room)
@@ -69,12 +69,10 @@ def make_page(view: WorkView | None, runs: Sequence[TrainingRun], title: str) ->
 
 
 def _render(context: Mapping[str, Any], album: Album) -> str:
-    numbers = {picture: number for number, picture in enumerate(album.urls)}
-    pictures = [url.removeprefix(_URL) for url in album.urls.values()]
+    numbers = {image: number for number, image in enumerate(album.urls)}
+    images = [url.removeprefix(_URL) for url in album.urls.values()]
     body = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(context, album=numbers, sizes=album.sizes, pictures=pictures)
+        _environment().get_template("report.html.j2").render(context, album=numbers, sizes=album.sizes, images=images)
     )
     title, folder = str(context["title"]), files("negmine.outputs.report") / "templates"
     style, script = ((folder / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
@@ -100,16 +98,16 @@ def _marked(negative: Shown, example: Example) -> Markup:
     return Markup(inline(negative.segments(example.caption), LONGEST))
 
 
-def _pictures(examples: Iterable[Example]) -> Iterator[Picture]:
+def _images(examples: Iterable[Example]) -> Iterator[ImagePlace]:
     for example in examples:
         shown = [
-            example.picture,
-            *(one.picture for one in example.negatives),
-            *(one.picture for one in example.candidates),
+            example.image,
+            *(one.image for one in example.negatives),
+            *(one.image for one in example.candidates),
         ]
-        yield from (picture for picture in shown if picture is not None)
+        yield from (image for image in shown if image is not None)
 
 
 def _missing(album: Album) -> list[str]:
-    return [f"{number:,} pictures could not be shown: {reason}."
+    return [f"{number:,} images could not be shown: {reason}."
             for reason, number in album.missing.items()]  # fmt: skip

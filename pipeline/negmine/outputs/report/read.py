@@ -26,12 +26,12 @@ REFUSED: Final = 3
 OBVIOUS: Final = frozenset({"itself", "same_image", "skipped"})
 """Reasons that nobody needs to see an example of."""
 
-_PICTURE: Final = ("key", "caption", *PLACE)
+_IMAGE: Final = ("key", "caption", *PLACE)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Where a picture lies: ``figures`` or ``pairs`` it belongs to, and its place as in the pairs."""
+class ImagePlace:
+    """Where an image lies: ``figures`` or ``pairs`` it belongs to, and its place as in the pairs."""
 
     stage: str
     image: str
@@ -45,7 +45,7 @@ class Shown:
     """A negative.
 
     Attributes:
-        picture: of which `text` is true, where one was drawn.
+        image: of which `text` is true, where one was drawn.
     """
 
     text: str
@@ -53,7 +53,7 @@ class Shown:
     rule: str
     score: float | None
     edits: tuple[Edit, ...]
-    picture: Picture | None = None
+    image: ImagePlace | None = None
 
     def segments(self, caption: str) -> list[Segment]:
         """How it differs from the caption that it was made of."""
@@ -66,7 +66,7 @@ class Candidate:
 
     key: str
     caption: str
-    picture: Picture | None
+    image: ImagePlace | None
     direction: str
     rank: int
     score: float
@@ -88,7 +88,7 @@ class Example:
     image_id: str
     caption: str
     size: tuple[int, int] | None
-    picture: Picture | None
+    image: ImagePlace | None
     negatives: tuple[Shown, ...]
     candidates: tuple[Candidate, ...] = ()
     selected: int = 0
@@ -162,7 +162,7 @@ def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
     figures = _figures(work, keys)
     shown = {key: _shown(several) for key, several in mined.items()}
     others = {row["neighbour_key"] for several in shown.values() for row in several}
-    found = {key: several[0] for key, several in work.rows_by_key(Stage.PAIRS, others, _PICTURE).items()}
+    found = {key: several[0] for key, several in work.rows_by_key(Stage.PAIRS, others, _IMAGE).items()}
     examples = []
     for key in keys:
         pair, candidates = pairs[key][0], mined.get(key, [])
@@ -170,7 +170,7 @@ def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
             Example(
                 key, pair["image_id"], pair["caption"],
                 None if pair["width"] is None else (pair["width"], pair["height"]),
-                _picture(pair),
+                _image(pair),
                 tuple(_negative(row, figures) for row in sorted(negatives.get(key, []), key=lambda row: row["slot"])),
                 tuple(_candidate(row, found[row["neighbour_key"]]) for row in shown.get(key, [])),
                 sum(row["selected"] for row in candidates),
@@ -194,32 +194,32 @@ def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in ranked if row["selected"]][:SELECTED] + [row for _, _, row in turns[:REFUSED]]
 
 
-def _figures(work: SampledFolder, keys: Sequence[str]) -> dict[str, list[Picture]]:
-    """By key, the pictures of its perturbed figures; the negative in slot k is the caption of the k-th."""
-    pictures = dict[str, list[Picture]]()
+def _figures(work: SampledFolder, keys: Sequence[str]) -> dict[str, list[ImagePlace]]:
+    """By key, the images of its perturbed figures; the negative in slot k is the caption of the k-th."""
+    images = dict[str, list[ImagePlace]]()
     for part in work.parts:
         archive = part_name(part, "tar")
         for key, (row,) in work.rows_by_key(Stage.FIGURES, keys, ["key", "members"], [part]).items():
-            pictures[key] = [
-                Picture("figures", f"{archive}::{member['image']}", member["offset"], member["bytes"])
+            images[key] = [
+                ImagePlace("figures", f"{archive}::{member['image']}", member["offset"], member["bytes"])
                 for member in row["members"][1:]
             ]
-    return pictures
+    return images
 
 
-def _picture(pair: Mapping[str, Any]) -> Picture | None:
+def _image(pair: Mapping[str, Any]) -> ImagePlace | None:
     place = [pair[name] for name in PLACE]
-    return None if pair["image"] is None else Picture("pairs", *place)
+    return None if pair["image"] is None else ImagePlace("pairs", *place)
 
 
-def _negative(row: Mapping[str, Any], figures: Mapping[str, Sequence[Picture]]) -> Shown:
+def _negative(row: Mapping[str, Any], figures: Mapping[str, Sequence[ImagePlace]]) -> Shown:
     edits = tuple(Edit(**edit) for edit in row["edits"])
-    picture = figures[row["key"]][row["slot"]] if row["key"] in figures else None
-    return Shown(row["negative"], row["kind"], row["rule"], row["score"], edits, picture)
+    image = figures[row["key"]][row["slot"]] if row["key"] in figures else None
+    return Shown(row["negative"], row["kind"], row["rule"], row["score"], edits, image)
 
 
 def _candidate(row: Mapping[str, Any], pair: Mapping[str, Any]) -> Candidate:
     return Candidate(
-        row["neighbour_key"], pair["caption"], _picture(pair), row["direction"], row["rank"], row["score"],
+        row["neighbour_key"], pair["caption"], _image(pair), row["direction"], row["rank"], row["score"],
         row["positive_score"], row["reason"], row["selected"],
     )  # fmt: skip

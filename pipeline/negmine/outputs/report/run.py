@@ -43,9 +43,9 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
         album = page.album
         figures = {
             "pairs shown": len(view.examples),
-            "pictures": len(album.urls),
+            "images": len(album.urls),
             "pixels of their longer side": album.side,
-            "pictures left out": dict(album.missing),
+            "images left out": dict(album.missing),
         }
     return figures | ({"runs": len(runs)} if runs else {}) | {"MB": round(written.bytes / 1e6, 2)}
 

@@ -40,7 +40,7 @@ class WorkView:
     """A work folder as it is shown.
 
     Attributes:
-        roots: where the pictures of each stage lie.
+        roots: where the images of each stage lie.
         audit: None where the negatives were not audited.
     """
 
@@ -115,12 +115,12 @@ def _tiles(view: WorkView) -> Iterator[dict[str, str]]:
         yield {"name": "neighbours selected", "value": f"{counts['selected']:,}", "more": more}
     if "figures" in stages:
         counts = stages["figures"].counts
-        more = f"{counts['members']:,} pictures"
+        more = f"{counts['members']:,} images"
         yield {"name": "groups of figures", "value": f"{counts['groups']:,}", "more": more}
     if view.audit is not None and (told := view.audit.kinds[ALL].blind):
         name, found = max(told.items(), key=lambda item: abs(item[1].accuracy - 0.5))
         more = f"{found.low:.1%} to {found.high:.1%}, by {name}; chance is 50%"
-        yield {"name": "told without a picture", "value": f"{found.accuracy:.1%}", "more": more}
+        yield {"name": "told without an image", "value": f"{found.accuracy:.1%}", "more": more}
 
 
 def _audit(audit: Audited) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _audit(audit: Audited) -> dict[str, Any]:
 
 
 def _stage(name: str, manifest: Manifest) -> dict[str, Any]:
-    """A manifest for people; where pictures lie (its context) is nobody's business but the maker's."""
+    """A manifest for people; where images lie (its context) is nobody's business but the maker's."""
     listed = manifest.files
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""Can a model that sees no picture tell the caption from the negative?
+"""Can a model that sees no image tell the caption from the negative?
 
 Every attacker is trained on pairs of texts, and judged on pairs of images it was not trained on (5 folds grouped by
 image). It is shown both texts and must say which one is the caption: one half is chance, more is a shortcut that a

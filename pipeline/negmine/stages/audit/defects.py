@@ -40,7 +40,7 @@ class Detector:
         title: what a defective negative is, for a table.
         find: verdicts on all items at once.
         visible: it counts towards "any defect CLIP can see".
-        true: such a negative is probably still true of the picture.
+        true: such a negative is probably still true of the image.
         available: whether it can run here.
     """
 
@@ -63,7 +63,7 @@ def any_visible(verdicts: Mapping[str, Verdicts]) -> Verdicts:
 
 
 def suspected_true(verdicts: Mapping[str, Verdicts]) -> Verdicts:
-    """Whether at least one detector says that the negative may be true of the picture."""
+    """Whether at least one detector says that the negative may be true of the image."""
     seen = [verdict for name, verdict in verdicts.items() if DETECTORS[name].true]
     return [any(several) for several in zip(*seen, strict=True)]
 
@@ -80,7 +80,7 @@ def identical_ids(items: Sequence[Judged]) -> Verdicts:
 
 
 def equals_sibling(item: Judged) -> bool:
-    """The negative is another caption of the picture, up to case and spacing."""
+    """The negative is another caption of the image, up to case and spacing."""
     return _plain(item.negative) in {_plain(text) for text in item.siblings}
 
 
@@ -275,7 +275,7 @@ DETECTORS: Final[Mapping[str, Detector]] = {
     "kind_of": Detector("a kind of the thing put in", each(names_a_kind), true=True),
     "by_default": Detector("attribute true by default", each(goes_without_saying), true=True),
     "identical": Detector("same token ids as the caption", identical_ids, visible=True, true=True),
-    "equals_sibling": Detector("equal to another caption of the picture", each(equals_sibling), true=True),
+    "equals_sibling": Detector("equal to another caption of the image", each(equals_sibling), true=True),
     "repeated": Detector("given twice for one caption", repeated),
     "near_synonym": Detector("near-synonym or hypernym", each(is_still_said), visible=True, true=True),
     "sibling_word": Detector("new content word in another caption", each(says_a_sibling_word), true=True),

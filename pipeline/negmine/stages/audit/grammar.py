@@ -6,10 +6,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.stages.audit.wording import is_rather_noun, number_of, parts_of_speech
 from negmine.stages.audit.words import Judged, edits, lower, places
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc, Token
 
 _BATCH: Final = 256
 _SINGULAR: Final = frozenset({"a", "an", "another", "each", "every", "one", "this", "that"})
@@ -100,7 +104,7 @@ _BETWEEN: Final = frozenset({"few", "couple", "dozen", "hundred", "thousand", "m
 """Words after which `a` may stand before a plural: a few dogs."""
 
 
-def agreement_errors(texts: Iterable[str], load: Callable[[], Any]) -> dict[str, int]:
+def agreement_errors(texts: Iterable[str], load: Callable[[], Language]) -> dict[str, int]:
     """Number of disagreements in each distinct text.
 
     Args:
@@ -109,7 +113,7 @@ def agreement_errors(texts: Iterable[str], load: Callable[[], Any]) -> dict[str,
     return {text: _disagreements(doc) for text, doc in parsed(texts, load)}
 
 
-def parsed(texts: Iterable[str], load: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
+def parsed(texts: Iterable[str], load: Callable[[], Language]) -> Iterator[tuple[str, Doc]]:
     """Each distinct text with its parse."""
     from threadpoolctl import threadpool_limits
 
@@ -119,11 +123,11 @@ def parsed(texts: Iterable[str], load: Callable[[], Any]) -> Iterator[tuple[str,
             yield from ((doc.text, doc) for doc in load().pipe(distinct, batch_size=_BATCH))
 
 
-def _disagreements(doc: Any) -> int:
+def _disagreements(doc: Doc) -> int:
     return sum(_determiner_disagrees(token) or _verb_disagrees(token) for token in doc)
 
 
-def _determiner_disagrees(token: Any) -> bool:
+def _determiner_disagrees(token: Token) -> bool:
     """Whether this determiner or numeral stands before a noun of the other number."""
     noun, word = token.head, token.lower_
     if token.dep_ not in ("det", "nummod", "amod") or noun.tag_ not in ("NN", "NNS") or noun.i < token.i:
@@ -136,7 +140,7 @@ def _determiner_disagrees(token: Any) -> bool:
     return False
 
 
-def _verb_disagrees(token: Any) -> bool:
+def _verb_disagrees(token: Token) -> bool:
     """Whether this verb form of be, have or do has a subject of the other number."""
     number = _VERBS.get(token.lower_)
     if number is None or not token.tag_.startswith("VB"):
@@ -145,7 +149,7 @@ def _verb_disagrees(token: Any) -> bool:
     return subject is not None and (number, subject.tag_) in (("s", "NNS"), ("p", "NN"))
 
 
-def _subject(verb: Any) -> Any:
+def _subject(verb: Token) -> Token | None:
     """The one noun before a finite verb that it must agree with, if there is one."""
     governor = verb.head if verb.dep_ in ("aux", "auxpass") else verb
     subject = next((t for t in governor.children if t.dep_ in ("nsubj", "nsubjpass") and t.i < verb.i), None)
@@ -157,7 +161,7 @@ def _subject(verb: Any) -> Any:
 # --- verbs left behind -----------------------------------------------------------------------------------------------
 
 
-def verbs_left_behind(items: Sequence[Judged], load: Callable[[], Any]) -> list[bool]:
+def verbs_left_behind(items: Sequence[Judged], load: Callable[[], Language]) -> list[bool]:
     """Whether a subject changed its number and a verb of it did not: *Two women talking on the phone looks away*.
 
     Read from the parse of the caption, whose grammar is sound; only captions with such a change are parsed.
@@ -180,7 +184,7 @@ def _turned(item: Judged) -> frozenset[int]:
     )
 
 
-def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
+def _leaves_verb(doc: Doc, item: Judged, nouns: frozenset[int]) -> bool:
     before, after = lower(item.before), lower(item.after)
     starts = {start: n for n, (start, _) in enumerate(places(item.caption))}
     kept = set(range(len(before))).difference(*(range(i, j) for i, j, _, _ in edits(before, after)))
@@ -197,18 +201,18 @@ def _leaves_verb(doc: Any, item: Judged, nouns: frozenset[int]) -> bool:
     )
 
 
-def _governing(verb: Any) -> Any:
+def _governing(verb: Token) -> Token:
     """The verb whose subject a verb shares: itself, or the one it is joined to."""
     has_own = any(t.dep_ in ("nsubj", "nsubjpass", "expl", "csubj") for t in verb.children)
     return verb.head if verb.dep_ == "conj" and not has_own else verb
 
 
-def _number(verb: Any) -> str | None:
+def _number(verb: Token) -> str | None:
     """``s`` or ``p`` for a finite verb that shows its number, else None."""
     return _VERBS.get(verb.lower_) or _TAGS.get(verb.tag_)
 
 
-def _hidden_verbs(doc: Any) -> list[Any]:
+def _hidden_verbs(doc: Doc) -> list[Token]:
     """Forms in s that are nouns to a parser that finds no verb in the text: *a woman on the phone looks away*."""
     if any(token.tag_ in ("VBZ", "VBP", "VBD", "MD") for token in doc):
         return []

@@ -1,4 +1,4 @@
-"""Replacements that leave the caption true, or that another caption of the picture supports."""
+"""Replacements that leave the caption true, or that another caption of the image supports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SAME: Final = (
     "cloudy overcast", "wet damp soaked", "crowded busy", "colorful multicolored", "dirty filthy",
     "quick swift fast rapid",
 )  # fmt: skip
-"""Words of one line may both be true of one picture."""
+"""Words of one line may both be true of one image."""
 
 _PHRASES: Final = (
     frozenset({"on", "on top of", "atop", "upon", "atop of"}),
@@ -112,7 +112,7 @@ def _says_the_same(change: Change, present: frozenset[str]) -> bool:
 
 
 def says_a_sibling_word(item: Judged) -> bool:
-    """A new content word, or an inflection of it, is in another caption of the picture (criterion C13)."""
+    """A new content word, or an inflection of it, is in another caption of the image (criterion C13)."""
     return bool(_new_stems(item) & _sibling_stems(item))
 
 

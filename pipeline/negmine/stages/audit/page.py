@@ -45,7 +45,7 @@ def page(report: Report) -> str:
     body = [
         f"<h1>{escape(title)}</h1><p class=soft>{escape(lead)}</p>",
         "<h2>Over all kinds</h2>" + _plain_table(figures(report)),
-        "<h2>Told from captions without a picture</h2>", BLIND, blind_table(report.kinds),
+        "<h2>Told from captions without an image</h2>", BLIND, blind_table(report.kinds),
         "<h2>Defects, percent of what was looked at</h2>", DEFECTS, defect_table(report.kinds),
         "<h2>Examples by kind</h2>", *(_of_kind(report, kind) for kind in report.kinds if kind != ALL),
         "<h2>Examples by criterion</h2>", *(_of_criterion(report, name) for name in TITLES if name in report.verdicts),
@@ -55,11 +55,11 @@ def page(report: Report) -> str:
 
 
 BLIND: Final = (
-    "<p>Accuracy of models that read both texts and see no picture, on images they were not trained on, with its 95 % "
+    "<p>Accuracy of models that read both texts and see no image, on images they were not trained on, with its 95 % "
     "interval. 50 is chance; the further from it, the more a model can learn without looking.</p>"
 )
 DEFECTS: Final = (
-    "<p>Signs found by rule in the texts: that the negative may still be true of the picture (true?), or that its "
+    "<p>Signs found by rule in the texts: that the negative may still be true of the image (true?), or that its "
     "text is broken where CLIP can see it (text). The floor is what the same rule finds in SugarCrepe, in percent; "
     "people have checked those negatives, so it is about how often the rule is wrong. Words in sibling captions are a "
     "suspicion, no proof.</p>"
@@ -88,7 +88,7 @@ def _by_kind(
 
 
 def blind_table(kinds: Mapping[str, KindReport]) -> str:
-    """Accuracy without a picture, a row a kind."""
+    """Accuracy without an image, a row a kind."""
     names = list(kinds[ALL].blind)
     if not names:
         return "<p class=soft>Not measured.</p>"

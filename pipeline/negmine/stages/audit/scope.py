@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.stages.audit.grammar import parsed
 from negmine.stages.audit.words import Judged, content_stems, edits, is_word, lower, places, wordlist
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc, Token
 
 _NEGATORS: Final = wordlist("not n't n’t never cannot longer")
 _NOBODY: Final = frozenset({"nobody", "none", "nothing", "nowhere", "neither"})
@@ -41,7 +45,7 @@ _NO_NEGATION: Final = re.compile(
     r"|(no|don['’]t|do not)[ -](?:[\w-]+[,”\x22]?[ -]){1,5}?(signs?|symbols?|zone|area)\b)",
     re.IGNORECASE,
 )
-"""Phrases whose negator denies nothing of the picture: *not only*, *not far from*, a *no parking sign*."""
+"""Phrases whose negator denies nothing of the image: *not only*, *not far from*, a *no parking sign*."""
 
 _EXISTS: Final = frozenset({"be", "is", "are", "was", "were", "'s", "has", "have", "had", "having", "with"})
 _SHOWS: Final = frozenset({"shows", "show", "showing", "contains", "contain", "containing", "holds", "features"})
@@ -54,7 +58,7 @@ _SUBJECT: Final = frozenset({"nsubj", "nsubjpass"})
 
 
 def edits_inside(
-    items: Sequence[Judged], load: Callable[[], Any], scopes: Callable[[Any], Iterable[frozenset[int]]]
+    items: Sequence[Judged], load: Callable[[], Language], scopes: Callable[[Doc], Iterable[frozenset[int]]]
 ) -> list[bool]:
     """Whether all that a negative changes lies inside one scope of its caption.
 
@@ -69,7 +73,7 @@ def edits_inside(
     return [_lies_inside(item, found.get(item.caption, ())) for item in items]
 
 
-def _as_words(doc: Any, scope: Iterable[int]) -> Iterator[int]:
+def _as_words(doc: Doc, scope: Iterable[int]) -> Iterator[int]:
     """Numbers of spaCy's tokens as numbers of ours."""
     edges = [(doc[i].idx, doc[i].idx + len(doc[i])) for i in scope]
     return (n for n, (start, end) in enumerate(places(doc.text)) if any(start < e and b < end for b, e in edges))
@@ -105,7 +109,7 @@ def _is_inside(i: int, j: int, scope: frozenset[int]) -> bool:
 # --- negation --------------------------------------------------------------------------------------------------------
 
 
-def negated(doc: Any) -> Iterator[frozenset[int]]:
+def negated(doc: Doc) -> Iterator[frozenset[int]]:
     """One scope: all that is denied, the negators included."""
     inside: set[int] = set()
     for token in doc:
@@ -114,14 +118,14 @@ def negated(doc: Any) -> Iterator[frozenset[int]]:
     yield frozenset(inside)
 
 
-def _denies(token: Any) -> bool:
+def _denies(token: Token) -> bool:
     word = token.lower_
     if word not in _ALL_NEGATIVE or (word == "longer" and not _follows(token, "no")):
         return False
     return not any(m.start() <= token.idx < m.end() for m in _NO_NEGATION.finditer(token.doc.text))
 
 
-def _denied_by(token: Any) -> set[int]:
+def _denied_by(token: Token) -> set[int]:
     word, doc = token.lower_, token.doc
     if word == "no" and token.i + 1 < len(doc) and doc[token.i + 1].lower_ in ("more", "less", "fewer", "longer"):
         return set()  # quantifiers; "longer" speaks for itself
@@ -139,7 +143,7 @@ def _denied_by(token: Any) -> set[int]:
     return _of_noun(token, token)
 
 
-def _noun_after(token: Any) -> Any:
+def _noun_after(token: Token) -> Token:
     """The noun that a determiner denies; the parse is asked first."""
     if token.head.i > token.i and token.head.tag_[:2] in ("NN", "PR"):
         return token.head
@@ -147,7 +151,7 @@ def _noun_after(token: Any) -> Any:
     return near[0] if near else token.head
 
 
-def _of_noun(noun: Any, cue: Any) -> set[int]:
+def _of_noun(noun: Token, cue: Token) -> set[int]:
     """What is denied with a noun: its clause where it is the subject or is said to exist, else its own phrase."""
     if noun.dep_ == "conj":
         first = noun.head
@@ -166,18 +170,18 @@ def _of_noun(noun: Any, cue: Any) -> set[int]:
     return {t.i for t in _of_phrase(noun)}
 
 
-def _of_phrase(noun: Any) -> Iterator[Any]:
+def _of_phrase(noun: Token) -> Iterator[Token]:
     """A noun's phrase; what is *with*, *doing* or *in a* something, is rather the noun before it."""
     apart = {t.i for child in noun.rights if _belongs_before(child) for t in child.subtree}
     return (t for t in _below(noun) if t.i not in apart)
 
 
-def _belongs_before(token: Any) -> bool:
+def _belongs_before(token: Token) -> bool:
     elsewhere = token.dep_ == "prep" and token.lower_ != "of" and token.i + 1 < len(token.doc)
     return token.lower_ == "with" or token.tag_ == "VBG" or (elsewhere and token.nbor(1).lower_ in ("a", "an"))
 
 
-def _below(token: Any) -> Iterator[Any]:
+def _below(token: Token) -> Iterator[Token]:
     """A token and all that hangs on it, but for clauses and conjuncts that stand for themselves."""
     yield token
     conjunction = next((t.lower_ for t in token.children if t.dep_ == "cc"), "")
@@ -186,7 +190,7 @@ def _below(token: Any) -> Iterator[Any]:
             yield from _below(child)
 
 
-def _stands_apart(token: Any, conjunction: str) -> bool:
+def _stands_apart(token: Token, conjunction: str) -> bool:
     if token.dep_ in ("punct", "parataxis") or token.lower_ in _APART:
         return True
     if token.dep_ == "advcl":
@@ -197,14 +201,14 @@ def _stands_apart(token: Any, conjunction: str) -> bool:
     return own or conjunction == "but" or token.tag_.startswith("VB")
 
 
-def _follows(token: Any, word: str) -> bool:
+def _follows(token: Token, word: str) -> bool:
     return bool(token.i and token.doc[token.i - 1].lower_ == word)
 
 
 # --- quantifiers -----------------------------------------------------------------------------------------------------
 
 
-def quantified(doc: Any) -> Iterator[frozenset[int]]:
+def quantified(doc: Doc) -> Iterator[frozenset[int]]:
     """The number under each quantifier; with *fewer than* and the like, what is counted too."""
     words = [token.lower_ for token in doc]
     for i in range(len(words)):
@@ -220,9 +224,9 @@ def quantified(doc: Any) -> Iterator[frozenset[int]]:
             yield frozenset(t.i for t in _number(doc, i - 1)) if i else frozenset()
 
 
-def _number(doc: Any, start: int) -> list[Any]:
+def _number(doc: Doc, start: int) -> list[Token]:
     """Number words that begin there."""
-    found: list[Any] = []
+    found: list[Token] = []
     for token in doc[start : start + 4]:
         if not (token.like_num or token.lower_ in ("a", "dozen", "dozens", "half", "hundreds")):
             break
@@ -230,14 +234,14 @@ def _number(doc: Any, start: int) -> list[Any]:
     return found if any(t.lower_ != "a" for t in found) else []
 
 
-def _counted(number: Any) -> Any:
+def _counted(number: Token) -> Token:
     return number.head if number.head.i > number.i else _noun_after(number)
 
 
 # --- alternatives ----------------------------------------------------------------------------------------------------
 
 
-def alternatives(doc: Any) -> Iterator[frozenset[int]]:
+def alternatives(doc: Doc) -> Iterator[frozenset[int]]:
     """Each of the things that *or* joins: the other one may be what makes the caption true."""
     for token in doc:
         joined = [token.head, *token.head.conjuncts] if token.lower_ == "or" and token.dep_ == "cc" else []
@@ -250,7 +254,7 @@ def alternatives(doc: Any) -> Iterator[frozenset[int]]:
             yield from (frozenset(_core(one)) for one in joined)
 
 
-def _core(conjunct: Any) -> set[int]:
+def _core(conjunct: Token) -> set[int]:
     """A noun with what stands before it and of-phrases after it; of other words only themselves."""
     if conjunct.tag_[:2] != "NN":
         return {conjunct.i}

@@ -163,7 +163,7 @@ FUNCTION_WORDS: Final = frozenset(
         "your",
     ]
 )
-"""Words that say nothing about what a picture shows by themselves."""
+"""Words that say nothing about what an image shows by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +180,8 @@ class Judged:
 
     Attributes:
         key: of the caption.
-        image_id: of the picture; folds are grouped by it.
-        siblings: other captions of the picture.
+        image_id: of the image; folds are grouped by it.
+        siblings: other captions of the image.
         paraphrase: a true caption in other words (SugarCrepe++), if the source has one.
         before: tokens of the caption, in their own case.
         after: tokens of the negative.

@@ -68,7 +68,7 @@ def dashes(points: Sequence[complex], dash: float) -> list[tuple[complex, comple
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """Marks from the first drawn to the last.
 
     Attributes:

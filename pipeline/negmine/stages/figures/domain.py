@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
-from negmine.stages.figures.canvas import Picture, Style
+from negmine.stages.figures.canvas import Drawing, Style
 from negmine.stages.figures.program import Program
 
 Verdict = bool | None
@@ -68,7 +68,7 @@ class Domain:
         realise: program to figure; raises ValueError where the program has none.
         claims: what the caption of a program says.
         judge: the oracle.
-        picture: figure to drawing.
+        drawing: figure to drawing.
         templates: predicate to two or more ways to say it.
         skeleton: what a program is made of, for the split.
         style: how a group is drawn.
@@ -82,7 +82,7 @@ class Domain:
     realise: Callable[[Program], Figure]
     claims: Callable[[Program], tuple[Claim, ...]]
     judge: Callable[[Claim, Figure], Verdict]
-    picture: Callable[[Figure, Style], Picture]
+    drawing: Callable[[Figure, Style], Drawing]
     templates: Mapping[str, Sequence[Callable[[Claim], str]]]
     skeleton: Callable[[Program], str]
     style: Callable[[Random], Style]

@@ -1,4 +1,4 @@
-"""Pictures to pixels, with Pillow: drawn three times as large and averaged, in one font that comes with the package."""
+"""Drawings to pixels, with Pillow: drawn three times as large and averaged, in one font that comes with the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from negmine.base.errors import ResourceError
-from negmine.stages.figures.canvas import Area, Disc, Mark, Picture, Stroke, Style, Text, dashes
+from negmine.stages.figures.canvas import Area, Disc, Drawing, Mark, Stroke, Style, Text, dashes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,15 +20,15 @@ FONT: Final = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 OVERSAMPLING: Final = 3
 
 
-def raster(picture: Picture, style: Style, size: int) -> Image:
-    """The picture with `size` pixels a side: grey where nothing in it is coloured, else RGB."""
+def raster(drawing: Drawing, style: Style, size: int) -> Image:
+    """The drawing with `size` pixels a side: grey where nothing in it is coloured, else RGB."""
     from PIL import Image, ImageDraw
 
     side = size * OVERSAMPLING
-    coloured = style.coloured or any(map(_coloured, picture.marks))
+    coloured = style.coloured or any(map(_coloured, drawing.marks))
     image = Image.new("RGB" if coloured else "L", (side, side), style.paper)
     pen = _Pen(ImageDraw.Draw(image), style, side)
-    for mark in picture.marks:
+    for mark in drawing.marks:
         pen.draw(mark)
     return image.reduce(OVERSAMPLING)
 

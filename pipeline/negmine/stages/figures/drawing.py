@@ -1,4 +1,4 @@
-"""The first phase of rendering: groups of figures, as a table of records and a tar of their pictures a part."""
+"""The first phase of rendering: groups of figures, as a table of records and a tar of their drawings a part."""
 
 from __future__ import annotations
 
@@ -79,17 +79,17 @@ def _draw_part(settings: RenderSettings, make: Maker, index: int, folder: Path) 
                     counts[f"rejected:{made.reason}"] += 1
                     continue
                 count_group(made, settings.groups.negatives, counts)
-                record, offset = _store_pictures(made, tar, offset)
+                record, offset = _store_drawings(made, tar, offset)
                 records.append(record)
         return len(records)
 
-    pictures = write_file(folder, part_name(index, "tar"), write)
+    drawings = write_file(folder, part_name(index, "tar"), write)
     table = write_table(folder, part_name(index), pa.Table.from_pylist(records, schema=FIGURES))
-    return PartRecord(index, (table, pictures, *write_rejected(folder, index, rejected)), dict(counts))
+    return PartRecord(index, (table, drawings, *write_rejected(folder, index, rejected)), dict(counts))
 
 
-def _store_pictures(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dict[str, Any], int]:
-    """Add the pictures of a group to a tar whose next header is at `offset`; its record, and the next offset."""
+def _store_drawings(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dict[str, Any], int]:
+    """Add the drawings of a group to a tar whose next header is at `offset`; its record, and the next offset."""
     members = []
     for number, member in enumerate(made.members):
         content = encode_png(member.image)

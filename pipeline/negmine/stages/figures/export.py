@@ -1,4 +1,4 @@
-"""Pictures as text: SVG, and a matplotlib script that draws them (the form in which MMCLIP's figures are kept).
+"""Drawings as text: SVG, and a matplotlib script that draws them (the form in which MMCLIP's figures are kept).
 
 One line a mark, so that what an edit leaves alone does not differ. The program itself is shorter still, one line a
 statement: `negmine.stages.figures.program.to_code`.
@@ -13,7 +13,7 @@ from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
 from negmine.base.errors import explain_os_error
-from negmine.stages.figures.canvas import Area, Disc, Mark, Picture, Stroke, Style, dashes
+from negmine.stages.figures.canvas import Area, Disc, Drawing, Mark, Stroke, Style, dashes
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.program import from_json, to_code
 from negmine.store import load_manifest, read_part, write_text
@@ -25,9 +25,9 @@ POINTS: Final = 3.0
 # --- SVG -------------------------------------------------------------------------------------------------------------
 
 
-def to_svg(picture: Picture, style: Style, size: int = 512) -> str:
-    """The picture as an SVG document of `size` units a side."""
-    body = "\n".join(line for mark in picture.marks for line in _svg(mark, style, size))
+def to_svg(drawing: Drawing, style: Style, size: int = 512) -> str:
+    """The drawing as an SVG document of `size` units a side."""
+    body = "\n".join(line for mark in drawing.marks for line in _svg(mark, style, size))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" width="{size}" height="{size}">\n'
         f'<rect width="{size}" height="{size}" fill="{style.paper}"/>\n{body}\n</svg>\n'
@@ -87,9 +87,9 @@ figure.savefig("figure.png", dpi=128 / side, facecolor=figure.get_facecolor())
 """
 
 
-def to_matplotlib(picture: Picture, style: Style) -> str:
-    """A script that draws the picture to ``figure.png``, 128 pixels a side."""
-    body = "\n".join(_plotted(mark, style) for mark in picture.marks)
+def to_matplotlib(drawing: Drawing, style: Style) -> str:
+    """A script that draws the drawing to ``figure.png``, 128 pixels a side."""
+    body = "\n".join(_plotted(mark, style) for mark in drawing.marks)
     return _SCRIPT.format(inches=POINTS, paper=style.paper, ink=style.ink, line=style.line, font=style.font, body=body)
 
 
@@ -161,5 +161,5 @@ def texts_of(record: dict[str, Any], member: dict[str, Any]) -> dict[str, str]:
     """A member of a record of `negmine.contract.records.FIGURES` by the endings of its files."""
     domain, style = DOMAINS[record["domain"]], Style(**json.loads(record["style"]))
     program = from_json(json.loads(member["program"]), domain.statements)
-    picture = domain.picture(domain.realise(program), style)
-    return {"svg": to_svg(picture, style), "py": to_matplotlib(picture, style), "txt": to_code(program)}
+    drawing = domain.drawing(domain.realise(program), style)
+    return {"svg": to_svg(drawing, style), "py": to_matplotlib(drawing, style), "txt": to_code(program)}

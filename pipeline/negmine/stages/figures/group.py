@@ -110,7 +110,7 @@ def _base(domain: Domain, settings: GroupSettings, rng: Random) -> tuple[Member,
 
 
 def matrix(group: Group) -> list[list[bool]]:
-    """Whether the picture of each row makes the caption of each column true; the identity by construction.
+    """Whether the drawing of each row makes the caption of each column true; the identity by construction.
 
     Raises:
         AssertionError: the oracle is undecided of a pair, which the rules exclude.
@@ -118,10 +118,10 @@ def matrix(group: Group) -> list[list[bool]]:
     return [[_verdict(row, column) for column in group.members] for row in group.members]
 
 
-def _verdict(picture: Member, caption: Member) -> bool:
-    if agrees(caption.claims, picture):
+def _verdict(drawing: Member, caption: Member) -> bool:
+    if agrees(caption.claims, drawing):
         return True
-    assert refutes(picture, caption.claims), (caption.caption, picture.caption)
+    assert refutes(drawing, caption.claims), (caption.caption, drawing.caption)
     return False
 
 
@@ -131,7 +131,7 @@ def style_record(group: Group) -> str:
 
 
 def member_record(member: Member) -> dict[str, Any]:
-    """What Parquet holds of a member, without its picture."""
+    """What Parquet holds of a member, without its drawing."""
     wording = member.setting.wording
     return {
         "program": json.dumps(to_json(member.program), separators=(",", ":")),

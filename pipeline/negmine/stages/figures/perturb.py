@@ -1,6 +1,6 @@
 """Members of a group, and the rules by which a perturbed program becomes one (the guarantee).
 
-Every member's picture makes its own claims true and refutes every other member's caption, as the oracle measures both;
+Every member's drawing makes its own claims true and refutes every other member's caption, as the oracle measures both;
 every change can be seen, and every caption is a text of its own that a text tower reads to the end.
 """
 
@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from negmine.stages.figures import describe
-from negmine.stages.figures.canvas import Picture, Style
+from negmine.stages.figures.canvas import Drawing, Style
 from negmine.stages.figures.domain import Claim, Domain, Edit, Figure, Verdict
 from negmine.stages.figures.draw import raster
 from negmine.stages.figures.program import Program
@@ -28,7 +28,7 @@ VISIBLE: Final = 64
 """A pixel has changed if a channel differs by more than this, of 255."""
 
 LEAST_PIXELS, LEAST_SHARE = 8, 0.0005
-"""Pixels that must change between two members: at least so many, and at least this share of the picture."""
+"""Pixels that must change between two members: at least so many, and at least this share of the drawing."""
 
 TRIES: Final = 16
 """Proposals for each member asked for, before a group stays smaller."""
@@ -69,12 +69,12 @@ class Member:
         return describe.caption(self.claims, self.setting.domain.templates, self.setting.wording)
 
     @cached_property
-    def picture(self) -> Picture:
-        return self.setting.domain.picture(self.figure, self.setting.style)
+    def drawing(self) -> Drawing:
+        return self.setting.domain.drawing(self.figure, self.setting.style)
 
     @cached_property
     def image(self) -> Image:
-        return raster(self.picture, self.setting.style, self.setting.size)
+        return raster(self.drawing, self.setting.style, self.setting.size)
 
     @cached_property
     def pixels(self) -> NDArray[np.int16]:
@@ -118,7 +118,7 @@ def _caption_true_elsewhere(new: Member, group: Sequence[Member]) -> bool:
     return not all(refutes(member, new.claims) for member in group)
 
 
-def _picture_true_elsewhere(new: Member, group: Sequence[Member]) -> bool:
+def _image_true_elsewhere(new: Member, group: Sequence[Member]) -> bool:
     return not all(refutes(new, member.claims) for member in group)
 
 
@@ -131,11 +131,11 @@ def _too_long(new: Member, group: Sequence[Member]) -> bool:
 
 
 def _leaves_the_frame(new: Member, group: Sequence[Member]) -> bool:
-    return not new.picture.inside
+    return not new.drawing.inside
 
 
 def _unreadable(new: Member, group: Sequence[Member]) -> bool:
-    return not new.picture.clear
+    return not new.drawing.clear
 
 
 def _same_pixels(new: Member, group: Sequence[Member]) -> bool:
@@ -146,7 +146,7 @@ def _same_pixels(new: Member, group: Sequence[Member]) -> bool:
 TOLD_APART: Final[Mapping[str, Rule]] = {
     "contradicts_itself": _contradicts_itself,
     "caption_true_elsewhere": _caption_true_elsewhere,
-    "picture_true_elsewhere": _picture_true_elsewhere,
+    "image_true_elsewhere": _image_true_elsewhere,
     "same_words": _same_words,
 }
 """The rules that need no drawing."""

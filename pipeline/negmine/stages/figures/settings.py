@@ -13,7 +13,7 @@ from negmine.store.options import DATA, Seed, on_disk_text
 GEOMETRY3K: Final = "geometry3k"
 MOST_NEGATIVES: Final = 31
 SMALLEST, LARGEST = 48, 1024
-"""Sides of pictures, pixels: below, letters cannot be read."""
+"""Sides of images, pixels: below, letters cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class GroupSettings:
         int, Option("1 (two things, one claim) to 5 (many things, many claims)", name="difficulty", least=1, most=5)
     ] = 3
     negatives: Annotated[int, Option("K, perturbed figures of a group, at most", least=1, most=MOST_NEGATIVES)] = 7
-    size: Annotated[int, Option("side of the pictures, pixels", least=SMALLEST, most=LARGEST)] = 128
+    size: Annotated[int, Option("side of the images, pixels", least=SMALLEST, most=LARGEST)] = 128
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class RenderSettings:
     """What is made: `count` groups; of `records`, a Geometry3K file, the first so many as bases."""
 
     groups: GroupSettings = field(default_factory=GroupSettings, kw_only=False)
-    count: Annotated[int, Option("groups: a picture and its negatives", least=1, unset="1,000, or all records")] = 1_000
+    count: Annotated[int, Option("groups: an image and its negatives", least=1, unset="1,000, or all records")] = 1_000
     records: Annotated[
         str | None, Option("Geometry3K's diagrams, for --domain geometry3k", parser=on_disk_text, panel=DATA)
     ] = None

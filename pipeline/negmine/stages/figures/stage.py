@@ -1,6 +1,6 @@
 """``negmine render``: groups of figures as a work folder that the later stages take for any other.
 
-Three stages in a row. *figures* makes the groups: a table of records and a tar of their pictures for each part.
+Three stages in a row. *figures* makes the groups: a table of records and a tar of their drawings for each part.
 *pairs* and *negatives* are read off them: the base of a group with its caption, and the captions of its other members.
 """
 

@@ -18,7 +18,7 @@ def summary(manifest: Manifest, settings: GroupSettings, work: Path) -> Summary:
     figures = {
         "difficulty": level_name(settings),
         "groups": counts["groups"],
-        "pictures": counts["members"],
+        "images": counts["members"],
         "negatives": counts["negatives"],
         f"groups with fewer than {settings.negatives}": counts["fewer_than_asked"],
         "by kind": under(counts, "kind:"),

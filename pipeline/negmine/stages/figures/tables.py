@@ -37,7 +37,7 @@ class TablePhase:
 
 
 def image_id(record: dict[str, Any]) -> str:
-    """The id of a group's base picture; groups of one unit go to the same side of a split."""
+    """The id of a group's base drawing; groups of one unit go to the same side of a split."""
     return f"{record['unit']}{SPLIT_MARK}{record['key']}"
 
 
@@ -50,10 +50,10 @@ def _pairs_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
 
 def _pairs(figures: Path, index: int) -> Iterator[dict[str, Any]]:
     archive = part_name(index, "tar")
-    pictures = fetch_local(figures / archive).read_bytes()
+    drawings = fetch_local(figures / archive).read_bytes()
     for record in read_part(figures, index).to_pylist():
         base = record["members"][0]
-        facts = inspect_image(pictures[base["offset"] : base["offset"] + base["bytes"]])
+        facts = inspect_image(drawings[base["offset"] : base["offset"] + base["bytes"]])
         yield {
             "key": record["key"],
             "image_id": image_id(record),

@@ -353,7 +353,7 @@ def near_synonym(proposal: Proposal, case: Case) -> bool:
 
 
 def often_said_together(proposal: Proposal, case: Case) -> bool:
-    """The new noun is often said of pictures of the old one, so that it may be true as well: "truck" and "car"."""
+    """The new noun is often said of images of the old one, so that it may be true as well: "truck" and "car"."""
     if proposal.swap is not None or not proposal.old:
         return False
     words = case.words

@@ -135,7 +135,7 @@ class Words:
         return list(dict.fromkeys(names[number] for number in allowed[np.minimum(places, len(allowed) - 1)].tolist()))
 
     def _stand_ins(self, noun: str) -> Any:
-        """Numbers of the countable nouns of captions that a picture of this noun need not show; no people."""
+        """Numbers of the countable nouns of captions that an image of this noun need not show; no people."""
         found = self._stand_in_numbers.get(noun)
         if found is None:
             found = self._stand_in_numbers[noun] = np.array(
@@ -208,7 +208,7 @@ class Words:
 
     @cached_property
     def co_mention(self) -> CoMention:
-        """Nouns said of one picture."""
+        """Nouns said of one image."""
         return packaged_co_mention()
 
     @cached_property

@@ -25,7 +25,7 @@ class Corpus:
     Attributes:
         folder: of the pairs' parts.
         sizes: pairs in each part.
-        images: root of the picture paths; None where the pairs were read without pictures.
+        images: root of the image paths; None where the pairs were read without images.
     """
 
     folder: Path

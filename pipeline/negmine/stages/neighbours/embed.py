@@ -30,19 +30,19 @@ LONGEST = 200
 
 
 def embed(encoder: str, modality: Modality, work: WorkFolder, engine: Engine, *, overwrite: bool = False) -> Path:
-    """Embed the captions or pictures of all pairs, unless that was done. Returns the folder.
+    """Embed the captions or images of all pairs, unless that was done. Returns the folder.
 
     Args:
         overwrite: make embeddings of other pairs or other weights anew; the same ones are used again all the same.
 
     Raises:
-        UsageError: an encoder that is not there, or pictures are asked for and the pairs were read without.
+        UsageError: an encoder that is not there, or images are asked for and the pairs were read without.
     """
     pairs, images = work.pairs, work.image_root
     made = make_encoder(encoder, modality)
     if modality == "image" and images is None and not made.by_key:
         raise UsageError(
-            "the pairs were read without pictures",
+            "the pairs were read without images",
             where=str(work.path),
             fix="read them again: negmine retrieve PAIRS --images FOLDER --overwrite",
         )
@@ -82,7 +82,7 @@ class EmbedPhase:
         encoder.load()
         fetch: Callable[..., list[Any]] = _captions
         if self.modality == "image" and not encoder.by_key:
-            fetch = partial(_pictures, ImageRoot(self.images or "."))
+            fetch = partial(_images, ImageRoot(self.images or "."))
         columns = ["key", "caption"] if self.modality == "text" else ["key", *PLACE]
         return partial(_embed_part, self.pairs, encoder, columns, fetch)
 
@@ -91,12 +91,12 @@ def _captions(rows: Sequence[Sequence[Any]]) -> list[Any]:
     return [row[0] for row in rows]
 
 
-def _pictures(root: ImageRoot, rows: Sequence[Sequence[Any]]) -> list[Any]:
-    return [known_picture(root, row) for row in rows]
+def _images(root: ImageRoot, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    return [known_image(root, row) for row in rows]
 
 
-def known_picture(root: ImageRoot, place: Sequence[Any]) -> bytes:
-    """A picture that was looked at when the pairs were read; `place` has the columns `PLACE`.
+def known_image(root: ImageRoot, place: Sequence[Any]) -> bytes:
+    """An image that was looked at when the pairs were read; `place` has the columns `PLACE`.
 
     Raises:
         DamagedError: it is not there any more, or is another one.
@@ -105,7 +105,7 @@ def known_picture(root: ImageRoot, place: Sequence[Any]) -> bytes:
         return root.read(*place)
     except BadImageError as error:
         raise DamagedError(
-            "a picture changed since the pairs were read", why=str(error), fix="read the pairs again with --overwrite"
+            "an image changed since the pairs were read", why=str(error), fix="read the pairs again with --overwrite"
         ) from None
 
 
@@ -147,7 +147,7 @@ def _distinct(keys: list[str], rows: list[Any], *, by_key: bool) -> tuple[list[t
 
 
 def _encode(encoder: Encoder, items: list[tuple[str, Any]], fetch: Callable[..., list[Any]]) -> Vectors:
-    """Encode in chunks, so that only some pictures are in memory."""
+    """Encode in chunks, so that only some images are in memory."""
     chunks = []
     for start in range(0, len(items), CHUNK):
         chunk = items[start : start + CHUNK]

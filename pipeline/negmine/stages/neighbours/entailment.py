@@ -1,7 +1,7 @@
-"""Whether a caption follows from what is said of a picture: as sets, so that thousands of candidates are asked at once.
+"""Whether a caption follows from what is said of an image: as sets, so that thousands of candidates are asked at once.
 
 Of a candidate's caption *claims* must all be told, and nothing told may be *contrary* to it. What is told is all that
-the captions of one picture say together, closed under synonyms, hypernyms and what captions use for one another (*girl*
+the captions of one image say together, closed under synonyms, hypernyms and what captions use for one another (*girl*
 and *woman*, *street* and *road*): a more general caption is true. A claim is
 
 - a thing by its noun, ``n street``, and its number where it is not one: ``n giraffe=2``, ``n plane=+`` for several;
@@ -34,8 +34,8 @@ class Said(NamedTuple):
     """What a caption says, as words of the module's little language.
 
     Attributes:
-        told: what it makes true of its picture.
-        claims: what must be told of another picture for it to be true of that.
+        told: what it makes true of its image.
+        claims: what must be told of another image for it to be true of that.
         contrary: what must not.
     """
 
@@ -50,7 +50,7 @@ def follows(claims: frozenset[str], contrary: frozenset[str], told: frozenset[st
 
 
 def said(caption: Caption) -> Said:
-    """What a caption tells of its picture, and what it claims of any."""
+    """What a caption tells of its image, and what it claims of any."""
     return _reader().said(caption)
 
 

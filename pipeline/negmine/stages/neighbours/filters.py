@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from negmine.base.arrays import Bytes, Codes, Mask, Places, Records, Scores
 from negmine.contract.records import THUMBNAIL
 from negmine.stages.neighbours.words import Texts
 
 _MOST: Final = 12.0
 """Shades, of 256, by which thumbnails of copies may differ in root mean square."""
-
-Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,18 @@ class Candidates:
         texts: the captions as sets of words.
         target_scores: the function behind `to_truth`.
         alike: similarities [n, n] of the candidates at some places of one row.
-        pictures: whether the candidates are pictures, and not captions.
+        images: whether the candidates are images, and not captions.
     """
 
-    score: Any
-    positive: Any
-    found: Any
-    own: Any
-    theirs: Any
+    score: Scores
+    positive: Scores
+    found: Mask
+    own: Records
+    theirs: Records
     texts: Texts
-    target_scores: Callable[[], Any]
-    alike: Callable[[int, Any], Any]
-    pictures: bool = False
+    target_scores: Callable[[], Scores]
+    alike: Callable[[int, Places], Scores]
+    images: bool = False
 
     @cached_property
     def others(self) -> Mask:
@@ -53,13 +52,13 @@ class Candidates:
         return np.asarray(self.found & (self.theirs["image"] != self.own["image"][:, None]))
 
     @cached_property
-    def place(self) -> Any:
+    def place(self) -> Places:
         """[Q, C] rank among the candidates of other images, from 1."""
         return np.cumsum(self.others, axis=1)
 
     @cached_property
-    def to_truth(self) -> Any:
-        """[Q, C] similarity of the candidate to what the query looks for (its own caption or picture)."""
+    def to_truth(self) -> Scores:
+        """[Q, C] similarity of the candidate to what the query looks for (its own caption or image)."""
         return self.target_scores()
 
 
@@ -67,12 +66,12 @@ class Candidates:
 
 
 def itself(found: Candidates) -> Mask:
-    """The pair, or the picture, that asks."""
+    """The pair, or the image, that asks."""
     return np.asarray(found.theirs["key"] == found.own["key"][:, None])
 
 
 def same_image(found: Candidates) -> Mask:
-    """Another caption of the same image, or its picture."""
+    """Another caption of the same image, or its image."""
     return np.asarray(found.theirs["image"] == found.own["image"][:, None])
 
 
@@ -87,10 +86,10 @@ def same_words(found: Candidates) -> Mask:
 
 
 def near_image(found: Candidates, *, bits: float = 8) -> Mask:
-    """A picture whose signature differs in at most `bits` of 64, and whose thumbnail agrees: a copy, perhaps scaled or
+    """An image whose signature differs in at most `bits` of 64, and whose thumbnail agrees: a copy, perhaps scaled or
     compressed again.
 
-    Refuses nothing where the pairs were read without pictures.
+    Refuses nothing where the pairs were read without images.
     """
     differing = np.bitwise_count(found.theirs["signature"] ^ found.own["signature"][:, None])
     near = np.asarray((differing <= bits) & found.theirs["seen"] & found.own["seen"][:, None])
@@ -98,11 +97,11 @@ def near_image(found: Candidates, *, bits: float = 8) -> Mask:
     return near
 
 
-def _look_alike(one: Any, other: Any) -> Any:
-    """[n] whether two thumbnails [n, `THUMBNAIL_BYTES`] are of one picture: both their shades and their colours differ,
+def _look_alike(one: Bytes, other: Bytes) -> Mask:
+    """[n] whether two thumbnails [n, `THUMBNAIL_BYTES`] are of one image: both their shades and their colours differ,
     in root mean square, by less than half of what is in them, and by no more than compression changes.
 
-    Flat pictures, stripes and lines on an empty page have few bits in their signatures, or none, and so those of many
+    Flat images, stripes and lines on an empty page have few bits in their signatures, or none, and so those of many
     others. What differs in a small part only, or is small print of one layout, is not told apart.
     """
     shades = THUMBNAIL[0] ** 2
@@ -111,12 +110,12 @@ def _look_alike(one: Any, other: Any) -> Any:
     return near & _near(one[:, shades:].reshape(colours), other[:, shades:].reshape(colours), noise=0.8)
 
 
-def _near(one: Any, other: Any, noise: float) -> Any:
+def _near(one: Bytes, other: Bytes, noise: float) -> Mask:
     """[n] the same for pixels [n, P, channels]; `noise` is what compression adds to an even surface."""
-    one, other = (some.astype(np.float32) for some in (one, other))
-    contrast = np.sqrt(np.minimum(*(some.var(axis=1).mean(axis=1) for some in (one, other))))
-    apart = np.sqrt(((one - other) ** 2).mean(axis=(1, 2)))
-    return apart <= np.minimum(noise + 0.4 * contrast, _MOST)
+    these, those = (some.astype(np.float32) for some in (one, other))
+    contrast = np.sqrt(np.minimum(*(some.var(axis=1).mean(axis=1) for some in (these, those))))
+    apart = np.sqrt(((these - those) ** 2).mean(axis=(1, 2)))
+    return np.asarray(apart <= np.minimum(noise + 0.4 * contrast, _MOST))
 
 
 def near_text(found: Candidates, *, overlap: float = 0.8) -> Mask:
@@ -139,12 +138,12 @@ def concept(found: Candidates, *, overlap: float = 0.8) -> Mask:
 
 
 def entailed(found: Candidates, *, missing: float = 0) -> Mask:
-    """A caption that is true of the query's picture by what all captions of that picture say together: they tell all
+    """A caption that is true of the query's image by what all captions of that image say together: they tell all
     that it claims, but at most `missing`, and nothing contrary to it (see `entailment`).
 
-    Refuses no pictures.
+    Refuses no images.
     """
-    if found.pictures:
+    if found.images:
         return np.zeros(found.score.shape, dtype=np.bool_)
     return np.asarray(found.texts.entailed(int(missing)))
 
@@ -245,7 +244,7 @@ NEEDS: Final[dict[str, str]] = {
 """Filters that look at sets of words: which."""
 
 
-def refuse(found: Candidates, filters: Mapping[str, Mapping[str, float]], skip: int = 0) -> Any:
+def refuse(found: Candidates, filters: Mapping[str, Mapping[str, float]], skip: int = 0) -> Codes:
     """The reason for each candidate [Q, C]: place in `reasons(filters)`, or -1 for one that every filter passes.
 
     Args:

@@ -37,7 +37,7 @@ class MinePhase:
     """Mine for each part against all parts.
 
     Attributes:
-        retriever: finds candidates; `reranker` gives them their final score (the same, if nothing rescores).
+        retriever: finds candidates; `reranker` gives them their final score (the same, if nothing reranks).
         searcher: where the retriever looks.
         default_positive: for pairs whose truth has no score.
     """
@@ -93,10 +93,10 @@ def _search(phase: MinePhase, part: int) -> Found:
     """The best candidates of a part's pairs: enough that as many as asked for are of other images."""
     retriever = phase.retriever
     first = phase.features.of_part(part)["first"]
-    k = phase.settings.candidates + (1 if retriever.pictures else phase.features.most_captions(part))
-    rows = np.flatnonzero(first) if retriever.by_picture else np.arange(len(first))
+    k = phase.settings.candidates + (1 if retriever.images else phase.features.most_captions(part))
+    rows = np.flatnonzero(first) if retriever.by_image else np.arange(len(first))
     found = phase.searcher.search(part, rows, k)
-    back = np.cumsum(first) - 1 if retriever.by_picture else rows
+    back = np.cumsum(first) - 1 if retriever.by_image else rows
     return Found(found.scores[back], found.ids[back], found.counts)
 
 
@@ -108,7 +108,7 @@ def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[list[Rows], Count
     settings = phase.settings
     mined = _cut(phase, part, mined)
     if phase.reranker is not phase.retriever:
-        mined = _rescored(phase, part, mined)
+        mined = _reranked(phase, part, mined)
     found = _candidates(phase, part, mined)
     reason = refuse(found, settings.filters, settings.skip)
     keep = (reason < 0) & mined.found
@@ -189,7 +189,7 @@ def _somewhere(phase: MinePhase, part: int, mined: Mined) -> Ids:
     return np.where(mined.found, mined.ids, phase.corpus.starts[part])
 
 
-def _rescored(phase: MinePhase, part: int, mined: Mined) -> Mined:
+def _reranked(phase: MinePhase, part: int, mined: Mined) -> Mined:
     """The same candidates with the reranker's scores and in their order."""
     rows, columns = np.nonzero(mined.found)
     scores = np.full(mined.ids.shape, -np.inf, dtype=np.float32)
@@ -210,7 +210,7 @@ def _candidates(phase: MinePhase, part: int, mined: Mined) -> Candidates:
     compare = _Targets(phase, queries, ids)
     return Candidates(
         mined.scores, positive, mined.found, own, phase.features.at(ids), texts, compare.to_truth, compare.alike,
-        phase.retriever.pictures,
+        phase.retriever.images,
     )  # fmt: skip
 
 
@@ -264,11 +264,11 @@ def _refilled(phase: MinePhase, part: int, outcome: Outcome) -> Outcome:
 
 
 def _random_ids(phase: MinePhase, keys: Hashes, width: int) -> Ids:
-    """[Q, width] random pairs, by the seed and the query's key; pictures under the id of their first pair."""
+    """[Q, width] random pairs, by the seed and the query's key; images under the id of their first pair."""
     with np.errstate(over="ignore"):
         turns = mix(np.arange(width, dtype=np.uint64) + np.uint64(hash64(f"refill {phase.settings.seed}")))
         ids = (mix(keys[:, None] ^ turns) % np.uint64(phase.corpus.pairs)).astype(np.int64)
-    if phase.retriever.pictures:  # each under the id of its first pair
+    if phase.retriever.images:  # each under the id of its first pair
         return phase.corpus.gather(ids, phase.features.first_ids)
     return ids
 

@@ -28,7 +28,7 @@ PAIR_FEATURE: Final = np.dtype(
         ("positive", np.float32),
     ]
 )  # fmt: skip
-"""Hashes of key, image id, caption and its normalised words; the picture's signature and thumbnail, and whether
+"""Hashes of key, image id, caption and its normalised words; the image's signature and thumbnail, and whether
 there are any; whether the pair is the first of its image; how similar its own truth is (NaN where nothing tells)."""
 
 _SETS: Final = "sets"
@@ -105,7 +105,7 @@ class PairFeatures:
         return read_array(self.folder / part_name(part, "npy"), mapped=True)
 
     def first_of(self, part: int) -> Mask:
-        """[n] True where the rows of a picture begin."""
+        """[n] True where the rows of an image begin."""
         return self.of_part(part)["first"]
 
     def first_ids(self, part: int) -> Ids:

@@ -156,8 +156,8 @@ class _Rows:
         query, target, kept, selected = (rows[name] for name in ("query", "target", "keep", "selected"))
         false = np.isin(rows["reason"].astype(str), FALSE_NEGATIVES)
         one, other = query[false], target[false]
-        if phase.retriever.pictures:
-            one, other = _all_of_image(one, other, image)  # a picture stands under its first pair only
+        if phase.retriever.images:
+            one, other = _all_of_image(one, other, image)  # an image stands under its first pair only
         both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])]), axis=1)
         return Window(
             image,

@@ -139,7 +139,7 @@ def _queries(neighbours: Path, part: int) -> Iterator[_Queries]:
 
 EXAMPLES: Final = 12
 EXAMPLES_FILE: Final = "examples.html"
-_PICTURE: Final = ("key", "caption", *PLACE)
+_IMAGE: Final = ("key", "caption", *PLACE)
 _SHOWN, _REFUSED = 3, 2
 _SIDE, _QUALITY = 180, 75
 
@@ -159,7 +159,7 @@ def write_examples(stream: IO[bytes], corpus: Corpus, neighbours: Path) -> int:
     shown = [(rows[0], [row for row in rows if row["selected"]][:_SHOWN], _refused(rows)) for rows in chosen]
     keys = {first["key"] for first, _, _ in shown}
     keys |= {row["neighbour_key"] for _, selected, refused in shown for row in (*selected, *refused)}
-    found = rows_by_key(corpus.folder, range(len(corpus.sizes)), keys, _PICTURE)
+    found = rows_by_key(corpus.folder, range(len(corpus.sizes)), keys, _IMAGE)
     pairs = {key: rows[0] for key, rows in found.items()}
     sections = [_section(corpus, pairs, *rows) for rows in shown]
     lead = f"<p>{len(sections)} pairs, each with what was selected for it and what was refused.</p>"
@@ -205,8 +205,8 @@ def _section(
 
 
 def _figure(corpus: Corpus, pair: dict[str, Any], note: str, kind: str) -> str:
-    picture = _thumbnail(corpus, pair)
-    image = f'<img alt="" src="{data_url(picture)}">' if picture else ""
+    thumbnail = _thumbnail(corpus, pair)
+    image = f'<img alt="" src="{data_url(thumbnail)}">' if thumbnail else ""
     return (
         f"<figure>{image}<figcaption>{escape(pair['caption'])}"
         f'<small class="{kind}">{escape(note)}</small><small>{escape(pair["key"])}</small></figcaption></figure>'
@@ -214,7 +214,7 @@ def _figure(corpus: Corpus, pair: dict[str, Any], note: str, kind: str) -> str:
 
 
 def _thumbnail(corpus: Corpus, pair: dict[str, Any]) -> bytes | None:
-    """None where there is no picture to be had."""
+    """None where there is no image to be had."""
     if corpus.images is None or pair["image"] is None:
         return None
     try:

@@ -15,7 +15,7 @@ from negmine.base.arrays import Ids, Mask, Places, Scores, Vectors
 from negmine.base.errors import InputError, UsageError
 from negmine.images.locate import PLACE, ImageRoot
 from negmine.stages.neighbours.corpus import Corpus, read_vectors
-from negmine.stages.neighbours.embed import known_picture
+from negmine.stages.neighbours.embed import known_image
 from negmine.stages.neighbours.search import NO_ID, make_product, pair_scores, search
 from negmine.stages.neighbours.settings import Source
 from negmine.stages.neighbours.words import normalised
@@ -24,7 +24,7 @@ from negmine.store import file_sha256, read_part
 ROWS_AT_ONCE: Final = 1_024
 
 FirstOf = Callable[[int], Mask]
-"""Which pairs [n] of a part are searched: the first of each picture."""
+"""Which pairs [n] of a part are searched: the first of each image."""
 
 
 class Reranker(Protocol):
@@ -42,12 +42,12 @@ class Reranker(Protocol):
     def positives(self, part: int, first: Mask, *, lowest: bool) -> Scores:
         """[n] how the pairs of a part score against their own truth; NaN where there is none.
 
-        ``i2t`` and ``t2i``: caption and picture of the pair. ``t2t``: mean over the other captions of the picture,
-        NaN for an only caption. ``i2i``: 1, or what the scorer gives a picture with itself.
+        ``i2t`` and ``t2i``: caption and image of the pair. ``t2t``: mean over the other captions of the image,
+        NaN for an only caption. ``i2i``: 1, or what the scorer gives an image with itself.
 
         Args:
-            first: [n], True where the rows of a picture begin.
-            lowest: of several truths (all other captions, all captions of the picture) the lowest score instead.
+            first: [n], True where the rows of an image begin.
+            lowest: of several truths (all other captions, all captions of the image) the lowest score instead.
         """
         ...
 
@@ -60,13 +60,13 @@ class Retriever(Reranker, Protocol):
     """Finds candidates by its scores."""
 
     @property
-    def pictures(self) -> bool:
-        """Whether pictures are searched, each but once, and no captions."""
+    def images(self) -> bool:
+        """Whether images are searched, each but once, and no captions."""
         ...
 
     @property
-    def by_picture(self) -> bool:
-        """Whether all captions of a picture ask the same."""
+    def by_image(self) -> bool:
+        """Whether all captions of an image ask the same."""
         ...
 
     def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Searcher:
@@ -133,11 +133,11 @@ class Dense:
         return [Dense(self.corpus, (source,), (folders,)) for source, folders in alone]
 
     @property
-    def pictures(self) -> bool:
+    def images(self) -> bool:
         return all(source.target == "image" for source in self.sources)
 
     @property
-    def by_picture(self) -> bool:
+    def by_image(self) -> bool:
         return all(source.query == "image" for source in self.sources)
 
     def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Exact:
@@ -276,11 +276,11 @@ class Lexical:
         """Words have none."""
 
     @property
-    def pictures(self) -> bool:
+    def images(self) -> bool:
         return False
 
     @property
-    def by_picture(self) -> bool:
+    def by_image(self) -> bool:
         return False
 
     def exact(self, first_of: FirstOf | None, tile_rows: int, product: str) -> Lexical:
@@ -350,7 +350,7 @@ class Lexical:
 
 @dataclass(frozen=True)
 class Item:
-    """One side of a pair for a cross-scorer: its caption, or the encoded picture; the other is None."""
+    """One side of a pair for a cross-scorer: its caption, or the encoded image; the other is None."""
 
     key: str
     caption: str | None
@@ -439,8 +439,8 @@ class Cross:
         if modality == "text":
             return Item(key, caption, None)
         if self._images is None:
-            raise UsageError("the pairs were read without pictures", fix="read them again with --images FOLDER")
-        return Item(key, None, known_picture(self._images, place))
+            raise UsageError("the pairs were read without images", fix="read them again with --images FOLDER")
+        return Item(key, None, known_image(self._images, place))
 
     def _read_part(self, part: int) -> Sequence[tuple[Any, ...]]:
         columns = ["key", "caption", *PLACE]

@@ -70,7 +70,7 @@ class RetrieveSettings:
         ),
     ] = None
     """Of the sources that name none."""
-    rescore: Annotated[
+    rerank: Annotated[
         str | None,
         Option("order the candidates anew: as --score, or DIRECTION:cross:FILE.py:FUNCTION", unset=RECIPE, panel=MINE),
     ] = None
@@ -130,15 +130,15 @@ class RetrieveSettings:
         if len(sources) > 1 and any(source.name == LEXICAL for source in sources):
             raise UsageError(
                 "bm25 cannot be summed with an encoder", why="its scores have no scale in common with cosines",
-                fix="search with bm25 and order what it finds: --score t2t:bm25 --rescore t2t:minilm",
+                fix="search with bm25 and order what it finds: --score t2t:bm25 --rerank t2t:minilm",
             )  # fmt: skip
         if any(source.name.partition(":")[0] == CROSS for source in sources):
-            raise UsageError("a cross-scorer cannot search", fix="search with an encoder, and --rescore with it")
+            raise UsageError("a cross-scorer cannot search", fix="search with an encoder, and --rerank with it")
         return sources
 
     @property
-    def rescorer(self) -> Source | None:
-        return None if self.rescore is None else read_source(self.rescore, self.encoder)
+    def reranker(self) -> Source | None:
+        return None if self.rerank is None else read_source(self.rerank, self.encoder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ def read_source(text: str, encoder: str | None = None) -> Source:
     """A source as a person writes it.
 
     Raises:
-        UsageError: no such direction, or an encoder of both captions and pictures is needed and none is named.
+        UsageError: no such direction, or an encoder of both captions and images is needed and none is named.
     """
     from negmine.contract.records import DIRECTIONS
     from negmine.encoders import DEFAULTS
@@ -181,7 +181,7 @@ def read_source(text: str, encoder: str | None = None) -> Source:
     name = name or encoder or ""
     if not name and direction[0] != direction[2]:
         raise UsageError(
-            f"{direction} needs an encoder of captions and pictures", fix="add --encoder open_clip:MODEL:WEIGHTS"
+            f"{direction} needs an encoder of captions and images", fix="add --encoder open_clip:MODEL:WEIGHTS"
         )
     if name == LEXICAL and direction != "t2t":
         raise UsageError(f"bm25 does not score {direction}", fix="use t2t:bm25")

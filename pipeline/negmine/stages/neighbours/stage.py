@@ -53,7 +53,7 @@ def retrieve(
         memory: how much the search may take, all workers together, as ``4G``; None for half of what is free.
 
     Raises:
-        UsageError: an unknown source or encoder, FAISS missing or installed twice, or no pictures to embed.
+        UsageError: an unknown source or encoder, FAISS missing or installed twice, or no images to embed.
         DamagedError: the folder was made from other pairs or with other settings.
         ResourceError: the memory is not enough.
     """
@@ -94,8 +94,8 @@ def resolved(settings: RetrieveSettings) -> RetrieveSettings:
         UsageError: an unknown source, or no checkpoint.
     """
     scores = tuple(show_source(source) for source in settings.sources)
-    rescore = show_source(settings.rescorer) if settings.rescorer else None
-    return replace(settings, scores=scores, rescore=rescore, encoder=None)
+    rerank = show_source(settings.reranker) if settings.reranker else None
+    return replace(settings, scores=scores, rerank=rerank, encoder=None)
 
 
 def show_source(source: Source) -> str:
@@ -134,13 +134,13 @@ def _scorers(settings: RetrieveSettings, work: WorkFolder, engine: Engine, overw
         lexical = settings.sources[0].name == LEXICAL
         retriever: Retriever = Lexical(corpus) if lexical else dense("search", settings.sources, stack)
         reranker: Reranker = retriever
-        rescorer = settings.rescorer
-        if rescorer is not None and rescorer.name.partition(":")[0] == CROSS:
-            reranker = cross = Cross(corpus, rescorer)
+        reranking = settings.reranker
+        if reranking is not None and reranking.name.partition(":")[0] == CROSS:
+            reranker = cross = Cross(corpus, reranking)
             inputs["cross-scorer"] = cross.identity()
-        elif rescorer is not None:
-            reranker = Lexical(corpus) if rescorer.name == LEXICAL else dense("rescore", (rescorer,), stack)
-        if LEXICAL in (settings.sources[0].name, rescorer and rescorer.name):
+        elif reranking is not None:
+            reranker = Lexical(corpus) if reranking.name == LEXICAL else dense("rerank", (reranking,), stack)
+        if LEXICAL in (settings.sources[0].name, reranking and reranking.name):
             inputs["bm25s"] = version("bm25s")
         yield Scorers(corpus, retriever, reranker, inputs)
 
@@ -165,7 +165,7 @@ def _make(
 
     run_stage(folder, store.spec, compare, engine.share)
     features = PairFeatures(corpus, folder)
-    first_of = features.first_of if retriever.pictures else None
+    first_of = features.first_of if retriever.images else None
     searcher = retriever.exact(first_of, tile_rows, product)
     with ExitStack() as stack:
         if vectors is not None and settings.index is not None:

@@ -6,15 +6,19 @@ others are read off a parse by the analysis that `negmine parse` uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
+from negmine.base.arrays import Floats, Mask, Places, Starts
 from negmine.base.hashing import hash64
+
+if TYPE_CHECKING:
+    from negmine.language.caption import Caption
 
 LEVELS: Final = ("objects", "attributes", "relations", "numbers")
 
@@ -56,7 +60,7 @@ def parsed_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
 
 
 @cache
-def _parser() -> Callable[[Iterable[str]], Any]:
+def _parser() -> Callable[[Iterable[str]], Mapping[str, Caption]]:
     """The parser of `negmine parse`, loaded once a process."""
     from negmine.language.analyse import load_model, parse
     from negmine.language.vocabulary import packaged_vocabulary
@@ -65,7 +69,7 @@ def _parser() -> Callable[[Iterable[str]], Any]:
     return lambda captions: parse(model, captions, vocabulary)
 
 
-def _sets_of(caption: Any) -> dict[str, list[int]]:
+def _sets_of(caption: Caption) -> dict[str, list[int]]:
     """The sets of one `negmine.language.caption.Caption`."""
     from negmine.language.caption import NO
     from negmine.language.lexicon import packaged_lexicon
@@ -110,8 +114,8 @@ def to_columns(sets: dict[str, list[list[int]]]) -> pa.Table:
 class Sets:
     """One set for each of n captions: those of caption i are ``values[starts[i]:starts[i + 1]]``, ascending."""
 
-    values: Any
-    starts: Any
+    values: Places
+    starts: Starts
 
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> Sets:
@@ -119,7 +123,7 @@ class Sets:
         lists = column.combine_chunks()
         return cls(lists.flatten().to_numpy(), np.concatenate([[0], np.cumsum(lists.value_lengths().to_numpy())]))
 
-    def take(self, places: Any) -> Sets:
+    def take(self, places: Places) -> Sets:
         """The sets of some captions, [m], in that order."""
         sizes = (self.starts[1:] - self.starts[:-1])[places]
         starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -127,11 +131,11 @@ class Sets:
         return Sets(self.values[np.repeat(self.starts[:-1][places], sizes) + within], starts)
 
     @property
-    def sizes(self) -> Any:
+    def sizes(self) -> Places:
         return np.diff(self.starts)
 
 
-def shared(one: Sets, other: Sets) -> Any:
+def shared(one: Sets, other: Sets) -> Places:
     """[n] how many elements set i of one and set i of the other have in common."""
     from scipy.sparse import csr_array
 
@@ -142,7 +146,7 @@ def shared(one: Sets, other: Sets) -> Any:
     return np.asarray(matrices[0].multiply(matrices[1]).sum(axis=1)).ravel()
 
 
-def found_in(these: Sets, whole: Sets, which: Any) -> Any:
+def found_in(these: Sets, whole: Sets, which: Places) -> Places:
     """[n] how many elements of set i are in set ``which[i]`` of the others."""
     known = np.repeat(np.arange(len(whole.sizes)) << 30, whole.sizes) | whole.values
     asked = np.repeat(which << 30, these.sizes) | these.values
@@ -166,33 +170,36 @@ class Texts:
     theirs: Callable[[str], Sets]
     shape: tuple[int, int]
 
-    def common(self, mine: str, other: str) -> tuple[Any, Any, Any]:
+    def common(self, mine: str, other: str) -> tuple[Places, Places, Places]:
         """[Q, C] elements in common, those of the query's set, those of the candidate's."""
         queries, width = self.shape
         own, theirs = self.own(mine).take(np.repeat(np.arange(queries), width)), self.theirs(other)
-        numbers = shared(own, theirs), own.sizes, theirs.sizes
-        return tuple(number.reshape(self.shape) for number in numbers)
+        both, own_sizes, their_sizes = (
+            number.reshape(self.shape) for number in (shared(own, theirs), own.sizes, theirs.sizes)
+        )
+        return both, own_sizes, their_sizes
 
-    def jaccard(self, name: str) -> Any:
+    def jaccard(self, name: str) -> Floats:
         """[Q, C] elements in common over elements of both; 0 where both are empty."""
         both, mine, theirs = self.common(name, name)
-        return both / np.maximum(mine + theirs - both, 1)
+        return np.asarray(both / np.maximum(mine + theirs - both, 1))
 
-    def implied(self) -> Any:
+    def implied(self) -> Mask:
         """[Q, C] whether all concepts of the candidate's caption follow from the query's."""
         both, _, theirs = self.common("implied", "concepts")
-        return (both == theirs) & (theirs > 0)
+        return np.asarray((both == theirs) & (theirs > 0))
 
-    def entailed(self, missing: int) -> Any:
-        """[Q, C] whether all that the candidate's caption claims, but so much, is told of the query's picture, and
+    def entailed(self, missing: int) -> Mask:
+        """[Q, C] whether all that the candidate's caption claims, but so much, is told of the query's image, and
         nothing is that is contrary to it."""
         queries, width = self.shape
         told, which = self.own("told"), np.repeat(np.arange(queries), width)
         claims, contrary = self.theirs("claims"), self.theirs("contrary")
         follows = claims.sizes - found_in(claims, told, which) <= missing
-        return (follows & (claims.sizes > missing) & (found_in(contrary, told, which) == 0)).reshape(self.shape)
+        entailed = follows & (claims.sizes > missing) & (found_in(contrary, told, which) == 0)
+        return np.asarray(entailed).reshape(self.shape)
 
-    def structure(self) -> Any:
+    def structure(self) -> Floats:
         """[Q, C] mean over the levels that either caption has of the elements in common over those of both."""
         total, levels = np.zeros(self.shape), np.zeros(self.shape)
         for name in LEVELS:

@@ -1,1 +1,1 @@
-"""Captions and pictures of any source, as rows with keys: `PAIRS` of every command."""
+"""Captions and images of any source, as rows with keys: `PAIRS` of every command."""

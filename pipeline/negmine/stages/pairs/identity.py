@@ -1,10 +1,10 @@
-"""Which rows are of one image: their picture decides, and not the id that the input gives.
+"""Which rows are of one image: its bytes decide, and not the id that the input gives.
 
-The same bytes are one image, under whatever path and id; so is the same path where no picture was looked at. An id that
-stands for several pictures names none of them: those have their paths as ids. Only rows that name no picture are
+The same bytes are one image, under whatever path and id; so is the same path where no image was looked at. An id that
+stands for several images names none of them: those have their paths as ids. Only rows that name no image are
 grouped by what the input calls their image.
 
-Memory does not grow with the input: rows are dealt by picture, ids by id, and what is found is dealt back.
+Memory does not grow with the input: rows are dealt by identity, ids by id, and what is found is dealt back.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import PAIRS
 from negmine.stages.pairs.spill import Hashes, Spill, hashed, stored, together
 
-_BY_PICTURE: Final = pa.schema([*PAIRS, pa.field("picture", pa.uint64())])
-_CALLED: Final = pa.schema([("image_id", pa.string()), ("picture", pa.uint64())])
+_BY_IDENTITY: Final = pa.schema([*PAIRS, pa.field("identity", pa.uint64())])
+_CALLED: Final = pa.schema([("image_id", pa.string()), ("identity", pa.uint64())])
 _SETTLED: Final = pa.schema([*PAIRS, pa.field("hash", pa.uint64())])
 
 
 def normal_path(image: str) -> str:
-    """One spelling of a path: ``./a.jpg``, ``b//../a.jpg`` and ``a.jpg`` are one picture. The names of a tar's members
+    """One spelling of a path: ``./a.jpg``, ``b//../a.jpg`` and ``a.jpg`` are one image. The names of a tar's members
     stay as they are, and so do addresses."""
     path, mark, member = image.partition("::")
     return image if is_address(path) else f"{normpath(path)}{mark}{member}"
@@ -41,21 +41,21 @@ def settle(parts: Iterable[pa.Table], scratch: Path, counts: Counter[str]) -> It
     """The rows of `PAIRS` with their images' final ids, those of an image together, in the order of the ids' hashes.
 
     Args:
-        parts: the rows, their pictures looked at or not.
+        parts: the rows, their images looked at or not.
         scratch: a folder for what does not fit into memory; the caller deletes it.
-        counts: gets the number of images by what was done to ids: ``image_id:shared`` (other pictures have it too),
+        counts: gets the number of images by what was done to ids: ``image_id:shared`` (other images have it too),
             ``image_id:several`` (of which the first by alphabet stays), ``image_id:same_bytes`` (files of equal
             content).
     """
     rows, called = (
-        Spill(scratch / "pictures", _BY_PICTURE, stored("picture")),
+        Spill(scratch / "identities", _BY_IDENTITY, stored("identity")),
         Spill(scratch / "ids", _CALLED, hashed("image_id")),
     )
     for part in parts:
-        pictures = _pictures(part)
-        rows.add(part.append_column("picture", pa.array(pictures)).cast(_BY_PICTURE))
-        called.add(_names(part, pictures))
-    shared = Spill(scratch / "shared", _CALLED, stored("picture"))
+        identities = _identities(part)
+        rows.add(part.append_column("identity", pa.array(identities)).cast(_BY_IDENTITY))
+        called.add(_names(part, identities))
+    shared = Spill(scratch / "shared", _CALLED, stored("identity"))
     for bucket in called.buckets():
         shared.add(_of_several(bucket))
     settled = Spill(scratch / "settled", _SETTLED, stored("hash"))
@@ -66,8 +66,8 @@ def settle(parts: Iterable[pa.Table], scratch: Path, counts: Counter[str]) -> It
         yield bucket.sort_by(order).select(PAIRS.names).cast(PAIRS)
 
 
-def _pictures(part: pa.Table) -> Hashes:
-    """A number for the picture of each row: of its content, else of its path, else of what its image is called.
+def _identities(part: pa.Table) -> Hashes:
+    """A number for the image of each row: of its content, else of its path, else of what its image is called.
 
     A path is one in every normal form of Unicode: Macs write accents apart, others do not.
     """
@@ -79,40 +79,40 @@ def _pictures(part: pa.Table) -> Hashes:
     return np.fromiter(found, dtype=np.uint64, count=part.num_rows)
 
 
-def _names(part: pa.Table, pictures: Hashes) -> pa.Table:
-    """What pictures are called, their paths among it: each once."""
-    columns = part["image_id"].to_pylist(), part["image"].to_pylist(), pictures.tolist()
-    called = {(name, picture) for ids, path, picture in zip(*columns, strict=True) if path for name in (ids, path)}
-    return pa.Table.from_pylist([{"image_id": name, "picture": picture} for name, picture in called], schema=_CALLED)
+def _names(part: pa.Table, identities: Hashes) -> pa.Table:
+    """What images are called, their paths among it: each once."""
+    columns = part["image_id"].to_pylist(), part["image"].to_pylist(), identities.tolist()
+    called = {(name, identity) for ids, path, identity in zip(*columns, strict=True) if path for name in (ids, path)}
+    return pa.Table.from_pylist([{"image_id": name, "identity": identity} for name, identity in called], schema=_CALLED)
 
 
 def _of_several(called: pa.Table) -> pa.Table:
-    """The names that several pictures have."""
-    kinds = called.group_by("image_id").aggregate([("picture", "count_distinct")])
-    several = kinds.filter(pc.greater(kinds["picture_count_distinct"], 1))["image_id"]
+    """The names that several images have."""
+    kinds = called.group_by("image_id").aggregate([("identity", "count_distinct")])
+    several = kinds.filter(pc.greater(kinds["identity_count_distinct"], 1))["image_id"]
     return called.filter(pc.is_in(called["image_id"], value_set=several.combine_chunks()))
 
 
 def _renamed(rows: pa.Table, shared: pa.Table, counts: Counter[str]) -> pa.Table:
-    """The rows, with one id for each picture, and the hash of that id."""
-    pictures = rows["picture"].to_pylist()
+    """The rows, with one id for each image, and the hash of that id."""
+    identities = rows["identity"].to_pylist()
     names, paths = dict[int, set[str]](), dict[int, set[str]]()
-    for picture, name, path in zip(pictures, rows["image_id"].to_pylist(), rows["image"].to_pylist(), strict=True):
-        names.setdefault(picture, set()).add(name)
+    for identity, name, path in zip(identities, rows["image_id"].to_pylist(), rows["image"].to_pylist(), strict=True):
+        names.setdefault(identity, set()).add(name)
         if path:
-            paths.setdefault(picture, set()).add(path)
-    useless = set(zip(shared["image_id"].to_pylist(), shared["picture"].to_pylist(), strict=True))
+            paths.setdefault(identity, set()).add(path)
+    useless = set(zip(shared["image_id"].to_pylist(), shared["identity"].to_pylist(), strict=True))
     chosen = {}
-    for picture, called in names.items():
-        own = paths.get(picture, set())
+    for identity, called in names.items():
+        own = paths.get(identity, set())
         given = called - own
-        usable = {name for name in given if (name, picture) not in useless}
-        chosen[picture] = min(usable or own or given)
+        usable = {name for name in given if (name, identity) not in useless}
+        chosen[identity] = min(usable or own or given)
         counts["image_id:shared"] += len(usable) < len(given)
         counts["image_id:several"] += len(usable) > 1
         counts["image_id:same_bytes"] += len({normalize("NFC", path) for path in own}) > 1
-    hashes = {picture: hash64(name) for picture, name in chosen.items()}
+    hashes = {identity: hash64(name) for identity, name in chosen.items()}
     columns: dict[str, Any] = {name: rows[name] for name in PAIRS.names}
-    columns["image_id"] = pa.array([chosen[picture] for picture in pictures], pa.string())
-    columns["hash"] = pa.array([hashes[picture] for picture in pictures], pa.uint64())
+    columns["image_id"] = pa.array([chosen[identity] for identity in identities], pa.string())
+    columns["hash"] = pa.array([hashes[identity] for identity in identities], pa.uint64())
     return pa.table(columns, schema=_SETTLED)

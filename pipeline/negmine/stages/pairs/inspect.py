@@ -1,4 +1,4 @@
-"""The second phase of reading pairs: look at the pictures of gathered parts."""
+"""The second phase of reading pairs: look at the images of gathered parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SEEN: Final = ("width", "height", "signature", "thumbnail", "content")
 
 @dataclass(frozen=True)
 class InspectPhase:
-    """Look at the pictures of gathered parts; without `images`, only pass the rows on."""
+    """Look at the images of gathered parts; without `images`, only pass the rows on."""
 
     gathered: Path
     images: str | None
@@ -42,7 +42,7 @@ class InspectPhase:
 
 def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
     if row["image"] is None:
-        raise BadImageError("no_image", "the row names no picture")
+        raise BadImageError("no_image", "the row names no image")
     return inspect_image(root.read(row["image"], row["image_offset"], row["image_bytes"]), max_pixels)
 
 
@@ -66,7 +66,7 @@ def _inspect_rows(
     rows: list[dict[str, Any]], look: Callable[[dict[str, Any]], ImageFacts]
 ) -> tuple[list[dict[str, Any]], list[Rejected]]:
     kept, rejected = [], []
-    seen: tuple[Any, ImageFacts | BadImageError] | None = None  # rows of one picture follow each other
+    seen: tuple[Any, ImageFacts | BadImageError] | None = None  # rows of one image follow each other
     for row in rows:
         place = row["image"], row["image_offset"]
         if seen is None or seen[0] != place:

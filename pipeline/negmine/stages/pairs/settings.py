@@ -22,8 +22,8 @@ def _delimiter(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestSettings:
-    """How PAIRS are read; `path` is a file, folder, pattern or URL. Without `images` no picture is looked at, but for
-    sources that hold pictures themselves. The pairs of one image stay together in a part.
+    """How PAIRS are read; `path` is a file, folder, pattern or URL. Without `images` no image is looked at, but for
+    sources that hold images themselves. The pairs of one image stay together in a part.
     """
 
     path: str = field(default="", kw_only=False)
@@ -32,9 +32,9 @@ class IngestSettings:
     caption_column: Annotated[
         str | None, Option("column of the captions, where its name is not a usual one", panel=DATA)
     ] = None
-    image_column: Annotated[
-        str | None, Option("column of the pictures, or a pattern: '{image_id}.jpg'", panel=DATA)
-    ] = None
+    image_column: Annotated[str | None, Option("column of the images, or a pattern: '{image_id}.jpg'", panel=DATA)] = (
+        None
+    )
     key_column: Annotated[str | None, Option("column of the keys; else `key`", panel=DATA)] = None
     delimiter: Annotated[str | None, Option("between columns: a character, or tab", parser=_delimiter, panel=DATA)] = (
         None

@@ -1,8 +1,8 @@
 """PAIRS in, ``work/pairs/`` out: read, clean, check, and bring the captions of one image together.
 
 Three phases. *Gather* reads the source once, from front to back, and deals its rows into buckets on the disk by the
-hash of their picture's path, so that memory does not grow with the input; each bucket is sorted and cut into parts.
-*Inspect* looks at the pictures, part by part, on all workers. *Settle* says which rows are of one image, and brings
+hash of their image's path, so that memory does not grow with the input; each bucket is sorted and cut into parts.
+*Inspect* looks at the images, part by part, on all workers. *Settle* says which rows are of one image, and brings
 them together, in the order of the hashes of the images' ids: a shuffle that does not depend on the order of the rows.
 """
 
@@ -41,7 +41,7 @@ from negmine.store import (
     read_part,
     write_table,
 )
-from negmine.store.places import picture_root
+from negmine.store.places import image_root
 from negmine.store.refusals import check_share
 from negmine.store.rejected import merge_rejected
 from negmine.store.work_folder import Stage, WorkFolder, load_pairs
@@ -64,7 +64,7 @@ def ingest(settings: IngestSettings, work: Path, engine: Engine, *, overwrite: b
     with explained(settings.path):
         source = sources.open_source(settings.path, settings.format, settings.columns, settings.images)
         images = settings.images or sources.image_root(source, settings.path)
-        images = picture_root(images) if images is not None else None
+        images = image_root(images) if images is not None else None
         inputs = {"source": sources.digest(settings.path)}
     chosen = settings.chosen() | {"format": source.name, "images": images is not None}
     spec = Spec(Stage.PAIRS, chosen, inputs, context={"images": images})
@@ -147,7 +147,7 @@ class _Variety:
 
 
 def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None]:
-    """The first pairs of a work folder as a JSONL file, and the root of their pictures."""
+    """The first pairs of a work folder as a JSONL file, and the root of their images."""
     folder_of_pairs = WorkFolder(work, {Stage.PAIRS: load_pairs(work)})
     table = folder_of_pairs.rows(Stage.PAIRS, 0, ["key", "image_id", "image", "caption"]).slice(0, pairs)
     path = folder / "sample.jsonl"

@@ -23,7 +23,7 @@ def reading(counts: Mapping[str, int]) -> dict[str, Any]:
 def _choices(counts: Mapping[str, int]) -> dict[str, Any]:
     """Where something had to be chosen."""
     figures: dict[str, Any] = {}
-    for title, prefix in (("columns", "noted:columns:"), ("pictures in", "noted:folder:")):
+    for title, prefix in (("columns", "noted:columns:"), ("images in", "noted:folder:")):
         found = under(counts, prefix)
         if found:
             files = {name: f"{n:,} files" if n > 1 else "1 file" for name, n in found.items()}

@@ -1,4 +1,4 @@
-"""What a sample is told from: false captions, the figures of its group, and the pictures of its neighbours."""
+"""What a sample is told from: false captions, the figures of its group, and the images of its neighbours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from negmine.store import part_name, read_part
 RETRIEVED: Final = "retrieved"
 
 
-class OtherPicture(NamedTuple):
-    """A picture that a sample's caption is false of: where it lies, its own caption, and false captions of it.
+class OtherImage(NamedTuple):
+    """An image that a sample's caption is false of: where it lies, its own caption, and false captions of it.
 
     Attributes:
         image, offset, bytes, content: as in the pairs.
@@ -50,10 +50,10 @@ class FoundPair(NamedTuple):
     row: dict[str, Any]
     negatives: tuple[TextNegative, ...]
 
-    def as_negative(self, neighbour: Neighbour) -> OtherPicture:
-        """Its picture, for the pair that it was selected for."""
+    def as_negative(self, neighbour: Neighbour) -> OtherImage:
+        """Its image, for the pair that it was selected for."""
         image, offset, size, content = (self.row[name] for name in PLACE)
-        return OtherPicture(
+        return OtherImage(
             image, offset, size, content, self.row["caption"], RETRIEVED, neighbour.direction, neighbour.score,
             self.negatives,
         )  # fmt: skip
@@ -71,14 +71,14 @@ def text_negatives(folder: Path | None, part: int, slots: int) -> dict[str, tupl
     return {key: tuple(sorted(several, key=lambda negative: negative.slot)) for key, several in found.items()}
 
 
-def figure_negatives(folder: Path | None, part: int) -> dict[str, list[OtherPicture]]:
+def figure_negatives(folder: Path | None, part: int) -> dict[str, list[OtherImage]]:
     """By key, the other members of its group, in the order of the group; nothing where nothing was rendered."""
     if folder is None:
         return {}
     archive = part_name(part, "tar")
     return {
         row["key"]: [
-            OtherPicture(
+            OtherImage(
                 f"{archive}::{member['image']}", member["offset"], member["bytes"], None, member["caption"],
                 edit["kind"], edit["type"],
             )

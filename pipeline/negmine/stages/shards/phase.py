@@ -11,7 +11,7 @@ from negmine.contract.shard_format import Index, ShardEntry, write_samples
 from negmine.contract.split import Split
 from negmine.engine import PartFunction
 from negmine.stages.shards.settings import ShardSettings
-from negmine.stages.shards.write import Pictures, ShardSource, Slice, Tables
+from negmine.stages.shards.write import EncodedImages, ShardSource, Slice, Tables
 from negmine.store import (
     PartRecord,
     Store,
@@ -34,13 +34,13 @@ class ShardPhase:
     images: str
 
     def setup(self) -> PartFunction:
-        pictures = Pictures(self.images, self.settings.image_size, self.settings.max_pixels)
-        return partial(_write_shard, self, pictures)
+        encoded = EncodedImages(self.images, self.settings.image_size, self.settings.max_pixels)
+        return partial(_write_shard, self, encoded)
 
 
-def _write_shard(phase: ShardPhase, pictures: Pictures, index: int, folder: Path) -> PartRecord:
+def _write_shard(phase: ShardPhase, encoded: EncodedImages, index: int, folder: Path) -> PartRecord:
     settings = phase.settings
-    source = ShardSource(phase.tables, phase.split, settings.negatives, settings.image_negatives, pictures)
+    source = ShardSource(phase.tables, phase.split, settings.negatives, settings.image_negatives, encoded)
 
     def write(stream: IO[bytes]) -> int:
         return write_samples(stream, source.samples(phase.plan[index]))
@@ -67,8 +67,8 @@ def make_index(store: Store, phase: ShardPhase, batch: int | None) -> Index:
         for prefix in ("kind:", "image_kind:")
     )
     negatives = phase.settings.negatives
-    pictures = phase.tables.figure_slots(negatives) + phase.settings.image_negatives
+    image_slots = phase.tables.figure_slots(negatives) + phase.settings.image_negatives
     return Index(
         shards, negatives, kinds, image_kinds, dict(store.spec.inputs),
-        {**store.spec.settings, "planned_batch": batch}, image_negatives_per_sample=pictures if image_kinds else 0,
+        {**store.spec.settings, "planned_batch": batch}, image_negatives_per_sample=image_slots if image_kinds else 0,
     )  # fmt: skip

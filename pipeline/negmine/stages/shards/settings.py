@@ -14,7 +14,7 @@ from negmine.store.options import Images, MaxBad, MaxPixels, Seed
 class ShardSettings:
     """How shards are made; a shard with rejected samples has fewer than `shard_size`.
 
-    `negatives` bounds the figures of a sample's group too. Without `images` the pictures are where the pairs were read
+    `negatives` bounds the figures of a sample's group too. Without `images` the images are where the pairs were read
     with; without `image_size` their bytes are copied unchanged.
     """
 
@@ -23,7 +23,7 @@ class ShardSettings:
     shard_size: Annotated[int, Option("samples in a shard", least=1)] = 5_000
     train_fraction: Annotated[float, Option("share of the images; others are held out", least=0, most=1)] = 0.9
     negatives: Annotated[int, Option("K, text negatives of a sample, at most", least=0)] = 4
-    image_negatives: Annotated[int, Option("pictures of selected neighbours in a sample, at most", least=0)] = 0
+    image_negatives: Annotated[int, Option("images of selected neighbours in a sample, at most", least=0)] = 0
     plan: Annotated[bool, Option("training samples in the batches of `retrieve --plan`")] = False
     image_size: Annotated[int | None, Option("shrink to this short side, pixels", least=16)] = None
     max_pixels: MaxPixels = MAX_PIXELS
@@ -33,5 +33,5 @@ class ShardSettings:
         check(self)
 
     def chosen(self) -> dict[str, Any]:
-        """What changes the shards, apart from the pictures themselves."""
+        """What changes the shards, apart from the images themselves."""
         return {name: value for name, value in asdict(self).items() if name not in ("images", "max_bad")}

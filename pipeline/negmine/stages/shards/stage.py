@@ -25,7 +25,7 @@ from negmine.store import (
     run_all,
     write_text,
 )
-from negmine.store.places import picture_root
+from negmine.store.places import image_root
 from negmine.store.refusals import check_share
 from negmine.store.rejected import merge_rejected
 from negmine.store.work_folder import Stage, WorkFolder
@@ -49,19 +49,19 @@ def write_shards(
         The manifests, by ``train`` and ``heldout``; a split without samples is absent.
 
     Raises:
-        UsageError: nobody said where the pictures are.
-        InputError: more than `settings.max_bad` of the samples have no usable picture.
+        UsageError: nobody said where the images are.
+        InputError: more than `settings.max_bad` of the samples have no usable image.
         DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
     """
     needs = [Stage.PLAN] if settings.plan else []
     with WorkFolder.open(work, needs, _OPTIONAL) as folder:
         if settings.image_negatives and Stage.NEIGHBOURS not in folder.stages:
-            raise UsageError("image negatives are pictures of neighbours, and there are none", where=str(work),
+            raise UsageError("image negatives are images of neighbours, and there are none", where=str(work),
                              fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
         images = settings.images or folder.image_root
         if images is None:
-            raise UsageError("the pairs were read without pictures", where=str(work), fix="add --images FOLDER")
-        images = picture_root(images)
+            raise UsageError("the pairs were read without images", where=str(work), fix="add --images FOLDER")
+        images = image_root(images)
         steps: dict[str, Callable[[], Manifest]] = {}
         for name, place in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")

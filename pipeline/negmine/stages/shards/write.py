@@ -1,4 +1,4 @@
-"""One shard: the rows of its pairs, their negatives and neighbours, and the bytes of their pictures, as samples."""
+"""One shard: the rows of its pairs, their negatives and neighbours, and the bytes of their images, as samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from negmine.images.locate import PLACE, ImageRoot, check_same
 from negmine.stages.shards.negatives import (
     FoundPair,
     Neighbour,
-    OtherPicture,
+    OtherImage,
     figure_negatives,
     find_pairs,
     selected_neighbours,
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY: Final = 95
 _JPEG_SIDE: Final = 65_500  # libjpeg's limit, in pixels
-_PICTURES: Final = 512  # encoded pictures kept at hand, because the captions of one image lie scattered in a shard
+_AT_HAND: Final = 512  # encoded images kept at hand, because the captions of one image lie scattered in a shard
 
 Encoded = tuple[str, bytes]
-"""Extension and content of a picture."""
+"""Extension and content of an image."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class Slice:
     count: int
 
 
-class Pictures:
-    """Encoded pictures ready for a shard, each checked, and written anew where its bytes would not do.
+class EncodedImages:
+    """Encoded images ready for a shard, each checked, and written anew where its bytes would not do.
 
     Args:
-        root: where the picture paths begin.
+        root: where the image paths begin.
         image_size: length of the short side in pixels; None keeps the size.
     """
 
     def __init__(self, root: str, image_size: int | None, max_pixels: int) -> None:
         self._root, self._size, self._max_pixels = ImageRoot(root), image_size, max_pixels
-        self.get = lru_cache(_PICTURES)(self._get)
+        self.get = lru_cache(_AT_HAND)(self._get)
 
     def _get(self, image: str, offset: int | None, size: int | None, content: int | None) -> Encoded | BadImageError:
         """Errors are values here, so that they are cached too."""
@@ -73,11 +73,11 @@ class Pictures:
 
 
 def encoded(content: bytes, short_side: int | None, max_pixels: int = MAX_PIXELS) -> Encoded:
-    """The picture for a shard: its own bytes, or shrunk, or written anew so that every reader sees it upright and on
+    """The image for a shard: its own bytes, or shrunk, or written anew so that every reader sees it upright and on
     white, also one that knows nothing of EXIF and transparency.
 
     Args:
-        short_side: pixels to which a larger picture is shrunk; None keeps the size.
+        short_side: pixels to which a larger image is shrunk; None keeps the size.
 
     Raises:
         BadImageError: it cannot be decoded.
@@ -100,13 +100,13 @@ def _shrunk(seen: Decoded, short_side: int) -> Image:
     return seen.rgb.resize(size, Image.Resampling.BICUBIC)
 
 
-def _written(picture: Image, extension: str) -> Encoded:
+def _written(image: Image, extension: str) -> Encoded:
     """As JPEG what was one; else, or where JPEG has no room for a side, without loss."""
     out = io.BytesIO()
-    if extension == "jpg" and max(picture.size) <= _JPEG_SIDE:
-        picture.save(out, "JPEG", quality=JPEG_QUALITY)
+    if extension == "jpg" and max(image.size) <= _JPEG_SIDE:
+        image.save(out, "JPEG", quality=JPEG_QUALITY)
         return "jpg", out.getvalue()
-    picture.save(out, "PNG")
+    image.save(out, "PNG")
     return "png", out.getvalue()
 
 
@@ -147,7 +147,7 @@ class Chosen:
     captions: dict[str, list[str]]
     negatives: dict[str, tuple[TextNegative, ...]]
     neighbours: dict[str, list[Neighbour]]
-    figures: dict[str, list[OtherPicture]]
+    figures: dict[str, list[OtherImage]]
 
     def together(self) -> Iterator[list[dict[str, Any]]]:
         """The pairs of each batch, or each pair by itself."""
@@ -163,11 +163,11 @@ class ShardSource:
 
     Args:
         slots: K, the most text negatives of a sample and of an image negative, and the most figures of its group.
-        image_slots: the most pictures of neighbours of a sample.
+        image_slots: the most images of neighbours of a sample.
     """
 
-    def __init__(self, tables: Tables, split: Split, slots: int, image_slots: int, pictures: Pictures) -> None:
-        self._tables, self._split, self._pictures = tables, split, pictures
+    def __init__(self, tables: Tables, split: Split, slots: int, image_slots: int, encoded: EncodedImages) -> None:
+        self._tables, self._split, self._encoded_images = tables, split, encoded
         self._slots, self._image_slots = slots, image_slots
         self.counts: Counter[str] = Counter()
         self.rejected: list[Rejected] = []
@@ -178,20 +178,20 @@ class ShardSource:
         chosen = self._planned(rows) if self._tables.plan else self._scattered(rows)
         others = self._others(chosen) if self._image_slots else {}
         for members in chosen.together():
-            pictures = [self._encoded(*(pair[name] for name in PLACE)) for pair in members]
-            broken = any(isinstance(picture, BadImageError) for picture in pictures)
-            for pair, picture in zip(members, pictures, strict=True):
-                if isinstance(picture, BadImageError):
-                    self._reject(pair, picture)
+            encoded = [self._encoded(*(pair[name] for name in PLACE)) for pair in members]
+            broken = any(isinstance(image, BadImageError) for image in encoded)
+            for pair, image in zip(members, encoded, strict=True):
+                if isinstance(image, BadImageError):
+                    self._reject(pair, image)
                 elif broken:
-                    self._reject(pair, BadImageError("broken_batch", "another picture of its planned batch is bad"))
+                    self._reject(pair, BadImageError("broken_batch", "another image of its planned batch is bad"))
                 else:
-                    yield self._sample(pair, picture, chosen, others)
+                    yield self._sample(pair, image, chosen, others)
 
     def _sample(
-        self, pair: Mapping[str, Any], picture: Encoded, chosen: Chosen, others: Mapping[str, FoundPair]
+        self, pair: Mapping[str, Any], image: Encoded, chosen: Chosen, others: Mapping[str, FoundPair]
     ) -> Sample:
-        key, extension, content = pair["key"], *picture
+        key, extension, content = pair["key"], *image
         texts, neighbours = chosen.negatives.get(key, ()), chosen.neighbours.get(key, [])
         images = list(self._image_negatives(chosen.figures.get(key, []), neighbours, others))
         self._count(texts, [negative for negative, _ in images])
@@ -235,7 +235,7 @@ class ShardSource:
         return chosen
 
     def _others(self, chosen: Chosen) -> dict[str, FoundPair]:
-        """The pairs whose pictures are wanted as negatives."""
+        """The pairs whose images are wanted as negatives."""
         wanted = {other.key for pair in chosen.pairs for other in chosen.neighbours.get(pair["key"], [])}
         tables = self._tables
         return find_pairs(tables.pairs, tables.negatives, range(tables.parts), self._slots, wanted)
@@ -243,9 +243,9 @@ class ShardSource:
     # --- image negatives ---
 
     def _image_negatives(
-        self, figures: Sequence[OtherPicture], neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]
+        self, figures: Sequence[OtherImage], neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]
     ) -> Iterator[tuple[ImageNegative, bytes]]:
-        """Figures of the group, each in the slot of its caption among the text negatives, then pictures of neighbours.
+        """Figures of the group, each in the slot of its caption among the text negatives, then images of neighbours.
         A figure that cannot be used leaves its slot empty, in place of a neighbour comes the next."""
         placed = [(slot, self._usable(figure)) for slot, figure in enumerate(figures[: self._slots])]
         retrieved = filter(None, map(self._usable, self._retrieved(neighbours, others)))
@@ -260,8 +260,8 @@ class ShardSource:
                     content,
                 )
 
-    def _retrieved(self, neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]) -> Iterator[OtherPicture]:
-        """Pictures of the neighbours, each image once, of images on the same side of the split."""
+    def _retrieved(self, neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]) -> Iterator[OtherImage]:
+        """Images of the neighbours, each image once, of images on the same side of the split."""
         seen: set[str] = set()
         for neighbour in neighbours:
             other = others[neighbour.key]
@@ -274,22 +274,22 @@ class ShardSource:
             else:
                 self.counts["image_refused:other_split"] += 1
 
-    def _usable(self, other: OtherPicture) -> tuple[OtherPicture, Encoded] | None:
-        """The picture with its bytes; None, and counted, if there is something wrong with it."""
-        picture = self._encoded(other.image, other.offset, other.bytes, other.content)
-        if isinstance(picture, BadImageError):
-            self.counts[f"image_refused:{picture.reason}"] += 1
+    def _usable(self, other: OtherImage) -> tuple[OtherImage, Encoded] | None:
+        """The image with its bytes; None, and counted, if there is something wrong with it."""
+        image = self._encoded(other.image, other.offset, other.bytes, other.content)
+        if isinstance(image, BadImageError):
+            self.counts[f"image_refused:{image.reason}"] += 1
             return None
-        return other, picture
+        return other, image
 
-    # --- pictures, counts ---
+    # --- images, counts ---
 
     def _encoded(
         self, image: str | None, offset: int | None, size: int | None, content: int | None
     ) -> Encoded | BadImageError:
         if image is None:
-            return BadImageError("no_image", "the row names no picture")
-        return self._pictures.get(image, offset, size, content)
+            return BadImageError("no_image", "the row names no image")
+        return self._encoded_images.get(image, offset, size, content)
 
     def _reject(self, pair: Mapping[str, Any], error: BadImageError) -> None:
         self.rejected.append(Rejected(None, pair["source"], pair["key"], error.reason, error.detail))

@@ -15,11 +15,11 @@ function showView() {
 }
 addEventListener("hashchange", showView);
 
-// --- pictures: each is in the page once, and shown when its pair comes near ---
-const pictures = JSON.parse(one("#pictures").textContent);
+// --- images: each is in the page once, and shown when its pair comes near ---
+const images = JSON.parse(one("#images").textContent);
 const watcher = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) {
-    for (const image of all("img", target)) image.src = `data:image/webp;base64,${pictures[image.dataset.picture]}`;
+    for (const image of all("img", target)) image.src = `data:image/webp;base64,${images[image.dataset.image]}`;
     watcher.unobserve(target);
   }
 }, { rootMargin: "800px" });

@@ -6,11 +6,11 @@ from typing import Final
 
 from negmine.stages.figures.canvas import drawn_style
 from negmine.stages.figures.domain import Domain
+from negmine.stages.figures.geometry.drawing import draw_figure
 from negmine.stages.figures.geometry.edits import editors
 from negmine.stages.figures.geometry.families import LEVELS, sample
 from negmine.stages.figures.geometry.figure import realise
 from negmine.stages.figures.geometry.oracle import judge
-from negmine.stages.figures.geometry.picture import draw_figure
 from negmine.stages.figures.geometry.statements import STATEMENTS
 from negmine.stages.figures.geometry.words import TEMPLATES, claims
 from negmine.stages.figures.program import Program
@@ -33,7 +33,7 @@ GEOMETRY: Final = Domain(
     realise=realise,
     claims=claims,
     judge=judge,
-    picture=draw_figure,
+    drawing=draw_figure,
     templates=TEMPLATES,
     skeleton=skeleton,
     style=drawn_style,

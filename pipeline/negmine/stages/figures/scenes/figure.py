@@ -10,7 +10,7 @@ from functools import lru_cache
 from random import Random
 from typing import Final
 
-from negmine.stages.figures.canvas import PAPERS, Area, Disc, Mark, Picture, Stroke, Style
+from negmine.stages.figures.canvas import PAPERS, Area, Disc, Drawing, Mark, Stroke, Style
 from negmine.stages.figures.program import Program
 from negmine.stages.figures.scenes.statements import COLOURS, PATTERNS, SHAPES, SIZES, Box, Thing
 
@@ -89,7 +89,7 @@ def outline(shape: str) -> tuple[complex, ...]:
     return outlines[shape]
 
 
-def draw_scene(scene: Scene, style: Style) -> Picture:
+def draw_scene(scene: Scene, style: Style) -> Drawing:
     """A drawing of a scene."""
     marks: list[Mark] = []
     for centre, half in scene.boxes:
@@ -97,7 +97,7 @@ def draw_scene(scene: Scene, style: Style) -> Picture:
         marks.append(Area(corners, BOX))
     for item in scene.items:
         marks += _draw_item(item, style)
-    return Picture(tuple(marks), True, all(map(_inside, scene.items)))
+    return Drawing(tuple(marks), True, all(map(_inside, scene.items)))
 
 
 def _inside(item: Item) -> bool:

@@ -24,7 +24,7 @@ COLOURS: Final = {
 SHAPES: Final = ("circle", "square", "triangle", "diamond", "star", "cross")
 PATTERNS: Final = ("plain", "striped", "dotted", "hollow")
 SIZES: Final = {"small": 0.075, "large": 0.125}
-"""Half the side of the box that a thing fills, share of the picture's side."""
+"""Half the side of the box that a thing fills, share of the drawing's side."""
 
 ATTRIBUTES: Final = ("size", "pattern", "colour", "shape")
 """In the order in which English says them."""

@@ -171,7 +171,7 @@ def _given(caption: Caption, gains: int, value: Value, drop: Change, words: Word
         )
 
     if value.dimension not in LOOKS:
-        return  # of size, age and style two things of a picture often share one
+        return  # of size, age and style two things of an image often share one
     dimension = words.vocabulary.dimensions[value.dimension]
 
     def is_told(name: str) -> bool:

@@ -101,7 +101,7 @@ def _contraries(relation: Relation, item: str, words: Words) -> set[str]:
 
 
 def _is_figurative(caption: Caption, relation: Relation, words: Words) -> bool:
-    """Prepositions before vague nouns, or in a caption that is about a picture or has no subject for them."""
+    """Prepositions before vague nouns, or in a caption that is about an image or has no subject for them."""
     item = caption.phrases[relation.object]
     if item.name in words.vocabulary.vague - {"floor", "ground"} or relation.subject == NO:
         return True

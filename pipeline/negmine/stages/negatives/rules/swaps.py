@@ -1,4 +1,4 @@
-"""Exchange of two nouns or two attributes of one caption: the same words, another picture."""
+"""Exchange of two nouns or two attributes of one caption: the same words, another image."""
 
 from __future__ import annotations
 

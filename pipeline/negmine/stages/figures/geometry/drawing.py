@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from negmine.stages.figures.canvas import Area, Disc, Mark, Picture, Stroke, Style, Text
+from negmine.stages.figures.canvas import Area, Disc, Drawing, Mark, Stroke, Style, Text
 from negmine.stages.figures.draw import arc_points
 from negmine.stages.figures.geometry.figure import Corner, Figure, Side
 
@@ -37,7 +37,7 @@ Room = NDArray[np.float64]
 """How far each of some places is from what is nearest; below 0 it is covered."""
 
 
-def draw_figure(figure: Figure, style: Style) -> Picture:
+def draw_figure(figure: Figure, style: Style) -> Drawing:
     """A drawing of a figure; the same figure and style give the same drawing."""
     areas: list[Mark] = [
         Area(tuple(figure.points[name] for name in outline), SHADE)
@@ -53,7 +53,7 @@ def draw_figure(figure: Figure, style: Style) -> Picture:
     placing = _Placing(figure, [mark for mark in marks if isinstance(mark, Stroke)], style)
     texts = [*placing.values(), *(placing.letters() if figure.lettered else ())]
     every = [*areas, *rings, *lines, *dots, *marks, *texts]
-    return Picture(tuple(every), placing.clear and _apart(figure), all(map(_inside, every)))
+    return Drawing(tuple(every), placing.clear and _apart(figure), all(map(_inside, every)))
 
 
 def _apart(figure: Figure) -> bool:
