@@ -51,8 +51,9 @@ def retrieve(
 
         negmine retrieve --recipe sample4geo --plan neighbours --batch-size 128
     """
+    from negmine.stages.neighbours.opened import resolved
     from negmine.stages.neighbours.recipe import load_recipe, override
-    from negmine.stages.neighbours.stage import plan_batches, resolved
+    from negmine.stages.neighbours.stage import plan_batches
     from negmine.stages.neighbours.stage import retrieve as mine
     from negmine.stages.neighbours.summary import mined, planned, summary
 

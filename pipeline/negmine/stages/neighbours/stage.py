@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from negmine.base.errors import UsageError
-from negmine.encoders import pinned
 from negmine.engine import Engine, run_phase, run_stage
 from negmine.stages.neighbours.approximate import PARTS, Indexes, IndexPhase, check_index
-from negmine.stages.neighbours.corpus import Corpus
-from negmine.stages.neighbours.embed import embed
 from negmine.stages.neighbours.filters import NEEDS
 from negmine.stages.neighbours.memory import Budget
 from negmine.stages.neighbours.mine import MinePhase
+from negmine.stages.neighbours.opened import Scorers, open_scorers, resolved
 from negmine.stages.neighbours.pair_features import PairFeatures, PairFeaturesPhase
 from negmine.stages.neighbours.plan import make_plan
 from negmine.stages.neighbours.report import EXAMPLES_FILE, write_examples
-from negmine.stages.neighbours.scorers import Cross, Dense, Lexical, Reranker, Retriever
+from negmine.stages.neighbours.scorers import Reranker
 from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, faiss_build
-from negmine.stages.neighbours.settings import CROSS, LEXICAL, PlanSettings, RetrieveSettings, Source
+from negmine.stages.neighbours.settings import LEXICAL, PlanSettings, RetrieveSettings
 from negmine.stages.neighbours.sharded_index import ShardedIndex, shares_of
 from negmine.stages.neighbours.words import COLUMNS
-from negmine.store import Manifest, Spec, Store, delete_folder, reading, refuse_other_settings, run_all, write_file
+from negmine.store import Manifest, Spec, Store, delete_folder, refuse_other_settings, write_file
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = Stage.NEIGHBOURS
@@ -71,7 +68,7 @@ def retrieve(
     budget = Budget.of(memory, engine.at_once)
     if not overwrite:
         refuse_other_settings(work / STAGE, STAGE, chosen)  # before anything is embedded
-    with WorkFolder.open(work) as folder, _scorers(settings, folder, engine, overwrite) as scorers:
+    with WorkFolder.open(work) as folder, open_scorers(settings, folder, engine, overwrite) as scorers:
         inputs = {Stage.PAIRS: folder.pairs.digest, **scorers.inputs}
         spec = Spec(STAGE, chosen, inputs, {"faiss": build, "numpy": version("numpy")})
         make = partial(_make, settings=settings, scorers=scorers, engine=engine, budget=budget, actors=actors)
@@ -83,66 +80,8 @@ def plan_batches(
 ) -> Manifest:
     """Make ``work/plan`` from what `retrieve` mined with these settings, unless it is there."""
     settings = resolved(settings)
-    with WorkFolder.open(work) as folder, _scorers(settings, folder, engine, overwrite) as scorers:
+    with WorkFolder.open(work) as folder, open_scorers(settings, folder, engine, overwrite) as scorers:
         return make_plan(batches, work, scorers.corpus, scorers.retriever, engine, overwrite=overwrite)
-
-
-def resolved(settings: RetrieveSettings) -> RetrieveSettings:
-    """The same settings with every source named in full, and of a run's checkpoints the one that is the latest now.
-
-    Raises:
-        UsageError: an unknown source, or no checkpoint.
-    """
-    scores = tuple(show_source(source) for source in settings.sources)
-    rerank = show_source(settings.reranker) if settings.reranker else None
-    return replace(settings, scores=scores, rerank=rerank, encoder=None)
-
-
-def show_source(source: Source) -> str:
-    """A source as `negmine.stages.neighbours.settings.read_source` reads it."""
-    return f"{source.weight:g}*{source.direction}:{pinned(source.name)}"
-
-
-@dataclass(frozen=True)
-class Scorers:
-    """Who finds candidates and who scores them, and the digests of what they read."""
-
-    corpus: Corpus
-    retriever: Retriever
-    reranker: Reranker
-    inputs: dict[str, str]
-
-
-@contextmanager
-def _scorers(settings: RetrieveSettings, work: WorkFolder, engine: Engine, overwrite: bool) -> Iterator[Scorers]:
-    """Embed what has to be embedded, and hold it against being rewritten."""
-    corpus = Corpus(work.path / Stage.PAIRS, work.pair_counts, work.image_root)
-    inputs: dict[str, str] = {}
-
-    def dense(name: str, sources: tuple[Source, ...], stack: ExitStack) -> Dense:
-        folders = []
-        for source in sources:
-            both = run_all(
-                partial(embed, source.name, m, work, engine, overwrite=overwrite) for m in (source.query, source.target)
-            )
-            for side, folder in zip(("queries", "targets"), both, strict=True):
-                inputs[f"{name} {show_source(source)} {side}"] = stack.enter_context(reading(folder)).digest
-            folders.append((both[0], both[1]))
-        return Dense(corpus, sources, tuple(folders))
-
-    with ExitStack() as stack:
-        lexical = settings.sources[0].name == LEXICAL
-        retriever: Retriever = Lexical(corpus) if lexical else dense("search", settings.sources, stack)
-        reranker: Reranker = retriever
-        reranking = settings.reranker
-        if reranking is not None and reranking.name.partition(":")[0] == CROSS:
-            reranker = cross = Cross(corpus, reranking)
-            inputs["cross-scorer"] = cross.identity()
-        elif reranking is not None:
-            reranker = Lexical(corpus) if reranking.name == LEXICAL else dense("rerank", (reranking,), stack)
-        if LEXICAL in (settings.sources[0].name, reranking and reranking.name):
-            inputs["bm25s"] = version("bm25s")
-        yield Scorers(corpus, retriever, reranker, inputs)
 
 
 def _make(

@@ -109,8 +109,8 @@ class Spill:
 
 
 def _in_large_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches joined up to `LARGEST` rows: dealt one by one, each would leave a few rows in every bucket, and a batch of
-    a few rows costs as much to write, and nearly as much memory to read, as one of thousands."""
+    """Batches joined up to `LARGEST` rows. Dealt one by one, each would leave a few rows in every bucket, and few rows
+    cost as much to write, and nearly as much memory to read, as thousands."""
     held, rows = list[pa.RecordBatch](), 0
     for batch in batches:
         if held and rows + batch.num_rows > LARGEST:

@@ -29,6 +29,7 @@ from negmine.stages.pairs import gather
 from negmine.stages.pairs.identity import settle
 from negmine.stages.pairs.inspect import InspectPhase
 from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.variety import Variety
 from negmine.store import (
     REJECTED_FILE,
     TEMPORARY,
@@ -48,9 +49,6 @@ from negmine.store.work_folder import Stage, WorkFolder, load_pairs
 
 GATHERED: Final = ".gathered"
 INSPECTED: Final = ".inspected"
-
-_FEW: Final = 1_000
-"""Different captions that are counted; no input of captions has so few for each hundred."""
 
 
 def ingest(settings: IngestSettings, work: Path, engine: Engine, *, overwrite: bool = False) -> Manifest:
@@ -98,7 +96,7 @@ def _make(
 
 def _gather(store: Store, settings: IngestSettings, source: sources.Source) -> Manifest:
     """Read the source from front to back, into sorted parts."""
-    limits, variety = gather.Limits(settings.max_caption, settings.part_size, settings.limit), _Variety()
+    limits, variety = gather.Limits(settings.max_caption, settings.part_size, settings.limit), Variety()
     record = gather.gather(variety.watch(_rows(source, settings.path)), store.folder, limits)
     store.commit(replace(record, counts={**record.counts, **variety.counts}))
     return store.finish()
@@ -123,27 +121,6 @@ def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> 
 def _rows(source: sources.Source, path: str) -> Iterator[Row | Rejected | Noted]:
     with explained(path):
         yield from source.read(path)
-
-
-class _Variety:
-    """Notices an input whose captions are nearly all the same, as a column of questions is."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._captions = 0
-
-    def watch(self, rows: Iterator[Row | Rejected | Noted]) -> Iterator[Row | Rejected | Noted]:
-        for row in rows:
-            if isinstance(row, Row):
-                self._captions += 1
-                if len(self._seen) < _FEW:
-                    self._seen.add(row.caption)
-            yield row
-
-    @property
-    def counts(self) -> dict[str, int]:
-        few = self._captions >= 5 and len(self._seen) <= max(1, self._captions // 100) and len(self._seen) < _FEW
-        return {"different_captions": len(self._seen)} if few else {}
 
 
 def write_sample(work: Path, folder: Path, pairs: int) -> tuple[Path, str | None]:
