@@ -68,7 +68,7 @@ def compare(turns: int = 3, count: int = 100, groups: int = 50) -> Comparison:
     for name, domain in DOMAINS.items():
         settings = GroupSettings(name, level=LEVEL, negatives=1)
         members = [make_group(domain, settings, index).members[0] for index in range(count)]
-        scripts = [to_matplotlib(m.image, m.setting.style) for m in members[: max(1, count // 10)]]
+        scripts = [to_matplotlib(m.drawing, m.setting.style) for m in members[: max(1, count // 10)]]
         runs = {"ours": partial(each, draw, members), "theirs": partial(each, plot, scripts)}
         rates = take_turns(runs, turns, time.process_time, warm=1)
         rows.append(Row(f"drawn, {name}", "images/s", rates["ours"], "matplotlib", rates["theirs"]))
@@ -95,7 +95,7 @@ def make_groups(name: str, count: int) -> float:
 
 def draw(member: Member) -> None:
     domain, style = member.setting.domain, member.setting.style
-    raster(domain.image(domain.realise(member.program), style), style, 128)
+    raster(domain.drawing(domain.realise(member.program), style), style, 128)
 
 
 def plot(script: str) -> None:

@@ -24,10 +24,10 @@ def test_the_script_draws_the_same_image(name: str, tmp_path: Path) -> None:
     """Blurred, because the two draw edges and letters with other fractions of a pixel."""
     for index in range(2):
         member = make_group(DOMAINS[name], GroupSettings(name, level=5, negatives=1, size=128), index).members[0]
-        script = to_matplotlib(member.image, member.setting.style)
+        script = to_matplotlib(member.drawing, member.setting.style)
         subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
         theirs = Image.open(tmp_path / "figure.png").convert("RGB").filter(ImageFilter.GaussianBlur(2))
-        ours = raster(member.image, member.setting.style, 128).convert("RGB").filter(ImageFilter.GaussianBlur(2))
+        ours = raster(member.drawing, member.setting.style, 128).convert("RGB").filter(ImageFilter.GaussianBlur(2))
         gap = np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int))
         assert theirs.size == (128, 128)
         assert gap.mean() < 4
@@ -38,10 +38,10 @@ def test_the_script_draws_the_same_image(name: str, tmp_path: Path) -> None:
 def test_svg_has_an_element_a_mark(name: str) -> None:
     for index in range(10):
         for member in make_group(DOMAINS[name], GroupSettings(name, level=5, negatives=3, size=64), index).members:
-            document = ET.fromstring(to_svg(member.image, member.setting.style))
-            assert len(document) == 1 + len(member.image.marks)
+            document = ET.fromstring(to_svg(member.drawing, member.setting.style))
+            assert len(document) == 1 + len(member.drawing.marks)
             letters = [node.text for node in document if node.tag.endswith("text")]
-            assert letters == [mark.text for mark in member.image.marks if hasattr(mark, "text")]
+            assert letters == [mark.text for mark in member.drawing.marks if hasattr(mark, "text")]
 
 
 def test_an_edit_of_a_mark_is_a_line_of_the_script() -> None:
@@ -51,10 +51,10 @@ def test_an_edit_of_a_mark_is_a_line_of_the_script() -> None:
         base, *others = make_group(
             DOMAINS["geometry"], GroupSettings("geometry", level=5, negatives=7, size=64), index
         ).members
-        before = to_matplotlib(base.image, base.setting.style).splitlines()
+        before = to_matplotlib(base.drawing, base.setting.style).splitlines()
         for other in others:
             if other.edit is not None and other.edit.type in ("look", "length_value", "shade"):
-                after = to_matplotlib(other.image, other.setting.style).splitlines()
+                after = to_matplotlib(other.drawing, other.setting.style).splitlines()
                 changed = [pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]]
                 if other.edit.type == "shade":  # its area comes or goes
                     assert len(set(before) ^ set(after)) == 1
@@ -73,7 +73,7 @@ def test_code_is_written_from_the_records_alone(tmp_path: Path) -> None:
     assert len({name.partition(".")[0] for name in files}) == 5
     member = make_group(DOMAINS["geometry"], settings.groups, 0)
     text = (tmp_path / "code" / f"{member.key}.0.svg").read_text()
-    assert text == to_svg(member.members[0].image, member.members[0].setting.style)
+    assert text == to_svg(member.members[0].drawing, member.members[0].setting.style)
 
 
 def test_records_bring_their_style() -> None:
@@ -84,4 +84,4 @@ def test_records_bring_their_style() -> None:
 
     member = make_group(DOMAINS["scenes"], GroupSettings("scenes", level=4, negatives=1, size=64), 3).members[0]
     record = {"domain": "scenes", "style": json.dumps(asdict(member.setting.style))}
-    assert texts_of(record, member_record(member))["svg"] == to_svg(member.image, member.setting.style)
+    assert texts_of(record, member_record(member))["svg"] == to_svg(member.drawing, member.setting.style)
