@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from ahnpl.data.workers import LONGEST_TEMPORARY, Workers, explained
 from ahnpl.model.checkpoint import list_checkpoints, remove_unfinished
 from negmine.base.errors import Exit, ResourceError, UsageError
@@ -47,7 +48,7 @@ def end(workers: Workers) -> None:
     ("number", "why"),
     [
         (signal.SIGKILL, "(killed by signal|exited unexpectedly)"),
-        pytest.param(signal.SIGSTOP, "timed out", marks=pytest.mark.full),
+        pytest.param(signal.SIGSTOP, "(timed out|killed by signal|exited|reset)", marks=pytest.mark.full),
     ],
 )
 def test_a_worker_that_dies_or_hangs_is_a_message(number: int, why: str) -> None:
@@ -56,6 +57,26 @@ def test_a_worker_that_dies_or_hangs_is_a_message(number: int, why: str) -> None
         for process in workers.batches():
             assert process != os.getpid()
             time.sleep(0.5)
+    end(workers)
+
+
+class Tensors(Dataset[torch.Tensor]):
+    def __getitems__(self, work: list[int]) -> torch.Tensor:
+        return torch.zeros(len(work))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(120)
+def test_a_worker_that_is_stopped_when_it_has_sent_batches() -> None:
+    """Their memory is still to be asked for, and nobody answers."""
+    workers = Workers(Tensors(), [[n] for n in range(9)], 1, pin=False, patience=25)
+    with pytest.raises(ResourceError, match=r"decode worker(.|\n)*--workers"), explained():
+        for number, _ in enumerate(workers.batches()):
+            if number == 0:
+                time.sleep(2)
+                (worker,) = (one for one in multiprocessing.active_children() if one.name.startswith("SpawnProcess"))
+                assert worker.pid is not None
+                os.kill(worker.pid, signal.SIGSTOP)
     end(workers)
 
 

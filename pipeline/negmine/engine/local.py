@@ -26,6 +26,7 @@ from typing import Final
 
 from negmine.base.console import STOPS, note
 from negmine.base.errors import NegmineError, ResourceError
+from negmine.base.processes import is_stopped
 from negmine.engine import PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
 from negmine.store import WHOLE, PartRecord, Share, remove_leftovers
@@ -191,7 +192,7 @@ class _Crew:
         if time.monotonic() - self._looked_at < LOOK:
             return
         self._looked_at = time.monotonic()
-        self._looks = Counter({one: self._looks[one] + 1 for one in self._workers if _is_stopped(one)})
+        self._looks = Counter({one: self._looks[one] + 1 for one in self._workers if is_stopped(one.pid)})
         for worker, looks in self._looks.items():
             if looks * LOOK >= self._stall:
                 note(f"worker process {worker.pid} was stopped for {self._stall / 60:g} minutes, and is killed")
@@ -201,7 +202,7 @@ class _Crew:
         """Let the workers end in order, and do not wait for those that cannot: all parts are made, or lost."""
         self.pool.shutdown(wait=False)
         while alive := [worker for worker in self._workers if worker.exitcode is None]:
-            if any(worker.exitcode or _is_stopped(worker) for worker in self._workers):
+            if any(worker.exitcode or is_stopped(worker.pid) for worker in self._workers):
                 self.kill()
             wait_connections([worker.sentinel for worker in alive], LOOK)
         self.pool.shutdown()
@@ -212,14 +213,6 @@ class _Crew:
             worker.kill()
         for worker in self._workers:
             worker.join(_REAP)
-
-
-def _is_stopped(process: BaseProcess) -> bool:
-    """Whether a signal stopped it; one that a debugger holds is not. Known on Linux only."""
-    try:
-        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except (OSError, IndexError):
-        return False
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import shutil
 import signal
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
@@ -23,6 +24,7 @@ from weakref import finalize
 
 import torch
 from negmine.base.errors import ResourceError, UsageError
+from negmine.base.processes import is_stopped
 from torch.utils.data import DataLoader, Dataset
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -33,6 +35,9 @@ LONGEST_TEMPORARY: Final = 107 - len("/pymp-12345678/listener-12345678")
 
 PATIENCE: Final = 600
 """Seconds to wait for a batch; a worker that takes longer was stopped or hangs."""
+
+_LOOK: Final = 1.0
+"""Seconds between two looks at the workers."""
 
 
 T = TypeVar("T")
@@ -70,7 +75,10 @@ class Workers(Generic[T]):
             **(parallel if count else {}),
         )
         self._count, self._loaders, self._children = count, [loader], list[BaseProcess]()
-        self._end = finalize(self, _end, self._loaders, self._children)
+        ended = threading.Event()
+        self._end = finalize(self, _end, self._loaders, self._children, ended)
+        if count:
+            threading.Thread(target=_watch, args=(self._children, patience, ended), daemon=True).start()
 
     def batches(self) -> Generator[T]:
         """The batches of an epoch.
@@ -140,7 +148,22 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end(loaders: list[DataLoader[T]], children: list[BaseProcess]) -> None:
+def _watch(children: list[BaseProcess], patience: float, ended: threading.Event) -> None:
+    """Kill processes that a signal stopped, after a while.
+
+    A batch is handed over in two steps, and the parent waits for the second without end. Looks are counted, not
+    seconds: while this process is stopped too, as by Ctrl-Z, it does not look.
+    """
+    looks = Counter[BaseProcess]()
+    while not ended.wait(_LOOK):
+        looks = Counter({child: looks[child] + 1 for child in [*children] if is_stopped(child.pid)})
+        for child, seen in looks.items():
+            if seen * _LOOK >= patience:
+                child.kill()
+
+
+def _end(loaders: list[DataLoader[T]], children: list[BaseProcess], ended: threading.Event) -> None:
+    ended.set()
     loaders.clear()  # an orderly end, unless somebody still iterates
     alive = [child for child in children if child.is_alive()]
     if not alive:
