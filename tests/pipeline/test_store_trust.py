@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from negmine.base.errors import DamagedError
 from negmine.base.seal import seal
+from negmine.contract.records import TABLES
 from negmine.store import (
     JOURNAL,
     LOCK,
@@ -20,6 +23,7 @@ from negmine.store import (
     Store,
     load_manifest,
     locked,
+    read_part,
     reading,
     remove_leftovers,
     scratch,
@@ -270,3 +274,26 @@ def test_a_killed_dry_run_leaves_nothing_for_ever(tmp_path: Path, monkeypatch: p
     with scratch():
         assert not left.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, "negmine-other"])
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["pairs", "negatives", "neighbours", "figures"])
+@pytest.mark.parametrize("wrong", ["type", "empty", "column"])
+def test_a_part_that_is_none_of_its_stage(stage: str, wrong: str, tmp_path: Path) -> None:
+    """Whatever a manifest says of its checksum."""
+    folder = tmp_path / stage
+    folder.mkdir()
+    schema = TABLES[stage]
+    columns = {name: pa.nulls(1, kind) for name, kind in zip(schema.names, schema.types, strict=True)}
+    if wrong == "type":
+        columns["key"] = pa.array([7])
+    if wrong == "column":
+        columns["key"] = pa.array(["k"])
+        del columns[schema.names[1]]
+    pq.write_table(pa.table(columns), folder / "part-00000.parquet")
+    with pytest.raises(DamagedError, match="this part cannot be read") as caught:
+        read_part(folder, 0, schema.names)
+    assert schema.names[1 if wrong == "column" else 0] in str(caught.value.why)
+    assert "\n" not in str(caught.value.why)

@@ -32,7 +32,7 @@ from ahnpl.training.config import TrainConfig
 from ahnpl.training.ema import Teacher
 from ahnpl.training.loop import TrainResult, train
 from ahnpl.training.optimise import learning_rate, make_optimiser
-from ahnpl.training.plan import make_plan
+from ahnpl.training.plan import make_draw, make_plan
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
 
@@ -410,11 +410,20 @@ class TestTrouble:
         assert fit(configure(shards=(f"{folder}/*.tar",), batch_size=4, recipe="clip", steps=1)).steps == 1
 
     @pytest.mark.parametrize(
-        "options", [{"epochs": 0}, {"batch_size": 0}, {"batch_size": 1}, {"precision": "fp8"}, {"lr": -1.0}]
-    )
+        "options",
+        [
+            {"epochs": 0}, {"batch_size": 0}, {"batch_size": 1}, {"precision": "fp8"}, {"lr": -1.0}, {"seed": 10**400},
+            {"canonical_ranks": 10**9}, {"grad_cache_chunks": 10**9},
+        ],
+    )  # fmt: skip
     def test_numbers_out_of_range(self, configure: Callable[..., TrainConfig], options: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match=next(iter(options)).replace("_", "-")):
             configure(**options)
+
+    @pytest.mark.parametrize("options", [{"difficulty": "nan:1"}, {"kind_weights": "negate=inf"}])
+    def test_draws_that_are_no_numbers(self, configure: Callable[..., TrainConfig], options: dict[str, str]) -> None:
+        with pytest.raises(UsageError, match="how negatives are to be drawn"):
+            make_draw(configure(**options), 1)
 
     def test_a_tracker_that_is_not_there(self, configure: Callable[..., TrainConfig]) -> None:
         with pytest.raises(UsageError, match="tensorboard"):

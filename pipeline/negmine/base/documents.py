@@ -17,6 +17,7 @@ import yaml
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from negmine.base.options import declared
+from negmine.base.whole_files import is_file, read_whole
 
 Settings = TypeVar("Settings")
 
@@ -46,11 +47,14 @@ def read_settings(path: Traversable) -> str:
         UsageError: it cannot be read, or is no UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        content = read_whole(path) if isinstance(path, Path) else path.read_bytes()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError("this file is no UTF-8", where=str(path), why=str(error), fix="save it as UTF-8") from None
     except OSError as error:
-        raise UsageError("this file cannot be read", where=str(path), why=error.strerror, fix="check it") from None
+        raise UsageError(
+            "this file cannot be read", where=str(path), why=error.strerror or str(error), fix="check it"
+        ) from None
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def find_document(what: str, name: str, folder: Traversable, ending: str) -> Tra
     Raises:
         UsageError: there is none, with the nearest names.
     """
-    if Path(name).suffix in _FORMATS or (name not in packaged(folder) and Path(name).is_file()):
+    if Path(name).suffix in _FORMATS or (name not in packaged(folder) and is_file(Path(name))):
         return Path(name)
     return folder.joinpath(f"{pick(what, name, packaged(folder), or_else=f'or name a {ending} file')}{ending}")
 

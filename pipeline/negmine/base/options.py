@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -112,5 +113,7 @@ def check_value(name: str, option: Option, value: Any) -> None:
     if (least is not None and not value >= least) or (most is not None and not value <= most):
         said = f"choose {least or 0:g} {'or more' if most is None else f'to {most:g}'}"
         raise UsageError(f"{spelt} is {value}", fix=said)
+    if isinstance(value, int) and abs(value) > sys.maxsize:
+        raise UsageError(f"{spelt} is too large", fix=f"choose {sys.maxsize} at most")
     if option.one_of:
         pick(spelt, value, option.one_of)

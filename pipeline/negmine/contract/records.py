@@ -135,6 +135,9 @@ FIGURES: Final = _schema(
 style are JSON; ``image``, ``offset`` and ``bytes`` name the image in the part's tar; ``matrix[i][j]`` says whether
 image i makes caption j true."""
 
+TABLES: Final = {"pairs": PAIRS, "negatives": NEGATIVES, "neighbours": NEIGHBOURS, "figures": FIGURES}
+"""What the parts in a stage's folder are, by its name."""
+
 SPLIT_MARK: Final = "~"
 """In an image id ``unit~rest``: images of one unit lie on one side of a split into training and held-out images."""
 

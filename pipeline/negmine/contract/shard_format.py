@@ -20,7 +20,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from negmine.base.errors import DamagedError
 from negmine.base.seal import seal, unseal
@@ -34,6 +34,9 @@ from negmine.contract.records import (
     TextNegative,
 )
 from negmine.contract.tar_headers import UNREADABLE, Header, only_zeros
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 INDEX_NAME: Final = "index.json"
 HELDOUT: Final = "heldout"
@@ -102,6 +105,8 @@ class Index:
         Raises:
             DamagedError: not an index, edited after it was written, or of another schema version.
         """
+        from pydantic import ValidationError
+
         body = unseal(text, where, _REWRITE)
         if body.get("version") != SCHEMA_VERSION:
             raise DamagedError(
@@ -110,13 +115,15 @@ class Index:
                 fix=_REWRITE + ", or install the matching negmine",
             )
         try:
-            return cls(
-                shards=tuple(ShardEntry(**shard) for shard in body["shards"]),
-                **{n: body[n] for n in ("negatives_per_sample", "kinds", "image_kinds", "made_from", "settings")},
-                image_negatives_per_sample=body.get("image_negatives_per_sample", 0),
-            )
-        except (KeyError, TypeError) as error:
-            raise DamagedError("this is not a shard index", where=where, why=repr(error), fix=_REWRITE) from None
+            index: Index = _validator(Index).validate_json(json.dumps(body), strict=True)
+        except ValidationError as error:
+            raise DamagedError("this is not a shard index", where=where, why=_first(error), fix=_REWRITE) from None
+        numbers = [index.negatives_per_sample, index.image_negatives_per_sample, *index.kinds.values()]
+        numbers += [number for shard in index.shards for number in (shard.samples, shard.bytes)]
+        batch = index.settings.get("planned_batch")
+        if min(numbers) < 0 or (batch is not None and (type(batch) is not int or batch < 1)):
+            raise DamagedError("this is not a shard index", where=where, why="a number is out of range", fix=_REWRITE)
+        return index
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -275,14 +282,12 @@ def _body(content: bytes, key: str, where: str) -> _Body:
     try:
         version = from_json(content)["version"]
         if version == SCHEMA_VERSION:
-            body: _Body = _validator().validate_json(content, strict=True)
+            body: _Body = _validator(_Body).validate_json(content, strict=True)
             if all(negative.slot >= 0 for negative in _text_negatives(body)):
                 return body
             raise ValueError("a negative has a slot below 0")
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _damaged(where, f"sample {key}: {place or 'its JSON'}: {first['msg']}") from None
+        raise _damaged(where, f"sample {key}: {_first(error)}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(where, f"sample {key}: {error!r}") from None
     raise DamagedError(
@@ -293,10 +298,17 @@ def _body(content: bytes, key: str, where: str) -> _Body:
 
 
 @cache
-def _validator() -> Any:
+def _validator(kind: type) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(_Body)
+    return TypeAdapter(kind)
+
+
+def _first(error: ValidationError) -> str:
+    """The place and the words of the first thing that is wrong."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place or 'its JSON'}: {first['msg']}"
 
 
 def _text_negatives(body: _Body) -> Iterator[TextNegative]:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from negmine.base.errors import DamagedError, UsageError
+from negmine.base.whole_files import read_whole
 
 METRICS_NAME: Final = "metrics.jsonl"
 RECORD_NAME: Final = "run.json"
@@ -121,11 +122,11 @@ def _config(folder: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        config = json.loads(read_whole(path).decode())["config"]
         if not isinstance(config, dict):
             raise TypeError("its config is no table")
         return under_new_names(config)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError("the record of a run cannot be read", where=str(path), why=repr(error),
                            fix="delete the file: curves are shown without the settings then") from None  # fmt: skip
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from negmine.base.errors import DamagedError, ResourceError, UsageError, is_out_of_memory
+from negmine.base.whole_files import read_whole
 from negmine.store import differences
 
 LOCAL: Final = "local-dir:"
@@ -187,7 +188,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_file():
         raise UsageError("this folder holds no open_clip model", where=str(folder), why=f"{CONFIG_NAME} is missing")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_whole(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise DamagedError("cannot read this configuration", where=str(path), why=str(error)) from None
     return check_config(text, str(path))
@@ -245,7 +246,7 @@ def read_preprocess(path: Path) -> dict[str, Any]:
         UsageError: it is none, or there is no such file.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(read_whole(path).decode())
         pixels = body.get("preprocess_cfg", body) if isinstance(body, dict) else body
         check_preprocess(pixels)
     except (OSError, ValueError, RecursionError) as error:

@@ -41,8 +41,13 @@ class Ready:
         from negmine.base.hashing import hash64
 
         self._rows = self._open()
-        with self._keys.open(encoding="utf-8") as lines:
-            hashes = np.fromiter((hash64(line.rstrip("\r\n")) for line in lines), dtype=np.uint64)
+        try:
+            with self._keys.open(encoding="utf-8") as lines:
+                hashes = np.fromiter((hash64(line.rstrip("\r\n")) for line in lines), dtype=np.uint64)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                "these keys are no UTF-8", where=str(self._keys), why=str(error), fix="save them as UTF-8"
+            ) from None
         if len(hashes) != len(self._rows):
             raise InputError(
                 "embeddings and keys differ in length",
@@ -107,10 +112,12 @@ class Ready:
                 fix="embed every pair, or read fewer pairs",
             )
         rows = self._read(self._order[places])
-        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1) | ~rows.any(axis=1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.linalg.norm(rows, axis=1)
+        bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
         if bad.size:
             raise InputError(
-                f"{bad.size:,} embeddings are zero or not finite",
+                f"{bad.size:,} embeddings are zero or not finite, or their length is",
                 where=str(self._path),
                 why=f"first: key {keys[bad[0]]}",
                 fix="mend or leave out these rows",

@@ -9,6 +9,7 @@ from typing import Final
 
 from negmine.base.console import Summary
 from negmine.base.errors import DamagedError, UsageError
+from negmine.base.whole_files import read_whole
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, read_samples
 from negmine.store import JOURNAL, MANIFEST, FileRecord, fetch_local, load_manifest, verify_files, verify_store
 
@@ -92,7 +93,11 @@ def _shards(folder: Path, fast: bool) -> tuple[tuple[FileRecord, ...], list[str]
     path = folder / INDEX_NAME
     if not path.exists():
         raise DamagedError(f"{INDEX_NAME} is missing", where=str(folder))
-    index = Index.from_json(path.read_text(errors="replace"), str(path))
+    try:
+        content = read_whole(path)
+    except OSError as error:
+        raise DamagedError("this file cannot be read", where=str(path), why=error.strerror or str(error)) from None
+    index = Index.from_json(content.decode(errors="replace"), str(path))
     listed = tuple(FileRecord(shard.file, shard.samples, shard.bytes, shard.sha256) for shard in index.shards)
     problems = verify_files(folder, listed, pattern="*.tar", fast=fast)
     if (folder / MANIFEST).exists():

@@ -13,13 +13,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.store import remote
 from negmine.store.manifest import REDO, FileRecord
 from negmine.store.remote import TEMPORARY, fetch_local
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
@@ -202,16 +205,36 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
     """A part's Arrow table.
 
     Raises:
-        DamagedError: its content is not what was written.
+        DamagedError: its content is not what was written, or not what a part of this stage is.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from negmine.contract.records import TABLES
+
     path = folder / part_name(index)
     try:
-        return pq.read_table(fetch_local(path), columns=columns)
+        table = pq.read_table(fetch_local(path), columns=columns)
+        if folder.name in TABLES:
+            _check_columns(table, TABLES[folder.name])
     except (pa.ArrowException, OSError) as error:
-        raise DamagedError("this part cannot be read", where=str(path), why=str(error).strip(), fix=REDO) from None
+        why = str(error).strip().partition("\n")[0]
+        raise DamagedError("this part cannot be read", where=str(path), why=why, fix=REDO) from None
+    return table
+
+
+def _check_columns(table: pa.Table, schema: pa.Schema) -> None:
+    """Check the columns that are there: a manifest's checksums say nothing of who wrote it.
+
+    Raises:
+        pyarrow.ArrowInvalid: one is of another type, or is empty in a row where it must not be.
+    """
+    import pyarrow as pa
+
+    for name in filter(set(table.column_names).__contains__, schema.names):
+        column, wanted = table.column(name), schema.field(name)
+        if column.type != wanted.type or (column.null_count and not wanted.nullable):
+            raise pa.ArrowInvalid(f"column {name} is {column.type} with {column.null_count} empty")
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from negmine.base.addresses import address_of
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.seal import canonical
+from negmine.base.whole_files import read_whole
 from negmine.store import remote
 from negmine.store.files import broken_files, open_own, sync_folder, write_text
 from negmine.store.lock import LOCK, locked
@@ -370,7 +371,13 @@ def load_manifest(folder: Path) -> Manifest:
             where=str(folder),
             fix="run its command again" if unfinished else "run its command first",
         )
-    return Manifest.from_text(path.read_text(errors="replace"), str(path))  # the checksum tells
+    try:
+        content = read_whole(path)
+    except OSError as error:
+        raise DamagedError(
+            "this file cannot be read", where=str(path), why=error.strerror or str(error), fix=REDO
+        ) from None
+    return Manifest.from_text(content.decode(errors="replace"), str(path))  # the checksum tells
 
 
 @contextmanager

@@ -59,6 +59,10 @@ def test_a_circle_has_the_radius_of_its_points_and_false_predicates_are_not_told
         ({"point_positions": {"P": [0, 0], "Q": [-1, -1], "R": [5, 5]}}, "point_without_place"),
         ({"point_positions": {"P": [0, 0], "Q": "here", "R": [5, 5]}}, "damaged"),
         ({"point_positions": None}, "damaged"),
+        ({"point_positions": {**RIGHT["point_positions"], "P": [float("nan"), 0]}}, "damaged"),
+        ({"point_positions": {**RIGHT["point_positions"], "P": [10**400, 0]}}, "damaged"),
+        ({"point_positions": {**RIGHT["point_positions"], "P": [1e308, -1e308]}}, "damaged"),
+        ({"point_positions": {**RIGHT["point_positions"], "P": [1e6, 0.0]}}, "damaged"),
         ({"line_instances": []}, "damaged"),
         ({"line_instances": ["PQ", "QQ"]}, "damaged"),
         ({"point_positions": {"P": [1, 1], "Q": [1, 1], "R": [1, 1]}}, "damaged"),
@@ -100,3 +104,19 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         RenderSettings(GroupSettings("scenes"), count=1, records="x.json")
     with pytest.raises(UsageError, match="drawn from records"):
         RenderSettings(GroupSettings("geometry3k"), count=1)
+
+
+@pytest.mark.parametrize("text", ['{"1":' + "[" * 100_000, '{"\\ud800": {}}', "[]"])
+def test_what_is_no_file_of_records(text: str, tmp_path: Path) -> None:
+    (tmp_path / "records.json").write_text(text)
+    with pytest.raises(InputError, match="not a Geometry3K file"):
+        read_records(tmp_path / "records.json")
+
+
+def test_records_of_which_none_can_be_drawn(tmp_path: Path) -> None:
+    source = tmp_path / "records.json"
+    source.write_text(json.dumps({"7": {**RIGHT, "line_instances": []}}))
+    settings = RenderSettings(GroupSettings("geometry3k", level=5, size=128), count=1, records=str(source))
+    for _ in range(2):  # and when it is typed again
+        with pytest.raises(InputError, match=r"none is left(.|\n)*damaged 1"):
+            render(settings, tmp_path / "work", LocalEngine(1))

@@ -163,3 +163,22 @@ def test_batches_shrink_until_they_fit() -> None:
 
     with pytest.raises(ResourceError, match="one item"):
         in_batches([1], hopeless, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "says"),
+    [
+        ([[3e38, 3e38]], b"a\n", "zero or not finite"),  # each number is finite, and their length is not
+        ([[1e-30, 1e-30]], b"a\n", "zero or not finite"),
+        ([[0.0, 0.0]], b"a\n", "zero or not finite"),
+        ([[np.nan, 1.0]], b"a\n", "zero or not finite"),
+        ([[1.0, 1.0]], b"\xff\n", "UTF-8"),
+    ],
+)
+def test_embeddings_that_cannot_be_compared(rows: list[list[float]], keys: bytes, says: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.array(rows, np.float32))
+    (tmp_path / "rows.keys").write_bytes(keys)
+    encoder = make_encoder(f"npy:{tmp_path}/rows.npy", "text")
+    with pytest.raises(InputError, match=says):
+        encoder.load()
+        encoder.encode(["a"], ["a"])

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.base.errors import DamagedError
+from negmine.base.seal import seal
 from negmine.contract.records import ImageNegative, Sample, TextNegative
 from negmine.contract.shard_format import Index, ShardEntry, read_members, read_samples, write_samples
 
@@ -252,3 +253,30 @@ def test_index_round_trip_and_damage() -> None:
     for broken in ("", "[]", "{", text[:-20], '{"checksum": 3}'):
         with pytest.raises(DamagedError):
             Index.from_json(broken, "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("shards", [{"file": 7, "samples": 1, "bytes": 1, "sha256": "f"}]),
+        ("shards", [{"file": "a.tar", "samples": "3", "bytes": 1, "sha256": "f"}]),
+        ("shards", [{"file": "a.tar", "samples": -3, "bytes": 1, "sha256": "f"}]),
+        ("shards", [{"file": "a.tar", "samples": 3, "bytes": 1}]),
+        ("shards", [7]),
+        ("shards", {}),
+        ("kinds", []),
+        ("kinds", {"swap_object": "5"}),
+        ("settings", []),
+        ("settings", {"planned_batch": "4"}),
+        ("settings", {"planned_batch": 0}),
+        ("made_from", {"pairs": 7}),
+        ("negatives_per_sample", "4"),
+        ("negatives_per_sample", -1),
+        ("image_negatives_per_sample", None),
+    ],
+)
+def test_a_sealed_index_of_wrong_types_is_damaged(name: str, value: Any) -> None:
+    body = json.loads(INDEX.to_json())
+    del body["checksum"]
+    with pytest.raises(DamagedError, match=r"not a shard index(.|\n)*here"):
+        Index.from_json(seal({**body, name: value}), "here")

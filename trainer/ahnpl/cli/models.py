@@ -41,7 +41,7 @@ def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
     source, _, rest = checkpoint.partition(":")
     if source == "init":
         name, _, seed = rest.partition(":")
-        if seed and not seed.isdigit():
+        if seed and not (seed.isdecimal() and len(seed) < 19):
             raise UsageError(f"{seed!r} is no seed", where=checkpoint, fix="init:MODEL or init:MODEL:NUMBER")
         model = load_model(ModelSpec(name, None, int(seed or 0), pixels))
     elif source == "open_clip":

@@ -12,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from negmine.base.addresses import is_address
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
+from negmine.base.whole_files import read_whole
 from negmine.contract.shard_format import INDEX_NAME, Index
 from negmine.store.places import local, matches
 from negmine.store.remote import file_system, request
@@ -134,7 +135,7 @@ def _read_index(folder: str) -> Index:
 
 def _text_of(where: str) -> str:
     if not is_address(where):
-        return Path(where).read_text(encoding="utf-8")
+        return read_whole(Path(where)).decode()
     files, path = file_system(where)
     return request(lambda: bytes(files.cat_file(path)), where).decode()
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from negmine.base.errors import InputError, UsageError
+from negmine.base.whole_files import read_whole
 from negmine.images.decode import BadImageError
 from negmine.images.locate import ImageRoot
 from negmine.store.input_files import BOM, MAX_LINE_BYTES, numbered_lines, walk
@@ -75,10 +76,11 @@ def find_files(path: Path, format_name: str, *patterns: str) -> list[Path]:
         UsageError: there is none.
     """
     files = sorted(file for pattern in patterns for file in path.glob(pattern)) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
+    lost = next((file for file in files if not file.is_file()), None)
+    if not files or lost is not None:
         wanted = " or ".join(patterns)
         raise UsageError(
-            f"no {format_name} file here", where=str(path), fix=f"name a file, or a folder that holds {wanted}"
+            f"no {format_name} file here", where=str(lost or path), fix=f"name a file, or a folder that holds {wanted}"
         )
     return files
 
@@ -109,7 +111,13 @@ def read_json(file: Path, format_name: str) -> Any:
     Raises:
         InputError: not JSON.
     """
-    return _parsed(file.read_bytes().removeprefix(BOM), str(file), format_name)
+    try:
+        content = read_whole(file)
+    except OSError as error:
+        raise InputError(
+            f"this is not a {format_name} file", where=str(file), why=error.strerror or str(error)
+        ) from None
+    return _parsed(content.removeprefix(BOM), str(file), format_name)
 
 
 def _parsed(content: bytes | None, where: str, format_name: str) -> Any:

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.seal import seal, unseal
+from negmine.base.whole_files import read_whole
 from negmine.encoders.clip_models import CONFIG_NAME, WEIGHTS_NAME, read_config
 from negmine.store import file_sha256, remove_leftovers, sync_folder, write_file, write_text
 
@@ -65,8 +66,16 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
 def remove_unfinished(run: Path) -> None:
     """Remove what a killed run was writing; nobody else may be writing here."""
     for folder in (run / "checkpoints").glob(_temporary("*")):
-        shutil.rmtree(folder)
+        remove(folder)
     remove_leftovers(run)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or a file; of a link the link, for what it leads to is not the run's."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def prune(run: Path, keep: int) -> None:
@@ -74,7 +83,7 @@ def prune(run: Path, keep: int) -> None:
     best = read_best(run)
     for old in list_checkpoints(run)[:-keep]:
         if best is None or old.name != best["checkpoint"]:
-            shutil.rmtree(old)
+            remove(old)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -159,7 +168,7 @@ def read_state(folder: Path) -> dict[str, Any]:
             f"checkpoint of version {state.get('version')}, this ahnpl reads {VERSION}", where=str(folder)
         )
     if "checksum" in state:  # earlier versions wrote none
-        state = unseal(path.read_text(encoding="utf-8"), str(path), "use an earlier checkpoint")
+        state = unseal(read_whole(path).decode(), str(path), "use an earlier checkpoint")
     kinds = {"step": int, "model": str, "settings": dict, "scaler": dict}
     wrong = [name for name, kind in kinds.items() if type(state.get(name)) is not kind]
     wrong += ["sha256"] if not isinstance(state.get("sha256", {}), dict) else []
@@ -204,7 +213,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DamagedError: unreadable or no object.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(read_whole(path).decode())
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedError("cannot read this file", where=str(path), why=str(error)) from None
     if not isinstance(body, dict):
@@ -225,9 +234,9 @@ def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
     from safetensors.torch import save as to_bytes
 
     temporary = folder.with_name(_temporary(folder.name))
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     try:
+        remove(temporary)
+        temporary.mkdir(parents=True)
         sums = {}
         for name, tensors in ((WEIGHTS_NAME, checkpoint.model), (TRAINING_NAME, checkpoint.training)):
             record = write_file(temporary, name, partial(_write_bytes, to_bytes(_contiguous(tensors))))

@@ -96,6 +96,11 @@ class TrainConfig:
                 why="the losses tell a caption's picture from the others of its batch, and there are none",
                 fix="use --batch-size 2 or more; --grad-cache-chunks takes a batch in parts where memory is short",
             )
+        for name, parts in (("canonical-ranks", self.canonical_ranks), ("grad-cache-chunks", self.grad_cache_chunks)):
+            if parts is not None and parts > self.batch_size:
+                raise UsageError(
+                    f"--{name} is {parts}, and a batch has {self.batch_size} captions", fix="choose fewer parts"
+                )
         if not self.ema < 1:
             raise UsageError(f"--ema is {self.ema}, it must be below 1", fix="use a decay such as 0.999, or 0 for none")
         if not self.out:

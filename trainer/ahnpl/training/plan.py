@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,6 +151,8 @@ def make_draw(config: TrainConfig, epochs: int) -> Draw:
             kinds[pick("kind", kind.strip(), KINDS)] = float(weight)
         first, _, last = config.difficulty.partition(":")
         draw = Draw(kinds, (float(first), float(last or first)), epochs)
+        if not all(map(math.isfinite, (*kinds.values(), *draw.difficulty))):
+            raise ValueError("not finite")
     except ValueError:
         raise UsageError(
             "cannot read how negatives are to be drawn",

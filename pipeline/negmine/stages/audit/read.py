@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from negmine.base.addresses import readable
 from negmine.base.errors import InputError, UsageError
 from negmine.base.seal import digest
+from negmine.base.whole_files import read_whole
 from negmine.sources.table import split
 from negmine.store.input_files import numbered_lines
 from negmine.store.work_folder import Stage, WorkFolder
@@ -85,6 +86,9 @@ def open_source(work: Path, negatives: Path | None) -> Source:
             where=str(unread[0] if unread else negatives),
             fix=f"give it as {', '.join(READERS)}, or a folder of .json files",
         )
+    for file in files:
+        if not file.is_file():
+            raise UsageError("this is no file", where=str(file), why="it is a pipe, a device or a folder")
     return FileSource(str(negatives), files)
 
 
@@ -236,8 +240,8 @@ def _list(text: str) -> list[Any]:
 def read_json(path: Path) -> Iterator[Mapping[str, Any] | None]:
     """SugarCrepe's and VALSE's form: an object of objects, or a list of them."""
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        content = json.loads(read_whole(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError("this is no JSON", where=str(path), why=str(error)) from None
     rows = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
     for row in rows:

@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from negmine.base.errors import InputError
+from negmine.base.whole_files import read_whole
 from negmine.stages.figures.geometry import statements as s
 from negmine.stages.figures.geometry.families import laid_out
 from negmine.stages.figures.geometry.figure import realise
@@ -27,6 +28,8 @@ MOST: Final[Mapping[str, int]] = {"length": 2, "angle": 2, "right": 1, "lines": 
 
 MOST_CLAIMS: Final = 5
 _WIDTH: Final = 2.0
+_FARTHEST: Final = 1e6
+"""Pixels."""
 _NUMBER: Final = re.compile(r"\d+(\.\d+)?")
 _LINE: Final = r"Line\((\w), ?(\w)\)"
 _PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -54,10 +57,11 @@ def read_records(path: Path) -> list[tuple[str, Any]]:
         InputError: not a Geometry3K file of diagrams.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(read_whole(path).decode())
         if not isinstance(body, dict) or not body:
             raise ValueError("no object of records by id")
-    except (OSError, ValueError) as error:
+        json.dumps(body, ensure_ascii=False).encode()  # escapes of half a character are no text
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             "this is not a Geometry3K file", where=str(path), why=str(error),
             fix="name diagram_logic_forms_annot.json of the data set",
@@ -72,7 +76,10 @@ def to_program(row: Any, rng: Random) -> Program:
         BadRecord: fields are missing or malformed, a point has no place, or nothing that can be told is true.
     """
     drawn = _drawing(row)
-    bare = laid_out(drawn, 0, False, True)
+    try:
+        bare = laid_out(drawn, 0, False, True)
+    except ValueError as error:
+        raise BadRecord("damaged", str(error)) from None
     told: list[Statement] = []
     found = list(_predicates(row))
     rng.shuffle(found)
@@ -98,7 +105,9 @@ def _drawing(row: Any) -> Program:
         lines = [str(ends) for ends in row["line_instances"] if ends]
         centres = [str(name) for name in row["circle_instances"] if name]
         forms = [str(form) for form in row["diagram_logic_forms"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not all(abs(number) <= _FARTHEST for at in places.values() for number in at):
+            raise ValueError("a point lies outside of every picture")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadRecord("damaged", repr(error)) from None
     known = {name: at for name, at in places.items() if at != (-1.0, -1.0)}
     used = {name for ends in lines for name in ends} | set(centres)

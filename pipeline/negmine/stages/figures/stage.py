@@ -18,12 +18,14 @@ from negmine.stages.figures.drawing import DrawPhase
 from negmine.stages.figures.settings import RenderSettings
 from negmine.stages.figures.tables import TablePhase
 from negmine.store import (
+    REJECTED_FILE,
     Manifest,
     Spec,
     Store,
     file_sha256,
     refuse_other_settings,
 )
+from negmine.store.refusals import check_share
 from negmine.store.rejected import merge_rejected
 from negmine.store.work_folder import Stage, WorkFolder
 
@@ -36,6 +38,7 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
 
     Raises:
         DamagedError: one of the folders was made otherwise: by other settings, or from other pairs.
+        InputError: nothing of the records can be drawn.
         ResourceError: the font is missing.
     """
     load_font(16)
@@ -53,6 +56,7 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
         return store.finish([merge_rejected(store)] if settings.records else [])
 
     figures = run_stage(work / Stage.FIGURES, spec, draw, engine.share, overwrite=overwrite)
+    check_share(figures.counts, 1, work / Stage.FIGURES / REJECTED_FILE)
     pairs = _derive(Stage.PAIRS, {Stage.FIGURES: figures.digest}, figures, work, engine, overwrite)
     _derive(
         Stage.NEGATIVES, {Stage.FIGURES: figures.digest, Stage.PAIRS: pairs.digest}, figures, work, engine, overwrite
