@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from ahnpl.cli.models import load_any
 from ahnpl.data.shards import open_shards
-from ahnpl.model.checkpoint import STATE_NAME, WEIGHTS_NAME, read_best, read_state
+from ahnpl.model.checkpoint import STATE_NAME, WEIGHTS_NAME, prune, read_best, read_state, remove_unfinished
 from ahnpl.model.clip import ModelSpec, load_model
 from ahnpl.training.config import TrainConfig
 from ahnpl.training.loop import train
@@ -165,3 +166,34 @@ def test_shards_that_git_lfs_did_not_download_are_named_as_such(shards: Path, tm
     (folder / "index.json").write_text(pointer)
     with pytest.raises(DamagedError, match=r"Git LFS pointer[^\0]*git lfs pull"):
         open_shards([str(folder / "*.tar")])
+
+
+# --- links in the place of folders -----------------------------------------------------------------------------------
+
+
+def test_links_in_a_run_folder_are_removed_and_what_they_lead_to_is_not(run: TrainConfig, tmp_path: Path) -> None:
+    """Of checkpoints, of unfinished ones, and of all when a run is made anew."""
+    folder, precious = Path(run.out) / "checkpoints", tmp_path / "precious"
+    shutil.copytree(folder, precious)
+    shutil.rmtree(folder / STEP)
+    (folder / STEP).symlink_to(precious / STEP)
+    (folder / ".step-00000003.new").symlink_to(precious)
+    remove_unfinished(folder.parent)
+    assert [path.name for path in folder.iterdir()] == [STEP]
+    longer = replace(run, steps=4, save_every=1, keep=1)
+    train(make_plan(longer), overwrite=True)
+    assert not folder.is_symlink() and len(list(folder.iterdir())) == 1
+    shutil.rmtree(folder)
+    folder.symlink_to(precious)
+    train(make_plan(longer), overwrite=True)
+    assert not folder.is_symlink()
+    assert (precious / STEP / STATE_NAME).is_file() and len(list(precious.iterdir())) == 1
+
+
+def test_pruning_removes_a_link_and_not_what_it_leads_to(run: TrainConfig, tmp_path: Path) -> None:
+    folder, precious = Path(run.out) / "checkpoints", tmp_path / "precious"
+    shutil.copytree(folder / STEP, precious)
+    (folder / "step-00000001").symlink_to(precious)
+    prune(folder.parent, keep=1)
+    assert [path.name for path in folder.iterdir()] == [STEP]
+    assert (precious / STATE_NAME).is_file()

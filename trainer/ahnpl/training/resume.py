@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from negmine.base.errors import DamagedError, UsageError
@@ -24,7 +23,7 @@ def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:
     """
     if overwrite:
         for name in ("checkpoints", ckpt.BEST_NAME, "metrics.jsonl"):
-            _remove(folder / name)
+            ckpt.remove(folder / name)
     if folder.is_dir():
         ckpt.remove_unfinished(folder)
     resume, earlier = plan.config.resume, ckpt.list_checkpoints(folder)
@@ -68,10 +67,3 @@ def _check_settings(plan: Plan, start: Path) -> None:
             why="; ".join(changed),
             fix="use the same settings, choose another --out, or start again with --overwrite",
         )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
