@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -174,6 +175,14 @@ class TestStages:
         body = json.dumps({"host": "elsewhere", "process": 7, "run": "x"}).encode()
         store.direct.pipe_file("bkt/work/pairs/.lock", body)
         refused(negmine(*PARSE, "--work", "s3://bkt/work"), 5, "s3://bkt/work/pairs", "host elsewhere, process 7")
+
+    @pytest.mark.parametrize(
+        "body", [b"[1]", b"[" * 100_000, b'{"host": 7}', b'{"host": "HERE", "process": "x"}', b"\xff"]
+    )
+    def test_a_lock_of_another_making(self, body: bytes, store: Proxy) -> None:
+        """Whatever it says, it is held until it runs out."""
+        store.direct.pipe_file("bkt/work/pairs/.lock", body.replace(b"HERE", socket.gethostname().encode()))
+        refused(negmine(*PARSE, "--work", "s3://bkt/work"), 5, "another run is using this folder")
 
 
 ODD = "o?d*[v1]{a,b} #%20+&=é'"

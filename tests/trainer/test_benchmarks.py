@@ -594,6 +594,12 @@ class TestZeroShot:
         assert report.authors == {"top-1": pytest.approx(2 / 3), "mean per class": pytest.approx(3 / 4)}
         assert report.dropped == {"files that are no images": 1}
 
+    def test_a_file_without_end_is_no_picture(self, folders: Path, scripted: Callable[..., Any]) -> None:
+        (folders / "square" / "huge.png").touch()
+        os.truncate(folders / "square" / "huge.png", 2**40)
+        with pytest.raises(InputError, match=r"1 of 4 images(.|\n)*huge.png"):
+            scripted([RIGHT, WRONG, WRONG], self.PROMPTS)("zeroshot", folders)
+
     def test_a_class_without_pictures_is_no_number(
         self, folders: Path, scripted: Callable[..., Any], tmp_path: Path
     ) -> None:

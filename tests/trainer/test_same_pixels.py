@@ -18,7 +18,7 @@ from ahnpl.data.images import BadImage, evaluation_pixels, open_image, training_
 from negmine.contract.shard_format import read_samples
 from negmine.encoders.base import rgb
 from negmine.engine.local import LocalEngine
-from negmine.images.decode import MAX_PIXELS, BadImageError, decode, orientation
+from negmine.images.decode import MAX_PIXELS, MAX_SCANS, BadImageError, decode, orientation
 from negmine.images.locate import inspect_image
 from negmine.outputs.report.images import make_album
 from negmine.outputs.report.read import ImagePlace
@@ -317,3 +317,27 @@ def test_from_files_to_the_trainer(name: str, good: int, image_size: int | None,
         assert (training_pixels(sample.image, 48, random.Random(0)).int() - exact).abs().float().mean() < 6
         if name == "transparent":
             assert _grid(original).min() > 150
+
+
+def with_scans(number: int) -> bytes:
+    """A progressive JPEG whose shortest scan is repeated until it has so many."""
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(out, "JPEG", progressive=True)
+    first, *scans = out.getvalue().split(b"\xff\xda")
+    shortest = min(range(len(scans)), key=lambda n: len(scans[n]))
+    again = [scans[shortest].partition(b"\xff\xc4")[0]] * (number - len(scans))  # without the table that follows it
+    scans[shortest:shortest] = again
+    return b"\xff\xda".join([first, *scans])
+
+
+def test_a_picture_of_very_many_scans_is_refused_before_they_are_read() -> None:
+    """Each is another pass over all pixels, and takes seventeen bytes."""
+    few, many = with_scans(40), with_scans(MAX_SCANS + 1)
+    assert inspect_image(few).width == 64
+    assert training_pixels(few, 16, random.Random(0)).shape == (3, 16, 16)
+    with pytest.raises(BadImageError, match="scans"):
+        inspect_image(many)
+    with pytest.raises(BadImage, match="scans"):
+        training_pixels(many, 16, random.Random(0))
+    with pytest.raises(BadImage, match="scans"):
+        evaluation_pixels(many, np.asarray)

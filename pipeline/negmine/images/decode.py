@@ -25,6 +25,10 @@ MAX_RATIO: Final = 200
 """Times that one side may be as long as the other. What models see is the middle of an image whose short side was
 scaled to theirs: of 1 x 20,000 pixels, a file of 163 bytes, that would take 4 GB."""
 
+MAX_SCANS: Final = 500
+"""Passes over all pixels that a JPEG may ask for; real ones have ten or so. A pass takes seventeen bytes to ask for, so
+that a small file could take very long."""
+
 _BAND: Final = 1 << 20
 """Pixels that are laid on white at once: the steps of 25 megapixels are not in memory together."""
 
@@ -137,7 +141,15 @@ def _open(content: bytes, max_pixels: int | None) -> Image:
         raise BadImageError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,} pixels")
     if is_thin(width, height):
         raise BadImageError("too_thin", f"{width} x {height}, one side more than {MAX_RATIO} times the other")
+    if has_many_scans(content):
+        raise BadImageError("damaged_image", f"more than {MAX_SCANS} scans")
     return image
+
+
+def has_many_scans(content: bytes) -> bool:
+    """Whether a JPEG has more than `MAX_SCANS`. In what is packed their marker does not occur; images inside of the
+    metadata are counted with it."""
+    return content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS
 
 
 def is_thin(width: int, height: int) -> bool:

@@ -83,7 +83,8 @@ class _Lease:
         if found is None:
             return None
         holder, renewed = found
-        if holder.get("host") == self._body["host"] and not lives(int(holder.get("process", 0))):
+        process = holder.get("process")
+        if holder.get("host") == self._body["host"] and isinstance(process, int) and not lives(process):
             return None
         if (self._now() - renewed).total_seconds() > LEASE:
             return None
@@ -110,9 +111,9 @@ class _Lease:
             body = json.loads(self._system.cat_file(self._key))
         except FileNotFoundError:
             return None
-        except ValueError:
-            return {}, renewed
-        return dict(body), renewed
+        except (ValueError, RecursionError):
+            body = None
+        return body if isinstance(body, dict) else {}, renewed
 
     def _remove_dead(self) -> None:
         try:

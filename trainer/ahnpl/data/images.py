@@ -9,7 +9,16 @@ from typing import Final
 import numpy as np
 import simplejpeg
 import torch
-from negmine.images.decode import MAX_PIXELS, MAX_RATIO, BadImageError, decode, is_thin, orientation, upright
+from negmine.images.decode import (
+    MAX_PIXELS,
+    MAX_RATIO,
+    BadImageError,
+    decode,
+    has_many_scans,
+    is_thin,
+    orientation,
+    upright,
+)
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
@@ -89,7 +98,7 @@ def _draft(content: bytes, least: int) -> Pixels:
     if content.startswith(b"\xff\xd8"):
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(content)
-            if 0 < width * height <= MAX_PIXELS and not is_thin(width, height):
+            if 0 < width * height <= MAX_PIXELS and not is_thin(width, height) and not has_many_scans(content):
                 pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least)
                 turn = orientation(content)
                 return pixels if turn == 1 else np.array(upright(Image.fromarray(pixels), turn))

@@ -18,6 +18,7 @@ from typing import Final
 
 import torch
 from negmine.base.errors import InputError, UsageError
+from negmine.base.whole_files import read_whole
 from torch import Tensor
 
 from ahnpl.evaluation.encode import EncodedImage, Encoder, check_bad, chunks, open_encoder
@@ -81,7 +82,7 @@ class ZeroShot:
             files = islice(_images(root, classes, dropped), settings.limit)
             total = 0
             for some in chunks(files, settings.batch_size):
-                found = encoder.images([EncodedImage(file.read_bytes()) for _, file in some])
+                found = encoder.images([EncodedImage(_content(file)) for _, file in some])
                 for (place, file), feature in zip(some, found, strict=True):
                     total += 1
                     if isinstance(feature, str):
@@ -229,6 +230,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _is_image(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+
+
+def _content(file: Path) -> bytes | None:
+    """None where it cannot be read, or is too large to be a picture."""
+    try:
+        return read_whole(file)
+    except OSError:
+        return None
 
 
 def class_features(encoder: Encoder, classes: Classes) -> Tensor:
