@@ -32,7 +32,7 @@ from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours.recipe import load_recipe, override
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
-from negmine.stages.neighbours.words import Sets, Texts, parsed_sets, plain_sets, to_columns
+from negmine.stages.neighbours.word_sets import Sets, Texts, parsed_sets, plain_sets, to_columns
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
 from negmine.store import load_manifest

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ahnpl.cli import eval_main, export_main, train_main
-from ahnpl.cli.words import spread
+from ahnpl.cli.command_line import spread
 from negmine.base.errors import Exit
 
 Result = tuple[int, str, str]

@@ -51,7 +51,7 @@ def retrieve(
 
         negmine retrieve --recipe sample4geo --plan neighbours --batch-size 128
     """
-    from negmine.stages.neighbours.opened import resolved
+    from negmine.stages.neighbours.open_scorers import resolved
     from negmine.stages.neighbours.recipe import load_recipe, override
     from negmine.stages.neighbours.stage import plan_batches
     from negmine.stages.neighbours.stage import retrieve as mine

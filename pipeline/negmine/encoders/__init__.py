@@ -29,7 +29,7 @@ ENCODERS: Final = {
     "open_clip": "negmine.encoders.openclip:OpenClip",
     "checkpoint": "negmine.encoders.checkpoint:Checkpoint",
     "metadata": "negmine.encoders.metadata:Metadata",
-    "npy": "negmine.encoders.ready:Ready",
+    "npy": "negmine.encoders.npy:Ready",
 }
 """Family name to class; a class is imported when it is asked for."""
 

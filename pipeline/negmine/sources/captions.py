@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from negmine.sources.captions_in_value import captions_in
 from negmine.sources.jsonl import parse_object
 from negmine.sources.noted import Note
 from negmine.sources.row import CAPTION_COLUMNS, TALKS, Unusable
-from negmine.sources.saying import captions_in
 from negmine.store.input_files import BOM
 
 PLAIN_EXTENSIONS: Final = ("txt", "caption", "text")

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from negmine.base.errors import InputError, UsageError
 from negmine.contract.records import Rejected
+from negmine.sources.captions_in_value import captions_in
 from negmine.sources.noted import Noted
 from negmine.sources.row import CAPTION_COLUMNS, IMAGE_COLUMNS, TALKS, Row, Unusable, identifier, make_row
-from negmine.sources.saying import captions_in
 
 KEY_COLUMNS: Final = ("key",)
 IMAGE_ID_COLUMNS: Final = ("image_id",)

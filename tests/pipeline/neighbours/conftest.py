@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours.filters import Candidates
 from negmine.stages.neighbours.pair_features import PAIR_FEATURE
-from negmine.stages.neighbours.words import Sets as WordSets
-from negmine.stages.neighbours.words import Texts, plain_sets, to_columns
+from negmine.stages.neighbours.word_sets import Sets as WordSets
+from negmine.stages.neighbours.word_sets import Texts, plain_sets, to_columns
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
 from negmine.store import Manifest, load_manifest

@@ -13,7 +13,7 @@ from negmine.base.errors import DamagedError, InputError, ResourceError, UsageEr
 from negmine.encoders import make_encoder
 from negmine.encoders.base import in_batches
 from negmine.engine.local import LocalEngine
-from negmine.stages.neighbours.opened import resolved
+from negmine.stages.neighbours.open_scorers import resolved
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
 

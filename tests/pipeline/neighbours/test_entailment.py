@@ -19,7 +19,7 @@ from negmine.stages.neighbours.filters import FILTERS
 from negmine.stages.neighbours.recipe import load_recipe, override
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
-from negmine.stages.neighbours.words import Sets, found_in
+from negmine.stages.neighbours.word_sets import Sets, found_in
 
 from tests.pipeline.neighbours.conftest import candidates, make_work, pairs_of, table
 

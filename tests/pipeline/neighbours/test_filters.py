@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from negmine.stages.neighbours.filters import ALWAYS, FILTERS, OUTSIDE, reasons, refuse
 from negmine.stages.neighbours.scorers import positive_scores
-from negmine.stages.neighbours.words import Sets, Texts, normalised, parsed_sets, plain_sets, to_columns
+from negmine.stages.neighbours.word_sets import Sets, Texts, normalised, parsed_sets, plain_sets, to_columns
 
 from tests.pipeline.neighbours.conftest import candidates, unit
 

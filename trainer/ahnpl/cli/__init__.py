@@ -11,10 +11,10 @@ import typer
 from negmine.base import console
 from negmine.base.command import with_options
 
+from ahnpl.cli.command_line import GreedyCommand
 from ahnpl.cli.evaluate import evaluate
 from ahnpl.cli.export import export
 from ahnpl.cli.train import train
-from ahnpl.cli.words import GreedyCommand
 
 train_app, eval_app, export_app = (typer.Typer(add_completion=False, pretty_exceptions_enable=False) for _ in range(3))
 train_app.command(cls=GreedyCommand)(with_options(train))

@@ -15,7 +15,7 @@ import numpy as np
 
 from negmine.base.arrays import Bytes, Codes, Mask, Places, Records, Scores
 from negmine.contract.records import THUMBNAIL
-from negmine.stages.neighbours.words import Texts
+from negmine.stages.neighbours.word_sets import Texts
 
 _MOST: Final = 12.0
 """Shades, of 256, by which thumbnails of copies may differ in root mean square."""

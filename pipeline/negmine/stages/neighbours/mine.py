@@ -23,7 +23,7 @@ from negmine.stages.neighbours.sampling import mix, select
 from negmine.stages.neighbours.scorers import Found, Reranker, Retriever, Searcher
 from negmine.stages.neighbours.search import NO_ID
 from negmine.stages.neighbours.settings import RetrieveSettings
-from negmine.stages.neighbours.words import Texts
+from negmine.stages.neighbours.word_sets import Texts
 from negmine.store import PartRecord, part_name, write_table
 
 BLOCK: Final = 512

@@ -17,7 +17,7 @@ from negmine.contract.records import THUMBNAIL_BYTES
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.scorers import Reranker
-from negmine.stages.neighbours.words import COLUMNS, TOLD, Sets, normalised, parsed_sets, plain_sets, to_columns
+from negmine.stages.neighbours.word_sets import COLUMNS, TOLD, Sets, normalised, parsed_sets, plain_sets, to_columns
 from negmine.store import PartRecord, fetch_local, part_name, read_part, write_table
 from negmine.store.arrays import read_array, write_array
 

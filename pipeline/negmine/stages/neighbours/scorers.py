@@ -18,7 +18,7 @@ from negmine.stages.neighbours.corpus import Corpus, read_vectors
 from negmine.stages.neighbours.embed import known_image
 from negmine.stages.neighbours.search import NO_ID, make_product, pair_scores, search
 from negmine.stages.neighbours.settings import Source
-from negmine.stages.neighbours.words import normalised
+from negmine.stages.neighbours.word_sets import normalised
 from negmine.store import file_sha256, read_part
 
 ROWS_AT_ONCE: Final = 1_024

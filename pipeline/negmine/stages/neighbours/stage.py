@@ -15,7 +15,7 @@ from negmine.stages.neighbours.approximate import PARTS, Indexes, IndexPhase, ch
 from negmine.stages.neighbours.filters import NEEDS
 from negmine.stages.neighbours.memory import Budget
 from negmine.stages.neighbours.mine import MinePhase
-from negmine.stages.neighbours.opened import Scorers, open_scorers, resolved
+from negmine.stages.neighbours.open_scorers import Scorers, open_scorers, resolved
 from negmine.stages.neighbours.pair_features import PairFeatures, PairFeaturesPhase
 from negmine.stages.neighbours.plan import make_plan
 from negmine.stages.neighbours.report import EXAMPLES_FILE, write_examples
@@ -23,7 +23,7 @@ from negmine.stages.neighbours.scorers import Reranker
 from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, faiss_build
 from negmine.stages.neighbours.settings import LEXICAL, PlanSettings, RetrieveSettings
 from negmine.stages.neighbours.sharded_index import ShardedIndex, shares_of
-from negmine.stages.neighbours.words import COLUMNS
+from negmine.stages.neighbours.word_sets import COLUMNS
 from negmine.store import Manifest, Spec, Store, delete_folder, refuse_other_settings, write_file
 from negmine.store.work_folder import Stage, WorkFolder
 
