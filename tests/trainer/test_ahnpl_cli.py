@@ -134,6 +134,7 @@ def test_the_untrained_model_and_a_benchmark(call: Callable[..., Result], tmp_pa
         (["--epochs", "many"], Exit.USAGE, "--epochs"),
         (["--batch-size", "1000"], Exit.USAGE, "64 samples"),
         (["--negatives", "0"], Exit.USAGE, "negatives"),
+        (["--same-image", "mask"], Exit.USAGE, "masked"),
         (["--pretrained", "nothing.pt"], Exit.USAGE, "nothing.pt"),
         (["--nosuch", "1"], Exit.USAGE, "nosuch"),
         (["--accum", "2"], Exit.USAGE, "write --grad-cache-chunks"),

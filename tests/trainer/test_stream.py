@@ -11,6 +11,7 @@ import struct
 import tarfile
 import tracemalloc
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -29,7 +30,7 @@ from ahnpl.data.order import CanonicalRank, epoch_order, planned_order, wanted_o
 from ahnpl.data.read import read_in_order, read_through
 from ahnpl.data.resuming import Resuming
 from ahnpl.data.shards import open_shards
-from ahnpl.data.stream import Stream
+from ahnpl.data.stream import SHUFFLE_WINDOW, Stream
 from ahnpl.model.clip import load_tokenizer
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from hypothesis import given, settings
@@ -79,11 +80,11 @@ class TestOrder:
         assert [located.sample.key for located in read_in_order(found, order, skip)] == whole[skip:]
 
     def test_shards_that_lie_behind_are_not_opened(self, few_shards: Callable[..., Path]) -> None:
-        folder = few_shards(samples=12, tars=3)
+        folder = few_shards(samples=40, tars=20)
         found = open_shards([f"{folder}/*.tar"]).shards
-        order = list(epoch_order([4, 4, 4], 0, 0, window=0))
+        order = list(epoch_order([2] * 20, 0, 0, window=0))
         (folder / f"{order[0][0]:05d}.tar").unlink()
-        assert len(list(read_in_order(found, order, skip=4))) == 8
+        assert len(list(read_in_order(found, order, skip=20))) == 20  # ten are read at a time
         with pytest.raises(DamagedError):
             list(read_in_order(found, order))
 
@@ -98,7 +99,35 @@ class TestOrder:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert count == 120 - skip
-        assert peak < 20 * size  # the window, and what the readers have in hand: 15 to 18, by the order
+        assert peak < 24 * size  # the window, and what four readers have in hand: 21
+
+
+FIVE = [f"image{n}" for n in range(1000) for _ in range(5)]
+"""A shard of a set with five captions an image: which image a sample is of, in the order of the captions."""
+
+
+def company(order: list[str], batch: int) -> float:
+    """How many others of its own image a sample meets in its batch, on average."""
+    batches = [order[at : at + batch] for at in range(0, len(order) - batch + 1, batch)]
+    others = sum(count * (count - 1) for one in batches for count in Counter(one).values())
+    return others / (len(batches) * batch)
+
+
+@pytest.mark.parametrize("batch", [256, 1024])
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_captions_of_one_image_meet_as_in_a_shuffle_of_the_whole_set(batch: int, ranks: int) -> None:
+    """3,000 images with five captions in three shards, each of which holds its captions scattered."""
+    chance = random.Random(0)
+    shards = [chance.sample([f"{shard} {image}" for image in FIVE], len(FIVE)) for shard in range(3)]
+    found, shuffled = 0.0, 0.0
+    for epoch in range(4):
+        orders = [epoch_order([5000] * 3, 0, epoch, SHUFFLE_WINDOW, CanonicalRank(n, ranks)) for n in range(ranks)]
+        each = batch // ranks
+        parts = [[shards[shard][position] for shard, position in order] for order in orders]
+        joined = [one for at in range(0, 15_000 // ranks, each) for part in parts for one in part[at : at + each]]
+        found += company(joined, batch)
+        shuffled += company(chance.sample(joined, len(joined)), batch)
+    assert found < 1.2 * shuffled
 
 
 class TestRanks:

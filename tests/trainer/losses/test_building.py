@@ -37,8 +37,8 @@ class TestFiles:
             ("terms: {a: {%s, weight: 1e400}}".replace("%s", ROW), "1e400 is no number"),
             ("terms: {a: {%s, weight: 0}}".replace("%s", ROW), "no term with a weight"),
             (
-                "terms: {a: {%s, drop_same_image: 'no'}}".replace("%s", ROW),
-                "drop_same_image of term of a row is no",
+                "terms: {a: {%s, detach_targets: 'no'}}".replace("%s", ROW),
+                "detach_targets of term of a row is no",
             ),
             ("terms: {a: {%s, masked: 0}}".replace("%s", ROW), "masked of term of a row is no true or false"),
             ("terms: {a: {%s, margin: 1e-3}}".replace("%s", ROW), "1e-3 is a text"),

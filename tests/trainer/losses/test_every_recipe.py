@@ -119,6 +119,40 @@ def test_terms_of_own_negatives_do_not_grow_with_the_batch(recipe: str, part: st
     torch.testing.assert_close(once, twice)
 
 
+def meeting(recipe: str, same_image: str) -> float:
+    """How much image 0 and caption 1, which are of one image, meet in a loss: 0 where no row has them both."""
+    torch.manual_seed(0)
+    features = replace(random_features(full=True), image_ids=torch.tensor([7, 7, 8, 9, 10]))
+    image, text = (rows.clone().requires_grad_() for rows in (features.image, features.text))
+    loss = built({"extends": recipe, "same_image": same_image})
+    loss.begin_step(4, 10)
+    found = loss(replace(features, image=image, text=text)).total
+    (of_image,) = torch.autograd.grad(found, image, create_graph=True)
+    together = 0.0
+    for value in of_image[0] if of_image.requires_grad else ():
+        (of_both,) = torch.autograd.grad(value, text, retain_graph=True, allow_unused=True)
+        together += 0.0 if of_both is None else float(of_both[1].abs().sum())
+    return together
+
+
+JOINED = {
+    "sycl": "one distance of all rows",
+    "ahnpl_retention": "a teacher's likenesses",
+    "dclw": "rows weigh in proportion to each other",
+    "cacr": "they are positives",
+}
+APART = {"mmclip", "mmclip_group", "siglip_row", "asl", "contriever", "ft", "groco"}
+"""Their rows have no other samples, or these bear no gradient."""
+
+
+@pytest.mark.parametrize("recipe", [name for name in list_recipes() if name not in JOINED])
+def test_samples_of_one_image_are_never_negatives_unless_asked(recipe: str) -> None:
+    keeps = recipe in {"negclip", "ahnpl_released", "ahnpl_bytecode", "ahnpl_followup"}
+    assert build_loss(recipe).knows_images != keeps
+    assert meeting(recipe, "masked") < 1e-9
+    assert (meeting(recipe, "negatives") > 1e-6) == (recipe not in APART)
+
+
 class TestEveryRecipe:
     @pytest.mark.parametrize("recipe", [*CORRECTED, *GROUPS, "clip"])
     def test_the_order_of_samples_does_not_matter(self, recipe: str) -> None:

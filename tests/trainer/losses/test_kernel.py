@@ -89,9 +89,9 @@ class TestClip:
         expected = ClipLoss()(features.image, features.text, features.logit_scale)
         torch.testing.assert_close(build_loss(recipe)(features).total, expected)
 
-    def test_other_captions_of_the_image_can_be_left_out(self) -> None:
+    def test_other_captions_of_the_image_are_left_out(self) -> None:
         features = replace(random_features(batch=4), image_ids=torch.tensor([1, 1, 2, 3]))
-        loss = build_loss({"extends": "clip", "drop_same_image": True})
+        loss = build_loss("clip")
         logits = features.logit_scale * features.image @ features.text.T
         same = features.image_ids[:, None] == features.image_ids  # type: ignore[index]
         kept = logits.masked_fill(same & ~torch.eye(4).bool(), -torch.inf)

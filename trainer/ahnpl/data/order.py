@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from typing import Final
 
 from negmine.base.hashing import generator
+
+SHARDS_ABREAST: Final = 16
+"""Shards that a stretch reads at the same time: a shard holds all captions of its images, and those should not meet in
+a batch more often than chance has it."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +54,45 @@ WHOLE = CanonicalRank()
 
 
 def epoch_order(
-    counts: Sequence[int], seed: int, epoch: int, window: int, rank: CanonicalRank = WHOLE
+    counts: Sequence[int],
+    seed: int,
+    epoch: int,
+    window: int,
+    rank: CanonicalRank = WHOLE,
+    abreast: int = SHARDS_ABREAST,
 ) -> Iterator[tuple[int, int]]:
-    """(shard, position) of every sample, each once: shards shuffled, then a shuffle buffer of `window` samples.
+    """(shard, position) of every sample, each once: shards shuffled, `abreast` of them read at a time, then a
+    shuffle buffer of `window` samples.
 
     A pure function of its arguments: workers, and where a run was stopped, change nothing. Each rank has a stretch
     of the shuffled shards, so that a shard is read for one rank, or for two where a stretch ends in it.
     """
     chance = generator(seed, "order", epoch)
     buffer: list[tuple[int, int]] = []
-    for shard, positions in _ranges(counts, chance, rank).items():
-        for position in positions:
-            buffer.append((shard, position))
-            if len(buffer) > window:
-                drawn = chance.randrange(len(buffer))
-                buffer[drawn], buffer[-1] = buffer[-1], buffer[drawn]
-                yield buffer.pop()
+    for place in _interleaved(_ranges(counts, chance, rank), chance, abreast):
+        buffer.append(place)
+        if len(buffer) > window:
+            drawn = chance.randrange(len(buffer))
+            buffer[drawn], buffer[-1] = buffer[-1], buffer[drawn]
+            yield buffer.pop()
     chance.shuffle(buffer)
     yield from buffer
+
+
+def _interleaved(ranges: Mapping[int, range], chance: random.Random, abreast: int) -> Iterator[tuple[int, int]]:
+    """Shards in groups of nearly equal size. Each next sample is of a random shard of its group, a large one likelier,
+    so that all of them end at about the same time."""
+    shards = list(ranges)
+    groups = -(-len(shards) // abreast)
+    for number in range(groups):
+        group = shards[len(shards) * number // groups : len(shards) * (number + 1) // groups]
+        left = {shard: iter(ranges[shard]) for shard in group}
+        while left:
+            names, bounds = list(left), list(accumulate(len(ranges[shard]) for shard in left))
+            draw = partial(chance.choices, names, cum_weights=bounds)
+            while (position := next(left[shard := draw()[0]], None)) is not None:
+                yield shard, position
+            del left[shard]
 
 
 def wanted_of(counts: Sequence[int], seed: int, epoch: int, rank: CanonicalRank) -> Callable[[int, int], bool]:

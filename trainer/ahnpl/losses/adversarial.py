@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ahnpl.losses.kernel import row_losses
+from ahnpl.losses.sets import of_own_image
 from ahnpl.losses.view import Columns, View
 
 
@@ -22,7 +23,7 @@ def ascent(view: View) -> Tensor:
     with torch.enable_grad():
         moving = target.clone().requires_grad_()
         positive = scale * (anchor * moving).sum(dim=1)
-        own = torch.eye(len(anchor), dtype=torch.bool, device=anchor.device)
+        own = of_own_image(view.features)
         there = (scale * anchor @ target.T).masked_fill(own, -torch.inf)
         back = (scale * moving @ anchor.T).masked_fill(own, -torch.inf)
         loss = (row_losses(positive, there) + row_losses(positive, back)).sum()

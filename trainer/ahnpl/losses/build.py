@@ -4,13 +4,16 @@ A recipe file holds ``title``, ``source``, ``evidence``, ``parameters`` (name: d
 sets) and ``terms`` (name: a term of `TERMS`, its ``weight`` and its options). ``$name`` stands for a parameter; a
 weight that is a list is multiplied. A term whose weight is 0 is left out; one with ``during: [from, to]`` counts in
 that share of the training only.
+
+Every recipe has the parameter ``same_image``: by default samples of one image are never each other's candidates
+(``masked``); with ``negatives`` nobody looks which image a sample is of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from math import isfinite, prod
 from pathlib import Path
@@ -31,6 +34,7 @@ from ahnpl.losses.teachers import TeacherSpec
 from ahnpl.losses.terms import TERMS
 
 RECIPE_FOLDER = Path(__file__).parents[1] / "recipes"
+SAME_IMAGE = ("masked", "negatives")
 _FIELDS = {"title", "source", "evidence", "parameters", "forms", "shift_images", "teacher", "terms"}
 
 
@@ -58,6 +62,7 @@ class RecipeLoss(Timed):
 
     Attributes:
         recipe: name and settled parameters.
+        knows_images: whether samples of one image are kept apart, see ``same_image``.
         weights: term name to weight.
         needs_negatives: whether any term asks for text negatives.
         needs_image_negatives: whether any term asks for image negatives as images.
@@ -67,6 +72,7 @@ class RecipeLoss(Timed):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
+        self.knows_images = pick("same_image", recipe.parameters["same_image"], SAME_IMAGE) == "masked"
         self.weights: dict[str, float] = {}
         self.stages: dict[str, tuple[float, float]] = {}
         self.progress = 0.0
@@ -101,7 +107,7 @@ class RecipeLoss(Timed):
             UsageError: the recipe needs negatives that `features` lacks.
         """
         with torch.autocast(features.image.device.type, enabled=False):
-            features = features.upcast()
+            features = features.upcast() if self.knows_images else replace(features.upcast(), image_ids=None)
             if self.shift is not None and self.needs_negatives:
                 with self._named("shift_images"):
                     features = shift_images(features, **self.shift)
@@ -167,7 +173,7 @@ def list_recipes() -> list[str]:
 def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
     """Resolve ``extends`` and settle all parameters: defaults, then the form's, then the caller's."""
     name, body, overrides = _resolve(recipe, ())
-    defaults = dict(body.get("parameters", {}))
+    defaults = {"same_image": SAME_IMAGE[0], **dict(body.get("parameters", {}))}
     forms = dict(body.get("forms", {}))
     for key in overrides:
         pick(f"parameter of recipe {name}", key, defaults)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ahnpl.losses.features import Features, Part
+from ahnpl.losses.sets import of_own_image
 from ahnpl.losses.view import Columns, View
 
 
@@ -33,7 +34,7 @@ def cluster(vectors: Tensor, count: int, steps: int = 10) -> Tensor:
 
 
 class ClusterProxies(nn.Module):
-    """PamC: one candidate for each cluster of captions but the anchor's own, times the number of its members.
+    """PamC: one candidate for each cluster of captions without one of the anchor's image, times the number of members.
 
     Per anchor, with a mask where the source's zeroed diagonal adds e^0 (gayanku/PAMC f33a8b3).
 
@@ -50,7 +51,8 @@ class ClusterProxies(nn.Module):
         count = int(labels.max()) + 1
         size = torch.bincount(labels, minlength=count).to(view.target.dtype)
         sums = view.target.new_zeros(count, view.target.shape[1]).index_add(0, labels, view.target)
-        there = (size > 0) & (labels[:, None] != torch.arange(count, device=labels.device))
+        own = of_own_image(view.features).to(size.dtype) @ F.one_hot(labels, count).to(size.dtype)
+        there = (size > 0) & (own == 0)
         weight = size.clamp_min(1).log().expand(len(labels), -1)
         proxies = Columns("proxy", F.normalize(sums, dim=1, eps=1e-6), there, log_weight=weight)
         return replace(view, columns=(*view.columns, proxies))
@@ -72,10 +74,11 @@ class Prototypes(nn.Module):
         self.counts, self.temperature = tuple(counts), temperature
 
     def forward(self, features: Features) -> Part:
-        losses = [self._loss(features.image, features.text.detach(), count) for count in self.counts]
+        losses = [self._loss(features, count) for count in self.counts]
         return Part(torch.stack(losses).mean())
 
-    def _loss(self, image: Tensor, text: Tensor, count: int) -> Tensor:
+    def _loss(self, features: Features, count: int) -> Tensor:
+        image, text = features.image, features.text.detach()
         labels = cluster(text, count)
         one_hot = F.one_hot(labels).to(text.dtype)
         size = one_hot.sum(dim=0)
@@ -85,4 +88,6 @@ class Prototypes(nn.Module):
         low, high = torch.quantile(spread[size > 0], spread.new_tensor([0.1, 0.9]))
         spread = spread.clamp(low, high)
         logits = image @ centres.T / (spread * self.temperature / spread[size > 0].mean())
-        return F.cross_entropy(logits.masked_fill(size == 0, -torch.inf), labels)
+        # clusters of the image's other captions
+        same = (of_own_image(features).to(one_hot.dtype) @ one_hot > 0) & (one_hot == 0)
+        return F.cross_entropy(logits.masked_fill(same | (size == 0), -torch.inf), labels)

@@ -13,7 +13,8 @@ from ahnpl.losses.features import Features, Part
 class GradedPositives(nn.Module):
     """SPACE-2: ``-sum_j f_ij / sum_j f_ij log softmax_j(s cos)``, f how alike the captions' structures are.
 
-    f is ``Features.structure``; without it, 1 for equal ``text_ids`` and 0 for others. Its source aggregates trees in a
+    f is ``Features.structure``; without it, 1 for equal ``text_ids`` and 0 for others. Of samples of one image only
+    the pair itself, and those that are alike, are in the sum. Its source aggregates trees in a
     way not verified (DAMO-ConvAI/space-2 483554e).
 
     Args:
@@ -33,8 +34,9 @@ class GradedPositives(nn.Module):
         )
         share = self._alike(features).to(logits)
         share = torch.where(share < self.least, 0, share).detach()
-        losses = share / share.sum(dim=1, keepdim=True) * logits.log_softmax(dim=1)
-        return Part(-losses.sum(dim=1).mean())
+        logits = logits.masked_fill(sets.of_own_image(features) & (share == 0), -torch.inf)
+        log_shares = logits.log_softmax(dim=1).masked_fill(share == 0, 0)
+        return Part(-(share / share.sum(dim=1, keepdim=True) * log_shares).sum(dim=1).mean())
 
     def _alike(self, features: Features) -> Tensor:
         own = torch.eye(len(features.text), dtype=torch.bool, device=features.text.device)

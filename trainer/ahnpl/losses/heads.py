@@ -81,7 +81,9 @@ class MultiHead(nn.Module):
         log_change = self.range * math.log(2) * pair.tanh()
         logits = features.logit_scale * (-log_change).exp() * (images @ texts.transpose(1, 2))
         diagonal = logits.diagonal(dim1=1, dim2=2)
-        value = (logits.logsumexp(dim=1) + logits.logsumexp(dim=2)).mean() / 2 - diagonal.mean()
+        same = sets.of_own_image(features) & ~sets.itself_only(features)
+        rows = logits.masked_fill(same, -torch.inf)
+        value = (rows.logsumexp(dim=1) + rows.logsumexp(dim=2)).mean() / 2 - diagonal.mean()
         if self.regulariser:
             log_tau = log_change - features.logit_scale.log()
             value = value + self.regulariser * (self.width / 2 * log_tau + (-log_tau).exp()).mean()
@@ -122,15 +124,22 @@ class CommonSalient(nn.Module):
         true = (image * text).sum(dim=1, keepdim=True)
         listed = torch.cat([true, false], dim=1) / self.temperature
         told = (listed.logsumexp(dim=1) - listed[:, 0]).mean()
-        both = joint_entropy_term([image, common], self.temperature)
-        uniform = joint_entropy_term([common], self.temperature)
+        same = sets.of_own_image(features) & ~sets.itself_only(features)
+        both = joint_entropy_term([image, common], self.temperature, same)
+        uniform = joint_entropy_term([common], self.temperature, same)
         return Part(align + uniform + told + self.independence * both)
 
     def _project(self, weight: Tensor, vectors: Tensor) -> Tensor:
         return F.normalize(vectors @ weight.to(vectors), dim=-1, eps=1e-6)
 
 
-def joint_entropy_term(spaces: list[Tensor], temperature: float) -> Tensor:
-    """``mean_i log mean_j prod exp(-|x_i - x_j|^2 / 2 tau)`` over spaces ``[B, D]``: 0 if all rows coincide."""
+def joint_entropy_term(spaces: list[Tensor], temperature: float, left_out: Tensor | None = None) -> Tensor:
+    """``mean_i log mean_j prod exp(-|x_i - x_j|^2 / 2 tau)`` over spaces ``[B, D]``: 0 if all rows coincide.
+
+    Args:
+        left_out: ``[B, B]`` bool, pairs that do not count; None for none.
+    """
     exponent = sum((2 - 2 * x @ x.T for x in spaces), spaces[0].new_zeros(())) / (2 * temperature)
-    return ((-exponent).logsumexp(dim=1) - math.log(len(spaces[0]))).mean()
+    out = torch.zeros_like(exponent, dtype=torch.bool) if left_out is None else left_out
+    counted = (~out).sum(dim=1).to(exponent.dtype)
+    return ((-exponent).masked_fill(out, -torch.inf).logsumexp(dim=1) - counted.log()).mean()

@@ -162,7 +162,8 @@ def wasserstein(x: Tensor, y: Tensor) -> Tensor:
 class WassersteinList(nn.Module):
     """SyCL: the shares that images give to all captions and negatives of the batch, against those of their grades.
 
-    Whose row is whose does not matter to it, so it is refused without a term that knows.
+    Whose row is whose does not matter to it, so it is refused without a term that knows. Other captions of the own
+    image have no share.
 
     Args:
         caption, negative: grades; strangers have 0.
@@ -180,6 +181,7 @@ class WassersteinList(nn.Module):
         logits = features.logit_scale * features.image @ torch.cat([features.text, found.flatten(0, 1)]).T
         eye = torch.eye(batch, dtype=logits.dtype, device=logits.device)
         grades = torch.cat([self.caption * eye, self.negative * eye.repeat_interleave(slots, dim=1)], dim=1)
-        there = torch.cat([valid.new_ones(batch), valid.flatten()])
+        same = sets.of_own_image(features) & ~sets.itself_only(features)
+        there = torch.cat([~same, valid.flatten().expand(batch, -1)], dim=1)
         ours, theirs = (scores.masked_fill(~there, -torch.inf).softmax(dim=1) for scores in (logits, grades))
         return Part(wasserstein(ours, theirs).to(logits.dtype))

@@ -21,6 +21,8 @@ class Members(nn.Module):
     square matrix of all images and captions). Both directions of a row or column have one right answer, because every
     image of a group makes the other captions false.
 
+    Samples of one image are not candidates for each other.
+
     Args:
         direction: ``i2t`` or ``t2i``.
         scope: ``group`` or ``block``.
@@ -53,6 +55,11 @@ class Members(nn.Module):
         mask = ~torch.eye(len(group), dtype=torch.bool, device=there.device)
         if self.scope == "group":
             mask &= group[:, None] == group[None, :]
+        sample = torch.zeros_like(there, dtype=torch.bool)
+        sample[:, 0] = True  # the others' images have no ids
+        own = sample[there]
+        same = sets.of_own_image(features)[group][:, group] & own[:, None] & own[None, :]
+        mask &= ~same
         if self.drop_same_text and features.text_ids is not None:
             texts = features.text_ids[there]
             mask &= texts[:, None] != texts[None, :]

@@ -37,7 +37,6 @@ class Row(nn.Module):
             negative, which is what the released AHNPL (and CE-CLIP) code does. ``none``: no positive, the anchor is
             only pushed away (CE-CLIP's equation 3).
         masked: leave out slots without a negative; False counts them, as the released code does.
-        drop_same_image: leave out in-batch candidates of the anchor's own image.
         banks, mix, masks, weights: pieces of `BANKS`, `MIXERS`, `MASKS`, `WEIGHTS`, in this order of effect.
         denominator, sample_weight: a piece of `DENOMINATORS`, `SAMPLE_WEIGHTS`.
         margin: logit units, subtracted from the positive.
@@ -63,7 +62,6 @@ class Row(nn.Module):
         columns: Sequence[str],
         positive: str = "pair",
         masked: bool = True,
-        drop_same_image: bool = False,
         masks: Sequence[Spec] = (),
         weights: Sequence[Spec] = (),
         banks: Sequence[Spec] = (),
@@ -78,7 +76,7 @@ class Row(nn.Module):
         self.direction = pick("direction", direction, sets.DIRECTIONS)
         self.columns = [pick("column set", name, sets.SETS) for name in columns]
         self.positive = pick("positive", positive, POSITIVES)
-        self.masked, self.drop_same_image, self.margin, self.scale = masked, drop_same_image, margin, scale
+        self.masked, self.margin, self.scale = masked, margin, scale
         self.detach_targets = detach_targets
         if isinstance(masks, str | Mapping):
             raise UsageError(f"masks of a row are a list, not {masks!r}")
@@ -143,8 +141,6 @@ class Row(nn.Module):
 
     def _columns(self, name: str, features: Features) -> Columns:
         columns = sets.SETS[name](features, self.direction)
-        if self.drop_same_image and columns.same is not None:
-            return replace(columns, mask=columns.mask & ~columns.same)
         if name in sets.FROM_NEGATIVES and not self.masked:
             return replace(columns, mask=torch.ones_like(columns.mask))
         return columns

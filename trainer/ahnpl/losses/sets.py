@@ -3,11 +3,13 @@
 A row has a direction, anchor first: ``i2t`` is an image against texts. A set names the candidates:
 
 ======== ================ ==================================================================
-inbatch  ``[B, B]``       the other samples' true captions (images), the positive left out
+inbatch  ``[B, B]``       the other images' true captions (images)
 own      ``[B, K]``       the sample's own negatives
 all      ``[B, B * K]``   every negative of the batch, sample-major
-intra    ``[B, B]``       the other samples in the anchor's own modality
+intra    ``[B, B]``       the other images' samples in the anchor's own modality
 ======== ================ ==================================================================
+
+Samples of one image are true of each other, so that they never are candidates (where the batch has ``image_ids``).
 """
 
 from __future__ import annotations
@@ -52,20 +54,29 @@ def negatives(features: Features, direction: str) -> tuple[Tensor, Tensor]:
 
 
 def inbatch(features: Features, direction: str) -> Columns:
-    """The other samples of the batch. In ``i2t`` and ``t2i`` these are CLIP's negatives."""
+    """The other images of the batch. In ``i2t`` and ``t2i`` these are CLIP's negatives."""
     return _others("inbatch", features, targets(features, direction))
 
 
 def intra(features: Features, direction: str) -> Columns:
-    """The other samples of the batch in the anchor's own modality."""
+    """The other images of the batch in the anchor's own modality."""
     return _others("intra", features, anchors(features, direction))
 
 
 def _others(name: str, features: Features, vectors: Tensor) -> Columns:
-    mask = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    own, itself = of_own_image(features), itself_only(features)
+    return Columns(name, vectors, ~own, own & ~itself)
+
+
+def of_own_image(features: Features) -> Tensor:
+    """``[B, B]`` bool: the sample itself and others of its image; itself alone where the batch has no ``image_ids``."""
     ids = features.image_ids
-    same = None if ids is None else (ids[:, None] == ids[None, :]) & mask
-    return Columns(name, vectors, mask, same)
+    return itself_only(features) if ids is None else ids[:, None] == ids[None, :]
+
+
+def itself_only(features: Features) -> Tensor:
+    """``[B, B]`` bool: the diagonal."""
+    return torch.eye(len(features.text), dtype=torch.bool, device=features.text.device)
 
 
 def own(features: Features, direction: str) -> Columns:

@@ -35,6 +35,10 @@ class TrainConfig:
     recipe: Annotated[
         str, Option("clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.", parser=named)
     ] = "ahnpl"
+    same_image: Annotated[
+        str | None, Option("Captions of one image for each other: masked, or negatives.", unset="as the recipe says")
+    ] = None
+    """Masked in all recipes but those that reproduce a source which trained on several captions an image."""
     model: Annotated[str, Option("`tiny`, `tiny-conv`, or any open_clip model.", parser=_model)] = "tiny"
     pretrained: Annotated[
         str | None, Option("open_clip's tag, a weights file, or a run's checkpoint.", parser=named)

@@ -25,7 +25,7 @@ from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.model.ranks import Ranks
 from ahnpl.training.config import TrainConfig, settings
 
-DRAWS: Final = 2
+DRAWS: Final = 3
 """Version of what a seed gives: the order, crops, negatives, and what layers and losses draw. A run keeps to one."""
 
 
@@ -67,7 +67,7 @@ def make_plan(config: TrainConfig) -> Plan:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        loss = build_loss(config.recipe)  # may draw weights of its own
+        loss = _build_loss(config)  # may draw weights of its own
     shards = open_shards(config.shards)
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
@@ -89,6 +89,12 @@ def make_plan(config: TrainConfig) -> Plan:
         config, shards, eval_shards, loss, negatives, image_negatives, steps, canonical_ranks, device, precision,
         settings(config, **facts), ranks, pixels,
     )  # fmt: skip
+
+
+def _build_loss(config: TrainConfig) -> RecipeLoss:
+    if config.same_image is None:
+        return build_loss(config.recipe)
+    return build_loss({"extends": config.recipe, "same_image": config.same_image})
 
 
 def _auto_precision(device: torch.device) -> str:
