@@ -101,34 +101,41 @@ BIASED = {**MICRO, "custom_text": True, "init_logit_bias": -10}
 """With SigLIP's bias."""
 
 
-def share_three_steps(rank: int, count: int, name: str, length: int, port: int, folder: str) -> None:
+def share_three_steps(rank: int, count: int, name: str, recipe: str, length: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(count)}
     ranks = Ranks.of_environment()
     with ranks.joined(CPU):
         batch = texts_only(make_batch(length=length))
         model = load_model(ModelSpec(name, seed=3)).double().train()
-        objective = Objective(model, build_loss("negclip").double(), ranks=ranks)
+        objective = Objective(model, build_loss(recipe).double(), ranks=ranks)
         for step in range(3):
             model.zero_grad()
             objective.backward(objective.loss(batch.split(count)[rank], step).total)
         torch.save({n: p.grad for n, p in model.network.named_parameters()}, Path(folder) / f"{rank}.pt")
 
 
-@pytest.mark.parametrize(("config", "length", "unreached"), [(COCA, 76, "text_decoder."), (BIASED, 77, "logit_bias")])
-def test_weights_that_no_feature_depends_on(
-    config: dict[str, Any], length: int, unreached: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("config", "recipe", "length", "unreached"),
+    [
+        (COCA, "negclip", 76, "text_decoder."),
+        (BIASED, "negclip", 77, "logit_bias"),
+        (BIASED, "siglip_hard", 77, None),
+    ],
+)
+def test_weights_that_the_loss_does_not_depend_on(
+    config: dict[str, Any], recipe: str, length: int, unreached: str | None, tmp_path: Path
 ) -> None:
-    """No gradient comes for them, and processes do not wait for it."""
+    """No gradient comes for them, and processes do not wait for it. SigLIP's bias is read by its own loss."""
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     name = f"local-dir:{tmp_path}"
-    mp.spawn(share_three_steps, (2, name, length, free_port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
+    mp.spawn(share_three_steps, (2, name, recipe, length, free_port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
     model = load_model(ModelSpec(name, seed=3)).double().train()
-    objective = Objective(model, build_loss("negclip").double())
+    objective = Objective(model, build_loss(recipe).double())
     objective.backward(objective.loss(texts_only(make_batch(length=length)), 2).total)
     alone = {name: parameter.grad for name, parameter in model.network.named_parameters()}
     left = {name for name, gradient in alone.items() if gradient is None}
-    assert left and all(name.startswith(unreached) for name in left)
+    assert bool(left) == (unreached is not None) and all(name.startswith(unreached or "") for name in left)
     for rank in range(2):
         together = torch.load(tmp_path / f"{rank}.pt")
         assert {name for name, gradient in together.items() if gradient is None} == left

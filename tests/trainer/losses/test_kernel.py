@@ -11,7 +11,7 @@ from ahnpl.losses import build_loss
 from ahnpl.losses.kernel import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_clip.loss import ClipLoss
+from open_clip.loss import ClipLoss, SigLipLoss
 from torch.nn import functional as F
 
 from tests.trainer.losses.batches import (
@@ -88,6 +88,23 @@ class TestClip:
         features = replace(features, text_valid=torch.zeros_like(features.text_valid))
         expected = ClipLoss()(features.image, features.text, features.logit_scale)
         torch.testing.assert_close(build_loss(recipe)(features).total, expected)
+
+    def test_siglip_is_open_clips_with_the_models_own_bias(self) -> None:
+        features, bias = random_features(), torch.tensor(-3.0, dtype=torch.float64, requires_grad=True)
+        found = build_loss("siglip")(replace(features, logit_bias=bias)).total
+        expected = SigLipLoss()(features.image, features.text, features.logit_scale, bias)
+        torch.testing.assert_close(found, expected)
+        ours, theirs = (torch.autograd.grad(one, bias)[0] for one in (found, expected))
+        torch.testing.assert_close(ours, theirs)
+        hard = build_loss("siglip_hard")(replace(features, logit_bias=bias)).total
+        logits = features.logit_scale * torch.einsum("bd,bkd->bk", features.image, features.text_negatives) + bias
+        added = torch.where(features.text_valid, F.softplus(logits), 0).sum() / 5  # type: ignore[arg-type]
+        torch.testing.assert_close(hard, expected + added)
+
+    def test_a_model_without_a_bias_learns_one_beside_it(self) -> None:
+        loss = build_loss("siglip")
+        loss(random_features()).total.backward()
+        assert [p.grad is not None and float(p.grad) != 0 for p in loss.parameters()] == [True]
 
     def test_other_captions_of_the_image_are_left_out(self) -> None:
         features = replace(random_features(batch=4), image_ids=torch.tensor([1, 1, 2, 3]))

@@ -66,6 +66,7 @@ class RecipeLoss(Timed):
         weights: term name to weight.
         needs_negatives: whether any term asks for text negatives.
         needs_image_negatives: whether any term asks for image negatives as images.
+        reads_bias: whether any term reads a model's logit bias.
         teacher: what the loop must make a teacher of; None where no term asks for one.
     """
 
@@ -99,6 +100,7 @@ class RecipeLoss(Timed):
         self.needs_image_negatives = images and self.shift is None
         asked = any(bool(getattr(term, "needs_teacher", False)) for term in self.terms.values())
         self.teacher = _teacher(recipe) if asked else None
+        self.reads_bias = any(bool(getattr(piece, "reads_bias", False)) for piece in self.terms.modules())
 
     def forward(self, features: Features) -> LossOut:
         """Compute the loss, in float32 at least and outside autocast.
@@ -116,7 +118,8 @@ class RecipeLoss(Timed):
                 if self._counts(name):
                     with self._named(f"term {name}"):
                         done[name] = term(features)
-            total: Tensor = sum((self.weights[name] * part.value for name, part in done.items()), _zero(features))
+            start = _zero(features, features.logit_bias if self.reads_bias else None)
+            total: Tensor = sum((self.weights[name] * part.value for name, part in done.items()), start)
         stats = {key: value for part in done.values() for key, value in part.stats.items()}
         return LossOut(total, {name: part.value for name, part in done.items()}, stats)
 
@@ -291,5 +294,6 @@ def _teacher(recipe: Recipe) -> TeacherSpec:
     return TeacherSpec(**spec)
 
 
-def _zero(features: Features) -> Tensor:
-    return features.image.new_zeros(())
+def _zero(features: Features, bias: Tensor | None) -> Tensor:
+    """0, with a gradient of 0 for a bias that the terms of the moment may not read: processes wait for one."""
+    return features.image.new_zeros(()) if bias is None else 0 * bias

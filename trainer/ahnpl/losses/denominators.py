@@ -101,27 +101,33 @@ class Hinge(nn.Module):
 class Sigmoid(nn.Module):
     """SigLIP's loss inside the row: ``sum_k -log sigmoid(y (s cos + b))`` over the positive and its candidates.
 
-    The released MMCLIP code trains its image side so (THU-KEG/MMGeoLM 021e1ef); its bias starts at a random number.
+    b is the model's own bias where it has one, as SigLIP's have. Over the batch it is open_clip's ``SigLipLoss``. The
+    released MMCLIP code trains its image side so (THU-KEG/MMGeoLM 021e1ef); its bias starts at a random number.
 
     Args:
-        bias: b at the start; learned.
+        bias: b at the start for models without one; learned.
     """
+
+    reads_bias = True
 
     def __init__(self, *, bias: float = -10.0) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(bias))
 
     def forward(self, logits: Logits) -> Tensor:
-        negative = torch.where(logits.mask, F.softplus(logits.negatives + self.bias), 0)
-        return F.softplus(-logits.positive - self.bias) + negative.sum(dim=1)
+        bias = self.bias if logits.bias is None else logits.bias
+        negative = torch.where(logits.mask, F.softplus(logits.negatives + bias), 0)
+        return F.softplus(-logits.positive - bias) + negative.sum(dim=1)
 
 
 class Asymmetric(nn.Module):
     """ASL over one positive and its candidates, as CQ-DINO uses it (RedAIGC/CQ-DINO 6c8e60f).
 
     ``-(1-p)^g+ log p`` and ``-(1-p_m)^g- log p_m`` with ``p_m = min(1 - p + clip, 1)``; focusing weights carry no
-    gradient. Mean over rows, not the reference's sum, which ties the weight to the batch.
+    gradient. Mean over rows, not the reference's sum, which ties the weight to the batch. The bias as in `Sigmoid`.
     """
+
+    reads_bias = True
 
     def __init__(self, *, gamma_negative: float = 7.0, gamma_positive: float = 0.0, clip: float = 0.05,
                  bias: float = -10.0) -> None:  # fmt: skip
@@ -130,7 +136,8 @@ class Asymmetric(nn.Module):
         self.bias = nn.Parameter(torch.tensor(bias))
 
     def forward(self, logits: Logits) -> Tensor:
-        positive, negative = logits.positive + self.bias, logits.negatives + self.bias
+        bias = self.bias if logits.bias is None else logits.bias
+        positive, negative = logits.positive + bias, logits.negatives + bias
         focus = (1 - positive.detach().sigmoid()) ** self.gamma_positive
         kept = ((-negative).sigmoid() + self.clip).clamp_max(1)
         loss = -kept.log() if self.clip else F.softplus(negative)

@@ -17,6 +17,7 @@ class Features:
         image: ``[B, D]``.
         text: ``[B, D]``, row i is the true caption of image i.
         logit_scale: the multiplier s itself (exponentiated and clamped), a scalar.
+        logit_bias: what a model adds to its logits, a scalar; None where it has none. Sigmoid losses read it.
         text_negatives: ``[B, K, D]``, false captions of image i.
         text_valid: ``[B, K]`` bool, False where a sample has no such negative; None means that all exist.
         image_negatives: ``[B, J, D]``, images for which caption i is false.
@@ -51,6 +52,7 @@ class Features:
     teacher_logit_scale: Tensor | None = None
     structure: Tensor | None = None
     surface: Tensor | None = None
+    logit_bias: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.shape != self.text.shape:
@@ -107,7 +109,7 @@ class Features:
     def upcast(self) -> Features:
         """The same features in float32 at least; float64 stays float64."""
         names = (
-            "image", "text", "logit_scale", "text_negatives", "image_negatives", "image_negative_texts",
+            "image", "text", "logit_scale", "logit_bias", "text_negatives", "image_negatives", "image_negative_texts",
             "teacher_image", "teacher_text", "teacher_text_negatives", "teacher_logit_scale",
         )  # fmt: skip
         tensors = {name: getattr(self, name) for name in names}

@@ -20,6 +20,7 @@ class Logits:
         trusted: ``[M]`` bool, candidates that are false by construction.
         scale: s, the multiplier that made logits of cosines.
         same: ``[B, M]`` bool, candidates that belong to the anchor's own image.
+        bias: the model's own, a scalar; None where it has none.
     """
 
     positive: Tensor
@@ -29,6 +30,7 @@ class Logits:
     trusted: Tensor
     scale: Tensor
     same: Tensor
+    bias: Tensor | None = None
 
     @property
     def candidates(self) -> Tensor:

@@ -156,7 +156,7 @@ class Row(nn.Module):
         log_weight = torch.where(mask, log_weight, 0)
         positive = view.scale * (view.anchor * view.target).sum(dim=1) - self.margin
         trusted = view.named(*sets.FROM_NEGATIVES)
-        return Logits(positive, negatives, mask, log_weight, trusted, view.scale, view.same())
+        return Logits(positive, negatives, mask, log_weight, trusted, view.scale, view.same(), view.features.logit_bias)
 
 
 def _column_as_target(logits: Tensor, mask: Tensor, *, first: bool) -> Tensor:

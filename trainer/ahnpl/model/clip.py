@@ -98,6 +98,12 @@ class ClipModel(nn.Module):
         scale: nn.Parameter = self.network.logit_scale  # type: ignore[assignment]
         return scale
 
+    @property
+    def logit_bias(self) -> nn.Parameter | None:
+        """SigLIP's; None for models without one."""
+        bias: nn.Parameter | None = getattr(self.network, "logit_bias", None)
+        return bias
+
     def encode_image(self, images: Tensor) -> Tensor:
         """Unit features ``[B, D]`` of ``[B, 3, S, S]`` bytes."""
         pixels = (images.to(self.mean.device, torch.float32) / 255 - self.mean) / self.std
@@ -134,6 +140,7 @@ class ClipModel(nn.Module):
             image=images,
             text=texts,
             logit_scale=self.logit_scale.exp().reshape(()),  # some models keep it as [1]
+            logit_bias=None if self.logit_bias is None else self.logit_bias.reshape(()),
             text_negatives=_spread(negatives, batch.valid) if slots else None,
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,

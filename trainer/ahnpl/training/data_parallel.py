@@ -14,8 +14,11 @@ from ahnpl.model.ranks import Ranks
 from ahnpl.training.memory import trial_batch
 
 
-def distributed(model: ClipModel, ranks: Ranks) -> nn.Module:
+def distributed(model: ClipModel, ranks: Ranks, *, reads_bias: bool = False) -> nn.Module:
     """The model as it is trained by several processes together: each backward pass averages their gradients.
+
+    Args:
+        reads_bias: whether the loss reads the model's logit bias.
 
     Raises:
         UsageError: batch normalisation on a CPU, where no process sees the others' images.
@@ -29,7 +32,7 @@ def distributed(model: ClipModel, ranks: Ranks) -> nn.Module:
                 fix="use one process, --lock image, or a model without batch normalisation",
             )
         model.network = convert_sync_batchnorm(model.network)  # type: ignore[no-untyped-call]
-    freeze_unreached(model)
+    freeze_unreached(model, reads_bias=reads_bias)
     return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
 
@@ -38,14 +41,17 @@ def normalises_over_batch(model: nn.Module) -> bool:
     return any(isinstance(module, _BatchNorm) and module.training for module in model.modules())
 
 
-def freeze_unreached(model: ClipModel) -> None:
-    """Fix weights that no feature depends on, such as CoCa's decoder or SigLIP's bias: no gradient comes for them, and
-    processes would wait for it."""
+def freeze_unreached(model: ClipModel, *, reads_bias: bool) -> None:
+    """Fix weights that the loss does not depend on, such as CoCa's decoder, or SigLIP's bias beside a softmax: no
+    gradient comes for them, and processes would wait for it."""
     was_training = model.training
     model.eval()  # leaves running statistics alone
     with torch.compiler.set_stance("force_eager"):
         found = model(trial_batch(model, 0, 0))
-        (found.image.sum() + found.text.sum() + found.logit_scale.sum()).backward()
+        read = [found.image, found.text, found.logit_scale]
+        if reads_bias and found.logit_bias is not None:
+            read.append(found.logit_bias)
+        torch.autograd.backward([tensor.sum() for tensor in read])
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.grad is not None)
         parameter.grad = None

@@ -141,6 +141,7 @@ class Trainer:
             precision=plan.precision,
             seed=config.seed,
         )
+        self.highest_scale = max(MAX_LOG_SCALE, float(model.logit_scale.detach()))  # SigLIP's begin above 100
         self.state = TrainState(
             model=model,
             loss=loss,
@@ -213,7 +214,7 @@ class Trainer:
         state.scaler.update()
         state.optimiser.zero_grad(set_to_none=True)
         with torch.no_grad():
-            state.model.logit_scale.clamp_(0, MAX_LOG_SCALE)
+            state.model.logit_scale.clamp_(0, self.highest_scale)
         state.step += 1
 
         # the copies of the model follow it

@@ -7,8 +7,10 @@ and each chunk is encoded again to carry it into the weights. What layers draw a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
+from types import EllipsisType
 from typing import Any, Final
 
 import torch
@@ -26,7 +28,9 @@ from ahnpl.training.ema import Teacher
 
 HALVES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _LEARNT: Final = ("image", "text", "text_negatives", "image_negatives", "image_negative_texts")
-"""The features that carry a gradient into the towers, beside the logit scale."""
+"""The features that carry a gradient into the towers."""
+_SCALARS: Final = ("logit_scale", "logit_bias")
+"""And what does not belong to a sample."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Objective:
         self.model, self.recipe_loss, self.teacher, self.ranks = model, loss, teacher, ranks
         self.chunks, self.seed = grad_cache_chunks, seed
         self.half = HALVES.get(precision)
-        self.towers = distributed(model, ranks)
+        self.towers = distributed(model, ranks, reads_bias=loss.reads_bias)
         self._cached: _Cached | None = None
 
     def loss(self, batch: Batch, step: int) -> LossOut:
@@ -123,10 +127,11 @@ class Objective:
                 else nullcontext()
             ):
                 features = self._encode(self.towers, chunk, cached.step, number)
-                tensors, gradients = _with_gradients(features, cached.leaves, slice(row, row + len(chunk.keys)))
+                rows = slice(row, row + len(chunk.keys))
+                found = _with_gradients(features, cached.leaves, _LEARNT, rows)
                 if last:
-                    tensors.append(features.logit_scale)
-                    gradients.append(_gradient(cached.leaves.logit_scale))
+                    found += _with_gradients(features, cached.leaves, _SCALARS, ...)
+                tensors, gradients = zip(*found, strict=True)
                 torch.autograd.backward(tensors, gradients)
             row += len(chunk.keys)
 
@@ -155,19 +160,16 @@ def _joined(chunks: list[Features]) -> Features:
 
 def _leaves(features: Features) -> Features:
     """The same features, the learnt ones as leaves that collect gradients."""
-    learnt = {name: getattr(features, name) for name in (*_LEARNT, "logit_scale")}
+    learnt = {name: getattr(features, name) for name in (*_LEARNT, *_SCALARS)}
     return replace(features, **{n: t.detach().clone().requires_grad_() for n, t in learnt.items() if t is not None})
 
 
-def _with_gradients(features: Features, leaves: Features, rows: slice) -> tuple[list[Tensor], list[Tensor]]:
-    """Learnt features of some rows, and the gradients that the loss has at them."""
-    tensors, gradients = [], []
-    for name in _LEARNT:
-        tensor = getattr(features, name)
-        if tensor is not None and tensor.requires_grad:
-            tensors.append(tensor)
-            gradients.append(_gradient(getattr(leaves, name))[rows])
-    return tensors, gradients
+def _with_gradients(
+    features: Features, leaves: Features, names: Sequence[str], rows: slice | EllipsisType
+) -> list[tuple[Tensor, Tensor]]:
+    """Learnt features of some rows, each with the gradient that the loss has at it."""
+    found = ((getattr(features, name), getattr(leaves, name)) for name in names)
+    return [(tensor, _gradient(leaf)[rows]) for tensor, leaf in found if tensor is not None and tensor.requires_grad]
 
 
 def _gradient(leaf: Tensor) -> Tensor:
