@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +36,10 @@ from ahnpl.training.loop import TrainResult, train
 from ahnpl.training.optimise import learning_rate, make_optimiser
 from ahnpl.training.plan import make_draw, make_plan
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
+from negmine.contract.records import Sample
 from negmine.contract.training_runs import read_metrics
+
+from tests.trainer.conftest import make_sample, write_shards
 
 
 @pytest.fixture
@@ -272,22 +277,44 @@ class TestResume:
         for name, value in found.items():
             torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * then[name])
 
-    def test_a_killed_run_goes_on_bit_for_bit(self, configure: Callable[..., TrainConfig], tmp_path: Path) -> None:
-        whole, parts = configure(epochs=3), configure(epochs=3, out=str(tmp_path / "parts"), save_every=3)
-        fit(whole)
-        command = [
-            sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--shards", *parts.shards,
-            "--model", parts.model, "--out", parts.out, "--epochs", "3", "--batch-size", "16", "--lr", "1e-3",
-            "--workers", "0", "--log-every", "1", "--save-every", "3",
-        ]  # fmt: skip
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        while len(losses(parts.out)) < 5 and process.poll() is None:
+    def test_the_same_command_is_the_same_run_with_two_threads_and_over_a_kill(
+        self, micro: str, tmp_path: Path
+    ) -> None:
+        """Texts are long and different, so that both threads add to the gradients of the same positions."""
+        chance = random.Random(0)
+
+        def text() -> str:
+            return " ".join(str(chance.randrange(100)) for _ in range(30))
+
+        def sample(number: int) -> Sample:
+            one, caption = make_sample(number), text()
+            negatives = tuple(replace(negative, text=text()) for negative in one.negatives)
+            return replace(one, caption=caption, captions=(caption,), negatives=negatives)
+
+        samples = [sample(number) for number in range(64)]
+        folder = write_shards(tmp_path / "long", [samples])
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            command = [
+                sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--shards", f"{folder}/*.tar",
+                "--model", micro, "--out", str(tmp_path / name), "--epochs", "3", "--batch-size", "32", "--lr", "1e-3",
+                "--workers", "0", "--log-every", "1", "--save-every", "2",
+            ]  # fmt: skip
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            return subprocess.Popen(command, **quiet, env={**os.environ, "OMP_NUM_THREADS": "2"})
+
+        assert start("once").wait() == start("twice").wait() == 0
+        killed = start("killed")
+        while len(losses(str(tmp_path / "killed"))) < 3 and killed.poll() is None:
             time.sleep(0.01)
-        process.kill()
-        process.wait()
-        result = fit(parts)
-        assert result.resumed >= 3
-        assert losses(parts.out) == losses(whole.out)
+        killed.kill()
+        killed.wait()
+        assert start("killed").wait() == 0
+        expected = weights(str(tmp_path / "once"))
+        for name in ("twice", "killed"):
+            assert losses(str(tmp_path / name)) == losses(str(tmp_path / "once"))
+            found = weights(str(tmp_path / name))
+            assert all(torch.equal(found[key], value) for key, value in expected.items())
 
     def test_a_finished_run_has_nothing_to_do(self, configure: Callable[..., TrainConfig]) -> None:
         config = configure()

@@ -76,6 +76,9 @@ class TrainConfig:
     grad_checkpointing: Annotated[bool, Option("Compute activations again instead of keeping them.")] = False
     compile: Annotated[bool, Option("torch.compile the towers.")] = False
     ema: Annotated[float, Option("Decay of averaged weights, which are then scored and saved.", least=0)] = 0.0
+    deterministic: Annotated[
+        bool, Option("On a GPU too, what torch can add in one order is added in one; slower. CPUs always do.")
+    ] = False
     seed: Annotated[int, Option("Of weights, order, crops and choice of negatives.", least=0)] = 0
     workers: Annotated[
         int | None, Option("Decoding processes.", least=0, unset="one for two cores, at most 8"), MAY_CHANGE

@@ -80,7 +80,7 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
     folder, ranks = Path(plan.config.out), plan.ranks
     with ExitStack() as stack:
         stack.enter_context(ranks.joined(plan.device))
-        stack.enter_context(sums_in_one_order(plan.device))
+        stack.enter_context(sums_in_one_order(plan.device, on_gpu=plan.config.deterministic))
         ranks.first_does(lambda: stack.enter_context(locked(folder)))
         start = ranks.first_does(lambda: starting_point(plan, folder, overwrite))
         trainer = Trainer(plan, stack.enter_context(stop_on_signals()))

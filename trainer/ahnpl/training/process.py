@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -30,14 +31,18 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def sums_in_one_order(device: torch.device) -> Iterator[None]:
+def sums_in_one_order(device: torch.device, *, on_gpu: bool = False) -> Iterator[None]:
     """On a CPU gradients of what several read (positions, repeated texts) are summed in one order.
 
     Else torch's threads add them as they come, and no two runs of several threads are the same.
+
+    Args:
+        on_gpu: also on a GPU, as far as torch has such an algorithm; it warns where it has none.
     """
     switches: Any = torch.utils.deterministic  # its stub knows no switches
     before = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
-    if device.type == "cpu":
+    if device.type == "cpu" or on_gpu:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.use_deterministic_algorithms(True, warn_only=True)
         switches.fill_uninitialized_memory = False  # which is slow, and nothing here reads such memory
     try:
