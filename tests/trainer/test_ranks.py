@@ -33,7 +33,8 @@ from torch import nn
 from tests.trainer.conftest import MICRO, make_batch, make_sample, texts_only, write_shards
 
 CPU = torch.device("cpu")
-CASES = [("ahnpl", 1), ("ce_clip", 2), ("mmclip_both", 2)]
+CASES = [("ahnpl", 1, False), ("ce_clip", 2, False), ("mmclip_both", 2, False), ("ahnpl", 2, True), ("siglip", 1, True)]
+"""Recipe, parts, and whether each process computes its own rows of the loss."""
 
 
 def make_model(name: str, dropout: float = 0.0) -> ClipModel:
@@ -44,15 +45,18 @@ def make_model(name: str, dropout: float = 0.0) -> ClipModel:
     return model.double().train()
 
 
-def gradients(name: str, recipe: str, batch: Batch, ranks: Ranks, parts: int, dropout: float = 0.0) -> dict[str, Any]:
+def gradients(
+    name: str, recipe: str, batch: Batch, ranks: Ranks, parts: int, dropout: float = 0.0, *, local: bool = False
+) -> dict[str, Any]:
     """Gradients of one step, the loss, and what the loss remembers."""
     model, loss = make_model(name, dropout), build_loss(recipe).double()
-    objective = Objective(model, loss, ranks=ranks, grad_cache_chunks=parts)
+    objective = Objective(model, loss, ranks=ranks, grad_cache_chunks=parts, local_loss=local)
     batch = batch if loss.needs_image_negatives else texts_only(batch)
     out = objective.loss(batch, 7)
     objective.backward(out.total)
     found = {n: p.grad for n, p in model.network.named_parameters() if p.grad is not None}
-    return {**found, "total": out.total.detach(), **loss.state_dict()}
+    own = {f"of the loss: {n}": p.grad for n, p in loss.named_parameters() if p.grad is not None}
+    return {**found, **own, "total": out.total.detach(), **loss.state_dict()}
 
 
 def share_a_step(rank: int, count: int, name: str, port: int, folder: str) -> None:
@@ -60,9 +64,9 @@ def share_a_step(rank: int, count: int, name: str, port: int, folder: str) -> No
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(count)}
     ranks = Ranks.of_environment()
     with ranks.joined(CPU):
-        for recipe, parts in CASES:
-            found = gradients(name, recipe, make_batch().split(count)[rank], ranks, parts)
-            torch.save(found, Path(folder) / f"{recipe}-{parts}-{rank}.pt")
+        for recipe, parts, local in CASES:
+            found = gradients(name, recipe, make_batch().split(count)[rank], ranks, parts, local=local)
+            torch.save(found, Path(folder) / f"{recipe}-{local}-{rank}.pt")
 
 
 def free_port() -> int:
@@ -80,11 +84,11 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any], tolerance: float) 
 @pytest.mark.parametrize("count", [2, 4])
 def test_ranks_have_the_gradient_of_the_joined_batch(micro: str, tmp_path: Path, count: int) -> None:
     mp.spawn(share_a_step, (count, micro, free_port(), str(tmp_path)), nprocs=count)  # type: ignore[no-untyped-call]
-    for recipe, parts in CASES:
+    for recipe, _, local in CASES:
         alone = gradients(micro, recipe, make_batch(), Ranks(), 1)
         assert alone["visual.conv1.weight"].abs().max() > 1e-4 and alone["token_embedding.weight"].abs().max() > 1e-4
         for rank in range(count):
-            assert_same(torch.load(tmp_path / f"{recipe}-{parts}-{rank}.pt"), alone, 1e-8)
+            assert_same(torch.load(tmp_path / f"{recipe}-{local}-{rank}.pt"), alone, 1e-8)
 
 
 COCA = {

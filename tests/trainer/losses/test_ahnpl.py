@@ -73,7 +73,7 @@ class TestIntraModal:
     def test_released_form_attracts_one_own_negative(self) -> None:
         similarities = torch.zeros(3, 6, dtype=torch.float64, requires_grad=True)
 
-        loss = _column_as_target(similarities, torch.ones(3, 6).bool(), first=False)
+        loss = _column_as_target(similarities, torch.ones(3, 6).bool(), torch.arange(3))
         assert float(loss.detach()) == pytest.approx(math.log(6))
         loss.backward()
         assert similarities.grad is not None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from ahnpl.losses import build_loss, list_recipes
+from ahnpl.losses import Features, RecipeLoss, build_loss, list_recipes
+from torch import Tensor
 
 from tests.trainer.losses.batches import (
     CORRECTED,
@@ -151,6 +155,44 @@ def test_samples_of_one_image_are_never_negatives_unless_asked(recipe: str) -> N
     assert build_loss(recipe).knows_images != keeps
     assert meeting(recipe, "masked") < 1e-9
     assert (meeting(recipe, "negatives") > 1e-6) == (recipe not in APART)
+
+
+ROW_WISE = [name for name in list_recipes() if not build_loss(name).whole_terms]
+
+
+@pytest.mark.parametrize("recipe", ROW_WISE)
+def test_rows_of_a_loss_add_up_to_it(recipe: str) -> None:
+    """Own rows on each of three processes, and rows at a time: the same loss and gradients."""
+
+    def found(of: Callable[[RecipeLoss, Features], Tensor]) -> list[Tensor]:
+        torch.manual_seed(0)
+        loss = built(recipe)
+        loss.begin_step(4, 10)
+        features = replace(with_gradients(random_features(batch=6)), image_ids=torch.tensor([7, 7, 8, 9, 9, 9]))
+        total = of(loss, features)
+        total.backward()
+        leaves = (features.image, features.text, features.text_negatives, features.logit_scale)
+        return [total.detach(), *(one.grad for one in leaves if one is not None and one.grad is not None)]
+
+    def own_rows(loss: RecipeLoss, features: Features) -> Tensor:
+        totals = []
+        for first in (0, 2, 4):
+            torch.manual_seed(0)
+            alone = copy.deepcopy(loss)
+            totals.append(alone(replace(features, rows=slice(first, first + 2))).total)
+        return torch.stack(totals).mean()
+
+    def whole(loss: RecipeLoss, features: Features, at_once: int | None = None) -> Tensor:
+        torch.manual_seed(0)
+        total: Tensor = loss(features, at_once).total
+        return total
+
+    expected = found(whole)
+    for other in (own_rows, partial(whole, at_once=4), partial(whole, at_once=1)):
+        again = found(other)
+        assert len(again) == len(expected)
+        for one, two in zip(again, expected, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-12)
 
 
 class TestEveryRecipe:

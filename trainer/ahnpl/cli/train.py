@@ -66,6 +66,7 @@ def _plan_only(config: TrainConfig) -> console.Summary:
         plan.negatives,
         plan.image_negatives,
         parts=plan.ranks.count * config.grad_cache_chunks,
+        rows=plan.loss_rows,
         half=plan.precision != "fp32",
     )
     figures = {

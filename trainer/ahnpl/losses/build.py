@@ -24,6 +24,7 @@ from negmine.base.documents import check_kind, find_document, of_document, packa
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ahnpl.losses.features import Features, LossOut, Part
 from ahnpl.losses.lists import WassersteinList
@@ -102,8 +103,19 @@ class RecipeLoss(Timed):
         self.teacher = _teacher(recipe) if asked else None
         self.reads_bias = any(bool(getattr(piece, "reads_bias", False)) for piece in self.terms.modules())
 
-    def forward(self, features: Features) -> LossOut:
+    @property
+    def whole_terms(self) -> list[str]:
+        """Terms that need all rows of the batch at once, and have a matrix over it."""
+        return [name for name, term in self.terms.items() if not _is(term, "row_wise") and not _is(term, "small")]
+
+    def forward(self, features: Features, rows_at_once: int | None = None) -> LossOut:
         """Compute the loss, in float32 at least and outside autocast.
+
+        With `Features.rows` terms that are row-wise have these rows' loss; of all ranks' losses the mean is the
+        batch's, and so are sums over ranks of the gradients at the features.
+
+        Args:
+            rows_at_once: rows whose logits stand at one time; they are computed again in the backward pass. None: all.
 
         Raises:
             UsageError: the recipe needs negatives that `features` lacks.
@@ -113,11 +125,12 @@ class RecipeLoss(Timed):
             if self.shift is not None and self.needs_negatives:
                 with self._named("shift_images"):
                     features = shift_images(features, **self.shift)
+            whole = replace(features, rows=None)
             done: dict[str, Part] = {}
             for name, term in self.terms.items():
                 if self._counts(name):
                     with self._named(f"term {name}"):
-                        done[name] = term(features)
+                        done[name] = _by_rows(term, features, rows_at_once) if _is(term, "row_wise") else term(whole)
             start = _zero(features, features.logit_bias if self.reads_bias else None)
             total: Tensor = sum((self.weights[name] * part.value for name, part in done.items()), start)
         stats = {key: value for part in done.values() for key, value in part.stats.items()}
@@ -276,6 +289,29 @@ def _stage(name: str, stage: tuple[float, ...]) -> tuple[float, float]:
     if len(stage) != 2 or not 0 <= stage[0] < stage[1] <= 1:
         raise UsageError(f"{name} counts during {list(stage)}", fix="two shares of the training, such as [0, 0.5]")
     return stage[0], stage[1]
+
+
+def _is(term: nn.Module, what: str) -> bool:
+    return bool(getattr(term, what, False))
+
+
+def _by_rows(term: nn.Module, features: Features, rows_at_once: int | None) -> Part:
+    """A row-wise term, a few rows at a time."""
+    start, stop, _ = (features.rows or slice(None)).indices(len(features.text))
+    if rows_at_once is None or rows_at_once >= stop - start:
+        part: Part = term(features)
+        return part
+
+    def mean_of(rows: slice) -> Tensor:
+        value: Tensor = term(replace(features, rows=rows)).value
+        return value
+
+    total = features.image.new_zeros(())
+    for first in range(start, stop, rows_at_once):
+        rows = slice(first, min(first + rows_at_once, stop))
+        value: Tensor = checkpoint(mean_of, rows, use_reentrant=False, preserve_rng_state=False)
+        total = total + value * ((rows.stop - rows.start) / (stop - start))
+    return Part(total)
 
 
 def _build_term(name: str, options: dict[str, Any]) -> nn.Module:

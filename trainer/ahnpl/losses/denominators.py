@@ -17,6 +17,8 @@ from ahnpl.losses.sorting import sort_losses
 class Softmax(nn.Module):
     """InfoNCE. With smoothing, `label_smoothing` of the target is spread evenly over positive and candidates."""
 
+    row_wise = True
+
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
@@ -41,6 +43,8 @@ class Decoupled(nn.Module):
 class Mean(nn.Module):
     """cMIM: the mean of the candidates' exponentials, so that their number does not matter."""
 
+    row_wise = True
+
     def forward(self, logits: Logits) -> Tensor:
         return row_losses(logits.positive, logits.candidates - log_count(logits.mask).to(logits.negatives.dtype))
 
@@ -51,6 +55,8 @@ class Debiased(nn.Module):
     ``Ng = max((sum_j w_j e^n_j - tau_plus M e^p) / (1 - tau_plus), M e^-s)`` in log space. Candidates that are false
     by construction join outside of the correction.
     """
+
+    row_wise = True
 
     def __init__(self, *, tau_plus: float = 0.1) -> None:
         super().__init__()
@@ -81,6 +87,8 @@ class Debiased(nn.Module):
 class Pairwise(nn.Module):
     """Each candidate by itself: mean of ``softplus(n - p)``."""
 
+    row_wise = True
+
     def forward(self, logits: Logits) -> Tensor:
         losses = F.softplus(logits.candidates.masked_fill(~logits.mask, 0) - logits.positive[:, None])
         return torch.where(logits.mask, losses, 0).sum(dim=1) / logits.mask.sum(dim=1).clamp_min(1)
@@ -88,6 +96,8 @@ class Pairwise(nn.Module):
 
 class Hinge(nn.Module):
     """Mean of ``relu(margin + n - p)``, margin in logit units."""
+
+    row_wise = True
 
     def __init__(self, *, margin: float = 1.0) -> None:
         super().__init__()
@@ -108,7 +118,7 @@ class Sigmoid(nn.Module):
         bias: b at the start for models without one; learned.
     """
 
-    reads_bias = True
+    row_wise, reads_bias = True, True
 
     def __init__(self, *, bias: float = -10.0) -> None:
         super().__init__()
@@ -127,7 +137,7 @@ class Asymmetric(nn.Module):
     gradient. Mean over rows, not the reference's sum, which ties the weight to the batch. The bias as in `Sigmoid`.
     """
 
-    reads_bias = True
+    row_wise, reads_bias = True, True
 
     def __init__(self, *, gamma_negative: float = 7.0, gamma_positive: float = 0.0, clip: float = 0.05,
                  bias: float = -10.0) -> None:  # fmt: skip
@@ -149,6 +159,8 @@ class Sorting(nn.Module):
     """GroCo: the positive must come after the `k` hardest candidates in a differentiable sorting network
     (ninatu/learning_by_sorting 47c074e)."""
 
+    row_wise = True
+
     def __init__(self, *, k: int = 10, steepness: float = 1.0) -> None:
         super().__init__()
         if k < 1:
@@ -168,6 +180,8 @@ class Expectation(nn.Module):
     Costs are ``2 - 2 cos``; positives are the pair and the other captions of its image in the batch. Farther
     positives and closer candidates weigh more: ``softmax(t+ c)``, ``softmax(-t- c)``, detached.
     """
+
+    row_wise = True
 
     def __init__(self, *, t_positive: float = 1.0, t_negative: float = 1.0, attraction: float = 1.0,
                  repulsion: float = 1.0) -> None:  # fmt: skip

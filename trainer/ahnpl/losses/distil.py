@@ -16,6 +16,7 @@ class FeatureMSE(nn.Module):
     the kinds and a sample's negatives, mean over the batch (the reference sums, which ties the weight to B).
     """
 
+    small = True
     needs_negatives, needs_image_negatives, needs_teacher = False, False, True
 
     def forward(self, features: Features) -> Part:

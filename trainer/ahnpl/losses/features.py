@@ -17,6 +17,7 @@ class Features:
         image: ``[B, D]``.
         text: ``[B, D]``, row i is the true caption of image i.
         logit_scale: the multiplier s itself (exponentiated and clamped), a scalar.
+        rows: the samples that ask, of all that are there; None for all. For terms that are `row_wise`.
         logit_bias: what a model adds to its logits, a scalar; None where it has none. Sigmoid losses read it.
         text_negatives: ``[B, K, D]``, false captions of image i.
         text_valid: ``[B, K]`` bool, False where a sample has no such negative; None means that all exist.
@@ -53,6 +54,7 @@ class Features:
     structure: Tensor | None = None
     surface: Tensor | None = None
     logit_bias: Tensor | None = None
+    rows: slice | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 2 or self.image.shape != self.text.shape:
@@ -105,6 +107,10 @@ class Features:
                 f"this recipe needs a teacher's {name}, and the batch has none", fix=f"pass teacher_{name}"
             )
         return found.detach()
+
+    def asking(self, tensor: Tensor) -> Tensor:
+        """Of a value for each sample ``[B, ...]``, those of the samples that ask."""
+        return tensor if self.rows is None else tensor[self.rows]
 
     def upcast(self) -> Features:
         """The same features in float32 at least; float64 stays float64."""

@@ -28,6 +28,7 @@ class Gated(nn.Module):
     Gates ``sigmoid(a_t)`` in ``[0, 1]^D`` start near 1. `sparsity` pulls them to 0, `diversity` apart.
     """
 
+    small = True
     needs_negatives, needs_image_negatives = True, False
 
     def __init__(

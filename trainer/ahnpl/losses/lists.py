@@ -37,6 +37,7 @@ class SoftList(nn.Module):
     A sample without negatives costs 0.
     """
 
+    small = True
     needs_negatives, needs_image_negatives, needs_teacher = True, False, True
 
     def __init__(self, *, temperature: float = 0.05) -> None:
@@ -55,6 +56,7 @@ class Dispreference(nn.Module):
     ``mean -log sigmoid(beta rho(caption) - alpha rho(negative))``, ``rho = s cos - s* cos*``; log 2 at the reference.
     """
 
+    small = True
     needs_negatives, needs_image_negatives, needs_teacher = True, False, True
 
     def __init__(self, *, alpha: float = 0.1, beta: float = 0.1) -> None:
@@ -77,6 +79,7 @@ class RankerDistillation(nn.Module):
     the detached reward ``r_k = -softplus(score_k - score_positive)``.
     """
 
+    small = True
     needs_negatives, needs_image_negatives, needs_teacher = True, False, True
 
     def __init__(self, *, share: float = 0.5, temperature: float = 0.02) -> None:
@@ -101,6 +104,7 @@ class PolicyGradient(nn.Module):
         draws: rankings a row, 2 or more.
     """
 
+    small = True
     needs_negatives, needs_image_negatives = True, False
 
     def __init__(self, *, draws: int = 16) -> None:
@@ -132,6 +136,7 @@ class GradedList(nn.Module):
         temperature: of the grades.
     """
 
+    small = True
     needs_negatives, needs_image_negatives = True, False
 
     def __init__(self, *, caption: float = 3.0, negative: float = 2.0, temperature: float = 0.2) -> None:

@@ -73,7 +73,7 @@ def near_duplicates(*, above: float = 0.9) -> Mask:
 
 def _near_duplicates(view: View, mask: Tensor, *, above: float) -> Tensor:
     text = view.features.text.detach()
-    return mask & ~view.of_batch(text @ text.T >= above, elsewhere=False)
+    return mask & ~view.of_batch(view.features.asking(text) @ text.T >= above, elsewhere=False)
 
 
 MASKS: Mapping[str, Callable[..., Mask]] = MappingProxyType({

@@ -23,6 +23,7 @@ class Rank(nn.Module):
         upper_bound, rule, by, reset_each_epoch: see `RunningMargins`.
     """
 
+    small = True
     needs_negatives, needs_image_negatives = True, False
 
     def __init__(
@@ -68,6 +69,7 @@ class PositiveMargin(nn.Module):
         lowest: alpha is clamped to this before use.
     """
 
+    small = True
     needs_negatives, needs_image_negatives = False, False
 
     def __init__(self, *, alpha: float, learnable: bool = False, lowest: float = 0.2) -> None:

@@ -107,11 +107,21 @@ class Row(nn.Module):
             bool(getattr(piece, "needs_teacher", False)) for piece in (*self.weights, *self.banks)
         )
 
+    @property
+    def row_wise(self) -> bool:
+        """Whether each row's loss depends on its own anchor and the candidates alone, and all rows count alike: then
+        the mean over some rows, and the mean of such means, is what the whole batch gives."""
+        pieces = [self.denominator, *self.weights, *([] if self.sample_weight is None else [self.sample_weight])]
+        plain = not self.banks and not self.mix and self.positive != "none"
+        return plain and all(bool(getattr(piece, "row_wise", False)) for piece in pieces)
+
     def forward(self, features: Features) -> Part:
         view = self._view(features)
         if self.positive.endswith("_column"):
             flat = view.scale * view.cosines()
-            return Part(_column_as_target(flat, view.mask(), first=self.positive == "first_column"))
+            own = features.asking(torch.arange(len(features.text), device=flat.device))
+            column = torch.zeros_like(own) if self.positive == "first_column" else own
+            return Part(_column_as_target(flat, view.mask(), column))
         if self.positive == "none":
             nothing = view.anchor.new_zeros(len(view.anchor))
             return Part(row(nothing, view.scale * view.cosines(), mask=view.mask(), include_positive=False))
@@ -131,7 +141,7 @@ class Row(nn.Module):
         if self.positive == "self":
             target = anchor
         if self.positive == "teacher":
-            target = features.teacher("text" if self.direction[2] == "t" else "image")
+            target = features.asking(features.teacher("text" if self.direction[2] == "t" else "image"))
         columns = tuple(self._columns(name, features) for name in self.columns)
         if self.detach_targets:
             target = target.detach()
@@ -159,10 +169,9 @@ class Row(nn.Module):
         return Logits(positive, negatives, mask, log_weight, trusted, view.scale, view.same(), view.features.logit_bias)
 
 
-def _column_as_target(logits: Tensor, mask: Tensor, *, first: bool) -> Tensor:
+def _column_as_target(logits: Tensor, mask: Tensor, column: Tensor) -> Tensor:
     """Cross-entropy with an arbitrary column as the target: flat columns, and right only as history."""
     batch = torch.arange(len(logits), device=logits.device)
-    column = torch.zeros_like(batch) if first else batch
     others = mask.clone()
     others[batch, column] = False
     return row(logits[batch, column], logits, mask=others)

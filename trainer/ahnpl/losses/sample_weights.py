@@ -14,6 +14,8 @@ from ahnpl.losses.pieces import Timed
 class Focal(nn.Module):
     """KaLM-Embedding-V2: ``(1 - p)^gamma``, p the detached softmax probability of the positive. gamma from memory."""
 
+    row_wise = True
+
     def __init__(self, *, gamma: float = 0.5) -> None:
         super().__init__()
         self.gamma = gamma

@@ -1,6 +1,7 @@
 """Column sets: which candidates stand against a positive, and which of them exist.
 
-A row has a direction, anchor first: ``i2t`` is an image against texts. A set names the candidates:
+A row has a direction, anchor first: ``i2t`` is an image against texts. A set names the candidates of B samples that
+ask, which are all of the batch or `Features.rows`:
 
 ======== ================ ==================================================================
 inbatch  ``[B, B]``       the other images' true captions (images)
@@ -28,11 +29,16 @@ DIRECTIONS = ("i2t", "t2i", "t2t", "i2i")
 
 def anchors(features: Features, direction: str) -> Tensor:
     """``[B, D]`` rows that ask."""
-    return features.image if direction[0] == "i" else features.text
+    return features.asking(features.image if direction[0] == "i" else features.text)
 
 
 def targets(features: Features, direction: str) -> Tensor:
     """``[B, D]`` rows that answer, row i belonging to anchor i."""
+    return features.asking(candidates(features, direction))
+
+
+def candidates(features: Features, direction: str) -> Tensor:
+    """``[B, D]`` true captions (images) of all samples."""
     return features.image if direction[2] == "i" else features.text
 
 
@@ -55,12 +61,12 @@ def negatives(features: Features, direction: str) -> tuple[Tensor, Tensor]:
 
 def inbatch(features: Features, direction: str) -> Columns:
     """The other images of the batch. In ``i2t`` and ``t2i`` these are CLIP's negatives."""
-    return _others("inbatch", features, targets(features, direction))
+    return _others("inbatch", features, candidates(features, direction))
 
 
 def intra(features: Features, direction: str) -> Columns:
     """The other images of the batch in the anchor's own modality."""
-    return _others("intra", features, anchors(features, direction))
+    return _others("intra", features, features.image if direction[0] == "i" else features.text)
 
 
 def _others(name: str, features: Features, vectors: Tensor) -> Columns:
@@ -71,24 +77,26 @@ def _others(name: str, features: Features, vectors: Tensor) -> Columns:
 def of_own_image(features: Features) -> Tensor:
     """``[B, B]`` bool: the sample itself and others of its image; itself alone where the batch has no ``image_ids``."""
     ids = features.image_ids
-    return itself_only(features) if ids is None else ids[:, None] == ids[None, :]
+    return itself_only(features) if ids is None else features.asking(ids)[:, None] == ids[None, :]
 
 
 def itself_only(features: Features) -> Tensor:
     """``[B, B]`` bool: the diagonal."""
-    return torch.eye(len(features.text), dtype=torch.bool, device=features.text.device)
+    numbers = torch.arange(len(features.text), device=features.text.device)
+    return features.asking(numbers)[:, None] == numbers[None, :]
 
 
 def own(features: Features, direction: str) -> Columns:
     """The sample's own K negatives."""
-    found, valid = negatives(features, direction)
+    found, valid = map(features.asking, negatives(features, direction))
     return Columns("own", found, valid)
 
 
 def every(features: Features, direction: str) -> Columns:
     """All negatives of the batch against each anchor."""
     found, valid = negatives(features, direction)
-    return Columns("all", found.flatten(0, 1), valid.flatten().expand(len(valid), -1))
+    rows = len(features.asking(valid))
+    return Columns("all", found.flatten(0, 1), valid.flatten().expand(rows, -1))
 
 
 SETS: dict[str, Callable[[Features, str], Columns]] = {"inbatch": inbatch, "own": own, "all": every, "intra": intra}

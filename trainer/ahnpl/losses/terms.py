@@ -1,4 +1,7 @@
-"""The terms a recipe is made of. Each maps `Features` to a `Part`; adding one is a class and a line here."""
+"""The terms a recipe is made of. Each maps `Features` to a `Part`; adding one is a class and a line here.
+
+A term that is `row_wise` can be taken rows at a time, one that is `small` has no matrix over the batch.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ class Tilt(nn.Module):
     """HCL's hardness: ``w_j = M softmax_j(beta n_j)``, beta in units of a logit (joshr17/HCL 7b4647f, which does not
     detach). 0 weighs all alike."""
 
+    row_wise = True
+
     def __init__(self, *, beta: float = 1.0, detach: bool = False) -> None:
         super().__init__()
         self.beta, self.detach = beta, detach
@@ -62,6 +64,8 @@ class Posterior(Timed):
     Args:
         start: share of the training before which all weigh alike.
     """
+
+    row_wise = True
 
     def __init__(self, *, slope: float = 20.0, selection: float = 0.5, start: float = 0.1) -> None:
         super().__init__()

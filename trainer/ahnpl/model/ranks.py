@@ -1,9 +1,9 @@
 """The processes of one run, as ``torchrun`` starts them: who is who, what they agree on, and what they gather.
 
 Every rank encodes its share of the batch, gathers the others' features with gradient, and computes the loss of the
-whole batch. The backward pass of the gather sums over ranks and `DistributedDataParallel` averages, so that the
-gradient is the one of a single process on the joined batch. The other combinations (no gradient through the gather,
-or rows of the own rank only) are wrong by a factor or a term, and are not offered.
+whole batch, or with ``--local-loss`` of its own rows. The backward pass of the gather sums over ranks and
+`DistributedDataParallel` averages, so that the gradient is the one of a single process on the joined batch either way.
+Without a gradient through the gather it would lack a term; that is not offered.
 """
 
 from __future__ import annotations
@@ -120,12 +120,27 @@ class Ranks:
         dist.all_gather_object(found, items)
         return [item for one in found for item in one]
 
-    def gather(self, features: Features) -> Features:
-        """Features of the joined batch, rank by rank, with gradient to each rank's own."""
+    def gather(self, features: Features, *, local: bool = False) -> Features:
+        """Features of the joined batch, rank by rank, with gradient to each rank's own.
+
+        Args:
+            local: each rank is to compute its own rows of the loss; else all compute the same loss.
+        """
         if self.count == 1:
             return features
         values = {field.name: getattr(features, field.name) for field in fields(features)}
-        return replace(features, **{name: _gathered(value) for name, value in values.items() if _has_rows(value)})
+        gather = _gathered_for_own_rows if local else _gathered_for_all
+        whole = {name: gather(value) for name, value in values.items() if _has_rows(value)}
+        own = len(features.text)
+        return replace(features, **whole, rows=slice(self.rank * own, (self.rank + 1) * own) if local else None)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over ranks of a detached tensor."""
+        if self.count > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+            values /= self.count
+        return values
 
     def share(self, module: nn.Module) -> None:
         """Give all ranks rank 0's parameters and buffers of a module that is not in `DistributedDataParallel`."""
@@ -146,17 +161,25 @@ def _has_rows(value: object) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.ndim > 0
 
 
-def _gathered(tensor: Tensor) -> Tensor:
+def _gathered_for_all(tensor: Tensor) -> Tensor:
+    return _gathered(tensor, _GatherForAll)
+
+
+def _gathered_for_own_rows(tensor: Tensor) -> Tensor:
+    return _gathered(tensor, _GatherForOwnRows)
+
+
+def _gathered(tensor: Tensor, how: type[_GatherForAll]) -> Tensor:
     if tensor.dtype == torch.bool:
-        return _gathered(tensor.to(torch.uint8)).bool()
-    whole: Tensor = _Gather.apply(tensor.contiguous())
+        return _gathered(tensor.to(torch.uint8), how).bool()
+    whole: Tensor = how.apply(tensor.contiguous())
     return whole
 
 
-class _Gather(torch.autograd.Function):
+class _GatherForAll(torch.autograd.Function):
     """``[B, ...]`` of each rank to ``[W * B, ...]``; backwards, the sum over ranks of the gradient of the own rows.
 
-    ``torch.distributed.nn.functional.all_gather`` did this; torch 2.14 deprecates it for a module that is private.
+    All ranks compute the same loss, so that the sum is W times the own gradient: no message is needed for it.
     """
 
     @staticmethod
@@ -167,9 +190,19 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
-        whole = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(whole)
-        return whole.chunk(dist.get_world_size())[dist.get_rank()]
+        count = dist.get_world_size()
+        return gradients[0].chunk(count)[dist.get_rank()] * count
+
+
+class _GatherForOwnRows(_GatherForAll):
+    """The same where each rank computes other rows of the loss: the gradients differ, and are summed by a message."""
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].contiguous()
+        own = torch.empty_like(whole[: len(whole) // dist.get_world_size()])
+        dist.reduce_scatter_tensor(own, whole)
+        return own
 
 
 def _is_of_connection(error: RuntimeError) -> bool:

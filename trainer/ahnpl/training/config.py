@@ -59,6 +59,12 @@ class TrainConfig:
         int, Option("Parts to encode a batch in; the gradient is the whole batch's.", least=1)
     ] = 1
     """Of GradCache: unlike open_clip's ``--accum-freq`` it makes no larger batch."""
+    local_loss: Annotated[
+        bool, Option("Each process computes its own rows of the loss; same gradient, memory by their number.")
+    ] = False
+    loss_rows: Annotated[
+        int | None, Option("Rows of the loss at a time; computed again on the way back.", least=1, unset="all")
+    ] = None
     lr: Annotated[float | None, Option("Peak rate.", least=0, unset="5e-4, or 2e-5 with --pretrained")] = None
     """From scratch as open_clip has it, for pretrained weights as AHNPL has it."""
     warmup: Annotated[int | None, Option("Steps.", least=0, unset="50, at most a tenth of the run")] = None

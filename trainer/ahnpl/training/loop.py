@@ -138,6 +138,8 @@ class Trainer:
             teacher=teacher,
             ranks=plan.ranks,
             grad_cache_chunks=config.grad_cache_chunks,
+            local_loss=config.local_loss,
+            loss_rows=config.loss_rows,
             precision=plan.precision,
             seed=config.seed,
         )

@@ -16,17 +16,25 @@ _LOGIT = 30
 
 
 def estimate_memory(
-    model: ClipModel, batch_size: int, negatives: int, image_negatives: int = 0, *, parts: int = 1, half: bool = False
+    model: ClipModel,
+    batch_size: int,
+    negatives: int,
+    image_negatives: int = 0,
+    *,
+    parts: int = 1,
+    rows: int | None = None,
+    half: bool = False,
 ) -> dict[str, int]:
     """Bytes that one process takes: of weights, of gradients and AdamW's two moments, of what a step keeps for its
     backward pass, and of the loss.
 
     Activations are measured on two samples with texts of full length in float32 and scaled up, so they are an upper
-    bound. The loss is of the joined batch, every caption and its negatives against every image.
+    bound. The loss is of the joined batch, every caption and its negatives against the images of `rows`.
 
     Args:
         batch_size: B, over all processes.
         parts: in which the batch is encoded, processes times ``--grad-cache-chunks``.
+        rows: of the loss that stand at one time; None for all.
         half: whether towers compute in 16 bits.
     """
     kept = _saved_bytes(model, negatives, image_negatives) * batch_size // _SAMPLES
@@ -35,7 +43,7 @@ def estimate_memory(
         "weights": weights,
         "gradients and moments": 3 * weights,
         "activations": kept // parts // (2 if half else 1),
-        "loss": _LOGIT * batch_size * batch_size * (1 + negatives),
+        "loss": _LOGIT * min(rows or batch_size, batch_size) * batch_size * (1 + negatives),
     }
 
 

@@ -51,6 +51,8 @@ class Objective:
 
     Args:
         grad_cache_chunks: in which a rank encodes its share of the batch, one after the other.
+        local_loss: each rank computes the loss of its own rows against the candidates of all.
+        loss_rows: rows of the loss whose logits stand at one time; None for all.
         precision: ``fp32``, ``bf16`` or ``fp16``, of the towers.
         seed: of what layers and losses draw, together with the step: a resumed run draws the same.
 
@@ -67,6 +69,8 @@ class Objective:
         teacher: Teacher | None = None,
         ranks: Ranks = Ranks(),
         grad_cache_chunks: int = 1,
+        local_loss: bool = False,
+        loss_rows: int | None = None,
         precision: str = "fp32",
         seed: int = 0,
     ) -> None:
@@ -75,6 +79,7 @@ class Objective:
                 "this model normalises over the batch, and a batch in parts is not the same",
                 fix="use --grad-cache-chunks 1, or a model without batch normalisation",
             )
+        self.local_loss, self.loss_rows = local_loss, loss_rows
         self.model, self.recipe_loss, self.teacher, self.ranks = model, loss, teacher, ranks
         self.chunks, self.seed = grad_cache_chunks, seed
         self.half = HALVES.get(precision)
@@ -91,10 +96,17 @@ class Objective:
             features = self._taught(self._encode(self.towers, batch, step, 0), batch)
         else:
             features = self._encode_in_chunks(batch, step)
-        gathered = self.ranks.gather(features)
+        gathered = self.ranks.gather(features, local=self.local_loss)
         torch.manual_seed(derived_seed(self.seed, "loss", step))  # what the loss draws is the same on all ranks
-        out: LossOut = self.recipe_loss(gathered)
-        return out
+        out: LossOut = self.recipe_loss(gathered, self.loss_rows)
+        return self._told_to_all(out) if self.local_loss else out
+
+    def _told_to_all(self, out: LossOut) -> LossOut:
+        """The values of the joined batch; the total keeps the gradient of the own rows."""
+        names, own = list(out.parts), torch.stack([out.total, *out.parts.values()])
+        mean = self.ranks.mean(own.detach())
+        total = out.total + (mean[0] - own[0]).detach()
+        return replace(out, total=total, parts=dict(zip(names, mean[1:], strict=True)))
 
     def backward(self, total: Tensor) -> None:
         """Add the gradient of the last loss to ``.grad``, the same on all ranks.

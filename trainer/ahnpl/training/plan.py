@@ -57,6 +57,12 @@ class Plan:
     ranks: Ranks
     preprocess: Mapping[str, Any] | None = None
 
+    @property
+    def loss_rows(self) -> int:
+        """Rows of the loss whose logits this process holds at one time."""
+        own = self.config.batch_size // (self.ranks.count if self.config.local_loss else 1)
+        return min(own, self.config.loss_rows or own)
+
 
 def make_plan(config: TrainConfig) -> Plan:
     """Check shards and recipe against each other.
@@ -68,6 +74,7 @@ def make_plan(config: TrainConfig) -> Plan:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         loss = _build_loss(config)  # may draw weights of its own
+    _check_rows(config, loss)
     shards = open_shards(config.shards)
     eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
@@ -95,6 +102,16 @@ def _build_loss(config: TrainConfig) -> RecipeLoss:
     if config.same_image is None:
         return build_loss(config.recipe)
     return build_loss({"extends": config.recipe, "same_image": config.same_image})
+
+
+def _check_rows(config: TrainConfig, loss: RecipeLoss) -> None:
+    if (config.local_loss or config.loss_rows) and loss.whole_terms:
+        raise UsageError(
+            f"recipe {loss.recipe.name} needs all rows of the batch at once",
+            where=f"{'term' if len(loss.whole_terms) == 1 else 'terms'} {', '.join(loss.whole_terms)}",
+            why="they compare rows with each other, remember earlier batches, or draw",
+            fix="leave out --local-loss and --loss-rows, or use another recipe such as clip, siglip, negclip or ahnpl",
+        )
 
 
 def _auto_precision(device: torch.device) -> str:
