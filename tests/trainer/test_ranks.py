@@ -180,6 +180,17 @@ class TestParts:
         whole, cached = (gradients(micro, recipe, make_batch(), Ranks(), n) for n in (1, parts))
         assert_same(cached, whole, 1e-9)
 
+    def test_the_models_bias_is_carried_too(self, tmp_path: Path) -> None:
+        (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": BIASED}))
+        batch, found = texts_only(make_batch()), []
+        for parts in (1, 2):
+            model = load_model(ModelSpec(f"local-dir:{tmp_path}", seed=3)).double().train()
+            objective = Objective(model, build_loss("siglip_hard").double(), grad_cache_chunks=parts)
+            objective.backward(objective.loss(batch, 0).total)
+            found.append({n: p.grad for n, p in model.network.named_parameters() if p.grad is not None})
+        assert found[0]["logit_bias"] != 0
+        assert_same(found[1], found[0], 1e-9)
+
     def test_dropout_draws_the_same_in_both_passes(self, micro: str) -> None:
         """The gradient equals the one of a batch whose parts are encoded with the same draws, but not cached."""
         batch, parts = texts_only(make_batch()), 2
@@ -286,6 +297,13 @@ class TestTeam:
         team = Team(tmp_path, 2, *arguments(two))
         assert team.wait() == [Exit.DAMAGED] * 2, team.said
         assert "settings.canonical_ranks: 4 -> 2" in team.said[0]
+
+    def test_own_rows_of_the_loss_are_the_same_run(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
+        alone, two, options = tmp_path / "alone", tmp_path / "two", {"canonical_ranks": 2, "steps": 4}
+        assert Team(tmp_path, 1, *arguments(alone, **options)).wait() == [0]
+        team = Team(tmp_path, 2, *arguments(two, **options, loss_rows=3), "--local-loss")
+        assert team.wait() == [0, 0], team.said
+        assert losses(two) == pytest.approx(losses(alone), rel=1e-4)
 
     def test_a_loss_with_weights_of_its_own(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
         """Drawn from the seed, and the same on every process."""
