@@ -63,6 +63,18 @@ def make_sample(number: int, negatives: int = 3) -> Sample:
     )
 
 
+def make_long_sample(number: int) -> Sample:
+    """The same with texts of thirty numbers each, which no two samples share."""
+    one, chance = make_sample(number), random.Random(number)
+
+    def text() -> str:
+        return " ".join(str(chance.randrange(100)) for _ in range(30))
+
+    caption = text()
+    negatives = tuple(replace(negative, text=text()) for negative in one.negatives)
+    return replace(one, caption=caption, captions=(caption,), negatives=negatives)
+
+
 def write_shards(folder: Path, groups: Iterable[Sequence[Sample]]) -> Path:
     """Write one tar for each group of samples, and their index. Returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ def test_quoted_patterns_and_dry_run(call: Callable[..., Result], shards: Path, 
     assert status == Exit.DONE, err
     figures = json.loads(out)["figures"]
     assert (figures["shards"], figures["samples"], figures["steps"]) == (4, 64, 40)
-    assert {"weights", "activations"} <= figures["memory at most"].keys()
+    assert {"weights", "activations"} <= figures["memory of a process, about"].keys()
     assert not Path("run").exists()
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from ahnpl.data.decode import Decoder
+from ahnpl.data.shards import open_shards
+from ahnpl.data.stream import Stream
 from ahnpl.losses import Features, build_loss
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
 from ahnpl.training.memory import estimate_memory, trial_batch
@@ -24,7 +27,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 
-from tests.trainer.conftest import make_batch, texts_only
+from tests.trainer.conftest import make_batch, make_long_sample, texts_only, write_shards
 
 CAPTIONS = ["", "a dog", "a black dog chases a white cat !!!", "two red chairs, beside a table", "a dog"]
 LONG = "a very long caption " * 30
@@ -140,18 +143,36 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
         load_model(ModelSpec(f"local-dir:{tmp_path}"))
 
 
-def test_memory_grows_with_the_batch_and_the_negatives(tiny: ClipModel) -> None:
-    small, large, more = (estimate_memory(tiny, b, k)["activations"] for b, k in ((8, 1), (16, 1), (8, 4)))
-    assert large == 2 * small
-    assert 1.5 * small < more < 2.5 * small
-    assert estimate_memory(tiny, 1, 0)["weights"] == 4 * sum(parameter_counts(tiny).values())
+@pytest.mark.parametrize("half", [None, torch.bfloat16])
+@pytest.mark.parametrize("parts", [1, 4])
+def test_memory_is_what_a_step_keeps(tiny: ClipModel, tmp_path: Path, half: torch.dtype | None, parts: int) -> None:
+    """Told from eight samples, of a batch of 64."""
+    folder = write_shards(tmp_path, [[make_long_sample(number) for number in range(64)]])
+    found = open_shards([f"{folder}/*.tar"])
+    stream = Stream(found, Decoder(tiny.tokenizer(), 64, 3, 3, seed=0), batch_size=64, seed=0)
+    batch = next(stream.batches(0))
+    told = estimate_memory(tiny, stream.some(8), 64, parts=parts, half=half)
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda one: one),
+        torch.autocast("cpu", dtype=half, enabled=half is not None),
+    ):
+        features = tiny(batch.split(parts)[0])
+    for parameter in tiny.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    assert features.image.requires_grad
+    assert sum(kept.values()) / 1.5 < told["activations"] < 1.5 * sum(kept.values())
+    assert told["weights"] == 4 * sum(parameter_counts(tiny).values())
 
 
-def test_memory_is_that_of_one_process(tiny: ClipModel) -> None:
-    whole, part = (estimate_memory(tiny, 16, 3, parts=parts, half=half) for parts, half in ((1, False), (4, True)))
-    assert part["activations"] == whole["activations"] // 8
-    assert part["loss"] == whole["loss"] == 30 * 16 * 16 * 4  # of the joined batch, in float32
-    assert part["weights"] == whole["weights"]
+def test_memory_of_the_loss_is_of_the_rows(tiny: ClipModel) -> None:
+    whole, part = (estimate_memory(tiny, trial_batch(tiny, 3, 0), 16, rows=rows)["loss"] for rows in (None, 4))
+    assert whole == 4 * part == 30 * 16 * 16 * 4
 
 
 def test_a_scale_of_one_entry_is_a_scalar(tiny: ClipModel) -> None:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import math
 import os
-import random
 import resource
 import signal
 import subprocess
@@ -15,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,10 +34,9 @@ from ahnpl.training.loop import TrainResult, train
 from ahnpl.training.optimise import learning_rate, make_optimiser
 from ahnpl.training.plan import make_draw, make_plan
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
-from negmine.contract.records import Sample
 from negmine.contract.training_runs import read_metrics
 
-from tests.trainer.conftest import make_sample, write_shards
+from tests.trainer.conftest import make_long_sample, write_shards
 
 
 @pytest.fixture
@@ -281,17 +278,7 @@ class TestResume:
         self, micro: str, tmp_path: Path
     ) -> None:
         """Texts are long and different, so that both threads add to the gradients of the same positions."""
-        chance = random.Random(0)
-
-        def text() -> str:
-            return " ".join(str(chance.randrange(100)) for _ in range(30))
-
-        def sample(number: int) -> Sample:
-            one, caption = make_sample(number), text()
-            negatives = tuple(replace(negative, text=text()) for negative in one.negatives)
-            return replace(one, caption=caption, captions=(caption,), negatives=negatives)
-
-        samples = [sample(number) for number in range(64)]
+        samples = [make_long_sample(number) for number in range(64)]
         folder = write_shards(tmp_path / "long", [samples])
 
         def start(name: str) -> subprocess.Popen[bytes]:

@@ -53,28 +53,31 @@ def _compare(runs: tuple[str, ...], out: Path) -> console.Summary:
 
 
 def _plan_only(config: TrainConfig) -> console.Summary:
-    from ahnpl.training.memory import estimate_memory
+    from ahnpl.training.memory import TRIED, estimate_memory, trial_batch
+    from ahnpl.training.objective import HALVES
     from ahnpl.training.plan import make_model, make_plan, make_stream
     from ahnpl.training.summary import planned
 
     plan = make_plan(config)
     model = make_model(plan)
-    per_epoch = make_stream(plan, model).steps_per_epoch
+    stream = make_stream(plan, model)
+    per_epoch, samples = stream.steps_per_epoch, stream.some(TRIED)
+    if len(samples.keys) < 2:
+        samples = trial_batch(model, plan.negatives, plan.image_negatives)
     memory = estimate_memory(
         model,
+        samples.to(plan.device),
         config.batch_size,
-        plan.negatives,
-        plan.image_negatives,
         parts=plan.ranks.count * config.grad_cache_chunks,
         rows=plan.loss_rows,
-        half=plan.precision != "fp32",
+        half=HALVES.get(plan.precision),
     )
     figures = {
         **planned(plan, model),
         "steps per epoch": per_epoch,
         "samples left out each epoch (no partial batch)": plan.shards.samples - per_epoch * config.batch_size,
         "steps": plan.steps,
-        "memory at most": {name: f"{size / 2**30:.2f} GiB" for name, size in memory.items()},
+        "memory of a process, about": {name: f"{size / 2**30:.2f} GiB" for name, size in memory.items()},
     }
     return console.Summary("ahnpl-train", "dry run, nothing was written", figures, outputs={"run folder": config.out})
 

@@ -16,7 +16,7 @@ from ahnpl.data.batch import Batch
 from ahnpl.data.decode import Decoder, Task
 from ahnpl.data.order import WHOLE, CanonicalRank, epoch_order, planned_order, wanted_of, wanted_of_planned
 from ahnpl.data.prefetch import Prefetch
-from ahnpl.data.read import Located, read_in_order
+from ahnpl.data.read import Located, read_in_order, read_through
 from ahnpl.data.shards import ShardSet
 from ahnpl.data.workers import Workers
 
@@ -99,6 +99,14 @@ class Stream:
                 bad += len(batch.bad)
                 self._check_bad(bad, batch)
                 yield batch
+
+    def some(self, count: int) -> Batch:
+        """A batch of the first samples of the first shard, decoded here; fewer where some are bad.
+
+        Raises:
+            DamagedError: the shard is damaged.
+        """
+        return self.decoder.__getitems__([Task(list(islice(read_through(self.shards.shards), count)), epoch=0)])
 
     def close(self) -> None:
         """End the workers."""

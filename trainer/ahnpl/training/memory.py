@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from ahnpl.data.batch import Batch
 from ahnpl.model.clip import ClipModel
+
+TRIED: Final = 8
+"""Samples of a run that its memory is estimated from."""
 
 _SAMPLES = 2
 _LOGIT = 30
@@ -17,37 +21,40 @@ _LOGIT = 30
 
 def estimate_memory(
     model: ClipModel,
+    batch: Batch,
     batch_size: int,
-    negatives: int,
-    image_negatives: int = 0,
     *,
     parts: int = 1,
     rows: int | None = None,
-    half: bool = False,
+    half: torch.dtype | None = None,
 ) -> dict[str, int]:
     """Bytes that one process takes: of weights, of gradients and AdamW's two moments, of what a step keeps for its
     backward pass, and of the loss.
 
-    Activations are measured on two samples with texts of full length in float32 and scaled up, so they are an upper
-    bound. The loss is of the joined batch, every caption and its negatives against the images of `rows`.
+    Activations are measured on `batch` and on half of it, and extended in a line. The loss is of the joined batch,
+    every caption and its negatives against the images of `rows`.
 
     Args:
+        batch: some samples of the run, at least 2.
         batch_size: B, over all processes.
         parts: in which the batch is encoded, processes times ``--grad-cache-chunks``.
         rows: of the loss that stand at one time; None for all.
-        half: whether towers compute in 16 bits.
+        half: what towers compute in where that is 16 bits.
     """
-    kept = _saved_bytes(model, negatives, image_negatives) * batch_size // _SAMPLES
     weights = sum(p.numel() * p.element_size() for p in model.network.parameters())
+    trained = sum(p.numel() * p.element_size() for p in model.network.parameters() if p.requires_grad)
+    few, many = batch.split(2)[0], batch
+    kept = [_saved_bytes(model, one, half) for one in (few, many)]
+    each = (kept[1] - kept[0]) / (len(many.keys) - len(few.keys))
     return {
         "weights": weights,
-        "gradients and moments": 3 * weights,
-        "activations": kept // parts // (2 if half else 1),
-        "loss": _LOGIT * min(rows or batch_size, batch_size) * batch_size * (1 + negatives),
+        "gradients and moments": 3 * trained,
+        "activations": round(max(kept[1] + each * (-(-batch_size // parts) - len(many.keys)), 0)),
+        "loss": _LOGIT * min(rows or batch_size, batch_size) * batch_size * (1 + batch.valid.shape[1]),
     }
 
 
-def _saved_bytes(model: ClipModel, negatives: int, image_negatives: int) -> int:
+def _saved_bytes(model: ClipModel, batch: Batch, half: torch.dtype | None) -> int:
     known = {p.untyped_storage().data_ptr() for p in model.network.parameters()}
     saved: dict[int, int] = {}
 
@@ -57,8 +64,11 @@ def _saved_bytes(model: ClipModel, negatives: int, image_negatives: int) -> int:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        features = model(trial_batch(model, negatives, image_negatives))  # holds what was saved until it is counted
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast(batch.images.device.type, dtype=half, enabled=half is not None),
+    ):
+        features = model(batch)  # holds what was saved until it is counted
     del features
     return sum(saved.values())
 
