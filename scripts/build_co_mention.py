@@ -1,4 +1,4 @@
-"""Make `pipeline/negmine/stages/negatives/data/co_mention.tsv`: nouns that other captions say of a noun's images.
+"""Make `pipeline/negmine/language/data/co_mention.tsv`: nouns that other captions say of a noun's images.
 
     python scripts/build_co_mention.py captions_val2017.json
 
@@ -13,10 +13,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from negmine.language.analyse import load_model, parse
+from negmine.language.co_mention import concept_of, concepts_of, said_together
 from negmine.language.vocabulary import packaged_vocabulary
-from negmine.stages.negatives.co_mention import concept_of, concepts_of, said_together
 
-TARGET = Path(__file__).parents[1] / "pipeline/negmine/stages/negatives/data/co_mention.tsv"
+TARGET = Path(__file__).parents[1] / "pipeline/negmine/language/data/co_mention.tsv"
 
 
 def main() -> None:

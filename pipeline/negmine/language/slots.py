@@ -1,8 +1,8 @@
 """Where a noun stands: the dependency slots that a phrase of a caption fills, each as a hash.
 
-A slot is what governs the noun (ridden, sat on, grazing), what it governs (with a hat), what measures it (a herd of),
-its adjectives, its conjuncts, and the other nouns of the caption. Nouns that fill the same slots can stand in for each
-other there (Harris, 1954; Erk, 2007).
+A slot is what governs the noun (ridden, sat on, grazing), what it governs (with a hat), its adjectives, its conjuncts,
+and the other nouns of the caption. Nouns that fill the same slots can stand in for each other there (Harris, 1954; Erk,
+2007).
 """
 
 from __future__ import annotations
@@ -16,7 +16,26 @@ from negmine.language.analyse import subject_of
 from negmine.language.caption import NO, Caption, Phrase
 
 BITS: Final = 47
-"""Of a slot's hash, so that it fits beside a noun and a fold in 63 bits."""
+"""Of a slot, so that it fits beside a noun and a fold in 63 bits."""
+
+KIND_BITS: Final = 4
+
+KINDS: Final = (
+    "any",  # every noun
+    "dobj",  # ridden
+    "pobj",  # under
+    "gov_pobj",  # sat on, a herd of
+    "rel_s",  # in front of a bus, riding a horse
+    "mod",  # in front of something
+    "nsubj",  # grazes
+    "amod",  # red
+    "measures",  # of cows
+    "conj",  # and a dog
+    "of",  # of a truck, right behind
+    "whose",  # the bed of
+    "with",  # a noun elsewhere in the caption
+)
+"""What a slot may be; its place here is in the lowest bits of the slot."""
 
 Slots = tuple[int, ...]
 
@@ -25,9 +44,14 @@ _LIGHT: Final = frozenset({"be", "have"})
 
 
 @lru_cache(maxsize=1 << 17)
-def slot(*parts: str) -> int:
+def slot(kind: str, *words: str) -> int:
     """The hash of a slot: its kind, and the words that make it."""
-    return hash64("\0".join(parts)) >> (64 - BITS)
+    return hash64("\0".join((kind, *words))) >> (64 - BITS + KIND_BITS) << KIND_BITS | KINDS.index(kind)
+
+
+def kind_of(slot: int) -> int:
+    """The place of a slot's kind in `KINDS`."""
+    return slot & ((1 << KIND_BITS) - 1)
 
 
 ANY: Final = slot("any")
@@ -60,11 +84,11 @@ def slots_of(caption: Caption, index: int) -> Slots:
 
 
 def slots_behind(caption: Caption, index: int, old: str, preposition: str) -> Slots:
-    """The slots that a phrase would fill if another preposition took the place of the old one."""
+    """The slots that a phrase fills if another preposition, one that goes with it, takes the place of the old one."""
     found = {ANY, *_companions(caption, index)}
     for relation in caption.relations:
         if relation.object == index and not relation.verb and relation.name == old:
-            found.update(_behind(caption, relation.first, relation.subject, preposition))
+            found.update(_governed(caption, relation.first, preposition))
     return tuple(sorted(found))
 
 
@@ -78,10 +102,8 @@ def _relations(caption: Caption, index: int) -> Iterator[int]:
     for relation in caption.relations:
         if relation.object == index and relation.verb:
             yield slot("dobj", relation.name)
-            if relation.subject != NO:
-                yield slot("rel_o", _noun(caption, relation.subject), relation.name)
         elif relation.object == index:
-            yield from _behind(caption, relation.first, relation.subject, relation.name)
+            yield from _behind(caption, relation.first, relation.name)
         elif relation.subject == index:
             yield slot("rel_s", relation.name, _noun(caption, relation.object))
             if not relation.verb:
@@ -95,24 +117,22 @@ def _relations(caption: Caption, index: int) -> Iterator[int]:
                     yield whole_of(last_word(before.name))
 
 
-def _behind(caption: Caption, first: int, subject: int, preposition: str) -> Iterator[int]:
+def _behind(caption: Caption, first: int, preposition: str) -> Iterator[int]:
     """Slots of what stands behind a preposition."""
     yield slot("pobj", preposition)
+    yield from _governed(caption, first, preposition)
+
+
+def _governed(caption: Caption, first: int, preposition: str) -> Iterator[int]:
     governor = caption.tokens[first].head
     if governor != first:
-        yield slot("pobj", caption.tokens[governor].lemma, preposition)
-    if subject != NO:
-        yield slot("rel_o", _noun(caption, subject), preposition)
+        yield slot("gov_pobj", caption.tokens[governor].lemma, preposition)
 
 
 def _verbs(caption: Caption, index: int) -> Iterator[int]:
-    tokens = caption.tokens
-    for verb, token in enumerate(tokens):
+    for verb, token in enumerate(caption.tokens):
         if token.pos == "VERB" and token.lemma not in _LIGHT and subject_of(caption, verb) == index:
             yield slot("nsubj", token.lemma)
-            for child in caption.children[verb]:
-                if tokens[child].dep in ("prep", "prt") and child > verb:
-                    yield slot("nsubj", token.lemma, tokens[child].text.lower())
 
 
 def _inside(caption: Caption, index: int) -> Iterator[int]:
@@ -121,9 +141,6 @@ def _inside(caption: Caption, index: int) -> Iterator[int]:
         yield slot("amod", tokens[attribute].lemma)
     if phrase.whole != phrase.head:
         yield slot("measures", tokens[phrase.whole].lemma)
-    for other in caption.phrases:
-        if other is not phrase and other.whole == phrase.head and other.whole != other.head:
-            yield slot("measure", other.name)
     for one, two in caption.conjuncts:
         if phrase.head in (one, two):
             joined = caption.phrase_of.get(two if phrase.head == one else one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from negmine.base.folds import FOLDS, fold_of
 from negmine.contract.records import Edit
+from negmine.language.slot_table import FLOOR, PLAUSIBLE, packaged_slots
 from negmine.stages.negatives.balance import corpus as of_corpus
 from negmine.stages.negatives.balance.choosing import Chooser
 from negmine.stages.negatives.balance.corpus import (
-    FOLDS,
     Corpus,
     Tally,
     association_gap,
@@ -32,12 +34,10 @@ from negmine.stages.negatives.balance.pool import (
     Pool,
     _mirrored,
     choose,
-    fold_of,
     make_pool,
 )
 from negmine.stages.negatives.balance.proposing import count_nouns
 from negmine.stages.negatives.balance.weights import (
-    FLOOR,
     RATE,
     Substitutions,
     acceptance,
@@ -51,7 +51,6 @@ from negmine.stages.negatives.balance.weights import (
 from negmine.stages.negatives.proposal import Filling
 from negmine.stages.negatives.select import Candidate
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.stages.negatives.slot_table import packaged_slots
 from negmine.store.arrays import read_arrays, write_arrays
 
 WORDS = st.lists(st.sampled_from(["a", "the", "cat", "dog", "on", "under", "red", "blue", "two", "man"]), max_size=8)
@@ -358,6 +357,7 @@ def test_the_plausible_is_preferred_and_what_is_below_the_floor_never_put_in() -
     rows, yaks = candidates("dog", "yak", 400, "a")
     _, cats = candidates("dog", "cat", 400, "a")
     pool = pooled(rows, [[*one, *other] for one, other in zip(yaks, cats, strict=True)])
+    pool = replace(pool, place=np.zeros(len(pool), dtype=np.int32))
     is_cat = np.arange(len(pool)) % 2 == 1
 
     def share_of_cats(yak: float, cat: float) -> float:
@@ -370,3 +370,16 @@ def test_the_plausible_is_preferred_and_what_is_below_the_floor_never_put_in() -
     assert share_of_cats(FLOOR - 0.01, FLOOR) == 1.0
     chosen, _ = chooser(per_caption=4).choose(pool, np.full(len(pool), FLOOR - 0.01))
     assert len(chosen) == 0
+
+
+def test_a_noun_that_is_not_quite_likely_serves_a_caption_that_has_too_few() -> None:
+    rows, yaks = candidates("dog", "yak", 400, "a")
+    _, cats = candidates("dog", "cat", 400, "a")
+    pool = pooled(rows, [[*one, *other] for one, other in zip(yaks, cats, strict=True)])
+    pool = replace(pool, place=np.zeros(len(pool), dtype=np.int32))
+    is_cat = np.arange(len(pool)) % 2 == 1
+    plausibility = np.where(is_cat, PLAUSIBLE, FLOOR)
+    one, _ = chooser(per_caption=1).choose(pool, plausibility)
+    assert is_cat[one].mean() > 0.95
+    two, _ = chooser(per_caption=2).choose(pool, plausibility)
+    assert len(two) == len(pool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from negmine.stages.negatives.co_mention import concept_of, packaged_co_mention, said_together
+from negmine.language.co_mention import concept_of, packaged_co_mention, said_together
 from negmine.stages.negatives.proposal import Words
 
 Produced = Callable[..., set[str]]
@@ -30,7 +30,7 @@ def test_what_a_image_often_holds_too_is_not_put_in(produced: Produced, caption:
     [
         ("A truck on a bridge", "A boat on a bridge"),
         ("A person with a pizza", "A person with a cake"),
-        ("A man flies a kite on a beach", "A man flies a balloon on a beach"),
+        ("A person with a kite", "A person with a balloon"),
     ],
 )
 def test_other_things_are(produced: Produced, caption: str, negative: str) -> None:

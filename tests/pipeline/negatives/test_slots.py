@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from negmine.base.folds import FOLDS
 from negmine.language.caption import Caption
-from negmine.language.slots import ANY, companion, part_of, slot, slots_of, whole_of
-from negmine.stages.negatives.balance.corpus import FOLDS
-from negmine.stages.negatives.proposal import Words
-from negmine.stages.negatives.slot_table import (
+from negmine.language.slot_table import (
     FEWEST,
     NOT_KNOWN,
     OLD_NOUN,
@@ -31,6 +29,8 @@ from negmine.stages.negatives.slot_table import (
     plausibility,
     without_rare,
 )
+from negmine.language.slots import ANY, KIND_BITS, companion, kind_of, part_of, slot, slots_of, whole_of
+from negmine.stages.negatives.proposal import Words
 
 Parsed = Callable[[str], Caption]
 
@@ -44,14 +44,15 @@ def slots(caption: Caption, noun: str) -> tuple[int, ...]:
 
 def test_a_noun_has_the_slots_of_what_governs_it_and_of_what_it_governs(parsed: Parsed) -> None:
     caption = parsed("A man in a red hat rides a horse on the beach.")
-    assert {slot("dobj", "ride"), slot("rel_o", "man", "ride"), companion("beach"), ANY} <= set(slots(caption, "horse"))
+    assert {slot("dobj", "ride"), companion("beach"), ANY} <= set(slots(caption, "horse"))
     assert {slot("nsubj", "ride"), slot("rel_s", "ride", "horse"), slot("mod", "in")} <= set(slots(caption, "man"))
     assert {slot("amod", "red"), slot("pobj", "in")} <= set(slots(caption, "hat"))
     assert companion("horse") not in slots(caption, "horse")
 
 
 def test_measures_and_parts(parsed: Parsed) -> None:
-    assert slot("measure", "herd") in slots(parsed("A herd of cows on a field."), "cow")
+    assert slot("gov_pobj", "herd", "of") in slots(parsed("A herd of cows on a field."), "cow")
+    assert slot("measures", "cow") in slots(parsed("A herd of cows on a field."), "herd")
     caption = parsed("A man sits in the bed of a truck.")
     assert part_of("truck") in slots(caption, "bed") and whole_of("bed") in slots(caption, "truck")
 
@@ -83,12 +84,14 @@ CAPTIONS = [  # noun, its slot, fold
     *[("oven", BAKED, n % FOLDS) for n in range(10)],
     *[("person", slot("nsubj", "ride"), n % FOLDS) for n in range(20)],
 ]
+WEIGHTS = np.zeros(1 << KIND_BITS)
+WEIGHTS[[kind_of(RIDDEN), kind_of(BAKED)]] = 2.0, 0.5
 VECTORS = np.array([[9, 1, 0], [9, 0, 1], [0, 9, 0], [0, 0, 9]])
 
 
 def table() -> SlotTable:
     rows = [(s, NAMES.index(name), fold) for name, own, fold in CAPTIONS for s in (own, ANY)]
-    return SlotTable(Nouns(NAMES, alike(VECTORS)), counted(*map(np.array, zip(*rows, strict=True))))
+    return SlotTable(Nouns(NAMES, alike(VECTORS)), counted(*map(np.array, zip(*rows, strict=True))), WEIGHTS)
 
 
 def by_hand(noun: str, asked: int, fold: int) -> float:
@@ -117,17 +120,24 @@ def test_a_score_is_what_its_definition_says(fold: int) -> None:
     for asked in (RIDDEN, BAKED):
         expected = [by_hand(name, asked, fold) for name in NAMES]
         assert table().likely(asked, fold) == pytest.approx(expected, abs=1e-3)
-    both = [(by_hand(name, RIDDEN, fold) + by_hand(name, BAKED, fold)) / 2 for name in NAMES]
-    assert table().scores((ANY, RIDDEN, BAKED, slot("never")), fold) == pytest.approx(both, abs=1e-3)
+    both = [2 * by_hand(name, RIDDEN, fold) + 0.5 * by_hand(name, BAKED, fold) for name in NAMES]
+    assert table().scores((ANY, RIDDEN, BAKED, slot("dobj", "never")), fold) == pytest.approx(both, abs=2e-3)
+
+
+def test_slots_of_one_kind_say_much_the_same() -> None:
+    again = slot("dobj", "mount")
+    rows = [(s, NAMES.index("bike"), 0) for s in (RIDDEN, again) for _ in range(9)] + [(ANY, n, 0) for n in range(4)]
+    two = SlotTable(Nouns(NAMES, alike(VECTORS)), counted(*map(np.array, zip(*rows, strict=True))), WEIGHTS)
+    assert two.scores((RIDDEN, again)) == pytest.approx(math.sqrt(2) * two.scores((RIDDEN,)), abs=1e-6)
 
 
 def test_the_old_noun_counts_in_part_and_the_unknown_are_told(parsed: Parsed) -> None:
-    places, none = [((ANY, RIDDEN), FOLDS)], [((slot("never"),), FOLDS)]
+    places, none = [((ANY, RIDDEN), FOLDS)], [((slot("dobj", "never"),), FOLDS)]
     bike, oven, person = (NAMES.index(name) for name in ("bike", "oven", "person"))
     place, new, old = np.array([-1, 0, 0, 0]), np.array([-1, bike, oven, -1]), np.array([-1, person, -1, -1])
     found = plausibility(table(), places, place, new, old)
-    scores = [by_hand(name, RIDDEN, FOLDS) for name in NAMES]
-    before = min(max(scores[person], -1.0), 1.5)
+    scores = [2 * by_hand(name, RIDDEN, FOLDS) for name in NAMES]
+    before = min(max(scores[person], -2.0), 4.0)
     assert found == pytest.approx([0, scores[bike] - OLD_NOUN * before, scores[oven], NOT_KNOWN], abs=2e-3)
     assert not plausibility(table(), none, place, new, old).any()
 
@@ -135,7 +145,7 @@ def test_the_old_noun_counts_in_part_and_the_unknown_are_told(parsed: Parsed) ->
 def test_no_caption_is_judged_by_its_own_image() -> None:
     seen = slot("dobj", "sell")
     rows = [(seen, 0, 2)] * 6 + [(ANY, n, fold) for n in range(4) for fold in range(FOLDS) for _ in range(4)]
-    one = SlotTable(Nouns(NAMES, alike(VECTORS)), counted(*map(np.array, zip(*rows, strict=True))))
+    one = SlotTable(Nouns(NAMES, alike(VECTORS)), counted(*map(np.array, zip(*rows, strict=True))), WEIGHTS)
     assert one.likely(seen, 2) is None
     assert one.likely(seen, 1)[0] > 0.3
 
@@ -177,6 +187,19 @@ def test_what_is_often_beside_a_noun_does_not_stand_in_for_it(words: Words) -> N
     names = packaged_slots().nouns.names
     allowed = {names[number] for number in words._stand_ins("bed").tolist()}
     assert "pillow" not in allowed and "bench" in allowed
+
+
+def test_only_things_of_one_sort_stand_in_for_each_other(words: Words) -> None:
+    names = packaged_slots().nouns.names
+    allowed = {names[number] for number in words._stand_ins("airport").tolist()}
+    assert "tie" not in allowed and "harbor" in allowed
+
+
+def test_a_noun_without_an_article_gives_way_to_none_that_needs_one(produced: Any) -> None:
+    negatives = produced("A girl eats cake at a table.", rules=("replace_object",))
+    assert "A girl eats pizza at a table." in negatives
+    assert not {"A girl eats sandwich at a table.", "A girl eats apple at a table."} & negatives
+    assert "A player is at tennis racket." not in produced("A player is at bat.", rules=("replace_object",))
 
 
 @pytest.mark.parametrize(

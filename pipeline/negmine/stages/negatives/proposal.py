@@ -12,17 +12,17 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from negmine.base.folds import FOLDS
 from negmine.contract.records import Edit
 from negmine.language.caption import NO, Caption
+from negmine.language.co_mention import CoMention, concept_of, packaged_co_mention
 from negmine.language.inflect import article, capitalised, ends_as_plural, in_case_of, plural
 from negmine.language.lexicon import Lexicon
+from negmine.language.slot_table import FEWEST, FLOOR, NOT_KNOWN, SlotTable, old_share, packaged_slots
 from negmine.language.slots import Slots
 from negmine.language.vocabulary import NONE, Vocabulary, includes
-from negmine.stages.negatives.balance.corpus import FOLDS
 from negmine.stages.negatives.clusters import Clusters, packaged_counts
-from negmine.stages.negatives.co_mention import CoMention, concept_of, packaged_co_mention
 from negmine.stages.negatives.roles import Attested, Role, group_names, packaged_triples, role_of
-from negmine.stages.negatives.slot_table import FEWEST, SlotTable, packaged_slots
 
 Option = TypeVar("Option")
 
@@ -33,8 +33,11 @@ SEEN: Final = 2
 """Times that captions use a noun of another group before it is put in, at least."""
 
 
-SHARPNESS: Final = 1.5
-"""How much more a noun that fits a slot twice as well is drawn: 2 ** this as often."""
+SHARPNESS: Final = 0.5
+"""How much a noun's score in its slots decides how often it is drawn: fully, few would flow back."""
+
+ALIKE: Final = frozenset({"animal", "food"})
+"""Broad classes whose things mostly stand in the same places."""
 
 SIDES: Final = frozenset({"left_right"})
 """Groups of directions."""
@@ -63,6 +66,7 @@ class Words:
     _concepts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _roles: dict[str, Role] = field(default_factory=dict, repr=False, compare=False)
     _stand_in_numbers: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _option_numbers: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False, compare=False)
     _companions: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def frequency(self, word: str) -> float:
@@ -128,11 +132,36 @@ class Words:
         allowed = self._stand_ins(noun)
         if scores is None or not len(allowed):
             return []
-        mentions = self.slots.mentions[FOLDS][allowed]
-        odds = np.cumsum(mentions * np.exp(SHARPNESS * scores[allowed]))
-        places = np.searchsorted(odds, [rng.random() * odds[-1] for _ in range(count)], side="right")
+        odds = self.slots.mentions[FOLDS][allowed] * self._fits(scores, allowed, noun)
         names = self.slots.nouns.names
-        return list(dict.fromkeys(names[number] for number in allowed[np.minimum(places, len(allowed) - 1)].tolist()))
+        return [names[number] for number in allowed[_drawn(rng, odds, count)].tolist()]
+
+    def drawn_for(self, rng: Random, slots: Slots, noun: str, options: Sequence[str], count: int) -> list[str]:
+        """Some of the nouns: so many draws by frequency and by how well they fit these slots, those drawn twice once.
+
+        As `drawn` where nothing is known of the slots.
+        """
+        scores = self.slots.scores(slots)
+        if scores is None or not options:
+            return self.drawn(rng, options, count)
+        numbers, frequencies = self._numbered(tuple(options))
+        odds = frequencies * self._fits(scores, numbers, noun)
+        return [options[place] for place in _drawn(rng, odds, count).tolist()]
+
+    def _fits(self, scores: Any, numbers: Any, old: str) -> Any:
+        """How much more often nouns are in these slots than elsewhere, 0 for those that are implausible there."""
+        old_number = self.slots.nouns.number(old)
+        found = np.where(numbers >= 0, scores[numbers], NOT_KNOWN)
+        relative = found - old_share(scores[old_number] if old_number >= 0 else 0.0)
+        return np.where(relative < FLOOR, 0.0, np.exp(SHARPNESS * found))
+
+    def _numbered(self, options: tuple[str, ...]) -> tuple[Any, Any]:
+        """Numbers and frequencies of nouns."""
+        known = self._option_numbers.get(options)
+        if known is None:
+            numbers = np.array([self.slots.nouns.number(noun) for noun in options], dtype=np.int64)
+            known = self._option_numbers[options] = numbers, np.array([self.frequency(noun) for noun in options])
+        return known
 
     def _stand_ins(self, noun: str) -> Any:
         """Numbers of the countable nouns of captions that an image of this noun need not show; no people."""
@@ -159,6 +188,8 @@ class Words:
     def _excludes(self, noun: str, number: int, other: str) -> bool:
         """Whether another noun is neither the same thing nor one that is often beside it."""
         vocabulary = self.vocabulary
+        if not self._are_kin(noun, other):
+            return False
         if self.lexicon.broad_class(noun) == "person" and self.lexicon.broad_class(other) != "animal":
             return False
         one_thing = (
@@ -169,6 +200,15 @@ class Words:
             or self.lexicon.overlap(noun, other)
         )
         return not one_thing and self._beside(noun)[number] <= BESIDE
+
+    def _are_kin(self, noun: str, other: str) -> bool:
+        """Whether two nouns are things of one sort, by a group, a kind or a class: no airport gives way to a tie."""
+        groups = [{place.group for place in self.vocabulary.nouns["count"].get(name, ())} for name in (noun, other)]
+        return (
+            not groups[0].isdisjoint(groups[1])
+            or self.kind(noun) == self.kind(other) != ""
+            or self.lexicon.broad_class(noun) == self.lexicon.broad_class(other) in ALIKE
+        )
 
     def _beside(self, noun: str) -> Any:
         found = self._companions.get(noun)
@@ -220,6 +260,15 @@ class Words:
     def slots(self) -> SlotTable:
         """Which nouns stand where."""
         return packaged_slots()
+
+
+def _drawn(rng: Random, odds: Any, count: int) -> Any:
+    """So many draws of places by their odds, [at most `count`], those drawn twice once, in the order drawn."""
+    bounds = np.cumsum(odds)
+    if not bounds[-1]:
+        return np.zeros(0, dtype=np.int64)
+    places = np.searchsorted(bounds, [rng.random() * bounds[-1] for _ in range(count)], side="right")
+    return np.array(list(dict.fromkeys(np.minimum(places, len(odds) - 1).tolist())), dtype=np.int64)
 
 
 class Level(Enum):

@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
+from negmine.language.slot_table import FLOOR, PLAUSIBLE, SlotTable
 from negmine.stages.negatives.balance.judging import judge, read_slots
 from negmine.stages.negatives.balance.pool import Pool, choose
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
 from negmine.stages.negatives.balance.weights import (
-    FLOOR,
     PLAUSIBILITY,
+    STRICTNESS,
     Substitutions,
     acceptance,
     log_weights,
@@ -26,7 +27,6 @@ from negmine.stages.negatives.balance.weights import (
 )
 from negmine.stages.negatives.candidates import read_rows, why_none
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.stages.negatives.slot_table import SlotTable
 from negmine.store import PartRecord, part_name, read_part, write_table
 from negmine.store.arrays import read_array, read_arrays
 
@@ -50,8 +50,14 @@ class Chooser:
         preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
         score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
         kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, preference)
-        admitted = np.where(plausibility < FLOOR, 0.0, kept)
+        admitted = kept * plausible_share(pool, plausibility)
         return choose(pool, score + preference, admitted, self.settings.per_caption), score
+
+
+def plausible_share(pool: Pool, plausibility: Any) -> Any:
+    """Shares of the candidates like each one that are not refused for the noun they put in, [C], 0 to 1."""
+    share = np.exp(STRICTNESS * np.minimum(plausibility - PLAUSIBLE, 0.0))
+    return np.where(pool.place < 0, 1.0, np.where(plausibility < FLOOR, 0.0, share))
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def _choose_part(
     rows, pool = read_rows(pairs, index), read_pool(candidates, index)
     plausibility = judge(slots, pool)
     chosen, score = chooser.choose(pool, plausibility)
-    implausible = int((plausibility < FLOOR).sum())
+    implausible = int((plausible_share(pool, plausibility) == 0).sum())
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
     kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from negmine.base.folds import FOLDS
 from negmine.stages.negatives.balance.ngrams import (
     CONTEXT,
     Edited,
@@ -22,9 +23,6 @@ from negmine.stages.negatives.balance.ngrams import (
     runs,
     slot_of,
 )
-
-FOLDS: Final = 5
-"""Images are dealt into so many groups; a candidate is scored by what the other groups' images taught."""
 
 MOST_BITS: Final = 22
 FEATURES_OF_A_CAPTION: Final = 64

@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 
+from negmine.base.folds import FOLDS, fold_of
 from negmine.engine import PartFunction
-from negmine.stages.negatives.balance.corpus import FOLDS, Corpus, Tally, corpus_of, count
+from negmine.stages.negatives.balance.corpus import Corpus, Tally, corpus_of, count
 from negmine.stages.negatives.balance.ngrams import as_texts
-from negmine.stages.negatives.balance.pool import fold_of
 from negmine.stages.negatives.candidates import ParseWorker, read_rows
 from negmine.stages.negatives.frequency import count_words, known_words
 from negmine.stages.negatives.settings import ParseSettings

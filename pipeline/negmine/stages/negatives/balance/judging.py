@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from negmine.engine import PartFunction
+from negmine.language.slot_table import Counts, SlotTable, packaged_slots, plausibility
 from negmine.stages.negatives.balance.pool import Pool
 from negmine.stages.negatives.balance.proposing import NOUNS, read_pool
-from negmine.stages.negatives.slot_table import Counts, SlotTable, packaged_slots, plausibility
 from negmine.store import PartRecord, part_name
 from negmine.store.arrays import read_array, read_arrays, write_array
 
@@ -46,7 +46,7 @@ def judge(table: SlotTable, pool: Pool) -> Any:
 
 def read_slots(candidates: Path) -> SlotTable:
     """Which nouns stand where, by the packaged captions and those learnt from."""
-    return SlotTable(packaged_slots().nouns, read_arrays(candidates / NOUNS, Counts))
+    return packaged_slots().with_counts(read_arrays(candidates / NOUNS, Counts))
 
 
 def read_plausibility(folder: Path, index: int) -> Any:

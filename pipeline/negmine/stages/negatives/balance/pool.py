@@ -10,15 +10,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from negmine.base.folds import fold_of
 from negmine.base.hashing import hash64
 from negmine.contract.records import Edit
+from negmine.language.slot_table import packaged_slots
 from negmine.language.slots import Slots
-from negmine.stages.negatives.balance.corpus import FOLDS, Corpus, association_gap, likelihood_gap
+from negmine.stages.negatives.balance.corpus import Corpus, association_gap, likelihood_gap
 from negmine.stages.negatives.balance.ngrams import Edited, Texts, as_texts, before_and_after, edited, runs, slot_of
 from negmine.stages.negatives.candidates import Row
 from negmine.stages.negatives.proposal import Filling
 from negmine.stages.negatives.select import MOST_PER_WORD, SWAPS, Candidate
-from negmine.stages.negatives.slot_table import packaged_slots
 
 MOST_BITS: Final = 20
 SLOTS: Final = 1 << MOST_BITS
@@ -90,10 +91,6 @@ class Pool:
 def feature_bits(corpus: Corpus) -> int:
     """Bits of a feature's slot: fewer where the corpus is small."""
     return min(MOST_BITS, corpus.bits)
-
-
-def fold_of(image_id: str) -> int:
-    return hash64(f"fold {image_id}") % FOLDS
 
 
 def make_pool(

@@ -11,16 +11,17 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from negmine.base.folds import FOLDS
 from negmine.contract.records import edits_column
 from negmine.engine import PartFunction
-from negmine.stages.negatives.balance.corpus import FOLDS, Corpus
+from negmine.language.slot_table import Counts, added, counted, packaged_slots, without_rare
+from negmine.stages.negatives.balance.corpus import Corpus
 from negmine.stages.negatives.balance.counting import WORDS, read_corpus
 from negmine.stages.negatives.balance.ngrams import ragged
 from negmine.stages.negatives.balance.pool import Pool, make_pool
 from negmine.stages.negatives.balance.weights import count_substitutions
 from negmine.stages.negatives.candidates import ParseWorker, Row, no_collection, read_rows
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.stages.negatives.slot_table import Counts, added, counted, packaged_slots, without_rare
 from negmine.store import FileRecord, PartRecord, fetch_local, part_name, write_table
 from negmine.store.arrays import read_arrays, write_array, write_arrays
 

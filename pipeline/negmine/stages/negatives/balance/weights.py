@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from negmine.stages.negatives.balance.corpus import FOLDS, Tally, tally
+from negmine.base.folds import FOLDS
+from negmine.stages.negatives.balance.corpus import Tally, tally
 from negmine.stages.negatives.balance.ngrams import ragged
 from negmine.stages.negatives.balance.pool import SLOTS, Pool
 
@@ -39,11 +40,11 @@ LIKELIHOOD: Final = 0.2
 PMI: Final = 0.3
 """Weight of the words' association with the rest of the caption: of equals the one that fits in is preferred."""
 
-PLAUSIBILITY: Final = 1.2
+PLAUSIBILITY: Final = 0.5
 """Weight of how plausible a noun is in its slots: of equals the one that stands there elsewhere is preferred."""
 
-FLOOR: Final = -1.1
-"""Plausibility below which a noun is not put in."""
+STRICTNESS: Final = 0.5
+"""Of what lies so far below `PLAUSIBLE`, in nats, the log share that is refused."""
 
 UNKNOWN: Final = 1e-3
 """Share kept of a substitution that was not seen where they were counted."""

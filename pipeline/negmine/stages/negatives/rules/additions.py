@@ -5,8 +5,8 @@ A pure insertion is betrayed by its length, and a pure removal leaves the captio
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from operator import itemgetter
 from random import Random
 
 from negmine.language.caption import Caption, Phrase, Relation
@@ -47,17 +47,18 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
         determiner = "the" if caption.tokens[item.first].text.lower() == "the" else "a"
         near = words.vocabulary.near.get(relation.name, NONE)
         beside = [preposition for preposition in BESIDE if preposition not in near]
-        things = words.drawn(rng, _things(item.name, words), PER_KIND)
-        places = words.drawn(rng, settings, PER_KIND, itemgetter(1))
-        for preposition, noun in (*places, *((rng.choice(beside), thing) for thing in things)):
-            if determiner == "a" and noun in ONLY_THE:
-                continue
-            yield Proposal(
-                (Change(relation.first, end, _phrase(preposition, determiner, noun)),), old=item.name, new=noun,
-                signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
-                facts=((preposition, noun),), substitution=(relation.name, preposition),
-                filling=Filling(slots_behind(caption, relation.object, relation.name, preposition), noun),
-            )  # fmt: skip
+        sources = (*settings.items(), (rng.choice(beside), _things(item.name, words)))
+        for preposition, nouns in sources:
+            slots = slots_behind(caption, relation.object, relation.name, preposition)
+            for noun in words.drawn_for(rng, slots, "", nouns, PER_KIND):
+                if determiner == "a" and noun in ONLY_THE:
+                    continue
+                yield Proposal(
+                    (Change(relation.first, end, _phrase(preposition, determiner, noun)),), old=item.name, new=noun,
+                    signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
+                    facts=((preposition, noun),), substitution=(relation.name, preposition),
+                    filling=Filling(slots, noun),
+                )  # fmt: skip
 
 
 def _phrase(preposition: str, determiner: str, noun: str) -> str:
@@ -111,14 +112,14 @@ def _belongs_to_verb(caption: Caption, relation: Relation, words: Words) -> bool
     return governor.tag == "VBN" and governor.text.lower() not in words.vocabulary.participles
 
 
-def _other_settings(caption: Caption, words: Words) -> list[tuple[str, str]]:
-    """Places of the settings that no word of the caption belongs to, or goes with."""
-    return [
-        place
-        for setting in words.vocabulary.settings
-        if caption.words.isdisjoint(setting.nouns | setting.signs)
-        for place in setting.places
-    ]
+def _other_settings(caption: Caption, words: Words) -> dict[str, list[str]]:
+    """Places of the settings that no word of the caption belongs to, or goes with, by their prepositions."""
+    found = defaultdict[str, list[str]](list)
+    for setting in words.vocabulary.settings:
+        if caption.words.isdisjoint(setting.nouns | setting.signs):
+            for preposition, noun in setting.places:
+                found[preposition].append(noun)
+    return found
 
 
 def _things(noun: str, words: Words) -> tuple[str, ...]:

@@ -10,14 +10,14 @@ from negmine.language.caption import NO, Caption, Phrase, Token
 from negmine.language.inflect import numbered, plural
 from negmine.language.slots import Slots, last_word, of_phrase, slots_of, whole_of
 from negmine.language.vocabulary import NONE, Place
-from negmine.stages.negatives.proposal import Change, Filling, Proposal, Words, governor_of
+from negmine.stages.negatives.proposal import ALIKE, Change, Filling, Proposal, Words, governor_of
 from negmine.stages.negatives.rules.attributes import fits
 from negmine.stages.negatives.rules.counts import MEASURED_BY
 
-PER_NOUN = 8
+PER_NOUN = 12
 """Draws for one noun."""
 
-PER_SLOT = 12
+PER_SLOT = 16
 """Draws for it from what other captions have in its place."""
 
 PER_CLASS = 4
@@ -25,9 +25,6 @@ PER_CLASS = 4
 
 PER_NEIGHBOUR = 10
 """Draws for a noun of no curated group."""
-
-ALIKE = frozenset({"animal", "food"})
-"""Broad classes whose things mostly stand in the same places."""
 
 TIED = 4.5
 """Pointwise mutual information of two nouns tied by "of", from which on they are one thing: the bed of a truck."""
@@ -68,12 +65,16 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             ]
             is_alike = words.lexicon.broad_class(known.noun) in ALIKE
             far = words.peers(known.noun) if is_alike or not words.knows_place(slots) else ()
-        drawn = dict.fromkeys((*words.drawn(rng, near, PER_NOUN), *fitting, *words.drawn(rng, far, PER_CLASS)))
+        of_group = words.drawn_for(rng, slots, known.noun, near, PER_NOUN)
+        drawn = dict.fromkeys((*of_group, *fitting, *words.drawn(rng, far, PER_CLASS)))
         as_plural = phrase.plural and known.counted == "count"
         has_sex = known.noun in words.vocabulary.sexes
         determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
+        wants_mass = known.counted == "count" and _is_bare(caption, index)
         for other in drawn:
             if other in ONLY_THE and determiner in ("a", "an"):
+                continue
+            if wants_mass and other not in words.vocabulary.nouns["mass"]:
                 continue
             keeps = _keeps_attributes(caption, phrase, known.noun, other, words)
             if not keeps or not _keeps_measure(caption, phrase, other, words):
@@ -84,6 +85,15 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
                 (change, *repairs), phrase.name, other,
                 signs=words.vocabulary.noun_signs[other], filling=Filling(slots, other, phrase.name),
             )  # fmt: skip
+
+
+def _is_bare(caption: Caption, index: int) -> bool:
+    """Whether an object has no article although the caption gives its first noun one: eats cake, is at bat."""
+    phrase = caption.phrases[index]
+    is_object = any(relation.object == index for relation in caption.relations)
+    is_listed = any(phrase.head in pair for pair in caption.conjuncts)
+    has_none = phrase.determiner == NO and phrase.numeral == NO and not phrase.plural
+    return has_none and is_object and not is_listed and caption.phrases[0].determiner != NO
 
 
 def _is_left_of(name: str, other: str) -> bool:
@@ -130,7 +140,7 @@ def _is_tied(caption: Caption, index: int, words: Words) -> bool:
 def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rng: Random) -> Iterator[Proposal]:
     """Replace a noun of no curated group by what others have in its place, if it is a thing.
 
-    Where nothing is known of that, by its neighbours in WordNet, else by any thing of its broad class.
+    Where nothing of its sort is known there, by its neighbours in WordNet, else by any thing of its broad class.
     """
     noun = phrase.name.rsplit(" ", 1)[-1]
     if (
@@ -142,10 +152,8 @@ def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rn
     determiner = caption.tokens[phrase.determiner].text.lower() if phrase.determiner != NO else ""
     is_of = phrase.head + 1 < len(caption.tokens) and caption.tokens[phrase.head + 1].text.lower() == "of"
     stands_for_itself = (phrase.plural or bool(determiner)) and not is_of
-    others: Sequence[str]
-    if words.names_thing(noun) and words.knows_place(slots):
-        others = words.fitting(rng, slots, noun, PER_NEIGHBOUR) if stands_for_itself else ()
-    else:
+    others: Sequence[str] = words.fitting(rng, slots, noun, PER_NEIGHBOUR) if stands_for_itself else ()
+    if not others:
         others = words.clusters.neighbours(phrase.name) or words.clusters.neighbours(noun)
         if not others and stands_for_itself:
             others = words.peers(noun)
@@ -158,7 +166,7 @@ def _neighbours(caption: Caption, phrase: Phrase, slots: Slots, words: Words, rn
         and (phrase.plural or plural(other) != other)
         and _keeps_measure(caption, phrase, other, words)
     ]
-    for other in words.drawn(rng, fitting, PER_NEIGHBOUR):
+    for other in words.drawn_for(rng, slots, noun, fitting, PER_NEIGHBOUR):
         change = Change(phrase.unit, phrase.head, numbered(other, phrase.plural))
         signs = words.lexicon.entry(other).synonyms | words.vocabulary.noun_signs.get(other, NONE) | {other}
         yield Proposal((change,), old=phrase.name, new=other, signs=signs, filling=Filling(slots, other, phrase.name))

@@ -19,7 +19,12 @@ _CONTENT = frozenset({"NOUN", "ADJ", "PROPN"})
 
 
 def reorder(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Shuffle all words; spans of three; nouns and adjectives; the other words. Punctuation stays."""
+    """Shuffle all words; spans of three; nouns and adjectives; the other words. Punctuation stays.
+
+    None where something is denied or left open: its words would come to stand outside, and others inside.
+    """
+    if caption.scopes:
+        return
     places = [i for i, token in enumerate(caption.tokens) if token.text.isalnum() and caption.is_loose(i, i)]
     content = [i for i in places if caption.tokens[i].pos in _CONTENT]
     others = [i for i in places if caption.tokens[i].pos not in _CONTENT]

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from negmine.language.slots import ANY, Slots, companion, last_word
-from negmine.stages.negatives.balance.corpus import FOLDS
+from negmine.base.folds import FOLDS
+from negmine.language.slots import ANY, KIND_BITS, Slots, companion, kind_of, last_word
 
 TABLE: Final = "slots.npz"
 
@@ -34,14 +34,20 @@ PRIOR: Final = 5.0
 UNSEEN: Final = 0.3
 """Added to the mentions of a noun."""
 
-NOT_KNOWN: Final = -0.5
-"""Score of a noun that is too rare to be judged, or of one in slots that are."""
+NOT_KNOWN: Final = -1.0
+"""Score of a noun that is too rare to be judged."""
 
-OLD_NOUN: Final = 0.4
+OLD_NOUN: Final = 0.3
 """Share of the old noun's score that is taken off a new one's: in an odd caption an odd noun is less so."""
 
-OLD_BOUNDS: Final = (-1.0, 1.5)
-BOUNDS: Final = (-3.0, 3.0)
+OLD_BOUNDS: Final = (-2.0, 4.0)
+BOUNDS: Final = (-8.0, 8.0)
+
+FLOOR: Final = -3.0
+"""Plausibility below which a noun is never put in."""
+
+PLAUSIBLE: Final = 0.7
+"""Plausibility from which on a noun is likely where it is put in; below it serves captions that lack others."""
 NOUN_BITS: Final = 13
 FOLD_BITS: Final = 3
 
@@ -126,10 +132,12 @@ class SlotTable:
     Attributes:
         nouns: those that can be judged.
         counts: of all captions; those of the fold of the one that is judged are left out.
+        weights: [2 ** `KIND_BITS`], how much the slots of each kind say of a noun.
     """
 
     nouns: Nouns
     counts: Counts
+    weights: Any
     _likely: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -183,10 +191,23 @@ class SlotTable:
         found = np.log((spread + PRIOR * base) / ((times.sum() + PRIOR) * base))
         return np.round(found, 3).astype(np.float32)  # so that the last bits of a sum decide nothing
 
+    def with_counts(self, counts: Counts) -> SlotTable:
+        """The same nouns by other counts."""
+        return SlotTable(self.nouns, counts, self.weights)
+
     def scores(self, slots: Slots, fold: int = FOLDS) -> Any:
-        """[N], mean over the known slots; None if none is known."""
-        known = [found for found in (self.likely(slot, fold) for slot in slots) if found is not None]
-        return np.mean(known, axis=0) if known else None
+        """[N], log odds of each noun in these slots; None if none is known.
+
+        A weighted sum over the kinds of slots: of those of one kind their sum by the root of their number, since they
+        say much the same.
+        """
+        known = [(kind_of(slot), self.likely(slot, fold)) for slot in slots if self.weights[kind_of(slot)]]
+        known = [(kind, found) for kind, found in known if found is not None]
+        if not known:
+            return None
+        kinds = np.array([kind for kind, _ in known])
+        share = self.weights[kinds] / np.sqrt(np.bincount(kinds, minlength=1 << KIND_BITS)[kinds])
+        return np.einsum("k,kn->n", share, [found for _, found in known])
 
     def pmi(self, noun: str, slot: int) -> float:
         """Pointwise mutual information of a noun and a slot as counted, 0 where they were never seen together."""
@@ -234,20 +255,25 @@ def plausibility(table: SlotTable, places: Sequence[tuple[Slots, int]], place: A
     return found
 
 
+def old_share(score: Any) -> Any:
+    """What the old noun's score takes off a new one's."""
+    return OLD_NOUN * np.clip(score, *OLD_BOUNDS)
+
+
 def _relative(table: SlotTable, scores: Any, fold: int, noun: Any, old: Any) -> Any:
     if scores is None:
         return np.zeros(len(noun))
     mentions = table.mentions[fold]
     new = np.where((noun >= 0) & (mentions[noun] >= FEWEST), scores[noun], NOT_KNOWN)
-    before = np.where((old >= 0) & (mentions[old] >= FEWEST), np.clip(scores[old], *OLD_BOUNDS), 0.0)
-    return np.clip(new - OLD_NOUN * before, *BOUNDS)
+    before = np.where((old >= 0) & (mentions[old] >= FEWEST), scores[old], 0.0)
+    return np.clip(new - old_share(before), *BOUNDS)
 
 
 @lru_cache(maxsize=1)
 def packaged_slots() -> SlotTable:
     """The table that comes with negmine, of captions of COCO."""
-    packed = resources.files("negmine.stages.negatives").joinpath("data", TABLE).read_bytes()
+    packed = resources.files("negmine.language").joinpath("data", TABLE).read_bytes()
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         names = tuple(arrays["names"].tobytes().decode().split("\n"))
         counts = Counts(np.cumsum(arrays["slot_steps"]), arrays["noun"], arrays["times"].astype(np.int32))
-        return SlotTable(Nouns(names, alike(arrays["vectors"])), counts)
+        return SlotTable(Nouns(names, alike(arrays["vectors"])), counts, arrays["weights"])

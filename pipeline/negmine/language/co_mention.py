@@ -75,7 +75,7 @@ def said_together(images: Iterable[Iterable[frozenset[str]]], others: frozenset[
 @lru_cache(maxsize=1)
 def packaged_co_mention() -> CoMention:
     """The table that comes with negmine."""
-    text = resources.files("negmine.stages.negatives").joinpath("data", "co_mention.tsv").read_text("utf-8")
+    text = resources.files("negmine.language").joinpath("data", "co_mention.tsv").read_text("utf-8")
     found: dict[str, set[str]] = defaultdict(set)
     for one, other, _ in (line.split("\t") for line in text.splitlines() if not line.startswith("#")):
         found[one].add(other)
