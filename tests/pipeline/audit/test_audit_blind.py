@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from negmine.language.analyse import load_model
 from negmine.stages.audit.blind import ATTACKERS, FOLDS, accuracy, nested_scores, pairs_of
+from negmine.stages.audit.plausible import noun_gaps
 from negmine.stages.audit.words import Judged
 
 WORDS = (
@@ -26,7 +28,7 @@ def data(shortcut: bool, images: int = 250, each: int = 2) -> list[Judged]:
     return items
 
 
-@pytest.mark.parametrize("name", ["word", "char", "lm", "boosting"])
+@pytest.mark.parametrize("name", ["word", "char", "lm", "boosting", "slots"])
 def test_a_planted_shortcut_is_found(name: str) -> None:
     items = data(shortcut=True)
     found = accuracy(ATTACKERS[name].attack(pairs_of(items, 0)), [item.image_id for item in items])
@@ -34,12 +36,23 @@ def test_a_planted_shortcut_is_found(name: str) -> None:
     assert found.low > 0.9
 
 
-@pytest.mark.parametrize("name", ["word", "char", "lm", "boosting"])
+@pytest.mark.parametrize("name", ["word", "char", "lm", "boosting", "slots"])
 def test_exchangeable_texts_are_a_coin_toss(name: str) -> None:
     items = data(shortcut=False)
     found = accuracy(ATTACKERS[name].attack(pairs_of(items, 0)), [item.image_id for item in items])
     assert 0.42 < found.accuracy < 0.58
     assert found.low < 0.5 < found.high
+
+
+def test_a_reader_that_knows_places_tells_nouns_that_do_not_stand_there() -> None:
+    """All nouns are put in and taken out as often, so that n-grams of one word tell nothing."""
+    texts = [("A man rides a horse on a beach.", "A man rides a table on a beach.")]
+    texts += [("A cat sits on a table by a window.", "A cat sits on a horse by a window.")]
+    items = [Judged(f"{i}-{n}", str(i), *texts[n], "k") for i in range(100) for n in (0, 1)]
+    gaps = noun_gaps([(item.caption, item.negative, item.image_id) for item in items], lambda: load_model(None))
+    assert all(least > 0 and summed > 0 for least, summed in gaps)
+    back = noun_gaps([(item.negative, item.caption, item.image_id) for item in items], lambda: load_model(None))
+    assert np.array(back) == pytest.approx(-np.array(gaps))
 
 
 @pytest.mark.skipif(not ATTACKERS["minilm"].available(), reason="MiniLM is not installed")

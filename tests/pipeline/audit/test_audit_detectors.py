@@ -58,6 +58,11 @@ BAD = [
     ("capital", "A giraffe next to a trunk.", "A trunk next to A giraffe."),
     ("full_stop", "A cat on a mat.", "A dog on a mat"),
     ("spacing", "A boy, in a red hat.", "A boy , in a blue hat ."),
+    ("implausible", "A man rides a horse on the beach.", "A man rides a refrigerator on the beach."),
+    ("implausible", "A herd of cows grazing in a field.", "A herd of laptops grazing in a field."),
+    ("implausible", "A slice of pizza on a plate", "A slice of zebra on a plate"),
+    ("said_together", "A truck on a bridge", "A car on a bridge"),
+    ("said_together", "A man eating pie", "A man eating pizza"),
     ("spacing", "a semi-truck on a road", "a semi - truck on a path"),
 ]
 
@@ -89,7 +94,15 @@ GOOD = [
     ("full_stop", "A cat on a mat", "A dog on a mat"),
     ("spacing", "a man's hat (left).", "a woman's hat (left)."),
     ("spacing", "A boy , in a red hat .", "A boy , in a blue hat ."),
+    ("implausible", "A man rides a horse on the beach.", "A man rides a bike on the beach."),
+    ("implausible", "A herd of cows grazing in a field.", "A herd of sheep grazing in a field."),
+    ("said_together", "A truck on a bridge", "A boat on a bridge"),
 ]
+
+
+def test_where_no_noun_is_put_in_none_is_judged() -> None:
+    assert has("implausible", "A red bus", "A green bus") is None
+    assert has("said_together", "A red bus", "A green bus") is None
 
 
 @pytest.mark.parametrize(("detector", "caption", "negative"), BAD)

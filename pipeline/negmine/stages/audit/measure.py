@@ -18,7 +18,7 @@ from negmine.stages.audit.sample import ALL, Coverage, Sample
 from negmine.stages.audit.wording import replaces_nouns_only
 from negmine.stages.audit.words import Judged, tokens
 
-VERSION: Final = 3
+VERSION: Final = 4
 ANY_VISIBLE: Final = "any_visible"
 SUSPECTED_TRUE: Final = "suspected_true"
 COMPOSED: Final = {

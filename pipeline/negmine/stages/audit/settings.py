@@ -20,7 +20,7 @@ class AuditSettings:
         Path | None, Option("somebody else's JSONL, TSV or JSON, in place of ours", parser=on_disk, panel=DATA)
     ] = None
     sample: Annotated[int, Option("negatives looked at, at most", least=1, panel=RUN)] = 20_000
-    attackers: Annotated[str, Option("`all`, or of word, char, lm, boosting, minilm", panel=RUN)] = (
+    attackers: Annotated[str, Option("`all`, or of word, char, lm, boosting, slots, minilm", panel=RUN)] = (
         "word,char,lm,boosting"
     )
     seed: Seed = 0
