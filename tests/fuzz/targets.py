@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ahnpl.data.images import BadImage, evaluation_pixels
 from ahnpl.evaluation.benchmarks import BENCHMARKS
+from ahnpl.evaluation.columns import Columns
+from ahnpl.evaluation.rows import ROWS
 from ahnpl.evaluation.tasks import CaptionBenchmark
 from ahnpl.losses import build_loss
 from ahnpl.model.checkpoint import VERSION, read_best, read_state
@@ -289,6 +291,44 @@ def _read_benchmark(name: str, file: str, content: bytes, folder: Path) -> None:
         pass
 
 
+ROW_COLUMNS = Columns(image_column="image", caption_column="caption", foil_column=("foils",))
+
+
+def _row_table() -> pa.Table:
+    foils = ["a dog", "a cat"]
+    images = ({"bytes": b"picture", "path": row["image"]} for row in _rows())
+    rows = zip(images, _rows(), strict=True)
+    return pa.Table.from_pylist([{"image": one, "caption": row["caption"], "foils": foils} for one, row in rows])
+
+
+def _row_parquet() -> list[bytes]:
+    stream = pa.BufferOutputStream()
+    pq.write_table(_row_table(), stream)
+    return [stream.getvalue().to_pybytes()]
+
+
+def _row_arrow() -> list[bytes]:
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, _row_table().schema) as writer:
+        writer.write_table(_row_table())
+    return [stream.getvalue().to_pybytes()]
+
+
+def _row_csv() -> list[bytes]:
+    lines = ["image,caption,foils", *(f"{row['image']},{row['caption']},\"['a dog', 'a cat']\"" for row in _rows())]
+    return ["\n".join(lines).encode() + b"\n"]
+
+
+def _row_json() -> list[bytes]:
+    rows = [{"image": row["image"], "caption": row["caption"], "foils": ["a dog", "a cat"]} for row in _rows()]
+    return [json.dumps(rows).encode()]
+
+
+def _read_items(file: str, content: bytes, folder: Path) -> None:
+    for _ in ROWS.read(_written(folder, file, content), folder, Counter(), ROW_COLUMNS):
+        pass
+
+
 def _read_negatives(file: str, content: bytes, folder: Path) -> None:
     source = open_negatives(folder, _written(folder, file, content))
     for _ in source.rows():
@@ -348,6 +388,10 @@ TARGETS = (
     Target("preset", lambda: [b'rules = ["negate"]\nper_caption = 4\nbalanced = false\n'], _read_preset, ("*.toml",)),
     Target("sugarcrepe", _sugarcrepe, partial(_read_benchmark, "sugarcrepe", "replace_obj.json"), ("b_sugarcrepe*",)),
     Target("retrieval", lambda: [*_karpathy(), *_coco()], partial(_read_benchmark, "retrieval", "captions.json")),
+    Target("rows.json", _row_json, partial(_read_items, "rows.json")),
+    Target("rows.csv", _row_csv, partial(_read_items, "rows.csv")),
+    Target("rows.parquet", _row_parquet, partial(_read_items, "rows.parquet")),
+    Target("rows.arrow", _row_arrow, partial(_read_items, "rows.arrow")),
     Target("images", _images, _look, ("*.png", "*.jpg", "*.webp", "timg_*")),
 )
 """A new reader is a line here."""

@@ -13,6 +13,7 @@ from negmine.base.options import Option
 from negmine.store.places import named, on_disk, pattern
 
 from ahnpl.cli.models import DEFAULT_RUN, AsJson, Preprocess, load_any, load_other
+from ahnpl.evaluation.columns import Columns
 from ahnpl.evaluation.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def evaluate(
     ] = DEFAULT_RUN,
     shards: Annotated[tuple[str, ...], Option("Held-out tars.", parser=pattern, unset=HELD_OUT[0])] = (),
     benchmark: Annotated[
-        str | None, Option("FORMAT:PATH, e.g. sugarcrepe:FOLDER or zeroshot:FOLDER, instead of shards.")
+        str | None, Option("FORMAT:PATH, e.g. bivlc:FOLDER, zeroshot:FOLDER or rows:FILE, instead of shards.")
     ] = None,
     images: Annotated[Path | None, Option("Folder of the benchmark's pictures.", parser=on_disk)] = None,
     preprocess: Preprocess = None,
@@ -57,6 +58,7 @@ def evaluate(
     from ahnpl.evaluation.show import as_figures, as_table
 
     score, total, source = _task(shards, benchmark, images)
+    _check_columns(benchmark, settings.columns)
     wanted = total if settings.limit is None or total is None else min(settings.limit, total)
 
     def scored(name: str) -> Report:
@@ -77,6 +79,19 @@ def evaluate(
     headline += f", against {against}" if against else ""
     figures = (as_figures if as_json else as_table)(report, changes)
     console.show(console.Summary("ahnpl-eval", headline, figures, outputs=outputs), as_json)
+
+
+def _check_columns(benchmark: str | None, columns: Columns) -> None:
+    """Refuse columns that would be passed over."""
+    from negmine.base.errors import UsageError
+
+    from ahnpl.evaluation.benchmarks import BENCHMARKS
+    from ahnpl.evaluation.rows import RowSet
+
+    name = (benchmark or "").partition(":")[0]
+    if columns != Columns() and not isinstance(BENCHMARKS.get(name), RowSet):
+        said = f"--benchmark {name} chooses its own" if benchmark else "shards have none"
+        raise UsageError("columns are named for --benchmark rows:FILE and public sets that are tables", why=said)
 
 
 def _task(

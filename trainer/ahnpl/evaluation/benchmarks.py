@@ -10,12 +10,12 @@ from ahnpl.evaluation import (
     cola_single,
     retrieval,
     sugarcrepe,
-    sugarcrepe_pp,
     valse,
     vsr,
-    winoground,
     zeroshot,
 )
+from ahnpl.evaluation.rows import ROWS
+from ahnpl.evaluation.sets import SETS
 from ahnpl.evaluation.tasks import Benchmark
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {
@@ -23,10 +23,10 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "cola": cola.BENCHMARK,
     "cola-single": cola_single.BENCHMARK,
     "retrieval": retrieval.BENCHMARK,
+    "rows": ROWS,
     "sugarcrepe": sugarcrepe.BENCHMARK,
-    "sugarcrepe++": sugarcrepe_pp.BENCHMARK,
     "valse": valse.BENCHMARK,
     "vsr": vsr.BENCHMARK,
-    "winoground": winoground.BENCHMARK,
     "zeroshot": zeroshot.BENCHMARK,
+    **SETS,
 }

@@ -148,6 +148,7 @@ class _Scorer:
         self.texts: list[Tensor] = []
         self.owners: list[int] = []
         self.marks: dict[str, dict[str, Marks]] = defaultdict(lambda: defaultdict(Marks))
+        self.foil_counts: set[int] = set()
         self.claims: list[tuple[Claim, int, float]] = []
         self.sampled = Sampled()
 
@@ -187,6 +188,7 @@ class _Scorer:
             elsewhere = (texts @ self.images[other]).tolist()
             self._mark(OTHER_IMAGE, item, place, elsewhere[0], elsewhere[1:end], alike)
         if len(foils) > 1:
+            self.foil_counts.add(len(foils))
             kinds = {foil.kind for foil in item.foils}
             kind = kinds.pop() if len(kinds) == 1 else "several kinds"
             self.marks[ALL_FOILS][kind].add(outcome(scores[0] - max(foils)), place, any(alike))
@@ -242,8 +244,8 @@ class _Scorer:
         images, texts, owners = torch.stack(self.images), torch.stack(self.texts), torch.tensor(self.owners)
         numbers = self._judge_claims()
         measures = [
-            Measure(name, chance, dict(sorted(self.marks[name].items())), detail=name != OTHER_IMAGE)
-            for name, chance in CHANCE.items()
+            Measure(name, self._chance(name), dict(sorted(self.marks[name].items())), detail=name != OTHER_IMAGE)
+            for name in CHANCE
             if name in self.marks
         ]
         measures += _retrieval(images, texts, owners) if retrieval else []
@@ -252,6 +254,12 @@ class _Scorer:
             tuple(measures), len(images), len(texts), list(self.bad.values()), numbers, found,
             context_length=self.encoder.model.context_length,
         )  # fmt: skip
+
+    def _chance(self, name: str) -> float | None:
+        """Of a caption above all its foils it is known where all items have equally many."""
+        if name == ALL_FOILS and len(self.foil_counts) == 1:
+            return 1 / (1 + next(iter(self.foil_counts)))
+        return CHANCE[name]
 
     def _judge_claims(self) -> dict[str, float]:
         """Areas under the curve of the statements that may be false and, if some are for fitting, their accuracy."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from negmine.base.options import Option, check
+
+from ahnpl.evaluation.columns import Columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,8 @@ class Settings:
     limit: Annotated[int | None, Option("Score the first items only.", least=1)] = None
     max_bad: Annotated[float, Option("Share of samples that may be unreadable.", least=0)] = 0.01
     """Of the pictures that may be missing or unreadable, and of the rows that may be refused."""
+    columns: Columns = field(default_factory=Columns)
+    """Of a benchmark that is a table."""
     advance: Callable[[int], None] = lambda count: None
     """Told how many items were scored."""
 
