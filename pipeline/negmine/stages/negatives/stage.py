@@ -1,14 +1,15 @@
 """``negmine parse``: the parts of ``work/pairs`` in, ``work/negatives`` out.
 
 A varied choice needs one phase. A balanced one needs five, each frozen before the next begins: count what the corpus
-says, propose candidates, judge how plausible they are, find the weights under which nothing flows one way, choose. No
+says, propose candidates, judge how plausible they are, find the weights under which nothing flows one way, choose.
+Where an encoder reads along, it reads before the weights are found, and is learnt from as they are found. No
 phase carries anything from part to part, so nothing depends on their order or on the workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,23 +21,39 @@ from negmine.base.console import note
 from negmine.engine import Engine, Phase, run_phase, run_stage
 from negmine.language.analyse import find_model
 from negmine.sources import digest
-from negmine.stages.negatives.balance.choosing import ChoosePhase
+from negmine.stages.negatives.balance.choosing import ChoosePhase, Found
 from negmine.stages.negatives.balance.corpus import table_bits
 from negmine.stages.negatives.balance.counting import CountPhase, write_corpus
 from negmine.stages.negatives.balance.judging import JudgePhase
 from negmine.stages.negatives.balance.pool import MOST_BITS
 from negmine.stages.negatives.balance.proposing import FIRST_WEIGHTS, ProposePhase, write_substitutions
-from negmine.stages.negatives.balance.rounds import WEIGHTS, RoundPhase, read_attacker_accuracy, write_weights
+from negmine.stages.negatives.balance.reading import (
+    CAPTIONS_READ,
+    FEWEST_READ,
+    ReadPhase,
+    check_reader,
+    write_lessons,
+)
+from negmine.stages.negatives.balance.rounds import (
+    READ_ROUNDS,
+    READER,
+    WEIGHTS,
+    Accuracy,
+    RoundPhase,
+    write_reader,
+    write_weights,
+)
 from negmine.stages.negatives.balance.weights import ENOUGH, ROUNDS
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.varied import VariedPhase
-from negmine.store import Manifest, Spec, Store, delete_folder
+from negmine.store import FileRecord, Manifest, Spec, Store, delete_folder
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = Stage.NEGATIVES
 COUNTS: Final = ".counts"
 CANDIDATES: Final = ".candidates"
 PLAUSIBLE: Final = ".plausible"
+READINGS: Final = ".readings"
 ROUND: Final = ".round-{:02d}"
 
 LEARNT_FROM: Final = 200_000
@@ -47,16 +64,19 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
     """Make ``work/negatives`` unless it is there.
 
     Raises:
-        UsageError: the spaCy model or the WordNet folder is missing.
+        UsageError: the spaCy model, the WordNet folder or the reader's encoder is missing.
         DamagedError: the folder was made from other pairs or with other settings.
     """
-    model = find_model(settings.model)
+    model, settings = find_model(settings.model), replace(settings, reader=settings.reader_here)
     packages = {name: version(name) for name in ("spacy", "lemminflect", model)}
     with WorkFolder.open(work) as folder:
         inputs = {str(Stage.PAIRS): folder.pairs.digest}
         chosen = {name: value for name, value in asdict(settings).items() if name != "wordnet"}
         if settings.wordnet is not None:
             inputs["wordnet"] = digest(settings.wordnet)
+        if settings.reads:
+            inputs["reader"] = check_reader(settings.reader_here)
+            packages |= {name: version(name) for name in ("torch", "numpy")}
         make = partial(_make, settings=settings, folder=folder, engine=engine)
         return run_stage(work / STAGE, Spec(STAGE, chosen, inputs, packages), make, engine.share, overwrite=overwrite)
 
@@ -91,11 +111,11 @@ class Balanced:
         proposed = run_stage(candidates, store.spec, propose, self.engine.share)
         plausible = store.folder / PLAUSIBLE
         run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), None)
-        weights = self._weights(candidates, plausible)
-        phase = ChoosePhase(self.settings, self.pairs, candidates, weights)
+        found = self._found(candidates, plausible, self._readings(candidates, plausible))
+        phase = ChoosePhase(self.settings, self.pairs, candidates, found)
         run(store, phase, self.engine, "choosing", self.sizes)
         made = store.finish(extra_counts={name: n for name, n in proposed.counts.items() if name != "pairs"})
-        for name in (COUNTS, CANDIDATES, PLAUSIBLE, *map(ROUND.format, range(ROUNDS))):
+        for name in (COUNTS, CANDIDATES, PLAUSIBLE, READINGS, *map(ROUND.format, range(ROUNDS))):
             delete_folder(store.folder / name)
         return made
 
@@ -117,25 +137,53 @@ class Balanced:
         run(store, JudgePhase(candidates, self.sizes), self.engine, "judging nouns", self.sizes[: self.sample])
         return store.finish()
 
-    def _weights(self, candidates: Path, plausible: Path) -> Path:
-        """Where the weights lie that the choice is made with, after as many rounds as it takes."""
-        weights = candidates / FIRST_WEIGHTS
+    def _readings(self, candidates: Path, plausible: Path) -> Path | None:
+        """Where that lies which an encoder has read of the sample, if one reads along."""
+        if not self.settings.reads:
+            return None
+        learnt_from = sum(self.sizes[: self.sample])
+        if learnt_from < FEWEST_READ:
+            note(
+                f"no encoder reads along: {learnt_from:,} captions are too few, {FEWEST_READ:,} are needed to learn from"
+            )
+            return None
+        readings = self.store.folder / READINGS
+        phase = ReadPhase(
+            self.settings, self.settings.reader_here, CAPTIONS_READ / learnt_from, self.pairs, candidates, plausible,
+            Found(candidates / FIRST_WEIGHTS), self.sizes,
+        )  # fmt: skip
+
+        def read(store: Store) -> Manifest:
+            run(store, phase, self.engine, "reading candidates", self.sizes[: self.sample])
+            return store.finish(write_lessons(store.folder, phase.encoder, candidates, self.sample))
+
+        run_stage(readings, self.store.spec, read, None)
+        return readings
+
+    def _found(self, candidates: Path, plausible: Path, readings: Path | None) -> Found:
+        """What the choice is made with, after as many rounds as it takes."""
+        found = Found(candidates / FIRST_WEIGHTS)
         for number in range(ROUNDS):
             folder = self.store.folder / ROUND.format(number)
-            balance = partial(self._balance, number=number, candidates=candidates, plausible=plausible, weights=weights)
-            run_stage(folder, self.store.spec, balance, None)
-            detected = read_attacker_accuracy(folder)
-            if detected <= ENOUGH:
-                note(f"balanced after {number} rounds: n-grams tell {detected:.1%} of the choices from captions")
-                return weights
-            weights = folder / WEIGHTS
-        note(f"balanced as far as {ROUNDS} rounds go: n-grams tell {detected:.1%} of the choices from captions")
-        return weights
+            reads = readings if number < READ_ROUNDS else None
+            phase = RoundPhase(self.settings, candidates, plausible, found, reads, self.sizes)
+            run_stage(folder, self.store.spec, partial(self._balance, number=number, phase=phase), None)
+            accuracy = Accuracy.of(folder)
+            if accuracy.ngrams <= ENOUGH and reads is None:
+                note(f"balanced after {number} rounds: {accuracy}")
+                return found
+            found = Found(folder / WEIGHTS, found.reader if reads is None else folder / READER)
+        note(f"balanced as far as {ROUNDS} rounds go: {accuracy}")
+        return found
 
-    def _balance(self, store: Store, number: int, candidates: Path, plausible: Path, weights: Path) -> Manifest:
-        phase = RoundPhase(self.settings, candidates, plausible, weights, self.sizes)
+    def _balance(self, store: Store, number: int, phase: RoundPhase) -> Manifest:
         run(store, phase, self.engine, f"balancing, round {number + 1}", self.sizes[: self.sample])
-        return store.finish(write_weights(store.folder, weights, candidates, self.sample))
+        learnt, told = list[FileRecord](), None
+        if phase.readings is not None:
+            before = phase.found.reader and phase.found.reader.parent
+            learnt, told = write_reader(store.folder, before, phase.readings, self.sample, self.settings.seed, number)
+        weights = write_weights(store.folder, phase.found.weights, phase.candidates, self.sample, told)
+        return store.finish([*learnt, *weights])
 
 
 def run(store: Store, phase: Phase, engine: Engine, title: str, sizes: Sequence[int]) -> None:
