@@ -143,9 +143,7 @@ class Balanced:
             return None
         learnt_from = sum(self.sizes[: self.sample])
         if learnt_from < FEWEST_READ:
-            note(
-                f"no encoder reads along: {learnt_from:,} captions are too few, {FEWEST_READ:,} are needed to learn from"
-            )
+            note(f"no encoder reads along: {learnt_from:,} captions are too few to learn from ({FEWEST_READ:,})")
             return None
         readings = self.store.folder / READINGS
         phase = ReadPhase(
