@@ -11,8 +11,8 @@ import pytest
 from negmine.base.errors import UsageError
 from negmine.contract.records import Edit
 from negmine.engine.local import LocalEngine
+from negmine.stages.negatives import balanced
 from negmine.stages.negatives import settings as of_settings
-from negmine.stages.negatives import stage
 from negmine.stages.negatives.balance.corpus import FOLDS, corpus_of, count
 from negmine.stages.negatives.balance.fast_reader import PARTS, FastReader, Vocabulary, pieces
 from negmine.stages.negatives.balance.ngrams import as_texts, word_hash
@@ -194,8 +194,8 @@ def test_a_reader_changes_the_choice_and_workers_change_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads a part of the captions, and is named in the manifest."""
-    monkeypatch.setattr(stage, "FEWEST_READ", 100)
-    monkeypatch.setattr(stage, "CAPTIONS_READ", 150)
+    monkeypatch.setattr(balanced, "FEWEST_READ", 100)
+    monkeypatch.setattr(balanced, "CAPTIONS_READ", 150)
 
     def tables(name: str, workers: int, reader: str) -> list[bytes]:
         work, engine = tmp_path / name, LocalEngine(workers)
