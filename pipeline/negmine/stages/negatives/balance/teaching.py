@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from negmine.base.folds import FOLDS
 from negmine.base.hashing import derived_seed
-from negmine.stages.negatives.balance.corpus import FOLDS
 from negmine.stages.negatives.balance.fast_reader import INSIDE, PARTS, FastReader, Vocabulary
 
 if TYPE_CHECKING:
