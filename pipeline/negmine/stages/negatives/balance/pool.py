@@ -63,6 +63,11 @@ class Pool:
         filled_starts: [P + 1]; place p has the dependency slots from filled_starts[p] to filled_starts[p + 1].
         filled: [K] int64, hashed slots.
         place_fold: [P], of the caption.
+        text: [T] uint64, hashed words of the captions, see `negmine.stages.negatives.balance.ngrams.Texts`.
+        text_starts: [N + 1], where each caption's begin.
+        window: [C, 2] int32, places in `text` of the first word that it rewrites and of the word behind the last.
+        put_starts: [C + 1]; in place of them it has the words from put_starts[c] to put_starts[c + 1].
+        put: [W] uint64, hashed words.
     """
 
     caption: Any
@@ -83,6 +88,11 @@ class Pool:
     filled_starts: Any
     filled: Any
     place_fold: Any
+    text: Any
+    text_starts: Any
+    window: Any
+    put_starts: Any
+    put: Any
 
     def __len__(self) -> int:
         return len(self.caption)
@@ -134,6 +144,11 @@ def make_pool(
         slots,
         values,
         *_fillings(filling, folds),
+        texts.hashes,
+        texts.starts,
+        np.stack([windows.first, windows.last], axis=1).astype(np.int32),
+        windows.starts,
+        windows.words,
     )
 
 
@@ -318,6 +333,22 @@ def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
     found = found[np.argsort(pool.caption[found], kind="stable")]
     is_first = np.diff(pool.caption[found], prepend=-1) > 0
     return found[~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)]
+
+
+def first_of_each_kind(pool: Pool, score: Any, acceptance: Any, most: int) -> Any:
+    """Up to `most` candidates of each caption that are not refused, places in the pool, ascending.
+
+    The first of each kind by score with noise come first, then the second, and so on.
+    """
+    kept = np.flatnonzero(pool.uniform <= acceptance)
+    caption, noisy = pool.caption[kept].astype(np.int64), (score + pool.gumbel)[kept]
+    group = caption * (1 + int(pool.kind.max(initial=0))) + pool.kind[kept]
+    order = _by_caption_and_score(group, noisy)
+    rank = np.arange(len(order)) - np.searchsorted(group[order], group[order])
+    of_caption = np.lexsort((-noisy[order], rank, caption[order]))
+    taken = order[of_caption]
+    number = np.arange(len(taken)) - np.searchsorted(caption[taken], caption[taken])
+    return np.sort(kept[taken[number < most]])
 
 
 def _by_caption_and_score(caption: Any, score: Any) -> Any:
