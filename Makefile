@@ -30,10 +30,11 @@ test-all: $(STAMP) $(AXE)
 $(AXE):
 	-npm install --silent --no-save --no-package-lock --prefix $(VENV) axe-core@4.14.1
 
-# make lint    ruff, and which package may import which
+# make lint    ruff, its formatter obeyed everywhere, and which package may import which
 lint: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	! grep -rnE '# fmt: (skip|off)' --include='*.py' $(SOURCES)
 	$(BIN)/lint-imports
 
 # make types    mypy --strict on both packages and the comparison of methods

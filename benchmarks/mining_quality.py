@@ -42,9 +42,16 @@ from rich.table import Table
 
 TOP = 10
 ALONE = (
-    "near_image", "same_text", "same_words", "near_text", "near_truth", "concept", "structure", "percentage",
+    "near_image",
+    "same_text",
+    "same_words",
+    "near_text",
+    "near_truth",
+    "concept",
+    "structure",
+    "percentage",
     "adaptive_margin",
-)  # fmt: skip
+)
 SUSPECT, BITS = 0.9, 8
 
 
@@ -160,8 +167,12 @@ def paraphrases(sugarcrepe: Path, captions: Path, folder: Path) -> None:
     encoder = make_encoder("minilm", "text")
     encoder.load()
     vectors = encoder.encode(corpus, corpus)
-    table = Table("measure", *(f"{kind} ({len(rows)})" for kind, rows in items.items()), "mined neighbours",
-                  title="paraphrases refused, of SugarCrepe++, when 10 % of true negatives are")  # fmt: skip
+    table = Table(
+        "measure",
+        *(f"{kind} ({len(rows)})" for kind, rows in items.items()),
+        "mined neighbours",
+        title="paraphrases refused, of SugarCrepe++, when 10 % of true negatives are",
+    )
     scores: dict[str, list[str]] = {}
     for rows in items.values():
         for name, (same, other) in compare(rows, encoder).items():
@@ -206,8 +217,11 @@ def similarity(name: str, query: Any, others: Any, vectors: Any, sets: Any) -> A
         return np.vecdot(vectors[query], vectors[others])
     own = {column: Sets.of(sets[column]) for column in sets.column_names}
     texts = Texts(lambda n: own[n].take(query), lambda n: own[n].take(others), (len(query), 1))
-    measures = {"near_text": lambda: texts.jaccard("words"), "concept": lambda: texts.jaccard("concepts"),
-                "structure": texts.structure}  # fmt: skip
+    measures = {
+        "near_text": lambda: texts.jaccard("words"),
+        "concept": lambda: texts.jaccard("concepts"),
+        "structure": texts.structure,
+    }
     return measures[name]().ravel()
 
 

@@ -92,9 +92,11 @@ def drawn(level: int, number: int) -> Drawn:
 
 
 _OTHERWISE: Final = (
-    *({"colour": colour} for colour in COLOURS), *({"pattern": pattern} for pattern in PATTERNS),
-    *({"shape": shape} for shape in SHAPES), {"half": sum(SIZES.values()) / len(SIZES)},
-)  # fmt: skip
+    *({"colour": colour} for colour in COLOURS),
+    *({"pattern": pattern} for pattern in PATTERNS),
+    *({"shape": shape} for shape in SHAPES),
+    {"half": sum(SIZES.values()) / len(SIZES)},
+)
 """What else a thing might be like; a thing of middle size is neither small nor large."""
 
 
@@ -146,21 +148,40 @@ _VALUES: Final[Mapping[str, Sequence[str]]] = {
     "exists": ("yes", "no"),
     "extreme": tuple(EXTREMES),
     "box": ("inside", "outside"),
-}  # fmt: skip
+}
 _PHRASES: Final = {"relation": 2, "stack": 2, "between": 3}
 
 _SAME_PLACE: Final = {
-    r"(?:under|underneath|beneath)\b": "below", r"on the (left|right) of\b": r"to the \1 of",
-    r"outside of\b": "outside", r"(?:inside of|in)(?= the grey box)": "inside", r"(?:atop|on)(?= an? )": "on top of",
-}  # fmt: skip
+    r"(?:under|underneath|beneath)\b": "below",
+    r"on the (left|right) of\b": r"to the \1 of",
+    r"outside of\b": "outside",
+    r"(?:inside of|in)(?= the grey box)": "inside",
+    r"(?:atop|on)(?= an? )": "on top of",
+}
 """Other words of the rules for what the renderer says."""
 
 _SAME_WORD: Final = {
-    "spotted": "dotted", "polka-dotted": "dotted", "solid": "plain", "little": "small", "tiny": "small", "big": "large",
-    "huge": "large", "thing": "object", "item": "object", "shape": "object", "figure": "object", "rhombus": "diamond",
-    "rectangle": "square", "box": "square", "plus": "cross", "x": "cross", "violet": "purple", "disc": "circle",
-    "dot": "circle", "ring": "circle",
-}  # fmt: skip
+    "spotted": "dotted",
+    "polka-dotted": "dotted",
+    "solid": "plain",
+    "little": "small",
+    "tiny": "small",
+    "big": "large",
+    "huge": "large",
+    "thing": "object",
+    "item": "object",
+    "shape": "object",
+    "figure": "object",
+    "rhombus": "diamond",
+    "rectangle": "square",
+    "box": "square",
+    "plus": "cross",
+    "x": "cross",
+    "violet": "purple",
+    "disc": "circle",
+    "dot": "circle",
+    "ring": "circle",
+}
 """What else a thing that is drawn might be called."""
 
 _DOUBTFUL: Final = frozenset({"white", "empty", "clear", "gray", "grey"})
@@ -387,9 +408,16 @@ def show(found: Found) -> None:
                 n[said] += number
         decided = n[TRUE] + n[FALSE]
         table.add_row(
-            name, f"{n.total() - n[IMPLIED]:,}", f"{n[FALSE]:,}", f"{n[UNREAD]:,}", f"{n[UNDECIDED]:,}", f"{n[TRUE]:,}",
-            _percent(n[TRUE], decided), f"{n[IMPLIED]:,}", _percent(n[IMPLIED], decided),
-        )  # fmt: skip
+            name,
+            f"{n.total() - n[IMPLIED]:,}",
+            f"{n[FALSE]:,}",
+            f"{n[UNREAD]:,}",
+            f"{n[UNDECIDED]:,}",
+            f"{n[TRUE]:,}",
+            _percent(n[TRUE], decided),
+            f"{n[IMPLIED]:,}",
+            _percent(n[IMPLIED], decided),
+        )
     console.print(table)
     for (kind, said), pairs in sorted(found.examples.items()):
         console.print(f"\n{kind}: {said}", highlight=False)

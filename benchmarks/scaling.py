@@ -208,9 +208,14 @@ def cost(pairs: int, rates: Mapping[str, float]) -> Cost:
         f"shards, {SIDE} pixels": rates["small_bytes"] + rates["shards_bytes"] - rates["tiny_bytes"],
     }
     return Cost(
-        machines, cores, folders, hours, wall, {name: pairs * size for name, size in stored.items()},
+        machines,
+        cores,
+        folders,
+        hours,
+        wall,
+        {name: pairs * size for name, size in stored.items()},
         cores * rates["parse_mb"] / 2 * 1e6,
-    )  # fmt: skip
+    )
 
 
 def section(rates: Mapping[str, float]) -> str:

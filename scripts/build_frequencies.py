@@ -30,8 +30,10 @@ def main() -> None:
     header = (
         "# Nouns that name a visible thing, and how often captions use them; made by scripts/build_frequencies.py.\n"
     )
-    rows = (f"{noun}\t{counts.get(noun, 0) + (counts.get(plural(noun), 0) if plural(noun) != noun else 0)}\n"
-            for noun in sorted(nouns))  # fmt: skip
+    rows = (
+        f"{noun}\t{counts.get(noun, 0) + (counts.get(plural(noun), 0) if plural(noun) != noun else 0)}\n"
+        for noun in sorted(nouns)
+    )
     TARGET.write_text(header + "".join(row for row in rows if not row.endswith("\t0\n")), "utf-8")
 
 

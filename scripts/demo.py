@@ -79,12 +79,37 @@ def photos() -> None:
     """The sample through everything."""
     parsed = run("negmine", "parse", SAMPLE / "captions.jsonl", "--images", SAMPLE, "--work", WORK)
     mined = run("negmine", "retrieve", "--work", WORK)
-    sharded = run("negmine", "shard", "--work", WORK, "--out", SHARDS, "--shard-size", 100, "--image-size", 80,
-                  "--train-fraction", 0.75)  # fmt: skip
+    sharded = run(
+        "negmine",
+        "shard",
+        "--work",
+        WORK,
+        "--out",
+        SHARDS,
+        "--shard-size",
+        100,
+        "--image-size",
+        80,
+        "--train-fraction",
+        0.75,
+    )
     before = evaluate("before", "init:tiny")
     tars = sorted(SHARDS.glob("*.tar"))
-    run("ahnpl-train", "--shards", *tars, "--recipe", "ahnpl", "--model", "tiny", "--epochs", EPOCHS,
-                  "--eval-shards", f"{SHARDS}/heldout/*.tar", "--out", RUN)  # fmt: skip
+    run(
+        "ahnpl-train",
+        "--shards",
+        *tars,
+        "--recipe",
+        "ahnpl",
+        "--model",
+        "tiny",
+        "--epochs",
+        EPOCHS,
+        "--eval-shards",
+        f"{SHARDS}/heldout/*.tar",
+        "--out",
+        RUN,
+    )
     after = evaluate("after", last_checkpoint(RUN))
     report(parsed, mined, sharded, before, after)
 
@@ -95,9 +120,12 @@ def last_checkpoint(folder: Path) -> Path:
 
 
 def report(
-    parsed: dict[str, Any], mined: dict[str, Any], sharded: dict[str, Any],
-    before: dict[str, Any], after: dict[str, Any],
-) -> None:  # fmt: skip
+    parsed: dict[str, Any],
+    mined: dict[str, Any],
+    sharded: dict[str, Any],
+    before: dict[str, Any],
+    after: dict[str, Any],
+) -> None:
     """The closing table, what it shows and does not show, and what to type next."""
     console.print()
     console.print(counts_table(parsed, mined, sharded))
@@ -140,15 +168,23 @@ def samples_per_second() -> float:
 
 
 def accuracy_table(before: dict[str, Any], after: dict[str, Any]) -> Table:
-    table = Table(title="\ncaption scored above its negative, held-out photos (95 % Wilson; ties are wrong)",
-                  title_justify="left", box=None)  # fmt: skip
+    table = Table(
+        title="\ncaption scored above its negative, held-out photos (95 % Wilson; ties are wrong)",
+        title_justify="left",
+        box=None,
+    )
     for name in ("kind of negative", "items", "untrained", "trained", "trained, wrong photo"):
         table.add_column(name, justify="left" if name.startswith("kind") else "right")
     for kind, figures in after["kinds"].items():
         wrong = after["other_image"][kind]
         table.add_row(kind, f"{figures['total']:,}", cell(before["kinds"][kind]), cell(figures), cell(wrong))
-    table.add_row("all, mean of items", f"{after['micro']['total']:,}", cell(before["micro"]), cell(after["micro"]),
-                  cell(after["other_image_micro"]))  # fmt: skip
+    table.add_row(
+        "all, mean of items",
+        f"{after['micro']['total']:,}",
+        cell(before["micro"]),
+        cell(after["micro"]),
+        cell(after["other_image_micro"]),
+    )
     return table
 
 
@@ -181,15 +217,47 @@ def scenes() -> None:
     """The same model, the same scenes and the same steps, without and with their hard negatives."""
     started = time.monotonic()
     work, shards = SCENES / "work", SCENES / "data"
-    run("negmine", "render", "--domain", "scenes", "--difficulty", 1, "--count", 4500, "--negatives", 2, "--size", 64,
-        "--work", work)  # fmt: skip
+    run(
+        "negmine",
+        "render",
+        "--domain",
+        "scenes",
+        "--difficulty",
+        1,
+        "--count",
+        4500,
+        "--negatives",
+        2,
+        "--size",
+        64,
+        "--work",
+        work,
+    )
     run("negmine", "shard", "--work", work, "--out", shards, "--negatives", 2, "--train-fraction", 0.85)
     scores, models = {}, {}
     for recipe in RECIPES:
         out = SCENES / recipe
         # So small a model is fastest on one thread; the second core decodes.
-        run("ahnpl-train", "--shards", *sorted(shards.glob("*.tar")), "--recipe", recipe, "--model", "tiny-conv",
-            "--steps", 600, "--batch-size", 64, "--lr", 2e-3, "--workers", 1, "--out", out, threads=1)  # fmt: skip
+        run(
+            "ahnpl-train",
+            "--shards",
+            *sorted(shards.glob("*.tar")),
+            "--recipe",
+            recipe,
+            "--model",
+            "tiny-conv",
+            "--steps",
+            600,
+            "--batch-size",
+            64,
+            "--lr",
+            2e-3,
+            "--workers",
+            1,
+            "--out",
+            out,
+            threads=1,
+        )
         models[recipe] = last_checkpoint(out)
         scores[recipe] = evaluate(recipe, models[recipe], shards, threads=1)
     console.print()
@@ -208,8 +276,11 @@ def scenes() -> None:
 
 
 def scenes_table(scores: dict[str, dict[str, Any]]) -> Table:
-    table = Table(title="two scenes and two captions, all four matched: 2x2 group score, held-out scenes (95 % Wilson)",
-                  title_justify="left", box=None)  # fmt: skip
+    table = Table(
+        title="two scenes and two captions, all four matched: 2x2 group score, held-out scenes (95 % Wilson)",
+        title_justify="left",
+        box=None,
+    )
     for name in ("what is changed", "pairs", "chance", *RECIPES):
         table.add_column(name, justify="left" if name.startswith("what") else "right")
     kinds = {kind: figures["total"] for kind, figures in scores["clip"]["pairs"].items()}
@@ -230,8 +301,11 @@ def draw_told_apart(models: dict[str, Path], shards: Path, path: Path, rows: int
     from told_apart import draw_pairs, pairs_matched
 
     first, second = (pairs_matched(models[recipe], shards) for recipe in RECIPES)
-    told = [pair for pair, before, after in zip(first.pairs, first.matched, second.matched, strict=True)
-            if after and not before]  # fmt: skip
+    told = [
+        pair
+        for pair, before, after in zip(first.pairs, first.matched, second.matched, strict=True)
+        if after and not before
+    ]
     draw_pairs(told[:: max(1, len(told) // rows)][:rows], RECIPES, path)
     return len(told)
 

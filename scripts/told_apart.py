@@ -37,8 +37,11 @@ def pairs_matched(checkpoint: Path, shards: Path) -> Matched:
     with torch.inference_mode():
         for start in range(0, len(pairs), 128):
             some = pairs[start : start + 128]
-            pixels = [evaluation_pixels(content, transform) for item, twin in some
-                        for content in (item.image or b"", twin.image)]  # fmt: skip
+            pixels = [
+                evaluation_pixels(content, transform)
+                for item, twin in some
+                for content in (item.image or b"", twin.image)
+            ]
             images = model.encode_image(torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pixels]))
             texts = model.encode_text(tokenize([text for item, twin in some for text in (item.caption, twin.caption)]))
             blocks = [images[start : start + 2] @ texts[start : start + 2].T for start in range(0, len(images), 2)]

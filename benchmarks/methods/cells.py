@@ -189,10 +189,20 @@ def run(cell: Cell, data: Path, out: Path, others: Path | None = None) -> dict[s
     members = 1 + cell.negatives if build_loss(recipe).needs_image_negatives else 1
     every = max(1, cell.steps // cell.points)
     config = TrainConfig(
-        shards=(f"{source}/*.tar",), recipe=recipe, model=cell.model, out=str(folder), steps=cell.steps,
-        batch_size=cell.images // members, lr=cell.lr, negatives=cell.negatives, seed=cell.seed, workers=0,
-        save_every=every, keep=cell.points + 100, precision="fp32",
-    )  # fmt: skip
+        shards=(f"{source}/*.tar",),
+        recipe=recipe,
+        model=cell.model,
+        out=str(folder),
+        steps=cell.steps,
+        batch_size=cell.images // members,
+        lr=cell.lr,
+        negatives=cell.negatives,
+        seed=cell.seed,
+        workers=0,
+        save_every=every,
+        keep=cell.points + 100,
+        precision="fp32",
+    )
     began = time.process_time()
     trained = train(make_plan(config))
     spent = time.process_time() - began

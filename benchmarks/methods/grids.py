@@ -16,9 +16,15 @@ OWN: Final[dict[str, Recipe]] = {
 """The default, and what it is compared with. The second is `ce_clip` with its intra-modal row at 1.0."""
 
 ESSENTIAL: Final[dict[str, Recipe]] = {
-    "clip": "clip", "negclip": "negclip", "ce_clip": "ce_clip", **OWN,
-    "clip_own": "clip_own", "mmclip": "mmclip", "mmclip_both": "mmclip_both", "degla": "degla",
-}  # fmt: skip
+    "clip": "clip",
+    "negclip": "negclip",
+    "ce_clip": "ce_clip",
+    **OWN,
+    "clip_own": "clip_own",
+    "mmclip": "mmclip",
+    "mmclip_both": "mmclip_both",
+    "degla": "degla",
+}
 """The rows with three seeds."""
 
 QUICK: Final = {name: ESSENTIAL[name] for name in ("clip", "negclip", "ce_clip", "ahnpl")}

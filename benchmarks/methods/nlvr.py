@@ -86,9 +86,11 @@ def _read(path: Path, true: bool) -> Iterator[Statement]:
             yield found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            "NLVR cannot be read", where=where, why=f"{type(error).__name__}: {error}",
+            "NLVR cannot be read",
+            where=where,
+            why=f"{type(error).__name__}: {error}",
             fix=FIX,
-        ) from None  # fmt: skip
+        ) from None
 
 
 @lru_cache(maxsize=1)

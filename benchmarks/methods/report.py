@@ -99,19 +99,24 @@ def _line(name: str, level: int, found: Sequence[Mapping[str, Any]], budget: flo
     steps, seconds, heights = (list(column) for column in zip(*curve, strict=True))
     by_seed = [[point["group"] for point in one["curve"]] for one in found]
     return Line(
-        name=name, difficulty=level,
-        group=bootstrap(_items(found, "group")), recall=bootstrap(_items(found, "recall")),
+        name=name,
+        difficulty=level,
+        group=bootstrap(_items(found, "group")),
+        recall=bootstrap(_items(found, "recall")),
         each={one["cell"]["seed"]: float(score) for one, score in zip(found, scores, strict=True)},
         spread=float(scores.std(ddof=1)) if len(scores) > 1 else float("nan"),
         **{what: float(np.mean([one[what] for one in final])) for what in ("i2t", "t2i", "text")},
         cpu_seconds=mean_cpu(found),
-        goal=goal, reached=crossing(steps, heights, goal),
+        goal=goal,
+        reached=crossing(steps, heights, goal),
         at_equal_cpu=float(np.interp(budget, seconds, heights)),
         kinds={kind: float(np.mean([one["kinds"][kind][0] for one in final])) for kind in final[0]["kinds"]},
-        others=_others(found), others_seeds=[one["cell"]["seed"] for one in found if "others" in one],
-        curve=curve, least=[min(at) for at in zip(*by_seed, strict=True)],
+        others=_others(found),
+        others_seeds=[one["cell"]["seed"] for one in found if "others" in one],
+        curve=curve,
+        least=[min(at) for at in zip(*by_seed, strict=True)],
         most=[max(at) for at in zip(*by_seed, strict=True)],
-    )  # fmt: skip
+    )
 
 
 def _others(found: Sequence[Mapping[str, Any]]) -> dict[str, Estimate | float]:
@@ -157,20 +162,39 @@ def bootstrap(items: NDArray[np.float64]) -> Estimate:
 def markdown(made: Sequence[Line]) -> str:
     """The table."""
     head = (
-        "difficulty", "rank", "recipe", "2x2 group", "each seed", "spread", "i2t", "t2i", "R@1 of 500",
-        "CPU s", f"steps to {made[0].goal}", "group at equal CPU",
-    )  # fmt: skip
+        "difficulty",
+        "rank",
+        "recipe",
+        "2x2 group",
+        "each seed",
+        "spread",
+        "i2t",
+        "t2i",
+        "R@1 of 500",
+        "CPU s",
+        f"steps to {made[0].goal}",
+        "group at equal CPU",
+    )
     ranks: dict[int, int] = defaultdict(int)
     body = []
     for line in made:
         ranks[line.difficulty] += 1
-        body.append((
-            str(line.difficulty), str(ranks[line.difficulty]), f"`{line.name}`", str(line.group),
-            ", ".join(f"{seed}: {score:.3f}" for seed, score in line.each.items()),
-            "" if np.isnan(line.spread) else f"{line.spread:.3f}", f"{line.i2t:.3f}", f"{line.t2i:.3f}",
-            str(line.recall), f"{line.cpu_seconds:.0f}", "-" if line.reached is None else f"{line.reached:.0f}",
-            f"{line.at_equal_cpu:.3f}",
-        ))  # fmt: skip
+        body.append(
+            (
+                str(line.difficulty),
+                str(ranks[line.difficulty]),
+                f"`{line.name}`",
+                str(line.group),
+                ", ".join(f"{seed}: {score:.3f}" for seed, score in line.each.items()),
+                "" if np.isnan(line.spread) else f"{line.spread:.3f}",
+                f"{line.i2t:.3f}",
+                f"{line.t2i:.3f}",
+                str(line.recall),
+                f"{line.cpu_seconds:.0f}",
+                "-" if line.reached is None else f"{line.reached:.0f}",
+                f"{line.at_equal_cpu:.3f}",
+            )
+        )
     return _table(head, body)
 
 
@@ -191,11 +215,13 @@ def others(made: Sequence[Line]) -> str:
         return ""
     body = [
         (
-            str(line.difficulty), f"`{line.name}`", ", ".join(map(str, line.others_seeds)),
+            str(line.difficulty),
+            f"`{line.name}`",
+            ", ".join(map(str, line.others_seeds)),
             *(_short(line.others[head]) if head in line.others else "" for head in heads),
         )
         for line in made
-    ]  # fmt: skip
+    ]
     return _table(("difficulty", "recipe", "seeds", *heads), body)
 
 

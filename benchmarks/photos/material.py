@@ -98,15 +98,23 @@ def load(source: Path, made: Path) -> Material:
         "textbooks": [(sample.image_id, sample.caption) for sample in held_out[REFINED]],
         "coco": list({row["image"]: (row["image"], row["caption"]) for row in reversed(captions)}.values()),
     }
-    by_name = {one.image_id: one.image for folder in shards.values() for part in ("*.tar", "heldout/*.tar")
-                for one in _read(folder / part)}  # fmt: skip
+    by_name = {
+        one.image_id: one.image
+        for folder in shards.values()
+        for part in ("*.tar", "heldout/*.tar")
+        for one in _read(folder / part)
+    }
     by_name |= {row["image"]: (coco / row["image"]).read_bytes() for row in captions}
     texts = dict.fromkeys(_texts(train, tests.values(), pairs.values()))
     return Material(
-        train, tests, pairs,
-        _encoded("image", list(by_name.values()), made), _encoded("text", list(texts), made),
-        {name: row for row, name in enumerate(by_name)}, {text: row for row, text in enumerate(texts)},
-    )  # fmt: skip
+        train,
+        tests,
+        pairs,
+        _encoded("image", list(by_name.values()), made),
+        _encoded("text", list(texts), made),
+        {name: row for row, name in enumerate(by_name)},
+        {text: row for row, text in enumerate(texts)},
+    )
 
 
 # --- captions --------------------------------------------------------------------------------------------------------

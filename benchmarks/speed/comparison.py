@@ -68,9 +68,15 @@ class Row:
         aim = "" if self.aim is None else f"{self.aim:g}"
         theirs = Spread.of(self.theirs).text(int(few)) if self.theirs else ""
         return (
-            self.what, self.unit, self.rate.text(int(few)), self.peer, theirs,
-            ratio.text(2) if ratio else "", aim, str(len(self.ours)),
-        )  # fmt: skip
+            self.what,
+            self.unit,
+            self.rate.text(int(few)),
+            self.peer,
+            theirs,
+            ratio.text(2) if ratio else "",
+            aim,
+            str(len(self.ours)),
+        )
 
 
 HEAD = ("", "unit", "ours", "peer", "the peer's", "ratio", "aim", "turns")

@@ -101,8 +101,11 @@ def repeat(captions: Path, times: int, folder: Path) -> int:
     """The captions file `times` over under new ids, photos for its images, and embeddings for its captions."""
     source = json.loads(captions.read_text())
     ids = {image["id"]: number for number, image in enumerate(source["images"])}
-    images = [{"id": n + copy * len(ids), "file_name": f"{n + copy * len(ids)}.jpg"}
-              for copy in range(times) for n in ids.values()]  # fmt: skip
+    images = [
+        {"id": n + copy * len(ids), "file_name": f"{n + copy * len(ids)}.jpg"}
+        for copy in range(times)
+        for n in ids.values()
+    ]
     annotations = [
         {"id": number, "image_id": ids[a["image_id"]] + copy * len(ids), "caption": a["caption"]}
         for number, (copy, a) in enumerate((c, a) for c in range(times) for a in source["annotations"])

@@ -18,8 +18,15 @@ from negmine.store import write_text
 
 WIDTH = 140
 PACKAGES = (
-    "numpy", "torch", "spacy", "faiss-cpu", "sentence-transformers", "webdataset", "open_clip_torch", "matplotlib",
-)  # fmt: skip
+    "numpy",
+    "torch",
+    "spacy",
+    "faiss-cpu",
+    "sentence-transformers",
+    "webdataset",
+    "open_clip_torch",
+    "matplotlib",
+)
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,17 @@ def page(results: Sequence[Result]) -> list[str]:
     """Its lines."""
     where = results[0].machine
     lines = [
-        "# Speed", "",
+        "# Speed",
+        "",
         "Written by `python benchmarks/speed`; each section names its command. Ours and the peer take turns in one "
         "run. A rate is the median of the turns (quartiles), the ratio the median of the quotients of each turn "
         "(quartiles): above 1 ours is faster. DATA is a folder with `captions/coco_val2017_even.json`, COCO's captions "
         "file of the val2017 images with an even id (CC BY 4.0, sha256 be53861f...); all else comes with the tree.",
-        "", f"{where['processor']}, {where['cores']} cores; Python {where['Python']}, "
-        + ", ".join(f"{name} {where[name]}" for name in PACKAGES) + ".",
-    ]  # fmt: skip
+        "",
+        f"{where['processor']}, {where['cores']} cores; Python {where['Python']}, "
+        + ", ".join(f"{name} {where[name]}" for name in PACKAGES)
+        + ".",
+    ]
     for one in results:
         found, (before, after) = one.comparison, one.load
         lines += [

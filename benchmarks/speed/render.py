@@ -121,9 +121,14 @@ def groups_of_eight(name: str) -> Iterator[Group]:
 
 def verdicts(made: dict[str, list[Group]]) -> Table:
     table = Table(
-        "domain", "groups", "own captions true", "others false", "unchecked: text", "unchecked: image",
+        "domain",
+        "groups",
+        "own captions true",
+        "others false",
+        "unchecked: text",
+        "unchecked: image",
         title="the oracle on groups of eight; and the share of unchecked edits that are no negatives",
-    )  # fmt: skip
+    )
     for name, groups in made.items():
         found = np.array([matrix(group) for group in groups])
         own = np.eye(NEGATIVES + 1, dtype=bool)
@@ -132,9 +137,13 @@ def verdicts(made: dict[str, list[Group]]) -> Table:
         text = np.mean([not refutes(base, other.claims) for base, other in pairs])
         image = np.mean([not refutes(other, base.claims) for base, other in pairs])
         table.add_row(
-            name, f"{len(groups):,}", f"{found[:, own].sum():,} of {found[:, own].size:,}",
-            f"{(~found[:, ~own]).sum():,} of {found[:, ~own].size:,}", f"{text:.1%}", f"{image:.1%}",
-        )  # fmt: skip
+            name,
+            f"{len(groups):,}",
+            f"{found[:, own].sum():,} of {found[:, own].size:,}",
+            f"{(~found[:, ~own]).sum():,} of {found[:, ~own].size:,}",
+            f"{text:.1%}",
+            f"{image:.1%}",
+        )
     return table
 
 
@@ -143,9 +152,13 @@ def verdicts(made: dict[str, list[Group]]) -> Table:
 
 def blind(made: dict[str, list[Group]]) -> Table:
     table = Table(
-        "domain", "base or negative", "chance", "the anchor among eight", "chance",
+        "domain",
+        "base or negative",
+        "chance",
+        "the anchor among eight",
+        "chance",
         title="a linear reader of word n-grams, trained on one half of the groups, judged on the other",
-    )  # fmt: skip
+    )
     for name, groups in made.items():
         texts = [[masked(member) for member in group.members] for group in groups]
         half = len(texts) // 2

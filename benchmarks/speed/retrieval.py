@@ -217,9 +217,11 @@ def settings_for(folder: Path) -> Any:
     from negmine.stages.neighbours.settings import RetrieveSettings
 
     return RetrieveSettings(
-        encoder=f"npy:{folder}/vectors.npy", candidates=CANDIDATES, neighbours=NEIGHBOURS,
+        encoder=f"npy:{folder}/vectors.npy",
+        candidates=CANDIDATES,
+        neighbours=NEIGHBOURS,
         filters={"same_text": {}, "percentage": {"share": 0.95}},
-    )  # fmt: skip
+    )
 
 
 def measure_whole(name: str, folder: str) -> dict[str, Any]:
@@ -259,9 +261,15 @@ def measure_theirs(rows: Any, *, use_faiss: bool) -> dict[str, Any]:
     pairs = Dataset.from_dict({"anchor": captions, "positive": [captions[number ^ 1] for number in range(len(rows))]})
     clock = Clock()
     mined = util.mine_hard_negatives(
-        pairs, Ready(), num_negatives=NEIGHBOURS, range_max=CANDIDATES, relative_margin=0.05, output_format="n-tuple",
-        use_faiss=use_faiss, verbose=False,
-    )  # fmt: skip
+        pairs,
+        Ready(),
+        num_negatives=NEIGHBOURS,
+        range_max=CANDIDATES,
+        relative_margin=0.05,
+        output_format="n-tuple",
+        use_faiss=use_faiss,
+        verbose=False,
+    )
     return {**clock.read(), "selected": len(mined) * NEIGHBOURS}
 
 
@@ -338,9 +346,12 @@ class Enough(Exception):
 
 COMPARISONS = {"search": compare_search, "whole": compare_whole, "encode": compare_encode}
 MEASURES = {
-    "search": measure_search, "whole": measure_whole, "encode": measure_encode, "prepare": measure_prepare,
+    "search": measure_search,
+    "whole": measure_whole,
+    "encode": measure_encode,
+    "prepare": measure_prepare,
     "memory": measure_memory,
-}  # fmt: skip
+}
 
 
 if __name__ == "__main__":

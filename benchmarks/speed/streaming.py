@@ -104,10 +104,15 @@ def open_clips(shards: ShardSet, options: Namespace) -> Callable[[], int]:
 
     theirs.tar_file_expander = without_ends
     arguments = Namespace(
-        train_data="::".join(shard.url for shard in shards.shards), train_num_samples=shards.samples,
-        train_data_upsampling_factors=None, dataset_resampled=False, seed=0, batch_size=options.batch_size,
-        workers=options.workers, world_size=1,
-    )  # fmt: skip
+        train_data="::".join(shard.url for shard in shards.shards),
+        train_num_samples=shards.samples,
+        train_data_upsampling_factors=None,
+        dataset_resampled=False,
+        seed=0,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        world_size=1,
+    )
     transform = image_transform_v2(PreprocessCfg(size=options.image_size), is_train=True, aug_cfg=AugmentationCfg())
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     random.seed(0)

@@ -54,9 +54,14 @@ def compare(
     """Our step against both plain ones."""
     with TemporaryDirectory() as out:
         config = TrainConfig(
-            shards=tuple(shards), recipe=recipe, model=model, batch_size=batch_size, negatives=negatives, workers=0,
+            shards=tuple(shards),
+            recipe=recipe,
+            model=model,
+            batch_size=batch_size,
+            negatives=negatives,
+            workers=0,
             out=out,
-        )  # fmt: skip
+        )
         plan = make_plan(config)
         drawn = batches(plan, turns + 1)
         steps = {
@@ -64,8 +69,9 @@ def compare(
             PLAIN: stepper(plan, recipe, plain=True),
             CLIP: stepper(plan, "clip", plain=True),
         }
-        rates = take_turns({name: partial(one_step, plan, name, step, iter(drawn)) for name, step in steps.items()},
-                           turns, warm=1)  # fmt: skip
+        rates = take_turns(
+            {name: partial(one_step, plan, name, step, iter(drawn)) for name, step in steps.items()}, turns, warm=1
+        )
     what = f"step of `{model}` with `{recipe}`"
     rows = [Row(what, "samples/s", rates["ours"], peer, rates[peer]) for peer in (PLAIN, CLIP)]
     filled = statistics.mean(float(batch.valid.float().mean()) for batch in drawn)

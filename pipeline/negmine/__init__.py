@@ -13,10 +13,24 @@ if TYPE_CHECKING:
 __version__ = version("negmine")
 
 __all__ = [
-    "AuditSettings", "GroupSettings", "IngestSettings", "ParseSettings", "PlanSettings", "RenderSettings",
-    "RetrieveSettings", "ShardSettings", "WithNegatives", "audit", "parse", "preset", "read", "recipe", "render",
-    "retrieve", "shard",
-]  # fmt: skip
+    "AuditSettings",
+    "GroupSettings",
+    "IngestSettings",
+    "ParseSettings",
+    "PlanSettings",
+    "RenderSettings",
+    "RetrieveSettings",
+    "ShardSettings",
+    "WithNegatives",
+    "audit",
+    "parse",
+    "preset",
+    "read",
+    "recipe",
+    "render",
+    "retrieve",
+    "shard",
+]
 """Of the module `api`, which is imported when one of them is first asked for."""
 
 

@@ -89,9 +89,12 @@ def test_the_goal_is_reached_between_two_points(module: Any) -> None:
 def test_a_key_heeds_every_setting(module: Any) -> None:
     cell = module("cells").Cell(row="x", recipe={"extends": "ahnpl"})
     changed = [
-        replace(cell, seed=1), replace(cell, steps=301), replace(cell, negatives=2), replace(cell, difficulty=2),
+        replace(cell, seed=1),
+        replace(cell, steps=301),
+        replace(cell, negatives=2),
+        replace(cell, difficulty=2),
         replace(cell, recipe={"extends": "ahnpl", "image_weight": 0.0}),
-    ]  # fmt: skip
+    ]
     assert len({one.key for one in [cell, *changed]}) == 6
 
 
@@ -188,9 +191,11 @@ def test_scores_on_other_data_stand_beside_results_without_them(module: Any) -> 
     def result(row: str, seed: int, accuracy: list[float] | None) -> dict[str, Any]:
         point = {"step": 1, "cpu_seconds": 1.0, "group": 0.5, "i2t": 0.5, "t2i": 0.5, "text": 0.5, "kinds": {}}
         found: dict[str, Any] = {
-            "cell": {"row": row, "seed": seed, "difficulty": 4}, "cpu_seconds": 1.0, "curve": [point],
+            "cell": {"row": row, "seed": seed, "difficulty": 4},
+            "cpu_seconds": 1.0,
+            "curve": [point],
             "items": {"group": [0.5], "recall": [0.5]},
-        }  # fmt: skip
+        }
         if accuracy is not None:
             items = {"accuracy": accuracy}
             found["others"] = {"NLVR": {"summary": {"accuracy": float(np.mean(accuracy)), "auc": 0.25}, "items": items}}

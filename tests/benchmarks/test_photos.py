@@ -150,10 +150,12 @@ def test_rows_are_compared_seed_by_seed(module: Any) -> None:
 
     of = module("summary")
     results = [
-        found("none", 0, [0, 0, 0, 0]), found("none", 1, [1, 1, 1, 0]),
-        found("more", 0, [1, 0, 0, 0]), found("more", 1, [1, 1, 1, 1]),
+        found("none", 0, [0, 0, 0, 0]),
+        found("none", 1, [1, 1, 1, 0]),
+        found("more", 0, [1, 0, 0, 0]),
+        found("more", 1, [1, 1, 1, 1]),
         found("late", 1, [1, 1, 1, 1]),
-    ]  # fmt: skip
+    ]
     text = of.tables(of.lines(results), "none")
     rows = {line.split(" | ")[0]: line for line in reversed(text.splitlines())}
     assert rows["| none"].split(" | ")[2].startswith("37.5 [")

@@ -106,8 +106,12 @@ def test_the_page_comes_from_all_that_was_kept(module: Any, tmp_path: Path, monk
     assert "What a number of pairs costs" not in first
     whole = measure("memory,streaming")
     assert [line for line in whole.splitlines() if line.startswith("## ")] == [
-        "## search", "## encode", "## streaming", "## memory", "## What a number of pairs costs",
-    ]  # fmt: skip
+        "## search",
+        "## encode",
+        "## streaming",
+        "## memory",
+        "## What a number of pairs costs",
+    ]
     assert "| encoder `minilm` | x/s | 200 | 1 |" in whole
     assert "--only encode\n" in whole
 

@@ -129,9 +129,14 @@ def _images(folder: Path) -> None:
     gif = io.BytesIO()
     Image.new("RGB", (8, 8)).save(gif, "GIF")
     files = {
-        "good.jpg": photo, "cut.jpg": photo[: len(photo) // 2], "text.jpg": b"I am no image\n",
-        "gif.jpg": gif.getvalue(), "bomb.png": _bomb(), "empty.jpg": b"", "header.jpg": photo[:20],
-    }  # fmt: skip
+        "good.jpg": photo,
+        "cut.jpg": photo[: len(photo) // 2],
+        "text.jpg": b"I am no image\n",
+        "gif.jpg": gif.getvalue(),
+        "bomb.png": _bomb(),
+        "empty.jpg": b"",
+        "header.jpg": photo[:20],
+    }
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "folder.jpg").mkdir()
@@ -189,9 +194,13 @@ def test_bad_rows_are_counted_and_listed(mixed: Path, tmp_path: Path) -> None:
     command = ["parse", mixed, "--images", tmp_path, "--work", tmp_path / "work", "--workers", 1]
     expected = Counter(reason for reason, _ in BAD_ROWS)
     refused(
-        negmine(*command, "--max-bad", 0.5), 3, f"{len(BAD_ROWS)} of {len(BAD_ROWS) + len(GOOD_ROWS)} rows",
-        "--max-bad 0.5", "rejected.parquet", "missing_image 4",
-    )  # fmt: skip
+        negmine(*command, "--max-bad", 0.5),
+        3,
+        f"{len(BAD_ROWS)} of {len(BAD_ROWS) + len(GOOD_ROWS)} rows",
+        "--max-bad 0.5",
+        "rejected.parquet",
+        "missing_image 4",
+    )
     figures = succeed(*command, "--max-bad", 0.9, "--json").figures
     assert figures["rows rejected"] == expected
     assert figures["rows read"] == figures["pairs"] + sum(expected.values()) == len(GOOD_ROWS) + len(BAD_ROWS)
@@ -255,9 +264,15 @@ def test_a_hostile_tar(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tar"
     with tarfile.open(path, "w") as tar:
         for extension, content in {
-            "jpg": photo, "txt": b"two dogs behind a red car", "pkl": payload, "pyd": payload, "pickle": payload,
-            "pth": payload, "npy": payload, "cls": payload,
-        }.items():  # fmt: skip
+            "jpg": photo,
+            "txt": b"two dogs behind a red car",
+            "pkl": payload,
+            "pyd": payload,
+            "pickle": payload,
+            "pth": payload,
+            "npy": payload,
+            "cls": payload,
+        }.items():
             _add(tar, f"good.{extension}", content)
         _add(tar, "../outside.jpg", photo)
         _add(tar, "../outside.txt", b"a cat")
@@ -276,9 +291,13 @@ def test_a_hostile_tar(tmp_path: Path) -> None:
     work, out = tmp_path / "work", tmp_path / "out"
     figures = succeed("parse", path, "--work", work, "--max-bad", 0.9, "--workers", 1, "--json").figures
     assert figures["rows rejected"] == {
-        "unsafe_path": 3, "not_a_regular_file": 3, "dotted_key": 1, "duplicate_member": 1,
-        "members_not_adjacent": 1, "no_caption": 1,
-    }  # fmt: skip
+        "unsafe_path": 3,
+        "not_a_regular_file": 3,
+        "dotted_key": 1,
+        "duplicate_member": 1,
+        "members_not_adjacent": 1,
+        "no_caption": 1,
+    }
     assert (figures["pairs"], figures["rows read"]) == (2, 12)
     succeed("shard", "--work", work, "--out", out, "--train-fraction", 1, "--workers", 1)
     succeed("verify", out)

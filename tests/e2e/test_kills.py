@@ -37,25 +37,62 @@ COMMANDS: dict[str, tuple[object, ...]] = {
     "rank 1": (*PARSE, "--work", "shared", "--workers", 1, "--rank", 1, "--world-size", 2),
     "merge": ("negmine", "merge", *PARSE[1:], "--work", "shared", "--workers", 1),
     "retrieve": (
-        "negmine", "retrieve", "--encoder", "npy:rows.npy", "--filter", "percentage=1", "--plan", "neighbours",
-        "--batch-size", 4, "--workers", 2,
+        "negmine",
+        "retrieve",
+        "--encoder",
+        "npy:rows.npy",
+        "--filter",
+        "percentage=1",
+        "--plan",
+        "neighbours",
+        "--batch-size",
+        4,
+        "--workers",
+        2,
     ),
     "render": ("negmine", "render", "--count", 300, "--size", 64, "--work", "drawn", "--workers", 2),
     "shard": (
-        "negmine", "shard", "--out", "data", "--shard-size", 15, "--image-size", 200, "--train-fraction", 0.8,
-        "--workers", 2,
+        "negmine",
+        "shard",
+        "--out",
+        "data",
+        "--shard-size",
+        15,
+        "--image-size",
+        200,
+        "--train-fraction",
+        0.8,
+        "--workers",
+        2,
     ),
     "audit": ("negmine", "audit", "--attackers", "word", "--sample", 200, "--workers", 2),
     "export": ("negmine", "export", "jsonl", "--out", "exported.jsonl"),
     "verify": ("negmine", "verify", "work"),
     "train": (
-        "ahnpl-train", "--shards", "data/*.tar", "--recipe", "clip", "--batch-size", 8, "--steps", 16, "--save-every",
-        4, "--eval-shards", "data/heldout/*.tar", "--workers", 1, "--out", "run", "--log-every", 1,
+        "ahnpl-train",
+        "--shards",
+        "data/*.tar",
+        "--recipe",
+        "clip",
+        "--batch-size",
+        8,
+        "--steps",
+        16,
+        "--save-every",
+        4,
+        "--eval-shards",
+        "data/heldout/*.tar",
+        "--workers",
+        1,
+        "--out",
+        "run",
+        "--log-every",
+        1,
     ),
     "eval": ("ahnpl-eval", "--checkpoint", "run", "--shards", "data/heldout/*.tar", "--histograms", "scores.png"),
     "weights": ("ahnpl-export", "--checkpoint", "run", "--out", "weights.safetensors"),
     "report": ("negmine", "report", "run", "--work", "work", "--out", "page.html", "--examples", 8),
-}  # fmt: skip
+}
 """In the order of a project: each needs what those before it made."""
 
 TIMED = ("run/metrics.jsonl", "run/curves.png")
@@ -89,9 +126,13 @@ class Attempt:
         self.said = here.parent / "said.txt"
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(
-                words, cwd=here, stdout=said, stderr=said, start_new_session=True,
+                words,
+                cwd=here,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
                 env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
+            )
 
     def send(self, number: int, to_group: bool) -> None:
         if to_group:

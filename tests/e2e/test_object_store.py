@@ -217,9 +217,24 @@ class TestNames:
 
 
 TRAIN = (
-    sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--model", "tiny", "--batch-size", "16",
-    "--steps", "6", "--save-every", "2", "--log-every", "1", "--workers", "0", "--lr", "1e-3",
-)  # fmt: skip
+    sys.executable,
+    "-c",
+    "from ahnpl.cli import train_main; train_main()",
+    "--model",
+    "tiny",
+    "--batch-size",
+    "16",
+    "--steps",
+    "6",
+    "--save-every",
+    "2",
+    "--log-every",
+    "1",
+    "--workers",
+    "0",
+    "--lr",
+    "1e-3",
+)
 
 
 def _losses(out: Path) -> list[Any]:
@@ -254,10 +269,12 @@ class TestRefusals:
         ("refusal", "words"),
         [
             (("AccessDenied", f"{KEY} may not do this"), ("does not permit", "environment")),
-            (("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
-             ("clock", "NTP")),
+            (
+                ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+                ("clock", "NTP"),
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_by_the_store(self, store: Proxy, tmp_path: Path, refusal: tuple[str, str], words: tuple[str, ...]) -> None:
         store.refusal = refusal
         for command, where in (
@@ -291,9 +308,13 @@ class TestRefusals:
     def test_credentials_in_an_address(self, store: Proxy) -> None:
         bad = f"s3://{KEY}:{SECRET}@bkt/work"
         for command in (
-            (*PARSE, "--work", bad), ("parse", bad), ("parse", CAPTIONS, "--images", bad), ("verify", bad),
-            ("shard", "--out", bad), ("report", "--out", f"{bad}/page.html"),
-        ):  # fmt: skip
+            (*PARSE, "--work", bad),
+            ("parse", bad),
+            ("parse", CAPTIONS, "--images", bad),
+            ("verify", bad),
+            ("shard", "--out", bad),
+            ("report", "--out", f"{bad}/page.html"),
+        ):
             outcome = negmine(*command)
             refused(outcome, 2, "holds no credentials")
             assert KEY not in outcome.err and SECRET not in outcome.err

@@ -22,10 +22,19 @@ from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
-    "negmine parse": "parse", "negmine retrieve": "retrieve", "negmine render": "render", "negmine shard": "shard",
-    "negmine audit": "audit", "negmine report": "report", "negmine export": "export", "negmine merge": "scaling",
-    "negmine verify": "work-folder", "ahnpl-train": "train", "ahnpl-eval": "evaluate", "ahnpl-export": "evaluate",
-}  # fmt: skip
+    "negmine parse": "parse",
+    "negmine retrieve": "retrieve",
+    "negmine render": "render",
+    "negmine shard": "shard",
+    "negmine audit": "audit",
+    "negmine report": "report",
+    "negmine export": "export",
+    "negmine merge": "scaling",
+    "negmine verify": "work-folder",
+    "ahnpl-train": "train",
+    "ahnpl-eval": "evaluate",
+    "ahnpl-export": "evaluate",
+}
 """Where a command is documented."""
 SHARED = {"formats": IngestSettings, "work-folder": TrialOptions, "scaling": EngineOptions}
 """Where options are that commands share; a command that has them says so with a link."""

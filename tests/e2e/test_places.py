@@ -122,9 +122,30 @@ def _embeddings(name: str) -> str:
 
 
 NAMES = [
-    "a b", "50%", "%20", "a#b", "a?b", "a*b", "[v1]", "{x}", "{a,b}", "{", "a::b", "a;b", "it's", "$HOME", "é写", "~x",
-    "back\\slash", "s3:", "new\nline", "negmine-mirror-x", "negmine-mirror-0123456789abcdef", "[bold]", "[/b]",
-]  # fmt: skip
+    "a b",
+    "50%",
+    "%20",
+    "a#b",
+    "a?b",
+    "a*b",
+    "[v1]",
+    "{x}",
+    "{a,b}",
+    "{",
+    "a::b",
+    "a;b",
+    "it's",
+    "$HOME",
+    "é写",
+    "~x",
+    "back\\slash",
+    "s3:",
+    "new\nline",
+    "negmine-mirror-x",
+    "negmine-mirror-0123456789abcdef",
+    "[bold]",
+    "[/b]",
+]
 
 
 @pytest.mark.parametrize("name", [ODD, *(pytest.param(name, marks=pytest.mark.full) for name in NAMES)])

@@ -7,10 +7,41 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 _TOKENS = (
-    b"", b"\x00", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\r", b"\n", b"\t", b'"', b"'", b"\\",
-    b",", b":", b"[", b"]", b"{", b"}", b"null", b"true", b"NaN", b"-1", b"1e999", b"9" * 400, b'"\\ud800"', b"[" * 400,
-    b'{"a":' * 200, b"../", b"/", b"\x00" * 512, b"!!python/object/apply:os.system", b"*a", b"&a", b"<<: ",
-)  # fmt: skip
+    b"",
+    b"\x00",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\xe2\x80\xa8",
+    b"\r",
+    b"\n",
+    b"\t",
+    b'"',
+    b"'",
+    b"\\",
+    b",",
+    b":",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b"null",
+    b"true",
+    b"NaN",
+    b"-1",
+    b"1e999",
+    b"9" * 400,
+    b'"\\ud800"',
+    b"[" * 400,
+    b'{"a":' * 200,
+    b"../",
+    b"/",
+    b"\x00" * 512,
+    b"!!python/object/apply:os.system",
+    b"*a",
+    b"&a",
+    b"<<: ",
+)
 """What is written over or between the bytes of a good file."""
 
 _MOST = 6

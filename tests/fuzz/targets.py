@@ -161,10 +161,17 @@ def _tar() -> list[bytes]:
 @cache
 def _samples() -> tuple[Sample, ...]:
     return tuple(
-        Sample(f"{n:05d}", str(n), row["caption"], b"\xff\xd8\xff" + bytes(40), "jpg", (row["caption"],),
-               (TextNegative(0, "a dog", "replace_object", "replace_object"),))
+        Sample(
+            f"{n:05d}",
+            str(n),
+            row["caption"],
+            b"\xff\xd8\xff" + bytes(40),
+            "jpg",
+            (row["caption"],),
+            (TextNegative(0, "a dog", "replace_object", "replace_object"),),
+        )
         for n, row in enumerate(_rows())
-    )  # fmt: skip
+    )
 
 
 def _shard() -> list[bytes]:
@@ -279,8 +286,10 @@ def _read_preset(content: bytes, folder: Path) -> None:
 
 
 def _sugarcrepe() -> list[bytes]:
-    rows = {str(n): {"filename": "0.jpg", "caption": row["caption"], "negative_caption": "a dog"}
-            for n, row in enumerate(_rows())}  # fmt: skip
+    rows = {
+        str(n): {"filename": "0.jpg", "caption": row["caption"], "negative_caption": "a dog"}
+        for n, row in enumerate(_rows())
+    }
     return [json.dumps(rows).encode()]
 
 

@@ -39,9 +39,12 @@ def taken() -> Iterator[Taken]:
     places = os.pathsep.join(filter(None, sys.path))
     with subprocess.Popen(
         [sys.executable, "-m", "tests.fuzz.fresh"],
-        cwd=Path(__file__).parents[2], env=os.environ | {"PYTHONPATH": places},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONPATH": places},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdin is not None and process.stdout is not None
         asked, answers = process.stdin, process.stdout
 
@@ -80,9 +83,12 @@ def test_a_broken_file_is_refused_in_words(target: Target, tmp_path: Path, reque
     full = request.config.getoption("--full")
 
     @settings(
-        max_examples=MANY if full else FEW, deadline=LONGEST, derandomize=not full, database=None,
+        max_examples=MANY if full else FEW,
+        deadline=LONGEST,
+        derandomize=not full,
+        database=None,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
     @given(mutations(target.seeds()))
     def read(content: bytes) -> None:
         started = time.process_time()

@@ -42,13 +42,19 @@ def add_negatives(work: Path, per_caption: int = 2) -> None:
         for part in pairs.parts:
             rows = [
                 {
-                    "key": pair["key"], "image_id": pair["image_id"], "caption": pair["caption"],
-                    "negative": f"no {pair['caption']}", "kind": "negate", "rule": "test",
-                    "edits": [{"start": 0, "end": 0, "old": "", "new": "no "}], "score": None, "slot": slot,
+                    "key": pair["key"],
+                    "image_id": pair["image_id"],
+                    "caption": pair["caption"],
+                    "negative": f"no {pair['caption']}",
+                    "kind": "negate",
+                    "rule": "test",
+                    "edits": [{"start": 0, "end": 0, "old": "", "new": "no "}],
+                    "score": None,
+                    "slot": slot,
                 }
                 for pair in pq.read_table(work / "pairs" / part_name(part.index)).to_pylist()
                 for slot in range(per_caption)
-            ]  # fmt: skip
+            ]
             table = pa.Table.from_pylist(rows, schema=NEGATIVES)
             file = write_table(work / "negatives", part_name(part.index), table)
             store.commit(PartRecord(part.index, (file,), {"negatives": len(rows), "kind:negate": len(rows)}))

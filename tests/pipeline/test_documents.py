@@ -102,10 +102,17 @@ def test_depth(depth: int) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b'{"step": 1, "loss": "\xe9"}', b'{"step": 1, "loss": 1' + b"0" * 400 + b"}", b'{"step": 1.5}', b"[1]", b"{}",
-        b'{"step": 1, "loss": [1]}', b'{"step": 1, "x": ' + b"[" * 100_000, b'{"step": ' + b"9" * 5_000 + b"}", b"null",
+        b'{"step": 1, "loss": "\xe9"}',
+        b'{"step": 1, "loss": 1' + b"0" * 400 + b"}",
+        b'{"step": 1.5}',
+        b"[1]",
+        b"{}",
+        b'{"step": 1, "loss": [1]}',
+        b'{"step": 1, "x": ' + b"[" * 100_000,
+        b'{"step": ' + b"9" * 5_000 + b"}",
+        b"null",
     ],
-)  # fmt: skip
+)
 def test_a_row_of_metrics_that_cannot_be_read(line: bytes, tmp_path: Path) -> None:
     (tmp_path / METRICS_NAME).write_bytes(b'{"step": 0, "loss": 1.0}\n' + line + b"\n")
     with pytest.raises(NegmineError) as caught:

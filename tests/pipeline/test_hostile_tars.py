@@ -108,10 +108,17 @@ def test_shards_are_damaged_or_read(tmp_path: Path, name: str) -> None:
 
 def sample(number: int) -> Sample:
     return Sample(
-        f"k{number}", f"i{number}", f"a cat {number}", b"\xff\xd8jpeg" * 200, "jpg", (f"a cat {number}",),
+        f"k{number}",
+        f"i{number}",
+        f"a cat {number}",
+        b"\xff\xd8jpeg" * 200,
+        "jpg",
+        (f"a cat {number}",),
         (TextNegative(0, "a dog", "replace_object", "r", 0.5),),
-        (ImageNegative("neg0.jpg", "a dog", "retrieved", "i2i"),), (b"\xff\xd8dog",), ("k0",),
-    )  # fmt: skip
+        (ImageNegative("neg0.jpg", "a dog", "retrieved", "i2i"),),
+        (b"\xff\xd8dog",),
+        ("k0",),
+    )
 
 
 def shard(count: int = 4) -> bytes:
@@ -187,8 +194,9 @@ def mutated(seed: int) -> bytes:
                 content[at:at] = content[other : other + size]
             case 6:
                 content[at : at + size], content[other : other + size] = (
-                    content[other : other + size], content[at : at + size],
-                )  # fmt: skip
+                    content[other : other + size],
+                    content[at : at + size],
+                )
             case _:
                 del content[chance.randrange(len(content) or 1) :]
         _mend(content, at)

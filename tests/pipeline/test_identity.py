@@ -114,10 +114,15 @@ def test_ids_without_images_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "normal"),
     [
-        ("./a.jpg", "a.jpg"), ("x//a.jpg", "x/a.jpg"), ("x/../a.jpg", "a.jpg"), ("/x/./a.jpg", "/x/a.jpg"),
-        ("../a.jpg", "../a.jpg"), ("./x.tar::./a.jpg", "x.tar::./a.jpg"), ("s3://b//a.jpg", "s3://b//a.jpg"),
+        ("./a.jpg", "a.jpg"),
+        ("x//a.jpg", "x/a.jpg"),
+        ("x/../a.jpg", "a.jpg"),
+        ("/x/./a.jpg", "/x/a.jpg"),
+        ("../a.jpg", "../a.jpg"),
+        ("./x.tar::./a.jpg", "x.tar::./a.jpg"),
+        ("s3://b//a.jpg", "s3://b//a.jpg"),
     ],
-)  # fmt: skip
+)
 def test_normal_paths(image: str, normal: str) -> None:
     assert normal_path(image) == normal == normal_path(normal)
 
@@ -138,12 +143,18 @@ def test_settling_is_what_a_person_would_do(
     content_of = {path: content for content, path, _ in rows}
     table = pa.Table.from_pylist(
         [
-            {"key": f"k{n}", "image": f"p{path}", "image_id": name or f"p{path}", "caption": "c", "source": "s",
-             "content": content_of[path] if looked else None}
+            {
+                "key": f"k{n}",
+                "image": f"p{path}",
+                "image_id": name or f"p{path}",
+                "caption": "c",
+                "source": "s",
+                "content": content_of[path] if looked else None,
+            }
             for n, (_, path, name) in enumerate(rows)
         ],
         schema=PAIRS,
-    )  # fmt: skip
+    )
     folder, counts = tmp_path_factory.mktemp("settle"), Counter[str]()
     before, spill.LARGEST = spill.LARGEST, largest  # type: ignore[misc]
     try:

@@ -140,9 +140,14 @@ def test_reading_from_a_folder_and_a_tar(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("none.jpg", "missing_image"), ("../secret", "path_outside"), ("/etc/passwd", "path_outside"),
-     ("x.tar::a.jpg", "missing_image"), (".", "missing_image")],
-)  # fmt: skip
+    [
+        ("none.jpg", "missing_image"),
+        ("../secret", "path_outside"),
+        ("/etc/passwd", "path_outside"),
+        ("x.tar::a.jpg", "missing_image"),
+        (".", "missing_image"),
+    ],
+)
 def test_unreadable_images(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "secret").write_text("x")
@@ -155,8 +160,13 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     """A pipe without a writer would wait for ever, and a device has no end."""
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.jpg").mkdir()
-    for root, name in ((tmp_path, "pipe.jpg"), (tmp_path, "folder.jpg"), (tmp_path, "pipe.jpg::a.jpg"),
-                       (Path("/dev"), "zero"), (Path("/dev"), "zero::a.jpg")):  # fmt: skip
+    for root, name in (
+        (tmp_path, "pipe.jpg"),
+        (tmp_path, "folder.jpg"),
+        (tmp_path, "pipe.jpg::a.jpg"),
+        (Path("/dev"), "zero"),
+        (Path("/dev"), "zero::a.jpg"),
+    ):
         with pytest.raises(BadImageError, match="no regular file") as caught:
             ImageRoot(str(root)).read(name)
         assert caught.value.reason == "missing_image"

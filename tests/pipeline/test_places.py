@@ -30,11 +30,25 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("spelled", "meant"),
     [
-        ("b", "a/b"), ("./b", "a/b"), ("b/", "a/b"), ("b//", "a/b"), (".//b/.", "a/b"), ("../a/b", "a/b"),
-        ("b/../b", "a/b"), ("..", "."), ("../", "."), (".", "a"), ("~", "."), ("~/a/b", "a/b"), ("new/../b", "a/b"),
-        ("link", "far/deep"), ("link/..", "far"), ("link/../deep", "far/deep"), ("../far/../a", "a"),
+        ("b", "a/b"),
+        ("./b", "a/b"),
+        ("b/", "a/b"),
+        ("b//", "a/b"),
+        (".//b/.", "a/b"),
+        ("../a/b", "a/b"),
+        ("b/../b", "a/b"),
+        ("..", "."),
+        ("../", "."),
+        (".", "a"),
+        ("~", "."),
+        ("~/a/b", "a/b"),
+        ("new/../b", "a/b"),
+        ("link", "far/deep"),
+        ("link/..", "far"),
+        ("link/../deep", "far/deep"),
+        ("../far/../a", "a"),
     ],
-)  # fmt: skip
+)
 def test_spellings_of_a_folder(here: Path, spelled: str, meant: str) -> None:
     """Through a link ``..`` leads where the system says, not where the text does."""
     for given_ in (spelled, f"file://{spelled}") if not spelled.startswith("~") else (spelled,):
@@ -146,10 +160,14 @@ def test_a_real_shell(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "s3://KEYKEYKEY:secretsecret@bkt/x", "s3://KEYKEYKEY:sec/ret@bkt/x", "https://user:secretsecret@host/x",
-        "https://secretsecret@host/x", "simplecache::https://u:secretsecret@host/x", "sftp://me:secretsecret@host/x",
+        "s3://KEYKEYKEY:secretsecret@bkt/x",
+        "s3://KEYKEYKEY:sec/ret@bkt/x",
+        "https://user:secretsecret@host/x",
+        "https://secretsecret@host/x",
+        "simplecache::https://u:secretsecret@host/x",
+        "sftp://me:secretsecret@host/x",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("read", [address, source, pattern, place, image_root])
 def test_credentials_are_refused_and_not_repeated(text: str, read: object) -> None:
     with pytest.raises(UsageError, match="holds no credentials") as refused:
@@ -173,9 +191,18 @@ def test_addresses_without_credentials_stay(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "is_one"),
-    [("s3://b/x", True), ("simplecache::s3://b/x", True), ("a/b://c", False), ("/x/s3://y", False),
-     ("file:///x", False), ("local:///x", False), ("d::x/y", False), ("{a,b}://x", False), ("C://x", True)],
-)  # fmt: skip
+    [
+        ("s3://b/x", True),
+        ("simplecache::s3://b/x", True),
+        ("a/b://c", False),
+        ("/x/s3://y", False),
+        ("file:///x", False),
+        ("local:///x", False),
+        ("d::x/y", False),
+        ("{a,b}://x", False),
+        ("C://x", True),
+    ],
+)
 def test_what_is_an_address(text: str, is_one: bool) -> None:
     assert is_address(text) is is_one
 
@@ -202,11 +229,17 @@ def test_only_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     (tmp_path / "relative").mkdir()
     monkeypatch.chdir(tmp_path)
     for name, value in {
-        "PASSWORD_STORE_DIR": "/data/passwords", "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json"),
-        "HF_TOKEN_PATH": "somewhere/else", "KEYBOARD_LAYOUT": "workshop", "MY_API_KEY": "relative",
-        "TOKENIZERS_PARALLELISM": "disabled", "HF_TOKEN": "hf_abcdefgh", "AWS_SECRET_ACCESS_KEY": "wJalr/K7MDENG/bPx",
-        "AWS_ACCESS_KEY_ID": "AKIAABCDEFGH", "DB_PASSWORD": "hunter2hunter2",
-    }.items():  # fmt: skip
+        "PASSWORD_STORE_DIR": "/data/passwords",
+        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json"),
+        "HF_TOKEN_PATH": "somewhere/else",
+        "KEYBOARD_LAYOUT": "workshop",
+        "MY_API_KEY": "relative",
+        "TOKENIZERS_PARALLELISM": "disabled",
+        "HF_TOKEN": "hf_abcdefgh",
+        "AWS_SECRET_ACCESS_KEY": "wJalr/K7MDENG/bPx",
+        "AWS_ACCESS_KEY_ID": "AKIAABCDEFGH",
+        "DB_PASSWORD": "hunter2hunter2",
+    }.items():
         monkeypatch.setenv(name, value)
     paths = f"/data/passwords {tmp_path}/key.json somewhere/else workshop relative disabled"
     assert readable(paths) == paths

@@ -76,8 +76,9 @@ def test_rows_without_a_image_say_which_columns_there_are(tmp_path: Path) -> Non
 def test_options_belong_to_the_input_and_unset_ones_change_nothing() -> None:
     assert "columns" not in IngestSettings("a.csv").chosen()
     assert IngestSettings("a.csv", key_column="id", header=False).chosen()["columns"] == {
-        "key": "id", "header": False,
-    }  # fmt: skip
+        "key": "id",
+        "header": False,
+    }
 
 
 @pytest.mark.parametrize(

@@ -176,13 +176,31 @@ def test_journals_of_wrong_types(name: str, tmp_path: Path) -> None:
 
 WRONG: list[tuple[str, Any]] = [
     (where, value)
-    for where in ("records", "records.0", "records.0.index", "records.0.files", "records.0.files.0", "records.0.counts",
-                  "records.0.files.0.rows", "records.0.files.0.bytes", "records.0.files.0.file", "extra",
-                  "records.0.files.0.sha256", "extra_counts", "stage", "settings", "inputs", "packages", "context",
-                  "context.images", "inputs.pairs", "records.0.counts.pairs")
+    for where in (
+        "records",
+        "records.0",
+        "records.0.index",
+        "records.0.files",
+        "records.0.files.0",
+        "records.0.counts",
+        "records.0.files.0.rows",
+        "records.0.files.0.bytes",
+        "records.0.files.0.file",
+        "extra",
+        "records.0.files.0.sha256",
+        "extra_counts",
+        "stage",
+        "settings",
+        "inputs",
+        "packages",
+        "context",
+        "context.images",
+        "inputs.pairs",
+        "records.0.counts.pairs",
+    )
     for value in (7.5, [], [[]], True, -1, {"a": [1]}, ...)
     if (where, value) not in (("extra", []), ("records", []), ("settings", {"a": [1]}), ("records.0.counts.pairs", -1))
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("where", "value"), WRONG)
@@ -253,8 +271,13 @@ def _dead() -> int:
 def test_a_killed_export_leaves_nothing_for_ever(tmp_path: Path) -> None:
     of_mine, dead, alive = os.getpid(), _dead(), os.getppid()
     name = temporary_name("o.jsonl")
-    kept = [name, name.replace(f"-{of_mine}-", f"-{alive}-"), name.replace(f"-{of_mine}-", f"-{dead}-") + "x",
-            f".tmp-other-host-{dead}-o.jsonl", "o.jsonl"]  # fmt: skip
+    kept = [
+        name,
+        name.replace(f"-{of_mine}-", f"-{alive}-"),
+        name.replace(f"-{of_mine}-", f"-{dead}-") + "x",
+        f".tmp-other-host-{dead}-o.jsonl",
+        "o.jsonl",
+    ]
     gone = name.replace(f"-{of_mine}-", f"-{dead}-")
     for one in (*kept, gone):
         (tmp_path / one).touch()

@@ -21,15 +21,24 @@ from torch.utils._pytree import tree_flatten, tree_map
 GPU = torch.device("meta")
 aten: Any = torch.ops.aten
 TAKE_INDICES = {
-    aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default,
+    aten.index.Tensor,
+    aten.index_put.default,
+    aten.index_put_.default,
+    aten._index_put_impl_.default,
     aten._unsafe_index.Tensor,
-}  # fmt: skip
+}
 """CUDA lets their indices lie in the host's memory."""
 WAIT = {
-    aten.nonzero.default, aten._local_scalar_dense.default, aten.unique_dim.default, aten._unique2.default,
-    aten.masked_select.default, aten.unique_consecutive.default, aten.repeat_interleave.Tensor, aten.equal.default,
+    aten.nonzero.default,
+    aten._local_scalar_dense.default,
+    aten.unique_dim.default,
+    aten._unique2.default,
+    aten.masked_select.default,
+    aten.unique_consecutive.default,
+    aten.repeat_interleave.Tensor,
+    aten.equal.default,
     aten.is_nonzero.default,
-}  # fmt: skip
+}
 """What they give, or its size, is known to the host only when the device is done."""
 
 
@@ -49,9 +58,14 @@ class OnGpu(Tensor):
     @staticmethod
     def __new__(cls, inner: Tensor, requires_grad: bool = False) -> OnGpu:
         made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
-            device=GPU, requires_grad=requires_grad,
-        )  # fmt: skip
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=GPU,
+            requires_grad=requires_grad,
+        )
         made.inner = inner
         return made  # type: ignore[no-any-return]
 

@@ -39,8 +39,17 @@ def quick(micro: str, *more: str) -> list[str]:
 
 def test_greedy_options_take_several_words() -> None:
     assert spread(["--shards", "a", "b", "--lr", "1", "--eval-shards", "c", "d"], GREEDY) == [
-        "--shards", "a", "--shards", "b", "--lr", "1", "--eval-shards", "c", "--eval-shards", "d",
-    ]  # fmt: skip
+        "--shards",
+        "a",
+        "--shards",
+        "b",
+        "--lr",
+        "1",
+        "--eval-shards",
+        "c",
+        "--eval-shards",
+        "d",
+    ]
     assert spread(["--shards=a", "--json"], GREEDY) == ["--shards=a", "--json"]
 
 
@@ -48,9 +57,16 @@ def test_shards_expanded_by_the_shell(call: Callable[..., Result], shards: Path,
     tars = sorted(shards.glob("*.tar"))
     assert len(tars) >= 3
     status, out, err = call(
-        train_main, "--shards", *tars, "--recipe", "ahnpl", *quick(micro, "--epochs", "1"), "--json",
-        "--eval-shards", *tars[:2],
-    )  # fmt: skip
+        train_main,
+        "--shards",
+        *tars,
+        "--recipe",
+        "ahnpl",
+        *quick(micro, "--epochs", "1"),
+        "--json",
+        "--eval-shards",
+        *tars[:2],
+    )
     assert status == Exit.DONE, err
     body = json.loads(out)
     assert body["figures"]["steps"] == 4

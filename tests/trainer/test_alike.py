@@ -80,9 +80,16 @@ class TestTraining:
     ) -> None:
         pattern = (f"{shards}/*.tar",)
         config = TrainConfig(
-            shards=pattern, eval_shards=pattern, model=short, recipe="negclip", out=str(tmp_path / "run"),
-            epochs=2, batch_size=16, workers=0, log_every=1,
-        )  # fmt: skip
+            shards=pattern,
+            eval_shards=pattern,
+            model=short,
+            recipe="negclip",
+            out=str(tmp_path / "run"),
+            epochs=2,
+            batch_size=16,
+            workers=0,
+            log_every=1,
+        )
         result = train(make_plan(config))
         assert result.legible == Legible(total=2 * 3 * 64, alike=2 * 64)
         rows = [row["alike_negatives_percent"] for row in read_metrics(tmp_path / "run") if "loss" in row]
@@ -97,9 +104,7 @@ class TestTraining:
     def test_a_model_that_reads_all_says_nothing(
         self, micro: str, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        config = TrainConfig(
-            shards=(f"{shards}/*.tar",), model=micro, out=str(tmp_path / "run"), steps=1, workers=0
-        )  # fmt: skip
+        config = TrainConfig(shards=(f"{shards}/*.tar",), model=micro, out=str(tmp_path / "run"), steps=1, workers=0)
         result = train(make_plan(config))
         assert result.legible == Legible(192, 0)
         assert "equal to a true caption" not in capsys.readouterr().err
@@ -133,10 +138,14 @@ class TestEvaluation:
         """A foil that reads as another true caption is no tie; it is set apart too. A twin likewise."""
         picture, other = (encode(draw("red", shape, "left")) for shape in ("circle", "square"))
         item = Item(
-            "one", picture, "a red circle on the left", (Foil("a blue square on a mat", "x"),), "here",
+            "one",
+            picture,
+            "a red circle on the left",
+            (Foil("a blue square on a mat", "x"),),
+            "here",
             twins=(Twin(other, "a red circle on the right", "t"), Twin(other, "a red square on the left", "t")),
             also_true=("a blue square on the right",),
-        )  # fmt: skip
+        )
         report = evaluate(load_model(ModelSpec(short)).eval(), [item], retrieval=False)
         assert report.measure(FOILS).alike == 1 and report.measure(FOILS).legible.total == 0
         assert list(report.measure(GROUP).kinds["t"].alike) == [1, 0]
@@ -152,9 +161,14 @@ def test_the_captions_of_the_case(short: str) -> None:
     rows = [json.loads(line) for line in (Path(__file__).parents[1] / "cases/context/pairs.jsonl").open()]
     text = rows[0]["caption"]
     sample = Sample(
-        "a", "a", text, b"", "jpg", (text,),
+        "a",
+        "a",
+        text,
+        b"",
+        "jpg",
+        (text,),
         (TextNegative(0, text + " too", "x", "test"), TextNegative(1, text.upper(), "x", "test")),
-    )  # fmt: skip
+    )
     assert decoder(short).legible(sample)[1] == Legible(2, 2)
     whole = Decoder(partial(load_tokenizer, "tiny"), 32, 3, 3, seed=0)
     assert [n.slot for n in whole.legible(sample)[0].negatives] == [0]

@@ -43,7 +43,7 @@ from ahnpl.evaluation.run import (
     TEXT,
     TEXT_ONLY,
     Report,
-)  # fmt: skip
+)
 from ahnpl.evaluation.sets import SETS
 from ahnpl.evaluation.settings import Settings
 from ahnpl.evaluation.show import as_figures, as_table
@@ -269,9 +269,15 @@ class TestSugarCrepePlusPlus:
         ],
     )
     def test_both_tasks(
-        self, tmp_path: Path, images: Path, scripted: Callable[..., Any], second: Any, false: Any, both: bool,
+        self,
+        tmp_path: Path,
+        images: Path,
+        scripted: Callable[..., Any],
+        second: Any,
+        false: Any,
+        both: bool,
         text_only: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         row = {"id": 0, "filename": "0.jpg", "caption": "a", "caption2": "b", "negative_caption": "c"}
         path = write(tmp_path / "swap_obj.json", [row])
         report = scripted([RIGHT], {"a": RIGHT, "b": second, "c": false})("sugarcrepe++", path, images)
@@ -305,8 +311,10 @@ class TestValse:
             write(tmp_path / f"{name}.json", {f"{name}_{n}": row for n, row in enumerate(rows)})
         report = scripted([RIGHT], {"true": RIGHT, "false": WRONG, "tie": RIGHT})("valse", tmp_path, images)
         assert {kind: (a.correct, a.total) for kind, a in report.kinds.items()} == {
-            "existence": (1, 1), "counting-hard": (1, 2), "counting-adversarial": (0, 1),
-        }  # fmt: skip
+            "existence": (1, 1),
+            "counting-hard": (1, 2),
+            "counting-adversarial": (0, 1),
+        }
         assert report.dropped == {"fewer than two of three annotators confirmed the foil": 1}
         assert report.authors["mean of 3 of the 11 files"] == 0.5
         assert report.authors["mean of 2 of the 7 categories"] == (1 + 0.25) / 2
@@ -621,8 +629,9 @@ class TestZeroShot:
 
     def test_names_and_templates_of_a_class_file(self, folders: Path, model: ClipModel, tmp_path: Path) -> None:
         body = {
-            "classes": {"red_circle": ["a disc", "a circle"], "square": "a box"}, "templates": ["{}", "a drawing of {}"]
-        }  # fmt: skip
+            "classes": {"red_circle": ["a disc", "a circle"], "square": "a box"},
+            "templates": ["{}", "a drawing of {}"],
+        }
         path = write(tmp_path / "classes.json", body)
         classes, root = zeroshot.read_classes(path, folders)
         assert root == folders
@@ -673,9 +682,11 @@ class TestZeroShot:
             (1, "1.png"),
         ]
         assert dropped == {
-            "files that are no images": 3, "hidden files": 2, "linked folders in a class": 1,
+            "files that are no images": 3,
+            "hidden files": 2,
+            "linked folders in a class": 1,
             "files of folders that are no class": 2,
-        }  # fmt: skip
+        }
 
     def test_one_level_above_the_classes(self, folders: Path, tmp_path: Path) -> None:
         for upper, lower in {"shapes": "square", "colours": "red_circle"}.items():

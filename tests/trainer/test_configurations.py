@@ -58,9 +58,15 @@ class TestContinuing:
         tag = {"quick_gelu": True, "file": str(weights), "url": "", "hf_hub": "", "mean": (0.5, 0.5, 0.5), "std": None}
         monkeypatch.setitem(open_clip.pretrained._PRETRAINED, named, {"standin": tag})
         config = TrainConfig(
-            shards=(f"{shards}/*.tar",), recipe="clip", model=named, pretrained="standin", out=str(tmp_path / "run"),
-            steps=1, batch_size=8, workers=0,
-        )  # fmt: skip
+            shards=(f"{shards}/*.tar",),
+            recipe="clip",
+            model=named,
+            pretrained="standin",
+            out=str(tmp_path / "run"),
+            steps=1,
+            batch_size=8,
+            workers=0,
+        )
         return train(make_plan(config)).checkpoint.parents[1]
 
     def test_from_its_folder_or_its_file(self, run: Path, named: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,9 +98,15 @@ class TestContinuing:
         del body["model_cfg"]["quick_gelu"]
         path.write_text(json.dumps(body))
         config = TrainConfig(
-            shards=(f"{shards}/*.tar",), recipe="clip", model=named, pretrained="standin", out=str(run), steps=1,
-            batch_size=8, workers=0,
-        )  # fmt: skip
+            shards=(f"{shards}/*.tar",),
+            recipe="clip",
+            model=named,
+            pretrained="standin",
+            out=str(run),
+            steps=1,
+            batch_size=8,
+            workers=0,
+        )
         with pytest.raises(DamagedError, match="quick_gelu"):
             train(make_plan(config))
 
@@ -103,9 +115,11 @@ class TestContinuing:
     ) -> None:
         short = {**MICRO, "text_cfg": {**MICRO["text_cfg"], "context_length": 12}}  # type: ignore[dict-item]
         folder = write(
-            tmp_path / "short", open_clip.create_model(named, force_context_length=12), model_cfg=short,
+            tmp_path / "short",
+            open_clip.create_model(named, force_context_length=12),
+            model_cfg=short,
             preprocess_cfg={"resize_mode": "squash", "interpolation": "bilinear"},
-        )  # fmt: skip
+        )
         model = load_model(ModelSpec(named, str(folder)))
         assert model.context_length == 12
         assert model.tokenizer()()(["a dog"]).shape == (1, 12)
@@ -167,9 +181,16 @@ class TestFiles:
         given = tmp_path / "pixels.json"
         given.write_text(json.dumps({"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1], "resize_mode": "squash", "size": 99}))
         config = TrainConfig(
-            shards=(f"{shards}/*.tar",), recipe="clip", model=named, pretrained=self.file(tmp_path, named), steps=1,
-            batch_size=8, workers=0, out=str(tmp_path / "run"), preprocess=str(given),
-        )  # fmt: skip
+            shards=(f"{shards}/*.tar",),
+            recipe="clip",
+            model=named,
+            pretrained=self.file(tmp_path, named),
+            steps=1,
+            batch_size=8,
+            workers=0,
+            out=str(tmp_path / "run"),
+            preprocess=str(given),
+        )
         kept = load_checkpoint(train(make_plan(config)).checkpoint)
         assert kept.preprocess["mean"] == [0.1, 0.2, 0.3]
         assert kept.image_size == 32  # the tower's
@@ -184,14 +205,12 @@ class TestFiles:
 
 
 EVIL: dict[str, Callable[[dict[str, Any]], object]] = {
-    "trust_remote_code": lambda text: text.update(
-        hf_tokenizer_name="x", tokenizer_kwargs={"trust_remote_code": True}
-    ),
+    "trust_remote_code": lambda text: text.update(hf_tokenizer_name="x", tokenizer_kwargs={"trust_remote_code": True}),
     "tokenizer_file": lambda text: text.update(tokenizer_kwargs={"tokenizer_file": "/etc/passwd"}),
     "hf_model_name": lambda text: text.update(hf_model_name="someone/model"),
     "pool": lambda text: text.update(pool=["tok.py"]),
     "context_length": lambda text: text.update(context_length={"a": 1}),
-}  # fmt: skip
+}
 
 
 class TestHostile:
@@ -235,7 +254,12 @@ class TestHostile:
     @pytest.mark.parametrize(
         "body",
         [
-            "", "[]", "{}", '{"model_cfg": 3}', '{"model_cfg": {"embed_dim": 3}}', "[" * 100_000,
+            "",
+            "[]",
+            "{}",
+            '{"model_cfg": 3}',
+            '{"model_cfg": {"embed_dim": 3}}',
+            "[" * 100_000,
             json.dumps({"model_cfg": {**MICRO, "output_dict": True}}),
             json.dumps({"model_cfg": {**MICRO, "vision_cfg": {"timm_model_name": "hf-hub:someone/model"}}}),
             json.dumps({"model_cfg": {**MICRO, "vision_cfg": {"timm_model_name": "local-dir:/tmp"}}}),
@@ -244,7 +268,7 @@ class TestHostile:
             json.dumps({"model_cfg": MICRO, "preprocess_cfg": {"mean": "x"}}),
             json.dumps({"model_cfg": MICRO, "preprocess_cfg": {"size": 10**9}}),
         ],
-    )  # fmt: skip
+    )
     def test_what_is_no_configuration(self, body: str) -> None:
         with pytest.raises(DamagedError, match=r"here\.json"):
             check_config(body, "here.json")

@@ -29,9 +29,15 @@ STEP = "step-00000002"
 def finished(shards: Path, micro: str, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     """Two steps in half precision, so that the scaler has a state."""
     config = TrainConfig(
-        shards=(f"{shards}/*.tar",), recipe="clip", model=micro, out=str(tmp_path_factory.mktemp("damage") / "run"),
-        steps=2, batch_size=8, workers=0, precision="fp16",
-    )  # fmt: skip
+        shards=(f"{shards}/*.tar",),
+        recipe="clip",
+        model=micro,
+        out=str(tmp_path_factory.mktemp("damage") / "run"),
+        steps=2,
+        batch_size=8,
+        workers=0,
+        precision="fp16",
+    )
     train(make_plan(config))
     return config
 
@@ -81,11 +87,20 @@ def test_one_bit_where_it_is_evaluated_or_continued(run: TrainConfig) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"step": 1}, {"step": "2"}, {"step": None}, {"step": True}, {"settings": None}, {"settings": []},
-        {"scaler": None}, {"model": None}, {"model": 5}, {"sha256": 3}, {"scaler": {"scale": "x"}},
+        {"step": 1},
+        {"step": "2"},
+        {"step": None},
+        {"step": True},
+        {"settings": None},
+        {"settings": []},
+        {"scaler": None},
+        {"model": None},
+        {"model": 5},
+        {"sha256": 3},
+        {"scaler": {"scale": "x"}},
         {"version": 2},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("write", [lambda body: seal(body), lambda body: json.dumps(body)], ids=["sealed", "earlier"])
 def test_a_state_that_lacks_or_lies(
     run: TrainConfig, change: dict[str, Any], write: Callable[[dict[str, Any]], str]
@@ -114,9 +129,17 @@ def test_what_earlier_versions_wrote_is_read(run: TrainConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["{}", "[]", "{", '{"checkpoint": 3, "score": 1}', '{"checkpoint": "../../x", "score": 1}',
-             '{"checkpoint": "step-00000002", "score": "1"}', '{"checkpoint": "step-00000009", "score": 0.5}']
-)  # fmt: skip
+    "body",
+    [
+        "{}",
+        "[]",
+        "{",
+        '{"checkpoint": 3, "score": 1}',
+        '{"checkpoint": "../../x", "score": 1}',
+        '{"checkpoint": "step-00000002", "score": "1"}',
+        '{"checkpoint": "step-00000009", "score": 0.5}',
+    ],
+)
 def test_the_best_that_is_none(run: TrainConfig, body: str) -> None:
     (Path(run.out) / "best.json").write_text(body)
     with pytest.raises(DamagedError, match=r"best\.json"):

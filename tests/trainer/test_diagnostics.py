@@ -18,7 +18,7 @@ from ahnpl.evaluation.diagnostics import (
     separability,
     tolerance,
     uniformity,
-)  # fmt: skip
+)
 from ahnpl.losses import Features, build_loss
 from torch import Tensor
 from torch.nn.functional import normalize

@@ -28,9 +28,16 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two steps of `tiny`."""
     out = tmp_path_factory.mktemp("export") / "run"
     config = TrainConfig(
-        shards=(f"{shards}/*.tar",), recipe="clip", out=str(out), steps=2, batch_size=8, lr=1e-2, warmup=0, workers=0,
+        shards=(f"{shards}/*.tar",),
+        recipe="clip",
+        out=str(out),
+        steps=2,
+        batch_size=8,
+        lr=1e-2,
+        warmup=0,
+        workers=0,
         seed=5,
-    )  # fmt: skip
+    )
     train(make_plan(config))
     return out
 

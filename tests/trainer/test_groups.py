@@ -119,8 +119,9 @@ def members_by_loops(features: Features, direction: str, scope: str) -> float:
         rows.append((b, features.image[b], features.text[b], int(features.text_ids[b, 0])))
         rows += [
             (b, features.image_negatives[b, j], features.image_negative_texts[b, j], int(features.text_ids[b, j + 1]))
-            for j in range(features.image_negatives.shape[1]) if features.image_valid[b, j]
-        ]  # fmt: skip
+            for j in range(features.image_negatives.shape[1])
+            if features.image_valid[b, j]
+        ]
     losses = []
     for n, (group, image, text, words) in enumerate(rows):
         anchor = image if direction == "i2t" else text
@@ -256,9 +257,16 @@ def test_mmclip_learns_its_own_training_groups(tmp_path: Path) -> None:
     """500 groups, 60 steps: the true caption above each own negative far more often than one time in two."""
     folder = figures(tmp_path, 500, negatives=2)
     config = TrainConfig(
-        shards=(f"{folder}/*.tar",), recipe="mmclip", model="tiny-conv", batch_size=50, steps=60, lr=5e-4, workers=0,
-        out=str(tmp_path / "run"), resume="never",
-    )  # fmt: skip
+        shards=(f"{folder}/*.tar",),
+        recipe="mmclip",
+        model="tiny-conv",
+        batch_size=50,
+        steps=60,
+        lr=5e-4,
+        workers=0,
+        out=str(tmp_path / "run"),
+        resume="never",
+    )
     result = train(make_plan(config))
     report = evaluate(
         load_checkpoint(result.checkpoint).eval(), shard_items(open_shards(config.shards)), retrieval=False

@@ -185,12 +185,22 @@ def test_a_scale_of_one_entry_is_a_scalar(tiny: ClipModel) -> None:
 @pytest.mark.parametrize(
     ("name", "peak"),
     [
-        ("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA L40", 181e12),
-        ("NVIDIA L40S", 362e12), ("NVIDIA L4", 121e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("NVIDIA A10", 125e12),
-        ("NVIDIA A10G", 70e12), ("NVIDIA B200", 2250e12), ("NVIDIA GeForce RTX 4090", 165e12), ("Tesla T4", 65e12),
-        ("Tesla V100-SXM2-16GB", 125e12), ("NVIDIA RTX A4000", None), ("NVIDIA GeForce RTX 3090", None),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA L40", 181e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA A10", 125e12),
+        ("NVIDIA A10G", 70e12),
+        ("NVIDIA B200", 2250e12),
+        ("NVIDIA GeForce RTX 4090", 165e12),
+        ("Tesla T4", 65e12),
+        ("Tesla V100-SXM2-16GB", 125e12),
+        ("NVIDIA RTX A4000", None),
+        ("NVIDIA GeForce RTX 3090", None),
     ],
-)  # fmt: skip
+)
 def test_peaks_by_the_words_of_a_name(name: str, peak: float | None) -> None:
     assert known_peak(name) == peak
 

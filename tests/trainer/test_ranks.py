@@ -96,11 +96,16 @@ COCA = {
     "vision_cfg": {**MICRO["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},  # type: ignore[dict-item]
     "text_cfg": {**MICRO["text_cfg"], "context_length": 76, "embed_cls": True, "output_tokens": True},  # type: ignore[dict-item]
     "multimodal_cfg": {
-        "context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1, "dim_head": 16,
+        "context_length": 76,
+        "vocab_size": 49408,
+        "width": 32,
+        "heads": 2,
+        "layers": 1,
+        "dim_head": 16,
         "attn_pooler_heads": 2,
     },
     "custom_text": True,
-}  # fmt: skip
+}
 BIASED = {**MICRO, "custom_text": True, "init_logit_bias": -10}
 """With SigLIP's bias."""
 
@@ -221,9 +226,13 @@ class Team:
         self.processes = []
         for rank, file in enumerate(self.files):
             variables = {
-                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
-            }  # fmt: skip
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(count),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+                "OMP_NUM_THREADS": "1",
+            }
             with file.open("wb") as output:
                 self.processes.append(
                     subprocess.Popen(command, env={**os.environ, **variables}, stdout=output, stderr=output)
@@ -373,12 +382,31 @@ class Nodes:
         self.files, self.processes = [folder / f"node{number}.txt" for number in range(2)], []
         for name, card, host, file in zip(self.names, self.cards, self.hosts, self.files, strict=True):
             command = [
-                "ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
-                "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{self.hosts[0]}:29500",
-                "--rdzv-id", "negmine", "--rdzv-conf", f"is_host={int(host == self.hosts[0])},timeout=60",
-                "--local-addr", host, "--no-python",
-                str(Path(sys.executable).with_name("ahnpl-train")), *map(str, arguments),
-            ]  # fmt: skip
+                "ip",
+                "netns",
+                "exec",
+                name,
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nnodes",
+                "2",
+                "--nproc-per-node",
+                "1",
+                "--rdzv-backend",
+                "c10d",
+                "--rdzv-endpoint",
+                f"{self.hosts[0]}:29500",
+                "--rdzv-id",
+                "negmine",
+                "--rdzv-conf",
+                f"is_host={int(host == self.hosts[0])},timeout=60",
+                "--local-addr",
+                host,
+                "--no-python",
+                str(Path(sys.executable).with_name("ahnpl-train")),
+                *map(str, arguments),
+            ]
             with file.open("wb") as output:
                 env = {**os.environ, "GLOO_SOCKET_IFNAME": card, "OMP_NUM_THREADS": "1"}
                 self.processes.append(

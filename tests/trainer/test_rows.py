@@ -389,10 +389,15 @@ def _hard_positives(root: Path, name: str, rows: list[tuple[int, int, int]], **m
     """Caption, rewording, foil."""
     for folder, place in (("data", 0), ("swapped_data", 1)):
         told = [
-            {"image_id": "9", "true_caption": text(r[place]), "false_caption": text(r[2]),
-             "image_path": "data/VG_100K_2/9.jpg", **more}
+            {
+                "image_id": "9",
+                "true_caption": text(r[place]),
+                "false_caption": text(r[2]),
+                "image_path": "data/VG_100K_2/9.jpg",
+                **more,
+            }
             for r in rows
-        ]  # fmt: skip
+        ]
         write_json(root / folder / f"{name}.json", told)
 
 

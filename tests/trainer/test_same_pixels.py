@@ -77,10 +77,15 @@ def png(bits: int, colour_type: int, samples: Any, transparent: bytes | None = N
 def turned(picture: Image.Image, orientation: int) -> Image.Image:
     """The pixels as a camera stores them that lay so: what EXIF says undoes it. The table of the EXIF standard."""
     transposes = {
-        1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
-    }  # fmt: skip
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
     transpose = transposes[orientation]
     return picture if transpose is None else picture.transpose(transpose)
 

@@ -577,9 +577,12 @@ class TestPatterns:
 class TestImages:
     @pytest.mark.parametrize(
         ("mode", "extension"),
-        [*[(m, "jpg") for m in ("RGB", "L", "CMYK")], *[(m, "png") for m in ("RGB", "L", "RGBA", "P")],
-         *[(m, "webp") for m in ("RGB", "RGBA")]],
-    )  # fmt: skip
+        [
+            *[(m, "jpg") for m in ("RGB", "L", "CMYK")],
+            *[(m, "png") for m in ("RGB", "L", "RGBA", "P")],
+            *[(m, "webp") for m in ("RGB", "RGBA")],
+        ],
+    )
     def test_every_kind_of_picture(self, mode: str, extension: str) -> None:
         content = encode(Image.new("RGB", (90, 60), (200, 30, 30)).convert(mode), extension)
         pixels = training_pixels(content, 24, random.Random(0))

@@ -44,8 +44,10 @@ class TestTensorBoard:
     def test_takes_every_number(self, tmp_path: Path, read: Callable[[Path], Any]) -> None:
         log(["tensorboard"], tmp_path, ROWS)
         assert read(tmp_path) == {
-            "loss": [(1, 2.0), (2, 1.0)], "loss/contrastive": [(1, 1.5)], "eval/accuracy": [(2, 0.75)],
-        }  # fmt: skip
+            "loss": [(1, 2.0), (2, 1.0)],
+            "loss/contrastive": [(1, 1.5)],
+            "eval/accuracy": [(2, 0.75)],
+        }
 
     def test_a_resumed_run_replaces_what_came_after(self, tmp_path: Path, read: Callable[[Path], Any]) -> None:
         log(["tensorboard"], tmp_path, [(step, {"loss": float(step)}) for step in (1, 2, 3, 4)])
@@ -107,9 +109,11 @@ class TestComparison:
 
     def test_each_run_has_its_colour_in_the_picture(self, tmp_path: Path) -> None:
         runs = read_runs(
-            [self.run(tmp_path / name, recipe, 3.0, 2.0, score=score) for name, recipe, score in
-             (("a", "clip", 0.7), ("b", "ahnpl", 0.8), ("c", "ahnpl", None))]
-        )  # fmt: skip
+            [
+                self.run(tmp_path / name, recipe, 3.0, 2.0, score=score)
+                for name, recipe, score in (("a", "clip", 0.7), ("b", "ahnpl", 0.8), ("c", "ahnpl", None))
+            ]
+        )
 
         def colours(some: list[TrainingRun]) -> set[tuple[int, ...]]:
             picture = np.asarray(Image.open(draw_comparison(some, tmp_path / "compare.png")).convert("RGB"))
@@ -128,9 +132,15 @@ class TestComparison:
 
     def test_a_real_run_can_be_compared_with_itself(self, shards: Path, micro: str, tmp_path: Path) -> None:
         config = TrainConfig(
-            shards=(f"{shards}/*.tar",), model=micro, out=str(tmp_path / "run"), steps=3, batch_size=16, workers=0,
-            log_every=1, eval_shards=(f"{shards}/00002.tar",),
-        )  # fmt: skip
+            shards=(f"{shards}/*.tar",),
+            model=micro,
+            out=str(tmp_path / "run"),
+            steps=3,
+            batch_size=16,
+            workers=0,
+            log_every=1,
+            eval_shards=(f"{shards}/00002.tar",),
+        )
         train(make_plan(config))
         (record,) = read_runs([tmp_path / "run"])
         assert len(record.points("loss")) == 3

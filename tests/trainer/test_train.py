@@ -45,9 +45,15 @@ def configure(shards: Path, micro: str, tmp_path: Path) -> Callable[..., TrainCo
 
     def make(**options: Any) -> TrainConfig:
         defaults = {
-            "shards": (f"{shards}/*.tar",), "model": micro, "out": str(tmp_path / "run"), "epochs": 2,
-            "batch_size": 16, "lr": 1e-3, "workers": 0, "log_every": 1,
-        }  # fmt: skip
+            "shards": (f"{shards}/*.tar",),
+            "model": micro,
+            "out": str(tmp_path / "run"),
+            "epochs": 2,
+            "batch_size": 16,
+            "lr": 1e-3,
+            "workers": 0,
+            "log_every": 1,
+        }
         return TrainConfig(**{**defaults, **options})
 
     return make
@@ -161,8 +167,14 @@ class TestLearning:
         assert all(name == "logit_scale" or "visual" not in name for name in moved)
         updates = [value for name, value in moved.items() if name != "logit_scale"]
         assert all(torch.linalg.matrix_rank(update, rtol=1e-3) <= 8 for update in updates)  # four averaged steps
-        again = configure(epochs=1, lora=2, lock="image", ema=0.5, out=config.out + "-again",
-                          resume=f"{config.out}/checkpoints/step-00000002")  # fmt: skip
+        again = configure(
+            epochs=1,
+            lora=2,
+            lock="image",
+            ema=0.5,
+            out=config.out + "-again",
+            resume=f"{config.out}/checkpoints/step-00000002",
+        )
         fit(again)
         ours = weights(again.out)
         assert all(torch.equal(ours[name], after[name]) for name in after)
@@ -283,10 +295,28 @@ class TestResume:
 
         def start(name: str) -> subprocess.Popen[bytes]:
             command = [
-                sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--shards", f"{folder}/*.tar",
-                "--model", micro, "--out", str(tmp_path / name), "--epochs", "3", "--batch-size", "32", "--lr", "1e-3",
-                "--workers", "0", "--log-every", "1", "--save-every", "2",
-            ]  # fmt: skip
+                sys.executable,
+                "-c",
+                "from ahnpl.cli import train_main; train_main()",
+                "--shards",
+                f"{folder}/*.tar",
+                "--model",
+                micro,
+                "--out",
+                str(tmp_path / name),
+                "--epochs",
+                "3",
+                "--batch-size",
+                "32",
+                "--lr",
+                "1e-3",
+                "--workers",
+                "0",
+                "--log-every",
+                "1",
+                "--save-every",
+                "2",
+            ]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             return subprocess.Popen(command, **quiet, env={**os.environ, "OMP_NUM_THREADS": "2"})
 
@@ -426,10 +456,16 @@ class TestTrouble:
     @pytest.mark.parametrize(
         "options",
         [
-            {"epochs": 0}, {"batch_size": 0}, {"batch_size": 1}, {"precision": "fp8"}, {"lr": -1.0}, {"seed": 10**400},
-            {"canonical_ranks": 10**9}, {"grad_cache_chunks": 10**9},
+            {"epochs": 0},
+            {"batch_size": 0},
+            {"batch_size": 1},
+            {"precision": "fp8"},
+            {"lr": -1.0},
+            {"seed": 10**400},
+            {"canonical_ranks": 10**9},
+            {"grad_cache_chunks": 10**9},
         ],
-    )  # fmt: skip
+    )
     def test_numbers_out_of_range(self, configure: Callable[..., TrainConfig], options: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match=next(iter(options)).replace("_", "-")):
             configure(**options)

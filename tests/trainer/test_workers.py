@@ -105,10 +105,28 @@ class Run:
         self.out, self.said = folder / "run", folder / "said.txt"
         self.temporary = Path(tempfile.mkdtemp(prefix="ahnpl-"))  # a name that is short enough for sockets
         command = [
-            sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", "--shards", f"{shards}/*.tar",
-            "--model", micro, "--recipe", "clip", "--steps", "100000", "--save-every", "100000", "--batch-size", "16",
-            "--log-every", "1", "--workers", "1", "--out", str(self.out),
-        ]  # fmt: skip
+            sys.executable,
+            "-c",
+            "from ahnpl.cli import train_main; train_main()",
+            "--shards",
+            f"{shards}/*.tar",
+            "--model",
+            micro,
+            "--recipe",
+            "clip",
+            "--steps",
+            "100000",
+            "--save-every",
+            "100000",
+            "--batch-size",
+            "16",
+            "--log-every",
+            "1",
+            "--workers",
+            "1",
+            "--out",
+            str(self.out),
+        ]
         env = {**os.environ, "TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"}
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(command, stdout=said, stderr=said, env=env, start_new_session=True)
@@ -171,11 +189,13 @@ def stop_parent(run: Run, number: int) -> None:
     ("stop", "number"),
     [
         (stop_group, signal.SIGTERM),
-        *(pytest.param(stop, number, marks=pytest.mark.full)
-          for stop in (stop_group, stop_group_twice, stop_parent)
-          for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)),
+        *(
+            pytest.param(stop, number, marks=pytest.mark.full)
+            for stop in (stop_group, stop_group_twice, stop_parent)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_stopped_run_is_saved_and_leaves_nothing(
     run: Callable[[], Run], stop: Callable[[Run, int], None], number: int
 ) -> None:

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from ahnpl.api import *  # noqa: F403
 
 __all__ = [
-    "ClipModel", "Report", "TrainConfig", "TrainResult", "evaluate", "load", "train",
-]  # fmt: skip
+    "ClipModel",
+    "Report",
+    "TrainConfig",
+    "TrainResult",
+    "evaluate",
+    "load",
+    "train",
+]
 """Of the module `api`, which is imported when one of them is first asked for."""
 
 

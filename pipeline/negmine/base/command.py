@@ -89,9 +89,12 @@ def _parameter(name: str, type_: Any, option: Option, default: Any) -> inspect.P
     if option.unset is not None:
         wanted, default = wanted | None, None
     told: dict[str, Any] = {
-        "help": option.help, "parser": option.parser, "rich_help_panel": option.panel, "hidden": option.hidden,
+        "help": option.help,
+        "parser": option.parser,
+        "rich_help_panel": option.panel,
+        "hidden": option.hidden,
         "show_default": option.unset or default is not True,
-    }  # fmt: skip
+    }
     if option.argument:
         info = typer.Argument(metavar=option.name, **told)
     else:

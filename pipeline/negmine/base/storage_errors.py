@@ -31,17 +31,33 @@ def explain(error: BaseException, where: str) -> NegmineError:
     text = readable(" ".join(str(error).split())) or type(error).__name__
     lower = text.lower()
     if "skew" in lower or "difference between the request time" in lower:
-        return ResourceError("the storage refuses this machine's clock", where=where, why=text,
-                             fix="set the clock (NTP), then run the same command")  # fmt: skip
+        return ResourceError(
+            "the storage refuses this machine's clock",
+            where=where,
+            why=text,
+            fix="set the clock (NTP), then run the same command",
+        )
     if type(error).__name__ in _NO_CREDENTIALS:
-        return ResourceError("no credentials for this storage", where=where, why=text,
-                             fix="set them in the environment, e.g. AWS_PROFILE or AWS_ACCESS_KEY_ID")  # fmt: skip
+        return ResourceError(
+            "no credentials for this storage",
+            where=where,
+            why=text,
+            fix="set them in the environment, e.g. AWS_PROFILE or AWS_ACCESS_KEY_ID",
+        )
     if isinstance(error, PermissionError):
-        return ResourceError("the storage does not permit this", where=where, why=text,
-                             fix="check the credentials in the environment and what they may do there")  # fmt: skip
+        return ResourceError(
+            "the storage does not permit this",
+            where=where,
+            why=text,
+            fix="check the credentials in the environment and what they may do there",
+        )
     if isinstance(error, FileNotFoundError):
-        return ResourceError("this is not in the storage", where=where, why=text,
-                             fix="check the address; a bucket has to exist before it is used")  # fmt: skip
+        return ResourceError(
+            "this is not in the storage",
+            where=where,
+            why=text,
+            fix="check the address; a bucket has to exist before it is used",
+        )
     return ResourceError("the storage does not answer as it should", where=where, why=text, fix=_AGAIN)
 
 

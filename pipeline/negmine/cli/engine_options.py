@@ -94,14 +94,18 @@ def _shared(command: str, where: EngineOptions, done: ShareDone) -> Summary:
     if where.merge:
         again = again.replace("negmine merge", "negmine", 1)
         return Summary(
-            command, "joined what the ranks made; it is not finished", figures,
+            command,
+            "joined what the ranks made; it is not finished",
+            figures,
             next_steps=(f"{again} --rank R --world-size W, for every R",),
-        )  # fmt: skip
+        )
     step = again.replace("negmine ", "negmine merge ", 1)
     return Summary(
-        command, f"rank {where.rank} of {where.world_size} has made its share", figures,
+        command,
+        f"rank {where.rank} of {where.world_size} has made its share",
+        figures,
         next_steps=(f"{step}, when all ranks have ended",),
-    )  # fmt: skip
+    )
 
 
 def _without_ranks(words: list[str]) -> list[str]:

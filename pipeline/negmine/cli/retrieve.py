@@ -58,8 +58,10 @@ def retrieve(
     from negmine.stages.neighbours.summary import mined, planned, summary
 
     if pairs is None and reading.says_how():
-        raise UsageError("--images, --format, --limit and the columns say how PAIRS are read, and PAIRS are not given",
-                         fix="name PAIRS, or leave these options out")  # fmt: skip
+        raise UsageError(
+            "--images, --format, --limit and the columns say how PAIRS are read, and PAIRS are not given",
+            fix="name PAIRS, or leave these options out",
+        )
     chosen = load_recipe(recipe, given["progress"])
     settings = override(chosen.settings, without=without, **given)
     planner = batches.pop("planner", chosen.plan)

@@ -35,8 +35,10 @@ def shard(
     from negmine.stages.shards.summary import summary
 
     if how.dry_run and (settings.plan or settings.image_negatives):
-        raise UsageError("a dry run's sample has no plan and no neighbours",
-                         fix="leave out --plan and --image-negatives, or --dry-run")  # fmt: skip
+        raise UsageError(
+            "a dry run's sample has no plan and no neighbours",
+            fix="leave out --plan and --image-negatives, or --dry-run",
+        )
     reading = IngestSettings(images=settings.images, max_bad=settings.max_bad, max_pixels=settings.max_pixels)
     with open_pairs(None, reading, how, where) as run:
         folder = run.work / "out" if how.dry_run else out

@@ -30,12 +30,27 @@ THUMBNAIL: Final = (12, 4)
 THUMBNAIL_BYTES: Final = THUMBNAIL[0] ** 2 + 3 * THUMBNAIL[1] ** 2
 
 KINDS: Final = (
-    "swap_object", "swap_attribute", "swap_relation", "swap_phrase",
-    "replace_object", "replace_attribute", "replace_relation", "replace_action", "replace_count",
-    "negate", "add_object", "add_attribute", "reorder",
-    "geometry_name", "geometry_shape", "geometry_relation", "geometry_value", "geometry_mark", "geometry_style",
+    "swap_object",
+    "swap_attribute",
+    "swap_relation",
+    "swap_phrase",
+    "replace_object",
+    "replace_attribute",
+    "replace_relation",
+    "replace_action",
+    "replace_count",
+    "negate",
+    "add_object",
+    "add_attribute",
+    "reorder",
+    "geometry_name",
+    "geometry_shape",
+    "geometry_relation",
+    "geometry_value",
+    "geometry_mark",
+    "geometry_style",
     "retrieved",
-)  # fmt: skip
+)
 """How a negative differs from the truth."""
 
 DIRECTIONS: Final = ("i2i", "i2t", "t2i", "t2t")
@@ -107,17 +122,28 @@ REJECTED: Final = _schema(
 
 _MEMBER: Final = pa.struct(
     [
-        ("program", pa.string()), ("caption", pa.string()), ("claims", pa.string()),
-        ("templates", pa.list_(pa.int32())), ("image", pa.string()), ("offset", pa.int64()), ("bytes", pa.int64()),
+        ("program", pa.string()),
+        ("caption", pa.string()),
+        ("claims", pa.string()),
+        ("templates", pa.list_(pa.int32())),
+        ("image", pa.string()),
+        ("offset", pa.int64()),
+        ("bytes", pa.int64()),
     ]
-)  # fmt: skip
+)
 _FIGURE_EDIT: Final = pa.struct(
     [
-        ("type", pa.string()), ("kind", pa.string()), ("tier", pa.int32()), ("slot", pa.string()), ("old", pa.string()),
-        ("new", pa.string()), ("claims_removed", pa.string()), ("claims_added", pa.string()),
+        ("type", pa.string()),
+        ("kind", pa.string()),
+        ("tier", pa.int32()),
+        ("slot", pa.string()),
+        ("old", pa.string()),
+        ("new", pa.string()),
+        ("claims_removed", pa.string()),
+        ("claims_added", pa.string()),
         ("pixels_changed", pa.int32()),
     ]
-)  # fmt: skip
+)
 
 FIGURES: Final = _schema(
     ("key", pa.string()),

@@ -17,8 +17,12 @@ UNREADABLE: Final = (tarfile.TarError, EOFError, ValueError, ArithmeticError, Lo
 
 _BLOCK: Final = 1024 * 1024
 _ADDITIONS: Final = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 
 
 class NoMember(tarfile.ReadError):

@@ -79,9 +79,11 @@ def _read_run(folder: Path, name: str) -> TrainingRun:
     rows = read_metrics(folder)
     if not rows:
         raise UsageError(
-            "this folder holds no run", where=str(folder), why=f"{METRICS_NAME} is missing or empty",
+            "this folder holds no run",
+            where=str(folder),
+            why=f"{METRICS_NAME} is missing or empty",
             fix="name run folders, such as runs/tiny-ahnpl",
-        )  # fmt: skip
+        )
     return TrainingRun(name, rows, _config(folder))
 
 
@@ -105,8 +107,12 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
             float(value)  # whole numbers have no end in JSON
         return dict(row)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise DamagedError("a row of metrics cannot be read", where=where, why=repr(error),
-                           fix="delete the line, or train again with --overwrite") from None  # fmt: skip
+        raise DamagedError(
+            "a row of metrics cannot be read",
+            where=where,
+            why=repr(error),
+            fix="delete the line, or train again with --overwrite",
+        ) from None
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -127,8 +133,12 @@ def _config(folder: Path) -> Mapping[str, Any]:
             raise TypeError("its config is no table")
         return under_new_names(config)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DamagedError("the record of a run cannot be read", where=str(path), why=repr(error),
-                           fix="delete the file: curves are shown without the settings then") from None  # fmt: skip
+        raise DamagedError(
+            "the record of a run cannot be read",
+            where=str(path),
+            why=repr(error),
+            fix="delete the file: curves are shown without the settings then",
+        ) from None
 
 
 def drawn_metrics(runs: Sequence[TrainingRun]) -> list[str]:
@@ -141,8 +151,9 @@ def drawn_metrics(runs: Sequence[TrainingRun]) -> list[str]:
 
 def scored_kinds(runs: Sequence[TrainingRun]) -> list[str]:
     """Kinds that any run was scored on, by name."""
-    return sorted({name.removeprefix(BY_KIND) for run in runs for row in run.rows for name in row
-                   if name.startswith(BY_KIND)})  # fmt: skip
+    return sorted(
+        {name.removeprefix(BY_KIND) for run in runs for row in run.rows for name in row if name.startswith(BY_KIND)}
+    )
 
 
 def differing_settings(runs: Sequence[TrainingRun]) -> list[str]:

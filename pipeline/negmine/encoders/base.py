@@ -104,7 +104,9 @@ def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], torch.Ten
                 made = encode(items[start : start + size])
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
-                    raise ResourceError("one item does not fit into the GPU's memory", fix="use a smaller encoder") from None  # fmt: skip  # noqa: E501
+                    raise ResourceError(
+                        "one item does not fit into the GPU's memory", fix="use a smaller encoder"
+                    ) from None
                 size //= 2
                 continue
             rows.append(made.float().cpu().numpy())

@@ -28,9 +28,13 @@ METADATA: Final = "open_clip_config"
 """Of a safetensors file: the configuration of its weights, as JSON."""
 
 _TOP: Final[Mapping[str, Any]] = {
-    "embed_dim": int, "quick_gelu": bool, "custom_text": bool, "init_logit_scale": float,
-    "init_logit_bias": float | None, "nonscalar_logit_scale": bool,
-}  # fmt: skip
+    "embed_dim": int,
+    "quick_gelu": bool,
+    "custom_text": bool,
+    "init_logit_scale": float,
+    "init_logit_bias": float | None,
+    "nonscalar_logit_scale": bool,
+}
 """Keys of a ``model_cfg`` beside those of its towers, and of what kind their values are."""
 _MAY_BE_NONE: Final = ("timm_proj", "patch_size")
 """In open_clip's own configurations, whatever its data classes say."""
@@ -41,9 +45,16 @@ _TOKENIZER: Final = frozenset({"clean", "strip_sep_token", "language"})
 _MADE_ELSEWHERE: Final = ("timm_model_pretrained", "hf_model_pretrained")
 """Whether towers are downloaded when a model is made; not a property of the model."""
 _SHAPES: Final = (
-    "embed_dim", "width", "layers", "heads", "head_width", "patch_size", "vocab_size", "timm_model_name",
+    "embed_dim",
+    "width",
+    "layers",
+    "heads",
+    "head_width",
+    "patch_size",
+    "vocab_size",
+    "timm_model_name",
     "hf_model_name",
-)  # fmt: skip
+)
 """What makes another model; the rest are switches of the same."""
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
@@ -98,9 +109,11 @@ def plan_model(name: str, weights: str | None = None, preprocess: Mapping[str, A
     changed = differences(effective(own), effective(found), "model_cfg")
     if any(_is_other_model(name, line) for line in changed):
         raise DamagedError(
-            f"these weights do not fit model {name}", where=str(file), why="; ".join(changed),
+            f"these weights do not fit model {name}",
+            where=str(file),
+            why="; ".join(changed),
             fix=f"name the --model that they were made for, or {LOCAL}{file.parent}",
-        )  # fmt: skip
+        )
     remarks = (f"{file} has a configuration of its own, which counts: {'; '.join(changed)}",) if changed else ()
     return Blueprint(name, None, file, found, {**pixels, **(preprocess or {})}, remarks)
 
@@ -148,23 +161,28 @@ def make_tokenizer(name: str, text_cfg: Mapping[str, Any]) -> Callable[[list[str
     folder = _tokenizer_folder(name)
     if folder is None and not _is_known("hf_tokenizer_name", asked):
         raise DamagedError(
-            f"the tokenizer {asked!r} is none of open_clip's models'", where=name,
+            f"the tokenizer {asked!r} is none of open_clip's models'",
+            where=name,
             fix="put the tokenizer's files (tokenizer.json) into the model's folder",
-        )  # fmt: skip
+        )
     try:
         with quiet():
             made = HFTokenizer(
-                str(folder or asked), context_length=length, tokenizer_mode=text_cfg.get("tokenizer_mode"),
-                trust_remote_code=False, **options,
-            )  # fmt: skip
+                str(folder or asked),
+                context_length=length,
+                tokenizer_mode=text_cfg.get("tokenizer_mode"),
+                trust_remote_code=False,
+                **options,
+            )
     except Exception as error:  # noqa: BLE001 - transformers raises whatever its parsers do
         why = " ".join(str(error).split())[:300]
         if folder is not None:
             raise DamagedError("the tokenizer of this folder cannot be read", where=str(folder), why=why) from None
         raise ResourceError(
-            f"could not download the tokenizer {asked!r} of {name}", why=why,
+            f"could not download the tokenizer {asked!r} of {name}",
+            why=why,
             fix="run once where there is a network; it is kept in the cache of huggingface_hub (HF_HOME)",
-        ) from None  # fmt: skip
+        ) from None
     return made
 
 
@@ -251,10 +269,12 @@ def read_preprocess(path: Path) -> dict[str, Any]:
         check_preprocess(pixels)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            "this does not say how images are prepared", where=str(path), why=str(error),
+            "this does not say how images are prepared",
+            where=str(path),
+            why=str(error),
             fix='write {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", '
             '"resize_mode": "squash"}',
-        ) from None  # fmt: skip
+        ) from None
     return {key: value for key, value in pixels.items() if key != "size"}  # the tower has one
 
 
@@ -464,18 +484,34 @@ def _explained(plan: Blueprint) -> Iterator[None]:
     try:
         yield
     except (
-        RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, ZeroDivisionError, IndexError,
-        OverflowError, StopIteration, SafetensorError, EOFError, UnpicklingError, OSError,
-    ) as error:  # fmt: skip
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        ZeroDivisionError,
+        IndexError,
+        OverflowError,
+        StopIteration,
+        SafetensorError,
+        EOFError,
+        UnpicklingError,
+        OSError,
+    ) as error:
         why = " ".join(str(error).split())[:300]
         if is_out_of_memory(error):
             raise
         if "download" in why.lower() or (isinstance(error, OSError) and plan.file is None):
             raise ResourceError(
-                f"could not download weights of {plan.name}", where=where, why=why,
+                f"could not download weights of {plan.name}",
+                where=where,
+                why=why,
                 fix="give --pretrained the path of a weights file",
-            ) from None  # fmt: skip
+            ) from None
         raise DamagedError(
-            f"these weights do not fit model {plan.name}", where=where, why=why,
+            f"these weights do not fit model {plan.name}",
+            where=where,
+            why=why,
             fix="name the --model that the weights were made for",
-        ) from None  # fmt: skip
+        ) from None

@@ -274,9 +274,13 @@ def connect(address: str | None, workers: int = 0) -> None:
             _check_shared_memory()
             size = min(MOST_SHARED, int(0.8 * _shared_memory()))
             ray.init(
-                "local", num_cpus=workers or os.cpu_count() or 1, include_dashboard=False, object_store_memory=size,
-                runtime_env={"env_vars": THREADS}, **quiet,
-            )  # fmt: skip
+                "local",
+                num_cpus=workers or os.cpu_count() or 1,
+                include_dashboard=False,
+                object_store_memory=size,
+                runtime_env={"env_vars": THREADS},
+                **quiet,
+            )
         else:
             _check_address(address)
             ray.init(address, runtime_env={"env_vars": THREADS}, **quiet)
@@ -307,9 +311,11 @@ def _check_address(address: str) -> None:
                 raise OSError("what answers there is not Ray")
     except (OSError, OverflowError) as error:
         raise ResourceError(
-            "the Ray cluster cannot be reached", where=address, why=str(error),
+            "the Ray cluster cannot be reached",
+            where=address,
+            why=str(error),
             fix="check HOST:PORT and that `ray start --head` runs there; leave out --ray-address to use this machine",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _shared_memory(place: str = "/dev/shm") -> int:
@@ -325,10 +331,11 @@ def _check_shared_memory() -> None:
     free = _shared_memory()
     if free < LEAST_SHARED:
         raise ResourceError(
-            "too little shared memory for Ray", where="/dev/shm",
+            "too little shared memory for Ray",
+            where="/dev/shm",
             why=f"{free / 2**20:,.0f} MiB are free, {LEAST_SHARED / 2**20:,.0f} MiB are needed",
             fix="give the container more (docker run --shm-size=2g), free some, or use --engine local",
-        )  # fmt: skip
+        )
 
 
 def _slots(engine: RayEngine) -> int:
@@ -377,7 +384,8 @@ def _explained(error: Any, folder: Path) -> NegmineError:
         return ResourceError("the shared memory of Ray is full", where="/dev/shm", fix="give its nodes more")
     first = str(error).strip().splitlines()[0][:300]
     return ResourceError(
-        f"it ended {MAX_DEATHS} worker processes", where=str(folder),
+        f"it ended {MAX_DEATHS} worker processes",
+        where=str(folder),
         why=f"killed from outside, or out of memory: {first}",
         fix="raise --cpus, so that fewer parts run on a machine; the same command resumes",
-    )  # fmt: skip
+    )

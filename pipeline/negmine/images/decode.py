@@ -36,9 +36,14 @@ _EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 _NO_IMAGE: Final = "not a JPEG, PNG or WebP image"
 _ORIENTATION: Final = 0x0112
 _TURNS: Final = {
-    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
     8: "ROTATE_90",
-}  # fmt: skip
+}
 """EXIF's orientation to the `PIL.Image.Transpose` that undoes it."""
 
 

@@ -26,10 +26,29 @@ _SENTENCE_END: Final = re.compile(r"[.!?][\"'”’)]*\s+")
 _WORD: Final = re.compile(r"\w+(?:['’-]\w+)*")
 
 _POS: Final = {
-    "NN": "NOUN", "NNS": "NOUN", "NNP": "PROPN", "NNPS": "PROPN", "CD": "NUM", "DT": "DET", "PDT": "DET", "WDT": "DET",
-    "PRP$": "PRON", "PRP": "PRON", "WP": "PRON", "EX": "PRON", "IN": "ADP", "TO": "PART", "RP": "ADP", "POS": "PART",
-    "CC": "CCONJ", "MD": "AUX", "HYPH": "PUNCT", ",": "PUNCT", ".": "PUNCT", ":": "PUNCT",
-}  # fmt: skip
+    "NN": "NOUN",
+    "NNS": "NOUN",
+    "NNP": "PROPN",
+    "NNPS": "PROPN",
+    "CD": "NUM",
+    "DT": "DET",
+    "PDT": "DET",
+    "WDT": "DET",
+    "PRP$": "PRON",
+    "PRP": "PRON",
+    "WP": "PRON",
+    "EX": "PRON",
+    "IN": "ADP",
+    "TO": "PART",
+    "RP": "ADP",
+    "POS": "PART",
+    "CC": "CCONJ",
+    "MD": "AUX",
+    "HYPH": "PUNCT",
+    ",": "PUNCT",
+    ".": "PUNCT",
+    ":": "PUNCT",
+}
 _POS_BY_FAMILY: Final = {"VB": "VERB", "JJ": "ADJ", "RB": "ADV"}
 
 
@@ -219,9 +238,16 @@ def _phrase(tokens: Sequence[Token], head: int, unit: int) -> Phrase:
             attributes.append(i)
     name = " ".join([*(t.text.lower() for t in tokens[unit:head]), tokens[head].lemma])
     return Phrase(
-        first, unit, head, determiner, numeral, tuple(reversed(attributes)), name,
-        tokens[head].tag in ("NNS", "NNPS"), head,
-    )  # fmt: skip
+        first,
+        unit,
+        head,
+        determiner,
+        numeral,
+        tuple(reversed(attributes)),
+        name,
+        tokens[head].tag in ("NNS", "NNPS"),
+        head,
+    )
 
 
 def _hangs_on(tokens: Sequence[Token], i: int, unit: int, head: int) -> bool:

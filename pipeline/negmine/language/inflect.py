@@ -7,8 +7,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 _PLURALS: Final = {"fish": "fish", "deer": "deer", "moose": "moose", "person": "people", "bison": "bison"}
-_BE: Final = {"is": ("is", "are"), "are": ("is", "are"), "was": ("was", "were"), "were": ("was", "were"),
-              "'s": ("'s", "are"), "am": ("is", "are")}  # fmt: skip
+_BE: Final = {
+    "is": ("is", "are"),
+    "are": ("is", "are"),
+    "was": ("was", "were"),
+    "were": ("was", "were"),
+    "'s": ("'s", "are"),
+    "am": ("is", "are"),
+}
 
 _AN_BEFORE_CONSONANT: Final = re.compile(r"(hour|honest|honou?r|heir)")
 _A_BEFORE_VOWEL: Final = re.compile(

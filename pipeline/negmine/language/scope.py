@@ -501,7 +501,7 @@ _OPERATORS: Final = _table(
     (_likeness, "like"),
     (_supposed, "as if, as though"),
     (_doubtful, "possible, probable, apparent, supposed, alleged, potential, presumed, would-be"),
-)  # fmt: skip
+)
 _WITH_THEMSELVES: Final = frozenset({_number, _bound, _upper_bound, _itself})
 """Reaches that hold the operator too; of the others the rule that negates may take it out."""
 

@@ -33,9 +33,17 @@ from negmine.store import input_files as files
 __all__ = ["SOURCES", "Columns", "Noted", "Row", "Source", "digest", "image_root", "open_source"]
 
 _ALL: tuple[Source, ...] = (
-    Tars(), Folder(), Parquet(), Karpathy(), Coco(), Json(), Jsonl(), Flickr(),
-    Delimited("tsv", (".tsv", ".tab"), "\t"), Delimited("csv", (".csv",), ",;|"),
-)  # fmt: skip
+    Tars(),
+    Folder(),
+    Parquet(),
+    Karpathy(),
+    Coco(),
+    Json(),
+    Jsonl(),
+    Flickr(),
+    Delimited("tsv", (".tsv", ".tab"), "\t"),
+    Delimited("csv", (".csv",), ",;|"),
+)
 
 SOURCES: Final[Mapping[str, Source]] = MappingProxyType({source.name: source for source in _ALL})
 """Format name to reader, in the order in which they are asked."""
@@ -119,8 +127,9 @@ def image_root(source: Source, path: str) -> str | None:
         UsageError: they could not be found again: the address ends in a query, which is stored nowhere.
     """
     if source.holds_images and without_query(path) != path:
-        raise UsageError("images behind an address with a query are not found again", where=path,
-                         fix="download the archive first")  # fmt: skip
+        raise UsageError(
+            "images behind an address with a query are not found again", where=path, fix="download the archive first"
+        )
     return files.root(path) if source.holds_images else None
 
 

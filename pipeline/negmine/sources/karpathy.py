@@ -57,9 +57,13 @@ def _row(number: int, source: str, image: Mapping[str, Any], sentence: Any) -> R
         return Unusable("not_an_object", f"{excerpt(sentence)} is no sentence").rejected(number, source)
     image_id = image.get("cocoid")
     return make_row(
-        number, source, image=_path(image), caption=sentence.get("raw"), key=sentence.get("sentid"),
+        number,
+        source,
+        image=_path(image),
+        caption=sentence.get("raw"),
+        key=sentence.get("sentid"),
         image_id=image.get("imgid") if image_id is None else image_id,
-    )  # fmt: skip
+    )
 
 
 def _path(image: Mapping[str, Any]) -> object:

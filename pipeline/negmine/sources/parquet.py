@@ -129,9 +129,11 @@ def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:
     for name in choice.names:
         kind = schema.field(name).type
         inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-        known = _is_plain(inner) or (
-            name == choice.caption and _holds_captions(inner)
-        ) or (name == choice.image and name in _images(schema))  # fmt: skip
+        known = (
+            _is_plain(inner)
+            or (name == choice.caption and _holds_captions(inner))
+            or (name == choice.image and name in _images(schema))
+        )
         if not known:
             raise InputError(
                 f"column {name} is no text",
@@ -149,9 +151,16 @@ def _holds_captions(kind: pa.DataType) -> bool:
 
 def _is_plain(kind: pa.DataType) -> bool:
     tests = (
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, _is_bytes, pa.types.is_integer,
-        pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null,
-    )  # fmt: skip
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        _is_bytes,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_decimal,
+        pa.types.is_boolean,
+        pa.types.is_null,
+    )
     return any(test(kind) for test in tests)
 
 

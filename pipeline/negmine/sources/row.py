@@ -15,23 +15,66 @@ from negmine.contract.records import Rejected
 from negmine.sources.noted import Noted
 
 IMAGE_COLUMNS: Final = (
-    "image", "filepath", "file_name", "filename", "image_path", "image_file", "image_name", "image_filename",
-    "img_path", "img", "images", "path", "file", "image_url", "image_urls", "url",
-)  # fmt: skip
+    "image",
+    "filepath",
+    "file_name",
+    "filename",
+    "image_path",
+    "image_file",
+    "image_name",
+    "image_filename",
+    "img_path",
+    "img",
+    "images",
+    "path",
+    "file",
+    "image_url",
+    "image_urls",
+    "url",
+)
 CAPTION_COLUMNS: Final = (
-    "caption", "title", "text", "captions", "raw_caption", "caption_str", "alt_text", "alttext", "description",
-    "comment", "prompt", "sentence", "raw", "sentences", "sentences_raw", "txt",
-)  # fmt: skip
+    "caption",
+    "title",
+    "text",
+    "captions",
+    "raw_caption",
+    "caption_str",
+    "alt_text",
+    "alttext",
+    "description",
+    "comment",
+    "prompt",
+    "sentence",
+    "raw",
+    "sentences",
+    "sentences_raw",
+    "txt",
+)
 """Names a column may have, first choice first: ours, open_clip's CSV, the image folders of Hugging Face, and those of
 data sets (LAION, RedCaps, TextCaps, SBU, Flickr30k). Names are compared without case."""
 
 TALKS: Final = ("conversations", "messages")
 """Columns of whole conversations, LLaVA's and ShareGPT4V's; the caption is the model's first answer."""
 
-_MISSING: Final = frozenset({
-    "nan", "none", "null", "n/a", "na", "<na>", "<null>", "(null)", "\\n", "undefined", "#n/a", "#name?", "#value!",
-    "#ref!", "#null!",
-})  # fmt: skip
+_MISSING: Final = frozenset(
+    {
+        "nan",
+        "none",
+        "null",
+        "n/a",
+        "na",
+        "<na>",
+        "<null>",
+        "(null)",
+        "\\n",
+        "undefined",
+        "#n/a",
+        "#name?",
+        "#value!",
+        "#ref!",
+        "#null!",
+    }
+)
 """What a missing value looks like once somebody has made text of it: pandas, databases (`\\N`), JavaScript, Excel."""
 
 MAX_TEXT: Final = 16 * 1024 * 1024
@@ -135,17 +178,30 @@ class Unusable(Exception):
 
 
 def make_row(
-    row: int | None, source: str, *, image: object, caption: object, key: object = None, image_id: object = None,
-    image_offset: int | None = None, image_bytes: int | None = None,
-) -> Row | Rejected:  # fmt: skip
+    row: int | None,
+    source: str,
+    *,
+    image: object,
+    caption: object,
+    key: object = None,
+    image_id: object = None,
+    image_offset: int | None = None,
+    image_bytes: int | None = None,
+) -> Row | Rejected:
     """A `Row` out of values whose types are the input's, or the reason why not."""
     usable_key = None
     try:
         usable_key = identifier(key, "bad_key")
         return Row(
-            row, source, _image(image), _caption(caption), usable_key, identifier(image_id, "bad_image_id"),
-            image_offset, image_bytes,
-        )  # fmt: skip
+            row,
+            source,
+            _image(image),
+            _caption(caption),
+            usable_key,
+            identifier(image_id, "bad_image_id"),
+            image_offset,
+            image_bytes,
+        )
     except Unusable as problem:
         return problem.rejected(row, source, usable_key)
 

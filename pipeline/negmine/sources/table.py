@@ -277,9 +277,13 @@ def _unescaped(text: str, delimiter: str, cells: int) -> list[str] | None:
     others = re.sub(rf'\\(?!["{delimiter}\\])', r"\\\\", text)
     with suppress(csv.Error, ValueError):
         (found,) = csv.reader(
-            others.splitlines(keepends=True), delimiter=delimiter, escapechar="\\", doublequote=False, strict=True,
+            others.splitlines(keepends=True),
+            delimiter=delimiter,
+            escapechar="\\",
+            doublequote=False,
+            strict=True,
             skipinitialspace=True,
-        )  # fmt: skip
+        )
         return found if len(found) == cells else None
     return None
 

@@ -287,9 +287,15 @@ def _rows(
     for place, (_, caption) in enumerate(found.texts):
         named = f"{given}-{place}" if given and len(found.texts) > 1 else given
         yield make_row(
-            image.number, source, image=f"{source}::{image.info.name}", caption=caption, key=named,
-            image_id=found.image_id, image_offset=image.info.offset_data, image_bytes=image.info.size,
-        )  # fmt: skip
+            image.number,
+            source,
+            image=f"{source}::{image.info.name}",
+            caption=caption,
+            key=named,
+            image_id=found.image_id,
+            image_offset=image.info.offset_data,
+            image_bytes=image.info.size,
+        )
 
 
 def _parts(own: Sequence[_Member], extra: Sequence[_Member]) -> tuple[_Member, dict[str, _Member]]:

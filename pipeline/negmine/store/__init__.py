@@ -73,4 +73,4 @@ __all__ = [
     "write_output",
     "write_table",
     "write_text",
-]  # fmt: skip
+]

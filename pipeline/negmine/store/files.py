@@ -60,9 +60,11 @@ def open_own(path: Path, flags: int) -> int:
 
 def _not_ours(path: Path) -> DamagedError:
     return DamagedError(
-        "this is none of negmine's files", where=str(path), why="it is a link, a folder or a device",
+        "this is none of negmine's files",
+        where=str(path),
+        why="it is a link, a folder or a device",
         fix="look where the folder comes from; delete this name, then run the same command",
-    )  # fmt: skip
+    )
 
 
 class _Hashing:

@@ -85,9 +85,11 @@ def _refuse_hidden_link(folder: Path) -> None:
     """A stage makes its hidden folders itself: a link in the place of one leads where its maker wants us to write."""
     if folder.name.startswith(".") and folder.is_symlink() and (folder.parent / LOCK).exists():
         raise DamagedError(
-            "this is none of negmine's folders", where=str(folder), why=f"it is a link to {folder.resolve()}",
+            "this is none of negmine's folders",
+            where=str(folder),
+            why=f"it is a link to {folder.resolve()}",
             fix="look where the work folder comes from; delete the link, then run the same command",
-        )  # fmt: skip
+        )
 
 
 def _sign(handle: int, path: Path) -> None:

@@ -61,8 +61,11 @@ def address(text: str) -> str:
         scheme, (user, at, host) = found[1], found[2].rpartition("@")
         port = host.rpartition("]")[2].partition(":")[2]
         if (at and (":" in user or scheme not in _LOGINS)) or not (port.isdigit() or not port):
-            raise UsageError("an address holds no credentials", where=f"{scheme}://***",
-                             fix="leave them out, and set them in the environment")  # fmt: skip
+            raise UsageError(
+                "an address holds no credentials",
+                where=f"{scheme}://***",
+                fix="leave them out, and set them in the environment",
+            )
     return text
 
 
@@ -127,8 +130,11 @@ def image_root(text: str) -> str:
         UsageError: there is no such folder, or it is an address with a query.
     """
     if is_web(text) and "?" in text:
-        raise UsageError("names of images cannot be added to an address with a query", where=text,
-                         fix="copy the images, and name their folder")  # fmt: skip
+        raise UsageError(
+            "names of images cannot be added to an address with a query",
+            where=text,
+            fix="copy the images, and name their folder",
+        )
     if is_address(text):
         return address(text)
     root = local(text).resolve()

@@ -93,8 +93,11 @@ def file_system(address: str) -> tuple[Any, str]:
         UsageError: no such protocol, its driver is not installed, or credentials in the address.
     """
     if "@" in address.partition("://")[2].partition("/")[0]:
-        raise UsageError("an address holds no credentials", where=readable(address),
-                         fix="leave them out, and set them in the environment")  # fmt: skip
+        raise UsageError(
+            "an address holds no credentials",
+            where=readable(address),
+            fix="leave them out, and set them in the environment",
+        )
     from fsspec.core import url_to_fs
 
     try:

@@ -126,9 +126,11 @@ class Store:
         problems = broken_files(folder, before.files, fast=True)
         if problems:
             raise DamagedError(
-                "this stage is damaged", where=str(folder), why="; ".join(problems[:8]),
+                "this stage is damaged",
+                where=str(folder),
+                why="; ".join(problems[:8]),
                 fix="run the command without --rank, and where it may write: it makes what is missing",
-            )  # fmt: skip
+            )
         return cls(folder, spec, {part.index: part for part in before.parts}, before, share)
 
     @classmethod

@@ -10,8 +10,21 @@ from negmine.stages.audit.plausible import noun_gaps
 from negmine.stages.audit.words import Judged
 
 WORDS = (
-    "dog", "cat", "horse", "cow", "bus", "car", "train", "boat", "table", "chair", "bench", "tree", "girl", "boy",
-)  # fmt: skip
+    "dog",
+    "cat",
+    "horse",
+    "cow",
+    "bus",
+    "car",
+    "train",
+    "boat",
+    "table",
+    "chair",
+    "bench",
+    "tree",
+    "girl",
+    "boy",
+)
 
 
 def data(shortcut: bool, images: int = 250, each: int = 2) -> list[Judged]:

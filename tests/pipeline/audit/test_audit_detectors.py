@@ -152,9 +152,21 @@ def test_sums_over_detectors() -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("hour", True), ("uniform", False), ("unidentified", True), ("umbrella", True), ("European", False), ("11", True),
-     ("180", False), ("x-ray", True), ("t-shirt", False), ("one-way", False), ("only", True), ("MRI", None)],
-)  # fmt: skip
+    [
+        ("hour", True),
+        ("uniform", False),
+        ("unidentified", True),
+        ("umbrella", True),
+        ("European", False),
+        ("11", True),
+        ("180", False),
+        ("x-ray", True),
+        ("t-shirt", False),
+        ("one-way", False),
+        ("only", True),
+        ("MRI", None),
+    ],
+)
 def test_article_by_sound(word: str, expected: bool | None) -> None:
     assert wants_an(word) is expected
 
@@ -187,6 +199,12 @@ def test_small_things() -> None:
     assert tokens("A man's semi-truck, <mask>.") == ("A", "man's", "semi-truck", ",", "<mask>", ".")
     assert differences(("a", "red", "bus"), ("a", "blue", "bus")) == (Change(("red",), ("blue",)),)
     assert [stem(word) for word in ("dogs", "Women", "glasses", "bus", "ponies", "grass", "man's")] == [
-        "dog", "woman", "glass", "bus", "pony", "grass", "man",
-    ]  # fmt: skip
+        "dog",
+        "woman",
+        "glass",
+        "bus",
+        "pony",
+        "grass",
+        "man",
+    ]
     assert not is_coordination_swap(lower(tokens("a cat")), lower(tokens("a dog")))

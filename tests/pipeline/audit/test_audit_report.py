@@ -34,9 +34,15 @@ from tests.pipeline.test_shares import write_negatives
 
 NOUNS = ("two cats on a red bench", "two dogs on a red chair", "two cats on a red table", "two dogs on an red umbrella")
 NEGATIVES = (
-    *NOUNS, "two dogs on a blue bench", "three dogs on a red bench", "two dogs under a red bench",
-    "two benches on a red dog", "two big dogs on a red bench", "two cats on a blue bench", "two red dogs on a bench",
-)  # fmt: skip
+    *NOUNS,
+    "two dogs on a blue bench",
+    "three dogs on a red bench",
+    "two dogs under a red bench",
+    "two benches on a red dog",
+    "two big dogs on a red bench",
+    "two cats on a blue bench",
+    "two red dogs on a bench",
+)
 """Negatives of one caption; in those of `NOUNS` nouns are replaced and nothing else."""
 
 
@@ -87,11 +93,14 @@ def test_a_work_folder_without_negatives_is_refused(small_work: Path) -> None:
 
 @pytest.mark.parametrize("column", ["negative", "negative_caption"])
 def test_jsonl(tmp_path: Path, column: str) -> None:
-    path = write(tmp_path / "n.jsonl", [
-        {"caption": "a cat", column: "a dog", "kind": "replace_object", "image_id": 7, "key": "k1"},
-        {"caption": "a cow", column: ["a dog", "a bus"], "caption2": "cattle"},
-        {"caption": "a car", column: None},
-    ])  # fmt: skip
+    path = write(
+        tmp_path / "n.jsonl",
+        [
+            {"caption": "a cat", column: "a dog", "kind": "replace_object", "image_id": 7, "key": "k1"},
+            {"caption": "a cow", column: ["a dog", "a bus"], "caption2": "cattle"},
+            {"caption": "a car", column: None},
+        ],
+    )
     first, second, third = rows_of(path)
     assert first == Listed("k1", "7", "a cat", (("a dog", "replace_object"),))
     assert (second.negatives, second.paraphrase) == ((("a dog", "unnamed"), ("a bus", "unnamed")), "cattle")
@@ -250,9 +259,10 @@ def test_effective_edits_count_edits_that_are_as_frequent() -> None:
 @given(
     st.lists(
         st.lists(st.tuples(st.sampled_from(["object", "swap", "count"]), st.sampled_from(NEGATIVES)), max_size=4),
-        min_size=1, max_size=8,
+        min_size=1,
+        max_size=8,
     ).filter(any)
-)  # fmt: skip
+)
 def test_the_mix_is_what_loops_say(captions: list[list[tuple[str, str]]]) -> None:
     caption = "two dogs on a red bench"
     rows = [
@@ -275,8 +285,12 @@ def test_the_mix_is_what_loops_say(captions: list[list[tuple[str, str]]]) -> Non
 def test_the_mix_is_shown_and_written(tmp_path: Path) -> None:
     report = audit(Memory([listed(n, 3, "ab"[n % 2]) for n in range(4)]), 100)
     assert to_json(report)["mix"] == {
-        "kinds": 2, "evenness": 1.0, "captions": 4, "nouns_only": 0.0, "kinds_a_caption": 1.0,
-    }  # fmt: skip
+        "kinds": 2,
+        "evenness": 1.0,
+        "captions": 4,
+        "nouns_only": 0.0,
+        "kinds_a_caption": 1.0,
+    }
     assert "evenness of kinds" in page(report)
     assert "captions whose negatives replace nouns only" in page(report)
 
@@ -383,8 +397,11 @@ def test_an_audit_resumes_with_what_is_missing(small_work: Path, tmp_path: Path)
     shown = audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
     assert hashes(tmp_path / "a") == before
     assert {n for n, t in times(tmp_path / "a").items() if t != written[n]} == {
-        "part-00001.json", DATA, PAGE, "manifest.json"
-    }  # fmt: skip
+        "part-00001.json",
+        DATA,
+        PAGE,
+        "manifest.json",
+    }
     again = audit_negatives(SETTINGS(small_work), tmp_path / "a", LocalEngine(1))
     assert to_json(again) == to_json(shown) == json.loads((tmp_path / "a" / DATA).read_text())
 

@@ -78,18 +78,31 @@ def exact_quadrilateral(kind: str, corners: tuple[XY, ...]) -> bool:
 
 
 HAND_MADE_TRIANGLES: tuple[tuple[XY, XY, XY], ...] = (
-    ((0, 0), (3, 0), (0, 4)), ((0, 0), (5, 0), (0, 2)), ((0, 6), (-2, 0), (2, 0)), ((0, 1), (-4, 0), (4, 0)),
-    ((0, 0), (7, 0), (2, 6)), ((0, 0), (8, 0), (-3, 4)), ((1, 1), (9, 2), (4, 3)), ((0, 0), (4, 4), (8, 0)),
-    ((0, 0), (56, 0), (28, 48)), ((0, 0), (10, 0), (2, 8)),
-)  # fmt: skip
+    ((0, 0), (3, 0), (0, 4)),
+    ((0, 0), (5, 0), (0, 2)),
+    ((0, 6), (-2, 0), (2, 0)),
+    ((0, 1), (-4, 0), (4, 0)),
+    ((0, 0), (7, 0), (2, 6)),
+    ((0, 0), (8, 0), (-3, 4)),
+    ((1, 1), (9, 2), (4, 3)),
+    ((0, 0), (4, 4), (8, 0)),
+    ((0, 0), (56, 0), (28, 48)),
+    ((0, 0), (10, 0), (2, 8)),
+)
 """(56, 28, 48) is equilateral but for 1 %: integers cannot do better."""
 
 HAND_MADE_QUADRILATERALS: tuple[tuple[XY, ...], ...] = (
-    ((0, 0), (4, 0), (4, 4), (0, 4)), ((0, 0), (3, 1), (2, 4), (-1, 3)), ((0, 0), (6, 0), (6, 3), (0, 3)),
-    ((0, 0), (5, 0), (8, 4), (3, 4)), ((0, 0), (7, 0), (9, 3), (2, 3)), ((0, 0), (9, 0), (7, 4), (2, 4)),
-    ((0, 0), (8, 0), (4, 4), (0, 4)), ((0, 0), (10, 0), (5, 5), (3, 5)), ((0, 4), (3, 0), (0, -8), (-3, 0)),
+    ((0, 0), (4, 0), (4, 4), (0, 4)),
+    ((0, 0), (3, 1), (2, 4), (-1, 3)),
+    ((0, 0), (6, 0), (6, 3), (0, 3)),
+    ((0, 0), (5, 0), (8, 4), (3, 4)),
+    ((0, 0), (7, 0), (9, 3), (2, 3)),
+    ((0, 0), (9, 0), (7, 4), (2, 4)),
+    ((0, 0), (8, 0), (4, 4), (0, 4)),
+    ((0, 0), (10, 0), (5, 5), (3, 5)),
+    ((0, 4), (3, 0), (0, -8), (-3, 0)),
     ((0, 0), (8, 1), (6, 7), (1, 4)),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("corners", HAND_MADE_TRIANGLES)
@@ -106,10 +119,17 @@ def test_triangles_agree_with_exact_arithmetic(corners: tuple[XY, XY, XY], kind:
 
 
 def test_few_hand_made_figures_are_undecided() -> None:
-    asked = [judge(Claim("triangle", ("".join(order),), kind), polygon(*corners)) for corners in HAND_MADE_TRIANGLES
-             for kind in TRIANGLES for order in itertools.permutations("BCD")]  # fmt: skip
-    asked += [judge(Claim("quadrilateral", ("BCDE",), kind), polygon(*corners)) for corners in HAND_MADE_QUADRILATERALS
-              for kind in QUADRILATERALS]  # fmt: skip
+    asked = [
+        judge(Claim("triangle", ("".join(order),), kind), polygon(*corners))
+        for corners in HAND_MADE_TRIANGLES
+        for kind in TRIANGLES
+        for order in itertools.permutations("BCD")
+    ]
+    asked += [
+        judge(Claim("quadrilateral", ("BCDE",), kind), polygon(*corners))
+        for corners in HAND_MADE_QUADRILATERALS
+        for kind in QUADRILATERALS
+    ]
     assert asked.count(None) < 0.12 * len(asked)
     assert asked.count(True) > 0.09 * len(asked)
 
@@ -176,10 +196,19 @@ def test_circle_pairs_agree_with_exact_arithmetic(apart: int, radius: int, other
         (Claim("length", ("EM",), "8"), False),
         (Claim("place", ("Z", "B"), "on"), False),  # there is no Z
     ],
-)  # fmt: skip
+)
 def test_hand_made_circle_figure(claim: Claim, holds: bool) -> None:
-    places = {"C": (3, 4), "D": (1, 1), "E": (9, 0), "F": (-3, -4), "G": (-3, 4), "H": (5, 6), "K": (5, -6),
-              "M": (-9, 0), "N": (0, 4)}  # fmt: skip
+    places = {
+        "C": (3, 4),
+        "D": (1, 1),
+        "E": (9, 0),
+        "F": (-3, -4),
+        "G": (-3, 4),
+        "H": (5, 6),
+        "K": (5, -6),
+        "M": (-9, 0),
+        "N": (0, 4),
+    }
     free = tuple(s.Free(name, (float(x), float(y))) for name, (x, y) in places.items())
     lines = (s.Segment("CF", True), s.Segment("CG"), s.Segment("HK"), s.Segment("EM"), s.Tick("CG", 2))
     figure = realise((s.Circle("B", (0.0, 0.0), 5.0), *free, *lines, s.Length("EM", 7), LAYOUT))

@@ -74,9 +74,11 @@ def naive(group: Group, rules: dict[str, object]) -> Grown:
 def share_unrefuted(grown: list[Grown]) -> float:
     """Ordered pairs of base and negative in which the caption is not false of the image."""
     pairs = [
-        (image, caption) for g in grown for new in g.members[1:]
+        (image, caption)
+        for g in grown
+        for new in g.members[1:]
         for image, caption in ((g.members[0], new), (new, g.members[0]))
-    ]  # fmt: skip
+    ]
     return sum(not refutes(image, caption.claims) for image, caption in pairs) / len(pairs)
 
 
@@ -236,9 +238,12 @@ def fingerprint(group: Group) -> str:
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_same_bytes_in_another_process_and_another_order(hash_seed: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _PRINT], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", _PRINT],
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
-    )  # fmt: skip
+    )
     here = [f"{name} {index} {fingerprint(groups(name, 5, 20)[index])}" for name in NAMES for index in (7, 3)]
     assert done.stdout.split("\n")[:-1] == here
 
@@ -264,9 +269,13 @@ def test_another_seed_is_another_group() -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"size": 8}, "--size is 8"), ({"size": 5000}, "48 to 1024"), ({"negatives": 0}, "--negatives is 0"),
-     ({"level": 6}, "--difficulty is 6")],
-)  # fmt: skip
+    [
+        ({"size": 8}, "--size is 8"),
+        ({"size": 5000}, "48 to 1024"),
+        ({"negatives": 0}, "--negatives is 0"),
+        ({"level": 6}, "--difficulty is 6"),
+    ],
+)
 def test_impossible_settings_are_refused(change: dict[str, int], words: str) -> None:
     with pytest.raises(UsageError) as refused:
         GroupSettings("scenes", **change)  # type: ignore[arg-type]

@@ -137,8 +137,10 @@ def test_hand_made_scene(what: str, of: tuple[str, ...], value: str, verdict: bo
 
 
 def test_between_is_on_a_line() -> None:
-    row = tuple(Thing(n, "circle", colour, "plain", "large", (x, 0.5))
-                for n, (colour, x) in enumerate((("red", 0.2), ("green", 0.5), ("blue", 0.8))))  # fmt: skip
+    row = tuple(
+        Thing(n, "circle", colour, "plain", "large", (x, 0.5))
+        for n, (colour, x) in enumerate((("red", 0.2), ("green", 0.5), ("blue", 0.8)))
+    )
     told = claims((*row, Tell("between", (0, 1, 2), ("colour", "shape"))))[0]
     assert told == Claim("between", ("green circle", "red circle", "blue circle"), "between")
     assert judge(told, realise(row)) is True
@@ -162,9 +164,10 @@ def test_mirroring_exchanges_left_and_right_and_nothing_else(seed: int) -> None:
     program = sample(Random(seed), 5)
     mirrored = tuple(
         type(one)(*(getattr(one, f) if f != "at" else (1 - one.at[0], one.at[1]) for f in one.__slots__))
-        if isinstance(one, Thing | Box) else one
+        if isinstance(one, Thing | Box)
+        else one
         for one in program
-    )  # fmt: skip
+    )
     swap = {"left of": "right of", "right of": "left of", "leftmost": "rightmost", "rightmost": "leftmost"}
     for claim in claims(program):
         other = Claim(claim.what, claim.of, swap.get(claim.value, claim.value))

@@ -18,20 +18,30 @@ from negmine.stages.figures.stage import render
 from negmine.store import load_manifest
 
 RIGHT: dict[str, Any] = {
-    "annot_id": "pan_2020-03-25_23_19_24", "point_instances": ["P", "Q", "R"], "line_instances": ["RP", "RQ", "PQ"],
+    "annot_id": "pan_2020-03-25_23_19_24",
+    "point_instances": ["P", "Q", "R"],
+    "line_instances": ["RP", "RQ", "PQ"],
     "circle_instances": [],
-    "diagram_logic_forms": ["Equals(LengthOf(Line(P, Q)), 72)", "Equals(LengthOf(Line(R, Q)), 25)",
-                            "Perpendicular(Line(P, Q), Line(R, Q))", "Equals(LengthOf(Line(P, R)), 2x+1)"],
+    "diagram_logic_forms": [
+        "Equals(LengthOf(Line(P, Q)), 72)",
+        "Equals(LengthOf(Line(R, Q)), 25)",
+        "Perpendicular(Line(P, Q), Line(R, Q))",
+        "Equals(LengthOf(Line(P, R)), 2x+1)",
+    ],
     "point_positions": {"P": [0.0, 0.0], "Q": [3.0, 196.0], "R": [69.2, 195.3]},
-}  # fmt: skip
+}
 """Record 100 of the data set (MIT), its coordinates rounded; its length with an unknown is ours."""
 
 CIRCLE: dict[str, Any] = {
-    "line_instances": ["AB", "BO"], "circle_instances": ["O"],
-    "diagram_logic_forms": ["PointLiesOnCircle(A, Circle(O, radius_0_0))",
-                            "PointLiesOnCircle(B, Circle(O, radius_0_0))", "Parallel(Line(A, B), Line(B, O))"],
+    "line_instances": ["AB", "BO"],
+    "circle_instances": ["O"],
+    "diagram_logic_forms": [
+        "PointLiesOnCircle(A, Circle(O, radius_0_0))",
+        "PointLiesOnCircle(B, Circle(O, radius_0_0))",
+        "Parallel(Line(A, B), Line(B, O))",
+    ],
     "point_positions": {"A": [0.0, 50.0], "B": [50.0, 0.0], "O": [50.0, 50.0], "Z": [-1, -1]},
-}  # fmt: skip
+}
 
 
 def test_a_record_is_drawn_as_it_lies_and_told_as_it_says() -> None:

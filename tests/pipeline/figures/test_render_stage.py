@@ -158,9 +158,12 @@ def test_a_figure_that_is_lost_leaves_its_slot_empty_and_neighbours_come_after(w
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(len(rows), 8)).astype(np.float32))
     (tmp_path / "v.keys").write_text("".join(f"{key}\n" for key in captions))
     recipe = override(
-        load_recipe("negclip_images").settings, scores=(f"i2i:npy:{tmp_path}/v.npy",), without=("near_image",),
-        candidates=8, neighbours=2,
-    )  # fmt: skip
+        load_recipe("negclip_images").settings,
+        scores=(f"i2i:npy:{tmp_path}/v.npy",),
+        without=("near_image",),
+        candidates=8,
+        neighbours=2,
+    )
     retrieve(recipe, mine, LocalEngine(1))
     group = pq.read_table(mine / "figures" / "part-00000.parquet").to_pylist()[0]
     lost = group["members"][1]

@@ -241,8 +241,14 @@ def test_a_possessive_has_the_mark_of_its_owner(made: Made, caption: str) -> Non
 
 def test_possessives_of_plurals() -> None:
     assert [ends_as_plural(noun) for noun in ("dogs", "men", "bus", "fire trucks", "waitress", "SHEEP", "BEARS")] == [
-        True, False, False, True, False, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("place", ["inside", "outside", "front", "top", "back", "underside"])
@@ -289,9 +295,14 @@ def test_things_of_a_kind_are_what_they_seem(words: Words) -> None:
     """Senses that WordNet puts first and captions do not mean."""
     kinds = words.vocabulary.kind_of
     assert {noun: kinds.get(noun) for noun in ("seal", "turtle", "octopus", "cake", "egg", "drone", "microwave")} == {
-        "seal": "animal", "turtle": "animal", "octopus": "animal", "cake": "food", "egg": "food", "drone": "vehicle",
+        "seal": "animal",
+        "turtle": "animal",
+        "octopus": "animal",
+        "cake": "food",
+        "egg": "food",
+        "drone": "vehicle",
         "microwave": "household",
-    }  # fmt: skip
+    }
     for noun in ("left", "hand", "lap", "virus", "electron", "heart", "summer", "wave"):
         assert noun not in kinds and words.peers(noun) == ()
     assert set(words.peers("person")) <= set(words.vocabulary.kinds["animal"])

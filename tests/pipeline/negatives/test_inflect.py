@@ -23,11 +23,22 @@ def test_article_follows_the_sound(article_expected: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("singular", "plural"),
     [
-        ("dog", "dogs"), ("man", "men"), ("knife", "knives"), ("sheep", "sheep"), ("bus", "buses"), ("fish", "fish"),
-        ("child", "children"), ("fire hydrant", "fire hydrants"), ("policeman", "policemen"), ("mouse", "mice"),
-        ("deer", "deer"), ("goose", "geese"), ("potato", "potatoes"), ("person", "people"),
+        ("dog", "dogs"),
+        ("man", "men"),
+        ("knife", "knives"),
+        ("sheep", "sheep"),
+        ("bus", "buses"),
+        ("fish", "fish"),
+        ("child", "children"),
+        ("fire hydrant", "fire hydrants"),
+        ("policeman", "policemen"),
+        ("mouse", "mice"),
+        ("deer", "deer"),
+        ("goose", "geese"),
+        ("potato", "potatoes"),
+        ("person", "people"),
     ],
-)  # fmt: skip
+)
 def test_number(singular: str, plural: str) -> None:
     assert (numbered(singular, False), numbered(singular, True)) == (singular, plural)
 

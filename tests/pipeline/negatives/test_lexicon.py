@@ -21,8 +21,12 @@ def test_facts_of_wordnet(words: Words) -> None:
     assert "small" in lexicon.entry("large", ADJECTIVE).antonyms
     assert lexicon.entry("gasbagxyz") is UNKNOWN
     assert [lexicon.broad_class(noun) for noun in ("dog", "man", "table", "pizza", "city bus")] == [
-        "animal", "person", "artifact", "food", "artifact",
-    ]  # fmt: skip
+        "animal",
+        "person",
+        "artifact",
+        "food",
+        "artifact",
+    ]
 
 
 def test_overlap_is_synonymy_or_one_above_the_other(words: Words) -> None:

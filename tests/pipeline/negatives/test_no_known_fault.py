@@ -28,14 +28,37 @@ FOLDERS = ("negation", "conjuncts", "truth2", "person", "leftright", "styles", "
 SEEDS = 2
 
 TRUE = (
-    "negated", "quantified", "alternative", "equal_things", "coordination", "symmetric", "reordered", "left_out",
-    "kind_of", "by_default",
-)  # fmt: skip
+    "negated",
+    "quantified",
+    "alternative",
+    "equal_things",
+    "coordination",
+    "symmetric",
+    "reordered",
+    "left_out",
+    "kind_of",
+    "by_default",
+)
 """Detectors of negatives that are true of the image."""
 BROKEN = (
-    "body_part", "side", "verb_lost", "verb_number", "number", "possessive", "stray_determiner", "shade", "pair",
-    "languages", "case", "a_an", "capital", "spacing", "full_stop", "unit_cut", "placeholder",
-)  # fmt: skip
+    "body_part",
+    "side",
+    "verb_lost",
+    "verb_number",
+    "number",
+    "possessive",
+    "stray_determiner",
+    "shade",
+    "pair",
+    "languages",
+    "case",
+    "a_an",
+    "capital",
+    "spacing",
+    "full_stop",
+    "unit_cut",
+    "placeholder",
+)
 """Detectors of texts that are no English."""
 SHUFFLED = "reorder"
 """The rule whose texts are no English: it is judged by their truth alone."""

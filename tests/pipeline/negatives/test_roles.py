@@ -66,7 +66,7 @@ def test_no_unlikely_one_is(produced: Produced, caption: str) -> None:
         ("A desk with two dogs and a cat", "Two cats on a desk", "A desk with two cats and a dog"),
         ("A man with two dogs", "Several men with their dogs", "Two men with a dog"),
     ],
-)  # fmt: skip
+)
 def test_a_sibling_that_counts_so_forbids_it(produced: Produced, caption: str, sibling: str, negative: str) -> None:
     assert negative in produced(caption, rules=SWAPS)
     assert negative not in produced(caption, [sibling], rules=SWAPS)

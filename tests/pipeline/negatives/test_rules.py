@@ -122,10 +122,13 @@ def test_labelled_rules_are_not_in_the_default_set() -> None:
 
 def test_clusters_keep_to_class_frequency_and_concept() -> None:
     rows = [
-        "n\tknee\tbody\t\t\tjoint|limb part", "n\telbow\tbody\t\t\tjoint|arm part", "n\tjoint\tbody\t\t\tlimb part",
-        "n\twrist\tbody\t\t\tjoint|limb part", "n\tankle joint\tbody\tankle\t\tjoint|arm part",
+        "n\tknee\tbody\t\t\tjoint|limb part",
+        "n\telbow\tbody\t\t\tjoint|arm part",
+        "n\tjoint\tbody\t\t\tlimb part",
+        "n\twrist\tbody\t\t\tjoint|limb part",
+        "n\tankle joint\tbody\tankle\t\tjoint|arm part",
         "n\ttable\tartifact\t\t\tjoint|arm part",
-    ]  # fmt: skip
+    ]
     counts = {"knee": 10, "elbow": 12, "joint": 10, "wrist": 1000, "ankle joint": 10, "table": 10}
     clusters = Clusters(counts, Lexicon(rows))
     assert set(clusters.neighbours("knee")) == {"elbow", "ankle joint"}  # no hypernym, nothing far more frequent

@@ -168,7 +168,7 @@ def test_the_packaged_table_is_about_as_large_as_it_was_made() -> None:
         ("A man in a hat talks on a phone.", "hat", ("shirt", "tie"), ("toilet", "zebra", "wave")),
         ("A herd of cows standing in a field.", "cow", ("sheep", "zebra", "elephant"), ("surfboard", "cake", "laptop")),
     ],
-)  # fmt: skip
+)
 def test_what_stands_there_in_other_captions_is_likelier(
     parsed: Parsed, text: str, noun: str, likely: tuple[str, ...], unlikely: tuple[str, ...]
 ) -> None:

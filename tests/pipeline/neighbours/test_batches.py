@@ -49,9 +49,13 @@ def sound(found: Window, batch: int, batches: Any, left: Any) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 99), st.integers(1, 12), st.integers(1, 5), st.integers(0, 30), st.integers(2, 9),
+    st.integers(0, 99),
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.integers(0, 30),
+    st.integers(2, 9),
     st.sampled_from(sorted(PLANNERS)),
-)  # fmt: skip
+)
 def test_every_plan_is_sound(seed: int, images: int, captions: int, conflicts: int, batch: int, name: str) -> None:
     rng = np.random.default_rng(seed)
     found, _ = window(rng, images, captions, conflicts)

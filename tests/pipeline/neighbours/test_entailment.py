@@ -100,10 +100,21 @@ def _sets(several: Sequence[set[int]]) -> Sets:
 
 
 CAPTIONS = (
-    "a red bus on a road", "two people near a building", "a bus by a building", "two people", "a blue bus",
-    "a dog on a couch", "a puppy on a sofa", "an animal on furniture", "three dogs", "a cat under a table",
-    "a cat on a table", "a cat near a table", "a bus", "a vehicle on a street",
-)  # fmt: skip
+    "a red bus on a road",
+    "two people near a building",
+    "a bus by a building",
+    "two people",
+    "a blue bus",
+    "a dog on a couch",
+    "a puppy on a sofa",
+    "an animal on furniture",
+    "three dogs",
+    "a cat under a table",
+    "a cat on a table",
+    "a cat near a table",
+    "a bus",
+    "a vehicle on a street",
+)
 IMAGES = (*"aabccdddeffghi",)
 
 

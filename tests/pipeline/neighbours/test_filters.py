@@ -33,9 +33,10 @@ def test_percentage_is_right_for_negative_scores() -> None:
 
 def test_first_filter_gives_the_reason_and_two_are_always_asked() -> None:
     found = candidates(
-        [[0.99, 0.99, 0.98, 0.97, 0.1, 0.05]], [0.5],
+        [[0.99, 0.99, 0.98, 0.97, 0.1, 0.05]],
+        [0.5],
         theirs={"key": [[0, 6, 7, 8, 9, 10]], "image": [[0, 0, 7, 8, 9, 10]], "text": [[0, 0, 0, 8, 9, 10]]},
-    )  # fmt: skip
+    )
     filters = {"percentage": {"share": 0.95}, "same_text": {}}
     assert names(refuse(found, filters, skip=3), filters) == [["itself", "same_image", OUTSIDE, OUTSIDE, OUTSIDE, None]]
     assert names(refuse(found, filters), filters) == [["itself", "same_image", "same_text", "percentage", None, None]]

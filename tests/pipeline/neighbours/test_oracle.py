@@ -56,10 +56,18 @@ def oracle(work: Path, rows: dict[str, Any], chosen: RetrieveSettings) -> list[d
                 reason = "percentage" if value >= positive - 0.05 * abs(positive) else None
             kept += reason is None
             expected.append(
-                {"key": pair["key"], "neighbour_key": other["key"], "direction": "t2t", "rank": rank, "score": value,
-                 "positive_score": positive, "keep": reason is None, "reason": reason,
-                 "selected": reason is None and kept <= chosen.neighbours}
-            )  # fmt: skip
+                {
+                    "key": pair["key"],
+                    "neighbour_key": other["key"],
+                    "direction": "t2t",
+                    "rank": rank,
+                    "score": value,
+                    "positive_score": positive,
+                    "keep": reason is None,
+                    "reason": reason,
+                    "selected": reason is None and kept <= chosen.neighbours,
+                }
+            )
     return expected
 
 
@@ -69,15 +77,18 @@ def test_equals_brute_force(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 14))
     images = data.draw(st.lists(st.sampled_from("abcde"), min_size=size, max_size=size))
     captions = data.draw(st.lists(st.sampled_from(WORDS), min_size=size, max_size=size))
-    images = [i if (i, c) not in set(zip(images[:n], captions[:n], strict=True)) else f"{i}{n}"
-              for n, (i, c) in enumerate(zip(images, captions, strict=True))]  # fmt: skip
+    images = [
+        i if (i, c) not in set(zip(images[:n], captions[:n], strict=True)) else f"{i}{n}"
+        for n, (i, c) in enumerate(zip(images, captions, strict=True))
+    ]
     corner = st.sampled_from([-1.0, 0.0, 1.0])
     vectors = [data.draw(st.tuples(corner, corner, corner).filter(any)) for _ in range(size)]
     chosen = RetrieveSettings(
-        candidates=data.draw(st.integers(2, 20)), skip=data.draw(st.integers(0, 1)),
+        candidates=data.draw(st.integers(2, 20)),
+        skip=data.draw(st.integers(0, 1)),
         neighbours=data.draw(st.integers(1, 6)),
         filters=data.draw(st.sampled_from([{}, {"same_text": {}}, {"percentage": {"share": 0.95}, "same_text": {}}])),
-    )  # fmt: skip
+    )
     with TemporaryDirectory() as folder:
         name = make_work(Path(folder), images, captions, vectors)
         work = Path(folder) / "work"
@@ -184,8 +195,11 @@ def test_the_lowest_of_several_truths_can_be_what_counts(crowd: tuple[Path, str]
     rows, pairs = table(work / "neighbours"), pairs_of(work)
     scores = {(row["key"], row["neighbour_key"]): row["score"] for row in rows}
     for row in rows:
-        truths = [s for (key, other), s in scores.items()
-                  if key == row["key"] != other and pairs[key]["image_id"] == pairs[other]["image_id"]]  # fmt: skip
+        truths = [
+            s
+            for (key, other), s in scores.items()
+            if key == row["key"] != other and pairs[key]["image_id"] == pairs[other]["image_id"]
+        ]
         if truths:
             assert row["positive_score"] == pytest.approx(min(truths), abs=1e-6)
 

@@ -130,9 +130,16 @@ def test_wrong_use(small_work: Path, settings: RetrieveSettings, message: str) -
 def test_bad_embeddings(small_work: Path, tmp_path: Path, damage: str) -> None:
     name, _ = ready(small_work, tmp_path)
     rows, keys = np.load(tmp_path / "vectors.npy"), (tmp_path / "vectors.keys").read_text().splitlines()
-    message = {"short": "differ in length", "nan": "zero or not finite", "zero": "zero or not finite",
-               "missing": "have no embedding", "repeated": "several embeddings", "pickle": "not a NumPy array",
-               "flat": "must be a float array", "cut": "not a NumPy array"}[damage]  # fmt: skip
+    message = {
+        "short": "differ in length",
+        "nan": "zero or not finite",
+        "zero": "zero or not finite",
+        "missing": "have no embedding",
+        "repeated": "several embeddings",
+        "pickle": "not a NumPy array",
+        "flat": "must be a float array",
+        "cut": "not a NumPy array",
+    }[damage]
     if damage == "short":
         rows = rows[:-1]
     elif damage in ("nan", "zero"):
@@ -261,10 +268,13 @@ def test_every_recipe_mines(name: str, small_work: Path, tmp_path: Path) -> None
         recipe_settings = override(recipe.settings, encoder=ready(small_work, tmp_path)[0])
     else:
         recipe_settings = override(
-            recipe.settings, rerank=recipe.settings.rerank and f"t2t:{ready(small_work, tmp_path)[0]}",
-            scores=tuple(f"{score}:{ready(small_work, tmp_path)[0]}" if score == "i2i" else score
-                         for score in recipe.settings.scores),
-        )  # fmt: skip
+            recipe.settings,
+            rerank=recipe.settings.rerank and f"t2t:{ready(small_work, tmp_path)[0]}",
+            scores=tuple(
+                f"{score}:{ready(small_work, tmp_path)[0]}" if score == "i2i" else score
+                for score in recipe.settings.scores
+            ),
+        )
     manifest = retrieve(recipe_settings, small_work, LocalEngine(1))
     assert reconciles(manifest)
     rows, pairs = table(small_work / "neighbours"), pairs_of(small_work)
@@ -279,9 +289,12 @@ def test_every_recipe_mines(name: str, small_work: Path, tmp_path: Path) -> None
 
 def test_options_replace_what_a_recipe_sets(tmp_path: Path) -> None:
     chosen = override(
-        load_recipe("nv_retriever").settings, filters=["percentage=0.9", "near_text"], without=["same_words"],
-        sampling="softmax:temperature=0.1", neighbours=9,
-    )  # fmt: skip
+        load_recipe("nv_retriever").settings,
+        filters=["percentage=0.9", "near_text"],
+        without=["same_words"],
+        sampling="softmax:temperature=0.1",
+        neighbours=9,
+    )
     assert chosen.filters == {"same_text": {}, "percentage": {"share": 0.9}, "near_text": {"overlap": 0.8}}
     assert (chosen.sampling, chosen.options, chosen.neighbours) == ("softmax", {"temperature": 0.1}, 9)
     assert chosen.positive == "lowest"
@@ -291,9 +304,12 @@ def test_options_replace_what_a_recipe_sets(tmp_path: Path) -> None:
     assert (mine.candidates, mine.options) == (7, {"a": 100.0, "b": 0.1})
     for text, message in (
         ("typo: 3", "unknown field .* 'typo'"),
-        ("- a", "is a table"), ("skip: 100", "are skipped"), ("a: [", "no YAML"),
-        ("positive: best", "unknown --positive"), ("filters: {best: }", "unknown filter"),
-    ):  # fmt: skip
+        ("- a", "is a table"),
+        ("skip: 100", "are skipped"),
+        ("a: [", "no YAML"),
+        ("positive: best", "unknown --positive"),
+        ("filters: {best: }", "unknown filter"),
+    ):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UsageError, match=message):
             load_recipe(str(tmp_path / "bad.yaml"))

@@ -223,8 +223,13 @@ def test_thumbnails_keep_the_budget_and_are_as_large_as_it_allows() -> None:
 
 def test_a_image_is_there_once_and_missing_ones_are_counted(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    images = [*some_images(3), *some_images(2), ImagePlace("pairs", "images/gone.jpg", None, None),
-                ImagePlace("figures", "bad.jpg", None, None), ImagePlace("elsewhere", "x.jpg", None, None)]  # fmt: skip
+    images = [
+        *some_images(3),
+        *some_images(2),
+        ImagePlace("pairs", "images/gone.jpg", None, None),
+        ImagePlace("figures", "bad.jpg", None, None),
+        ImagePlace("elsewhere", "x.jpg", None, None),
+    ]
     album = make_album(images, {"pairs": str(SAMPLE), "figures": str(tmp_path), "elsewhere": None}, 10_000_000)
     assert len(album.urls) == 3
     assert album.missing == {"missing_image": 1, "image_format": 1, "no_image_root": 1}
@@ -346,14 +351,28 @@ def test_names_and_settings_of_runs_do_no_harm(tmp_path: Path) -> None:
 def test_a_work_folder_and_runs_on_one_page(figures_work: Path, tmp_path: Path) -> None:
     write_run(tmp_path / "a", "clip", 0.5)
     shown = CliRunner().invoke(
-        app, ["report", str(tmp_path / "a"), "--work", str(figures_work), "--out", str(tmp_path / "r.html"),
-              "--examples", "6", "--json"]
-    )  # fmt: skip
+        app,
+        [
+            "report",
+            str(tmp_path / "a"),
+            "--work",
+            str(figures_work),
+            "--out",
+            str(tmp_path / "r.html"),
+            "--examples",
+            "6",
+            "--json",
+        ],
+    )
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["figures"]["runs"] == 1
     assert re.findall(r'<section data-view="(\w+)"', (tmp_path / "r.html").read_text()) == [
-        "examples", "numbers", "audit", "training", "run"
-    ]  # fmt: skip
+        "examples",
+        "numbers",
+        "audit",
+        "training",
+        "run",
+    ]
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:

@@ -159,10 +159,17 @@ def test_other_schema_version() -> None:
 
 
 FULL = Sample(
-    "a", "i", "a cat", b"jpeg", "jpg", ("a cat", "a pet"), (TextNegative(0, "a dog", "replace_object", "r", 0.5),),
+    "a",
+    "i",
+    "a cat",
+    b"jpeg",
+    "jpg",
+    ("a cat", "a pet"),
+    (TextNegative(0, "a dog", "replace_object", "r", 0.5),),
     (ImageNegative("neg0.png", "a dog", "retrieved", "i2i", 0.5, (TextNegative(0, "a cow", "negate", "r", 0.25),)),),
-    (b"png",), ("b",),
-)  # fmt: skip
+    (b"png",),
+    ("b",),
+)
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

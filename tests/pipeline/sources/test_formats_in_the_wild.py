@@ -32,9 +32,12 @@ def read(path: Path, columns: Columns | None = None) -> tuple[list[tuple[str | N
 
 def written(path: Path, content: str | bytes | dict[str, Any]) -> Path:
     path.write_bytes(
-        content if isinstance(content, bytes) else
-        content.encode() if isinstance(content, str) else json.dumps(content).encode()
-    )  # fmt: skip
+        content
+        if isinstance(content, bytes)
+        else content.encode()
+        if isinstance(content, str)
+        else json.dumps(content).encode()
+    )
     return path
 
 
@@ -64,14 +67,18 @@ def rows(prefix: str, number: int, image: str = "image") -> list[dict[str, str]]
 def test_all_splits_of_a_document_are_read(tmp_path: Path) -> None:
     long = [row | {"padding": "x" * 1000} for row in rows("train", 1500)]  # val begins behind what the columns are by
     document = {
-        "info": [{"description": "x"}], "train": long, "licenses": [{"text": "free"}],
-        "val": rows("val", 3, "file_name"), "test": rows("test", 2),
-    }  # fmt: skip
+        "info": [{"description": "x"}],
+        "train": long,
+        "licenses": [{"text": "free"}],
+        "val": rows("val", 3, "file_name"),
+        "test": rows("test", 2),
+    }
     found, noted = read(written(tmp_path / "a.json", document))
     assert found[1498:] == [
-        *[(f"train{n}.jpg", f"train {n}") for n in (1498, 1499)], *[(f"val{n}.jpg", f"val {n}") for n in range(3)],
+        *[(f"train{n}.jpg", f"train {n}") for n in (1498, 1499)],
+        *[(f"val{n}.jpg", f"val {n}") for n in range(3)],
         *[(f"test{n}.jpg", f"test {n}") for n in range(2)],
-    ]  # fmt: skip
+    ]
     assert noted == {
         "columns:caption <- caption, image <- image": 2,
         "columns:caption <- caption, image <- file_name": 1,
@@ -95,13 +102,20 @@ def test_other_arrays_of_a_document_are_no_splits(tmp_path: Path, columns: Colum
 
 TWO = [DOG, 'a cat\'s "big" box']
 NOTATIONS = {
-    "json": json.dumps(TWO), "python": str(TWO), "tuple": str(tuple(TWO)), "numpy": str(np.array(TWO)),
-    "repr": repr(np.array(TWO, dtype=object)), "one": str(TWO[1:]), "spaced": json.dumps(TWO, indent=1),
-}  # fmt: skip
+    "json": json.dumps(TWO),
+    "python": str(TWO),
+    "tuple": str(tuple(TWO)),
+    "numpy": str(np.array(TWO)),
+    "repr": repr(np.array(TWO, dtype=object)),
+    "one": str(TWO[1:]),
+    "spaced": json.dumps(TWO, indent=1),
+}
 OBJECTS: dict[str, Any] = {
     "sentences": [{"raw": text, "tokens": text.split(), "sentid": n} for n, text in enumerate(TWO)],
-    "texts": [{"Text": text} for text in TWO], "lists": {"raw": TWO, "sentid": [0, 1]}, "strings": TWO,
-}  # fmt: skip
+    "texts": [{"Text": text} for text in TWO],
+    "lists": {"raw": TWO, "sentid": [0, 1]},
+    "strings": TWO,
+}
 
 
 @pytest.mark.parametrize("notation", NOTATIONS)
@@ -180,9 +194,12 @@ TEXTS = [
     '5" nails',
 ]
 STYLES: dict[str, dict[str, Any]] = {
-    "minimal": {}, "all": {"quoting": csv.QUOTE_ALL}, "not numbers": {"quoting": csv.QUOTE_NONNUMERIC},
-    "excel": {"lineterminator": "\r\n"}, "backslashes": {"doublequote": False, "escapechar": "\\"},
-}  # fmt: skip
+    "minimal": {},
+    "all": {"quoting": csv.QUOTE_ALL},
+    "not numbers": {"quoting": csv.QUOTE_NONNUMERIC},
+    "excel": {"lineterminator": "\r\n"},
+    "backslashes": {"doublequote": False, "escapechar": "\\"},
+}
 
 
 def tabled(path: Path, texts: list[str], delimiter: str, style: str) -> Path:
@@ -251,8 +268,9 @@ def test_backslashes_escape_only_where_nothing_else_can_be_meant(
     tmp_path: Path, line: str, image: str, caption: str
 ) -> None:
     assert read(written(tmp_path / "a.csv", f"image,caption\n{line}\nb.jpg,{CAT}\n"))[0] == [
-        (image, caption), ("b.jpg", CAT)
-    ]  # fmt: skip
+        (image, caption),
+        ("b.jpg", CAT),
+    ]
 
 
 def test_one_column_is_a_line(tmp_path: Path) -> None:

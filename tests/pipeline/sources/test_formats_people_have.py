@@ -16,17 +16,29 @@ from tests.pipeline.sources.reading import read_all
 
 CASES = Path(__file__).parents[2] / "cases"
 CAPTIONS = (
-    "a brown dog chases a white cat", "a man rides a red bicycle", "two girls sit on a wooden bench",
-    "a bus stops near a green tree", "a woman holds a black umbrella", "a boy kicks a yellow ball",
-    "a cat sleeps on a blue sofa", "a horse stands beside a fence", "a plate of pasta on a table",
+    "a brown dog chases a white cat",
+    "a man rides a red bicycle",
+    "two girls sit on a wooden bench",
+    "a bus stops near a green tree",
+    "a woman holds a black umbrella",
+    "a boy kicks a yellow ball",
+    "a cat sleeps on a blue sofa",
+    "a horse stands beside a fence",
+    "a plate of pasta on a table",
     "a train passes under a bridge",
-)  # fmt: skip
+)
 FLICKR = (
-    "A black dog and a white dog run on grass .", "A man , a boy and a girl sit on a bench .",
-    "Two men in red shirts , blue pants and caps play ball .", "A woman holds a cup .",
-    "A child in a hat , outside , points at a bird .", "A cat sleeps .", "A boy kicks a ball , and a girl watches .",
-    "A bus stops .", "A horse runs .", "A man reads .",
-)  # fmt: skip
+    "A black dog and a white dog run on grass .",
+    "A man , a boy and a girl sit on a bench .",
+    "Two men in red shirts , blue pants and caps play ball .",
+    "A woman holds a cup .",
+    "A child in a hat , outside , points at a bird .",
+    "A cat sleeps .",
+    "A boy kicks a ball , and a girl watches .",
+    "A bus stops .",
+    "A horse runs .",
+    "A man reads .",
+)
 
 
 def read(
@@ -174,17 +186,27 @@ def test_a_table_without_a_header_names_the_options_that_read_it() -> None:
 
 
 NARRATIVE = {
-    "dataset_id": "mscoco_val2017", "image_id": "137576", "annotator_id": 93, "caption": "In this image a dog runs.",
-    "timed_caption": [{"utterance": "In this image"}], "traces": [[{"x": 0.5, "y": 0.5, "t": 0}] * 3000],
-}  # fmt: skip
+    "dataset_id": "mscoco_val2017",
+    "image_id": "137576",
+    "annotator_id": 93,
+    "caption": "In this image a dog runs.",
+    "timed_caption": [{"utterance": "In this image"}],
+    "traces": [[{"x": 0.5, "y": 0.5, "t": 0}] * 3000],
+}
 RED_CAPS = {
     "info": {"description": "RedCaps", "url": "https://redcaps.xyz"},
     "annotations": [
-        {"image_id": f"k{n}", "author": "x", "url": f"https://i.redd.it/{n}.jpg", "raw_caption": f"RAW {text}",
-         "caption": text, "subreddit": "pics"}
+        {
+            "image_id": f"k{n}",
+            "author": "x",
+            "url": f"https://i.redd.it/{n}.jpg",
+            "raw_caption": f"RAW {text}",
+            "caption": text,
+            "subreddit": "pics",
+        }
         for n, text in enumerate(CAPTIONS)
     ],
-}  # fmt: skip
+}
 
 
 def test_localized_narratives(tmp_path: Path) -> None:

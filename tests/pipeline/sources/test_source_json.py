@@ -102,7 +102,11 @@ def test_coco_memory_does_not_grow_with_captions(tmp_path: Path) -> None:
 KARPATHY = {
     "images": [
         {
-            "filepath": "val2014", "filename": "COCO_1.jpg", "cocoid": 391895, "imgid": 0, "split": "test",
+            "filepath": "val2014",
+            "filename": "COCO_1.jpg",
+            "cocoid": 391895,
+            "imgid": 0,
+            "split": "test",
             "sentids": [770337, 771687],
             "sentences": [
                 {"tokens": ["a", "man"], "raw": "A man.", "imgid": 0, "sentid": 770337},
@@ -115,7 +119,7 @@ KARPATHY = {
         "no image",
     ],
     "dataset": "coco",
-}  # fmt: skip
+}
 
 
 def test_karpathy_keeps_sentence_and_coco_ids(tmp_path: Path) -> None:
@@ -129,5 +133,8 @@ def test_karpathy_keeps_sentence_and_coco_ids(tmp_path: Path) -> None:
     ]
     refused = [(row.row, row.key, row.reason) for row in rows[3:] if isinstance(row, Rejected)]
     assert refused == [
-        (3, None, "no_caption"), (4, "9", "caption_not_text"), (4, None, "not_an_object"), (5, None, "not_an_object"),
-    ]  # fmt: skip
+        (3, None, "no_caption"),
+        (4, "9", "caption_not_text"),
+        (4, None, "not_an_object"),
+        (5, None, "not_an_object"),
+    ]

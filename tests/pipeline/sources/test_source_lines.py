@@ -156,9 +156,15 @@ def test_csv_bad_rows_are_refused_with_their_line(tmp_path: Path) -> None:
         b'g.jpg,"open\nh.jpg,swallowed\n'
     )
     assert reasons(read(path)) == [
-        (2, "ok"), (4, "column_count"), (5, "ok"), (6, "not_utf8"), (7, "csv_syntax"), (8, "ok"),
-        (9, "csv_syntax"), (10, "ok"),
-    ]  # fmt: skip
+        (2, "ok"),
+        (4, "column_count"),
+        (5, "ok"),
+        (6, "not_utf8"),
+        (7, "csv_syntax"),
+        (8, "ok"),
+        (9, "csv_syntax"),
+        (10, "ok"),
+    ]
 
 
 @pytest.mark.parametrize("header", ["image,caption", "caption,image", "caption"])
@@ -304,9 +310,12 @@ def parquet(path: Path, columns: dict[str, Any], **options: Any) -> Path:
 def test_parquet_rows_over_several_batches_and_row_groups(tmp_path: Path) -> None:
     captions = [f"caption {n} é" for n in range(10_000)]
     columns = {
-        "caption": pa.array(captions).dictionary_encode(), "image": [f"{n}.jpg" for n in range(10_000)],
-        "key": range(10_000), "image_id": [float(n) for n in range(10_000)], "score": [0.5] * 10_000,
-    }  # fmt: skip
+        "caption": pa.array(captions).dictionary_encode(),
+        "image": [f"{n}.jpg" for n in range(10_000)],
+        "key": range(10_000),
+        "image_id": [float(n) for n in range(10_000)],
+        "score": [0.5] * 10_000,
+    }
     rows = read(parquet(tmp_path / "a.bin", columns, row_group_size=3_000))
     assert rows == [Row(n + 1, "a.bin", f"{n}.jpg", c, str(n), str(n)) for n, c in enumerate(captions)]
 
@@ -314,14 +323,17 @@ def test_parquet_rows_over_several_batches_and_row_groups(tmp_path: Path) -> Non
 def test_parquet_bad_values_are_refused_one_by_one(tmp_path: Path) -> None:
     text = pa.array([b"good", b"\xff bad", None], pa.binary()).view(pa.string())
     assert reasons(read(parquet(tmp_path / "a.parquet", {"text": text}))) == [
-        (1, "ok"), (2, "not_utf8"), (3, "no_caption"),
-    ]  # fmt: skip
+        (1, "ok"),
+        (2, "not_utf8"),
+        (3, "no_caption"),
+    ]
 
 
 def test_parquet_numbers_are_no_captions(tmp_path: Path) -> None:
     assert reasons(read(parquet(tmp_path / "a.parquet", {"caption": [1, 2]}))) == [
-        (1, "caption_not_text"), (2, "caption_not_text"),
-    ]  # fmt: skip
+        (1, "caption_not_text"),
+        (2, "caption_not_text"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -180,11 +180,20 @@ def tree(folder: Path, contents: dict[str, bytes]) -> str:
 
 
 def test_a_folder_of_images_with_text(tmp_path: Path) -> None:
-    path = tree(tmp_path, {
-        "b.jpg": b"p", "b.txt": "a cat\r\n\n  a café  \n".encode(),
-        "a.1.PNG": b"p", "a.1.txt": b"dotted", "notes.md": b"x",
-        "sub/c.webp": b"p", "sub/c.txt": b"deep", ".hidden/d.jpg": b"p", ".e.txt": b"x",
-    })  # fmt: skip
+    path = tree(
+        tmp_path,
+        {
+            "b.jpg": b"p",
+            "b.txt": "a cat\r\n\n  a café  \n".encode(),
+            "a.1.PNG": b"p",
+            "a.1.txt": b"dotted",
+            "notes.md": b"x",
+            "sub/c.webp": b"p",
+            "sub/c.txt": b"deep",
+            ".hidden/d.jpg": b"p",
+            ".e.txt": b"x",
+        },
+    )
     source = open_source(path)
     assert (source.name, image_root(source, path)) == ("folder", path)
     assert [row for row in source.read(path) if not isinstance(row, Noted)] == [
@@ -196,15 +205,29 @@ def test_a_folder_of_images_with_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_refuses_what_has_no_partner(tmp_path: Path) -> None:
-    path = tree(tmp_path, {
-        "a.jpg": b"p", "b.txt": b"x", "c.jpg": b"p", "c.png": b"p", "c.txt": b"x", "d.jpg": b"p", "d.txt": b" \n",
-        "e.jpg": b"p", "e.txt": b"\xff\nfine",
-    })  # fmt: skip
+    path = tree(
+        tmp_path,
+        {
+            "a.jpg": b"p",
+            "b.txt": b"x",
+            "c.jpg": b"p",
+            "c.png": b"p",
+            "c.txt": b"x",
+            "d.jpg": b"p",
+            "d.txt": b" \n",
+            "e.jpg": b"p",
+            "e.txt": b"\xff\nfine",
+        },
+    )
     rows = [row for row in SOURCES["folder"].read(path) if not isinstance(row, Noted)]
     assert [(r.source, r.reason if isinstance(r, Rejected) else "ok") for r in rows] == [
-        ("a.jpg", "no_caption"), ("b.txt", "no_image"), ("c.txt", "several_images"), ("d.txt", "no_caption"),
-        ("e.txt", "not_utf8"), ("e.txt", "ok"),
-    ]  # fmt: skip
+        ("a.jpg", "no_caption"),
+        ("b.txt", "no_image"),
+        ("c.txt", "several_images"),
+        ("d.txt", "no_caption"),
+        ("e.txt", "not_utf8"),
+        ("e.txt", "ok"),
+    ]
 
 
 def test_file_names_that_are_no_text_are_refused_in_storable_words(tmp_path: Path) -> None:

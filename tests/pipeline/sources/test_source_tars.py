@@ -92,15 +92,24 @@ def test_caption_and_image_id_from_json(tmp_path: Path) -> None:
     path = make(
         tmp_path / "a.tar",
         [
-            ("a.png", b"p"), ("a.json", b'{"caption": "from json", "image_id": 7.0}'),
-            ("b.JPG", b"p"), ("b.txt", b""), ("b.json", b'{"caption": "from json"}'),
-            ("c.webp", b"p"), ("c.txt", b"from txt\n"), ("c.json", b'{"caption": "from json"}'),
-            ("d.jpeg", b"p"), ("d.txt", b""), ("d.cls", b"5"),
+            ("a.png", b"p"),
+            ("a.json", b'{"caption": "from json", "image_id": 7.0}'),
+            ("b.JPG", b"p"),
+            ("b.txt", b""),
+            ("b.json", b'{"caption": "from json"}'),
+            ("c.webp", b"p"),
+            ("c.txt", b"from txt\n"),
+            ("c.json", b'{"caption": "from json"}'),
+            ("d.jpeg", b"p"),
+            ("d.txt", b""),
+            ("d.cls", b"5"),
         ],
-    )  # fmt: skip
+    )
     assert [(r.key, r.caption, r.image_id) for r in read(path) if isinstance(r, Row)] == [
-        ("a", "from json", "7"), ("b", "from json", None), ("c", "from txt", None),
-    ]  # fmt: skip
+        ("a", "from json", "7"),
+        ("b", "from json", None),
+        ("c", "from txt", None),
+    ]
     assert reasons(read(path))[-1] == (9, "no_caption")
 
 
@@ -109,14 +118,18 @@ def test_our_own_shards_are_read_without_their_image_negatives(tmp_path: Path) -
 
     negative = ImageNegative("neg0.jpg", "a dog", "retrieved", "i2i")
     with (tmp_path / "s.tar").open("wb") as stream:
-        write_samples(stream, [
-            Sample("k1", "i1", "a cat", b"one", "jpg", ("a cat",), (), (negative,), (b"neg",)),
-            Sample("k2", "i2", "a cow", b"two", "png", ("a cow",)),
-        ])  # fmt: skip
+        write_samples(
+            stream,
+            [
+                Sample("k1", "i1", "a cat", b"one", "jpg", ("a cat",), (), (negative,), (b"neg",)),
+                Sample("k2", "i2", "a cow", b"two", "png", ("a cow",)),
+            ],
+        )
     rows = read(str(tmp_path / "s.tar"))
     assert [(r.key, r.image_id, r.caption) for r in rows if isinstance(r, Row)] == [
-        ("k1", "i1", "a cat"), ("k2", "i2", "a cow"),
-    ]  # fmt: skip
+        ("k1", "i1", "a cat"),
+        ("k2", "i2", "a cow"),
+    ]
     assert len(rows) == 2
 
 
@@ -162,15 +175,19 @@ def test_links_and_devices_are_refused_inside_a_sample_too(tmp_path: Path) -> No
 
     rows = read(make(tmp_path / "a.tar", sample("a"), edit))
     assert reasons(rows) == [
-        *[(n, "not_a_regular_file") for n in (3, 4, 5, 6)], (1, "ok"),
-    ]  # fmt: skip
+        *[(n, "not_a_regular_file") for n in (3, 4, 5, 6)],
+        (1, "ok"),
+    ]
 
 
 def test_members_of_a_key_must_be_adjacent(tmp_path: Path) -> None:
     path = make(tmp_path / "a.tar", [("a.jpg", b"p"), *sample("b"), ("a.txt", b"late"), *sample("b")])
     assert reasons(read(path)) == [
-        (1, "no_caption"), (2, "ok"), (4, "members_not_adjacent"), (5, "members_not_adjacent"),
-    ]  # fmt: skip
+        (1, "no_caption"),
+        (2, "ok"),
+        (4, "members_not_adjacent"),
+        (5, "members_not_adjacent"),
+    ]
 
 
 class Payload:
@@ -199,9 +216,12 @@ def test_a_cut_tar_keeps_what_is_before_the_cut_and_is_counted(tmp_path: Path, w
     path = Path(make(tmp_path / "a.tar", [m for n in range(20) for m in sample(f"k{n}", image=b"x" * 600)]))
     size = 512 + 1024 + 512 + 512  # one sample: header, 600 bytes padded, header, caption padded
     cut, whole = {
-        "content": (9 * size + 700, 9), "header": (9 * size + 100, 9), "boundary": (9 * size, 9),
-        "padding": (20 * size - 200, 20), "nothing": (0, 0),
-    }[where]  # fmt: skip
+        "content": (9 * size + 700, 9),
+        "header": (9 * size + 100, 9),
+        "boundary": (9 * size, 9),
+        "padding": (20 * size - 200, 20),
+        "nothing": (0, 0),
+    }[where]
     path.write_bytes(path.read_bytes()[:cut])
     make(tmp_path / "b.tar", sample("after"))
     reason = "damaged_archive" if cut else "empty_archive"
@@ -243,8 +263,12 @@ def test_missing_and_unreadable_archives_are_refused_one_by_one(tmp_path: Path) 
     make(tmp_path / "04.tar", sample("b"))
     path = f"{tmp_path}/{{00..04}}.tar"
     assert reasons(read(path)) == [
-        (1, "ok"), (None, "missing_archive"), (None, "damaged_archive"), (None, "empty_archive"), (1, "ok"),
-    ]  # fmt: skip
+        (1, "ok"),
+        (None, "missing_archive"),
+        (None, "damaged_archive"),
+        (None, "empty_archive"),
+        (1, "ok"),
+    ]
     digest(path)
     assert counted(f"{tmp_path}/{{03..04}}.tar") == {"empty_archive": 1, "row": 1}  # recognised by the second
     with pytest.raises(UsageError, match="no such file"):
@@ -312,9 +336,10 @@ def test_a_tar_and_a_folder_of_the_same_files_have_the_same_captions() -> None:
     tar, folder = ([caption for _, caption in form] for form in by_form)
     assert tar == folder
     assert tar[:3] == [
-        "a brown dog chases a white cat", "a brown dog chases a white cat outside",
+        "a brown dog chases a white cat",
+        "a brown dog chases a white cat outside",
         "there is a brown dog chases a white cat",
-    ]  # fmt: skip
+    ]
     assert all(len({image for image, _ in form}) == 10 for form in by_form)
 
 
@@ -325,24 +350,44 @@ def test_what_keeps_a_dotted_name_from_being_read_is_said(case: str) -> None:
 
 
 def test_further_members_are_passed_over_wherever_they_lie(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.tar", [
-        ("a.jpg", b"p"), ("a.blip.txt", b"a photo"), ("a.mask.png", b"m"), ("a.txt", b"a cat"), ("a.depth.JPG", b"d"),
-        ("b.mask.png", b"m"), ("b.jpg", b"p"), ("b.txt", b"a dog"), ("._b.jpg", b"x"), ("d/..b.jpg", b"x"),
-        ("a.late.png", b"m"),
-    ])  # fmt: skip
+    path = make(
+        tmp_path / "a.tar",
+        [
+            ("a.jpg", b"p"),
+            ("a.blip.txt", b"a photo"),
+            ("a.mask.png", b"m"),
+            ("a.txt", b"a cat"),
+            ("a.depth.JPG", b"d"),
+            ("b.mask.png", b"m"),
+            ("b.jpg", b"p"),
+            ("b.txt", b"a dog"),
+            ("._b.jpg", b"x"),
+            ("d/..b.jpg", b"x"),
+            ("a.late.png", b"m"),
+        ],
+    )
     assert [(row.key, row.caption) for row in read(path) if isinstance(row, Row)] == [("a", "a cat"), ("b", "a dog")]
     assert counted(path) == {"row": 2, "extra_member": 3, "hidden_member": 2}
     assert [found.number for found in open_source(path).read(path) if isinstance(found, Noted)] == [3, 1, 1, 1, 1]
 
 
 def test_several_captions_have_a_key_each(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.tar", [
-        ("a.jpg", b"p"), ("a.txt", b"\xef\xbb\xbfone\r\n\r\ntwo\rthree\n"),
-        ("b.jpg", b"p"), ("b.json", b'{"TEXT": ["four", 5, "six"], "image_id": 9}'),
-    ])  # fmt: skip
+    path = make(
+        tmp_path / "a.tar",
+        [
+            ("a.jpg", b"p"),
+            ("a.txt", b"\xef\xbb\xbfone\r\n\r\ntwo\rthree\n"),
+            ("b.jpg", b"p"),
+            ("b.json", b'{"TEXT": ["four", 5, "six"], "image_id": 9}'),
+        ],
+    )
     assert [
         (r.row, r.key, r.image_id, r.caption) if isinstance(r, Row) else (r.row, r.key, r.reason) for r in read(path)
     ] == [
-        (1, "a-0", None, "one"), (1, "a-1", None, "two"), (1, "a-2", None, "three"),
-        (3, "b-0", "9", "four"), (3, "b-1", "caption_not_text"), (3, "b-2", "9", "six"),
-    ]  # fmt: skip
+        (1, "a-0", None, "one"),
+        (1, "a-1", None, "two"),
+        (1, "a-2", None, "three"),
+        (3, "b-0", "9", "four"),
+        (3, "b-1", "caption_not_text"),
+        (3, "b-2", "9", "six"),
+    ]

@@ -100,10 +100,12 @@ def shuffled(features: Features, order: Tensor) -> Features:
     return replace(features, **{name: getattr(features, name)[order] for name in names})
 
 
-OWN = {"terms": {
-    "i2t": {"direction": "i2t", "columns": ["inbatch", "own"], "weight": 0.5},
-    "t2i": {"direction": "t2i", "columns": ["inbatch"], "weight": 0.5},
-}}  # fmt: skip
+OWN = {
+    "terms": {
+        "i2t": {"direction": "i2t", "columns": ["inbatch", "own"], "weight": 0.5},
+        "t2i": {"direction": "t2i", "columns": ["inbatch"], "weight": 0.5},
+    }
+}
 """InfoNCE with the own negatives as columns."""
 OWN_ROW = {"terms": {"own": {"direction": "i2t", "columns": ["own"]}}}
 

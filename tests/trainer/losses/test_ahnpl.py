@@ -179,11 +179,13 @@ class TestMargins:
         features, order = random_features(), [2, 0, 1]
         first, second = rank([]), rank([])
         first(features)
-        second(replace(
-            features,
-            text_negatives=features.text_negatives[:, order],  # type: ignore[index]
-            text_valid=features.text_valid[:, order],  # type: ignore[index]
-        ))  # fmt: skip
+        second(
+            replace(
+                features,
+                text_negatives=features.text_negatives[:, order],  # type: ignore[index]
+                text_valid=features.text_valid[:, order],  # type: ignore[index]
+            )
+        )
         torch.testing.assert_close(second.margins.value[:3], first.margins.value[:3][order])
 
     def test_margins_are_in_logits(self) -> None:

@@ -65,9 +65,19 @@ SAME_ON_A_SMALL_BATCH = {"ahnpl_unime", "pamc", "space2", "gnm", "cocosoda", "sp
 ORDERED = [
     name for name in list_recipes() if name not in {"ahnpl_released", "ahnpl_bytecode", "ahnpl_followup", *DRAWING}
 ]
-READING_TEXTS = [name for name in list_recipes() if build_loss(name).needs_negatives and name not in {
-    "ahnpl_released", "ahnpl_bytecode", "ahnpl_followup", "mmclip", *DRAWING,
-}]  # fmt: skip
+READING_TEXTS = [
+    name
+    for name in list_recipes()
+    if build_loss(name).needs_negatives
+    and name
+    not in {
+        "ahnpl_released",
+        "ahnpl_bytecode",
+        "ahnpl_followup",
+        "mmclip",
+        *DRAWING,
+    }
+]
 
 
 @pytest.mark.parametrize(("recipe", "plain"), NEUTRAL, ids=[recipe["extends"] for recipe, _ in NEUTRAL])
@@ -113,9 +123,18 @@ def test_a_single_row_without_negatives_is_finite(recipe: str) -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "part"),
-    [("asl", "own"), ("siglip_row", "own"), ("mmclip", "text"), ("degla", "distill"), ("degla", "tgc"),
-     ("ar2", "ranker"), ("d2o", "dispreference"), ("soft_labels", "soft"), ("sycl", "list")],
-)  # fmt: skip
+    [
+        ("asl", "own"),
+        ("siglip_row", "own"),
+        ("mmclip", "text"),
+        ("degla", "distill"),
+        ("degla", "tgc"),
+        ("ar2", "ranker"),
+        ("d2o", "dispreference"),
+        ("soft_labels", "soft"),
+        ("sycl", "list"),
+    ],
+)
 def test_terms_of_own_negatives_do_not_grow_with_the_batch(recipe: str, part: str) -> None:
     """Trap: AR2, CQ-DINO and DeGLA sum over the batch, so that a weight means another thing at another size."""
     features = random_features()
@@ -242,8 +261,14 @@ class TestEveryRecipe:
     def test_half_precision_is_computed_in_float32(self, recipe: str) -> None:
         features = random_features(full=True)
         names = (
-            "image", "text", "logit_scale", "text_negatives", "image_negatives", "image_negative_texts", *TEACHER,
-        )  # fmt: skip
+            "image",
+            "text",
+            "logit_scale",
+            "text_negatives",
+            "image_negatives",
+            "image_negative_texts",
+            *TEACHER,
+        )
         half = replace(features, **{n: getattr(features, n).bfloat16() for n in names})
         torch.manual_seed(0)
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -37,9 +37,12 @@ class TestKernel:
         positive = torch.tensor([100.0, -100.0], requires_grad=True)
         negatives = torch.full((2, columns), 50.0, requires_grad=True)
         loss = row(
-            positive, negatives, mask=torch.zeros(2, columns).bool(),
-            include_positive=include_positive, aggregation=aggregation,
-        )  # fmt: skip
+            positive,
+            negatives,
+            mask=torch.zeros(2, columns).bool(),
+            include_positive=include_positive,
+            aggregation=aggregation,
+        )
         loss.backward()
         assert loss.item() == 0
         assert positive.grad is not None and not positive.grad.any()

@@ -32,10 +32,14 @@ def logits(positive: Tensor, negatives: Tensor, mask: Tensor | None = None, trus
     """A row at s = 2 with plain weights."""
     no = torch.zeros(negatives.shape[1]).bool()
     return Logits(
-        positive, negatives, torch.ones_like(negatives).bool() if mask is None else mask,
-        torch.zeros_like(negatives), no if trusted is None else trusted, torch.tensor(2.0).double(),
+        positive,
+        negatives,
+        torch.ones_like(negatives).bool() if mask is None else mask,
+        torch.zeros_like(negatives),
+        no if trusted is None else trusted,
+        torch.tensor(2.0).double(),
         torch.zeros_like(negatives).bool(),
-    )  # fmt: skip
+    )
 
 
 class TestDenominators:
@@ -213,9 +217,11 @@ class TestTeachers:
     def test_distillation_is_zero_at_the_teacher_and_does_not_grow_with_the_batch(self) -> None:
         features = random_features()
         same = replace(
-            features, teacher_image=features.image, teacher_text=features.text,
+            features,
+            teacher_image=features.image,
+            teacher_text=features.text,
             teacher_text_negatives=features.text_negatives,
-        )  # fmt: skip
+        )
         assert float(build_loss("degla")(same).parts["distill"]) == 0
         twice = shuffled(features, torch.arange(5).repeat(2))
         once, again = (build_loss("degla")(f).parts["distill"] for f in (features, twice))
@@ -224,9 +230,12 @@ class TestTeachers:
     def test_a_student_that_is_its_teacher(self) -> None:
         features = random_features()
         same = replace(
-            features, teacher_image=features.image, teacher_text=features.text,
-            teacher_text_negatives=features.text_negatives, teacher_logit_scale=features.logit_scale,
-        )  # fmt: skip
+            features,
+            teacher_image=features.image,
+            teacher_text=features.text,
+            teacher_text_negatives=features.text_negatives,
+            teacher_logit_scale=features.logit_scale,
+        )
         assert float(build_loss("d2o")(same).parts["dispreference"]) == pytest.approx(math.log(2))
         soft = build_loss({"extends": "soft_labels", "temperature": 1 / 7})(same).parts["soft"]
         assert float(soft) == pytest.approx(0, abs=1e-12)
@@ -237,9 +246,11 @@ class TestTeachers:
     def test_a_certain_ranker_is_info_nce_over_the_list(self) -> None:
         features = random_features()
         sure = replace(
-            features, teacher_image=features.image, teacher_text=features.image,
+            features,
+            teacher_image=features.image,
+            teacher_text=features.image,
             teacher_text_negatives=-features.image[:, None].expand(5, 3, 8),
-        )  # fmt: skip
+        )
         part = build_loss({"extends": "ar2", "share": 0.0, "temperature": 1e-3})(sure).parts["ranker"]
         torch.testing.assert_close(part, total(OWN_ROW, features))
 

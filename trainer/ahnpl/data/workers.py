@@ -62,9 +62,12 @@ class Workers(Generic[T]):
         if count:
             _check_temporary(tempfile.gettempdir())
         parallel: dict[str, Any] = {
-            "multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": 4, "timeout": patience,
+            "multiprocessing_context": "spawn",
+            "persistent_workers": True,
+            "prefetch_factor": 4,
+            "timeout": patience,
             "worker_init_fn": _follow_parent,
-        }  # fmt: skip
+        }
         loader: DataLoader[T] = DataLoader(
             dataset,
             batch_sampler=work,

@@ -27,7 +27,7 @@ from ahnpl.evaluation.metrics import (
     micro,
     outcome,
     ranks,
-)  # fmt: skip
+)
 from ahnpl.model.clip import ClipModel
 
 __all__ = ["Report", "evaluate", "load_transform"]
@@ -39,8 +39,17 @@ BOTH = "both true captions above the false one"
 TEXT_ONLY = "text only: true captions nearer to each other"
 CLAIMS = "true told from false, by the threshold of dev.jsonl"
 GROUP, IMAGE, TEXT = (f"2x2 {name} score" for name in ("group", "image", "text"))
-CHANCE = {FOILS: 1 / 2, OTHER_IMAGE: 1 / 2, ALL_FOILS: None, BOTH: 1 / 3, TEXT_ONLY: 1 / 3, CLAIMS: 1 / 2,
-          GROUP: 1 / 6, IMAGE: 1 / 4, TEXT: 1 / 4}  # fmt: skip
+CHANCE = {
+    FOILS: 1 / 2,
+    OTHER_IMAGE: 1 / 2,
+    ALL_FOILS: None,
+    BOTH: 1 / 3,
+    TEXT_ONLY: 1 / 3,
+    CLAIMS: 1 / 2,
+    GROUP: 1 / 6,
+    IMAGE: 1 / 4,
+    TEXT: 1 / 4,
+}
 """What guessing reaches, in the order in which measures are shown."""
 KS = (1, 5, 10)
 
@@ -251,9 +260,14 @@ class _Scorer:
         measures += _retrieval(images, texts, owners) if retrieval else []
         found = self.sampled.diagnose(images, texts, owners) if diagnose and not self.claims else None
         return Report(
-            tuple(measures), len(images), len(texts), list(self.bad.values()), numbers, found,
+            tuple(measures),
+            len(images),
+            len(texts),
+            list(self.bad.values()),
+            numbers,
+            found,
             context_length=self.encoder.model.context_length,
-        )  # fmt: skip
+        )
 
     def _chance(self, name: str) -> float | None:
         """Of a caption above all its foils it is known where all items have equally many."""

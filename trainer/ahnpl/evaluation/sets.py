@@ -33,9 +33,12 @@ _BY_PAIR: Final = "pair and set accuracy, which its authors print too, are not c
 
 def _pairs(first: str, caption: str, second: str, other: str, kind: str | None = None) -> Columns:
     return Columns(
-        image_column=first, caption_column=caption, second_image_column=second, second_caption_column=other,
+        image_column=first,
+        caption_column=caption,
+        second_image_column=second,
+        second_caption_column=other,
         kind_column=kind,
-    )  # fmt: skip
+    )
 
 
 SETS: Final[Mapping[str, RowSet]] = {
@@ -161,9 +164,7 @@ SETS: Final[Mapping[str, RowSet]] = {
     "mmvp-vlm": RowSet(
         title="MMVP-VLM",
         layout=Layout(
-            columns=_pairs(
-                "{1.Question ID}.jpg", "1.Statement", "{2.Question ID}.jpg", "2.Statement", "1.Type"
-            ),
+            columns=_pairs("{1.Question ID}.jpg", "1.Statement", "{2.Question ID}.jpg", "2.Statement", "1.Type"),
             files=("Questions.csv",),
             prompt="a photo of {}",
             together=2,
@@ -327,7 +328,7 @@ SETS: Final[Mapping[str, RowSet]] = {
         licence="its own, on its card",
         source="hf.co/datasets/facebook/winoground",
     ),
-}  # fmt: skip
+}
 """By the format's name. Readers of sets that are no tables, or are more than that, are modules of their own."""
 
 

@@ -143,10 +143,15 @@ def _measure_numbers(measure: Measure) -> dict[str, Any]:
     means = _known({"macro": measure.macro, "by_image": measure.by_image})
     low, high = measure.image_interval
     return {
-        "chance": measure.chance, "micro": _numbers(measure.micro), **means, "by_image_low": low,
-        "by_image_high": high, "kinds": _by_kind(measure.by_kind), "alike": measure.alike,
+        "chance": measure.chance,
+        "micro": _numbers(measure.micro),
+        **means,
+        "by_image_low": low,
+        "by_image_high": high,
+        "kinds": _by_kind(measure.by_kind),
+        "alike": measure.alike,
         "legible": _numbers(measure.legible),
-    }  # fmt: skip
+    }
 
 
 def _pair_numbers(pairs: Pairs) -> dict[str, Any]:
@@ -159,16 +164,23 @@ def _numbers(accuracy: Accuracy) -> dict[str, Any]:
     low, high = accuracy.interval
     share = accuracy.share if accuracy.total else None
     return {
-        "accuracy": share, "low": low, "high": high, "correct": accuracy.correct, "ties": accuracy.ties,
+        "accuracy": share,
+        "low": low,
+        "high": high,
+        "correct": accuracy.correct,
+        "ties": accuracy.ties,
         "total": accuracy.total,
-    }  # fmt: skip
+    }
 
 
 def _change_numbers(change: Change) -> dict[str, Any]:
     return {
-        "before": _numbers(change.before), "now": _numbers(change.now), "gained": change.gained, "lost": change.lost,
+        "before": _numbers(change.before),
+        "now": _numbers(change.now),
+        "gained": change.gained,
+        "lost": change.lost,
         **_known({"difference": change.difference, "p": change.p}),
-    }  # fmt: skip
+    }
 
 
 def _known(numbers: Mapping[str, float]) -> dict[str, float | None]:

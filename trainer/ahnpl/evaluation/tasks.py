@@ -93,9 +93,15 @@ def score_shards(shards: ShardSet, model: ClipModel, settings: Settings) -> Repo
 
 def _evaluate(items: Iterator[Item], model: ClipModel, settings: Settings, *, retrieval: bool) -> Report:
     return evaluate(
-        model, islice(items, settings.limit), retrieval=retrieval, diagnose=True, max_bad=settings.max_bad,
-        batch_size=settings.batch_size, workers=settings.workers, advance=settings.advance,
-    )  # fmt: skip
+        model,
+        islice(items, settings.limit),
+        retrieval=retrieval,
+        diagnose=True,
+        max_bad=settings.max_bad,
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+        advance=settings.advance,
+    )
 
 
 def mean_by_category(shares: Mapping[str, float], categories: Mapping[str, str]) -> dict[str, float]:

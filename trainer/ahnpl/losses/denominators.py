@@ -139,8 +139,9 @@ class Asymmetric(nn.Module):
 
     row_wise, reads_bias = True, True
 
-    def __init__(self, *, gamma_negative: float = 7.0, gamma_positive: float = 0.0, clip: float = 0.05,
-                 bias: float = -10.0) -> None:  # fmt: skip
+    def __init__(
+        self, *, gamma_negative: float = 7.0, gamma_positive: float = 0.0, clip: float = 0.05, bias: float = -10.0
+    ) -> None:
         super().__init__()
         self.gamma_negative, self.gamma_positive, self.clip = gamma_negative, gamma_positive, clip
         self.bias = nn.Parameter(torch.tensor(bias))
@@ -183,8 +184,9 @@ class Expectation(nn.Module):
 
     row_wise = True
 
-    def __init__(self, *, t_positive: float = 1.0, t_negative: float = 1.0, attraction: float = 1.0,
-                 repulsion: float = 1.0) -> None:  # fmt: skip
+    def __init__(
+        self, *, t_positive: float = 1.0, t_negative: float = 1.0, attraction: float = 1.0, repulsion: float = 1.0
+    ) -> None:
         super().__init__()
         self.t_positive, self.t_negative = t_positive, t_negative
         self.attraction, self.repulsion = attraction, repulsion
@@ -202,15 +204,17 @@ class Expectation(nn.Module):
         return torch.where(there, losses, 0)
 
 
-DENOMINATORS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({
-    "softmax": Softmax,
-    "decoupled": Decoupled,
-    "mean": Mean,
-    "debiased": Debiased,
-    "pairwise": Pairwise,
-    "hinge": Hinge,
-    "sigmoid": Sigmoid,
-    "asl": Asymmetric,
-    "sorting": Sorting,
-    "expectation": Expectation,
-})  # fmt: skip
+DENOMINATORS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "softmax": Softmax,
+        "decoupled": Decoupled,
+        "mean": Mean,
+        "debiased": Debiased,
+        "pairwise": Pairwise,
+        "hinge": Hinge,
+        "sigmoid": Sigmoid,
+        "asl": Asymmetric,
+        "sorting": Sorting,
+        "expectation": Expectation,
+    }
+)

@@ -115,9 +115,18 @@ class Features:
     def upcast(self) -> Features:
         """The same features in float32 at least; float64 stays float64."""
         names = (
-            "image", "text", "logit_scale", "logit_bias", "text_negatives", "image_negatives", "image_negative_texts",
-            "teacher_image", "teacher_text", "teacher_text_negatives", "teacher_logit_scale",
-        )  # fmt: skip
+            "image",
+            "text",
+            "logit_scale",
+            "logit_bias",
+            "text_negatives",
+            "image_negatives",
+            "image_negative_texts",
+            "teacher_image",
+            "teacher_text",
+            "teacher_text_negatives",
+            "teacher_logit_scale",
+        )
         tensors = {name: getattr(self, name) for name in names}
         half = (torch.float16, torch.bfloat16)
         return replace(self, **{n: t.float() for n, t in tensors.items() if t is not None and t.dtype in half})

@@ -65,8 +65,9 @@ class MultiHead(nn.Module):
 
     needs_negatives, needs_image_negatives = False, False
 
-    def __init__(self, *, width: int = 512, heads: int = 3, hidden: int = 16, range: float = 1.0,
-                 regulariser: float = 0.0) -> None:  # fmt: skip
+    def __init__(
+        self, *, width: int = 512, heads: int = 3, hidden: int = 16, range: float = 1.0, regulariser: float = 0.0
+    ) -> None:
         super().__init__()
         self.width, self.range, self.regulariser = width, range, regulariser
         turn = torch.stack([nn.init.orthogonal_(torch.empty(width, width)) for _ in torch.arange(heads)])

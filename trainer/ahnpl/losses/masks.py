@@ -76,9 +76,11 @@ def _near_duplicates(view: View, mask: Tensor, *, above: float) -> Tensor:
     return mask & ~view.of_batch(view.features.asking(text) @ text.T >= above, elsewhere=False)
 
 
-MASKS: Mapping[str, Callable[..., Mask]] = MappingProxyType({
-    "above_positive": above_positive,
-    "top_k": top_k,
-    "near_duplicates": near_duplicates,
-    "positive_aware": positive_aware,
-})  # fmt: skip
+MASKS: Mapping[str, Callable[..., Mask]] = MappingProxyType(
+    {
+        "above_positive": above_positive,
+        "top_k": top_k,
+        "near_duplicates": near_duplicates,
+        "positive_aware": positive_aware,
+    }
+)

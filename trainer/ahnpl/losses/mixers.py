@@ -47,8 +47,9 @@ class MoCHi(Timed):
         start: share of the training before which nothing is mixed.
     """
 
-    def __init__(self, *, hardest: int = 64, pairs: int = 32, queries: int = 16, mix_query: str = "positive",
-                 start: float = 0.1) -> None:  # fmt: skip
+    def __init__(
+        self, *, hardest: int = 64, pairs: int = 32, queries: int = 16, mix_query: str = "positive", start: float = 0.1
+    ) -> None:
         super().__init__()
         self.hardest, self.pairs, self.queries, self.start = hardest, pairs, queries, start
         self.mix_query = pick("mix_query", mix_query, ("positive", "anchor", "off"))
@@ -192,12 +193,14 @@ class SupReMix(nn.Module):
         return replace(one, log_weight=own + torch.log1p(own.new_tensor(grade)))
 
 
-MIXERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({
-    "mochi": MoCHi,
-    "kalm": Kalm,
-    "extrapolate_positive": ExtrapolatePositive,
-    "interpolate_negatives": InterpolateNegatives,
-    "supremix": SupReMix,
-    "adversarial_negative": AdversarialNegative,
-    "adversarial_positive": AdversarialPositive,
-})  # fmt: skip
+MIXERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "mochi": MoCHi,
+        "kalm": Kalm,
+        "extrapolate_positive": ExtrapolatePositive,
+        "interpolate_negatives": InterpolateNegatives,
+        "supremix": SupReMix,
+        "adversarial_negative": AdversarialNegative,
+        "adversarial_positive": AdversarialPositive,
+    }
+)

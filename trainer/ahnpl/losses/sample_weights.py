@@ -56,8 +56,10 @@ class Progressive(Timed):
         return len(logits.positive) * shares
 
 
-SAMPLE_WEIGHTS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({
-    "focal": Focal,
-    "vmf": VonMisesFisher,
-    "progressive": Progressive,
-})  # fmt: skip
+SAMPLE_WEIGHTS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "focal": Focal,
+        "vmf": VonMisesFisher,
+        "progressive": Progressive,
+    }
+)

@@ -136,10 +136,12 @@ class Quality(nn.Module):
         return torch.zeros_like(logits).masked_scatter(places.expand_as(logits), log_weight)
 
 
-WEIGHTS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({
-    "tilt": Tilt,
-    "clusters": ClusterAgreement,
-    "posterior": Posterior,
-    "inverse_propensity": InversePropensity,
-    "quality": Quality,
-})  # fmt: skip
+WEIGHTS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "tilt": Tilt,
+        "clusters": ClusterAgreement,
+        "posterior": Posterior,
+        "inverse_propensity": InversePropensity,
+        "quality": Quality,
+    }
+)

@@ -122,9 +122,11 @@ def verify(folder: Path, name: str) -> None:
         raise DamagedError("this checkpoint is damaged", where=str(folder / name), why=str(error)) from None
     if changed:
         raise DamagedError(
-            "this checkpoint is damaged", where=str(folder / name), why="its checksum differs",
+            "this checkpoint is damaged",
+            where=str(folder / name),
+            why="its checksum differs",
             fix=f"use an earlier one; if you changed the file yourself, remove {STATE_NAME} beside it to evaluate it",
-        )  # fmt: skip
+        )
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -145,9 +147,11 @@ def find_checkpoint(path: Path) -> Path:
         folder = path / "checkpoints" / str(best["checkpoint"])
         if not folder.is_dir():
             raise DamagedError(
-                "the best checkpoint is gone", where=str(path / BEST_NAME), why=f"it names {folder.name}",
+                "the best checkpoint is gone",
+                where=str(path / BEST_NAME),
+                why=f"it names {folder.name}",
                 fix=f"name another checkpoint, or remove {BEST_NAME}: the latest is then taken",
-            )  # fmt: skip
+            )
         return folder
     found = list_checkpoints(path)
     if not found:
@@ -201,9 +205,11 @@ def read_best(run: Path) -> dict[str, Any] | None:
     if isinstance(name, str) and re.fullmatch(r"step-\d+", name) and type(score) in (int, float):
         return best
     raise DamagedError(
-        "this file is damaged", where=str(path), why="it names no checkpoint with its score",
+        "this file is damaged",
+        where=str(path),
+        why="it names no checkpoint with its score",
         fix="remove it: the latest checkpoint is then taken",
-    )  # fmt: skip
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

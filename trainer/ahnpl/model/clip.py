@@ -279,9 +279,10 @@ def _check_name(name: str) -> None:
     if name.startswith("hf-hub:"):
         folder = name.rpartition("/")[2] or "FOLDER"
         raise UsageError(
-            "models are not loaded from the hub by their name", where=name,
+            "models are not loaded from the hub by their name",
+            where=name,
             fix=f"hf download {name.removeprefix('hf-hub:')} --local-dir {folder}, and name {LOCAL}{folder}",
-        )  # fmt: skip
+        )
     if not name.startswith(LOCAL):
         pick("model", name, open_clip.list_models())
 

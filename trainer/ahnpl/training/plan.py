@@ -85,17 +85,33 @@ def make_plan(config: TrainConfig) -> Plan:
     pixels = read_preprocess(Path(config.preprocess)) if config.preprocess else None
     per_epoch = shards.samples // config.batch_size
     facts = {
-        "recipe": loss.recipe.name, "parameters": dict(loss.recipe.parameters), "shards": shards.fingerprint,
-        "negatives": negatives, "precision": precision, "preprocess": pixels,
-        "canonical_ranks": canonical_ranks[0].count, "draws": DRAWS,
-    }  # fmt: skip
+        "recipe": loss.recipe.name,
+        "parameters": dict(loss.recipe.parameters),
+        "shards": shards.fingerprint,
+        "negatives": negatives,
+        "precision": precision,
+        "preprocess": pixels,
+        "canonical_ranks": canonical_ranks[0].count,
+        "draws": DRAWS,
+    }
     if image_negatives:
         facts["image_negatives"] = image_negatives
     steps = config.steps or config.epochs * per_epoch
     return Plan(
-        config, shards, eval_shards, loss, negatives, image_negatives, steps, canonical_ranks, device, precision,
-        settings(config, **facts), ranks, pixels,
-    )  # fmt: skip
+        config,
+        shards,
+        eval_shards,
+        loss,
+        negatives,
+        image_negatives,
+        steps,
+        canonical_ranks,
+        device,
+        precision,
+        settings(config, **facts),
+        ranks,
+        pixels,
+    )
 
 
 def _build_loss(config: TrainConfig) -> RecipeLoss:

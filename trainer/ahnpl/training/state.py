@@ -56,9 +56,11 @@ def save_state(state: TrainState, plan: Plan) -> Path:
         **_prefixed("teacher", state.teacher.state if state.teacher else {}),
     }
     told = {
-        "step": state.step, "model": plan.config.model, "settings": plan.settings,
+        "step": state.step,
+        "model": plan.config.model,
+        "settings": plan.settings,
         "scaler": state.scaler.state_dict(),
-    }  # fmt: skip
+    }
     weights = plain_state(state.average.model.network if state.average else network)
     return ckpt.save(Path(plan.config.out), ckpt.Checkpoint(weights, state.model.config, training, told))
 
@@ -77,9 +79,11 @@ def restore_state(state: TrainState, plan: Plan, folder: Path) -> None:
         if is_out_of_memory(error):
             raise
         raise DamagedError(
-            "this checkpoint does not hold this run", where=str(folder), why=" ".join(str(error).split())[:300],
+            "this checkpoint does not hold this run",
+            where=str(folder),
+            why=" ".join(str(error).split())[:300],
             fix="resume from an earlier one, or start again with --overwrite",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _put_back(state: TrainState, plan: Plan, saved: ckpt.Checkpoint) -> None:

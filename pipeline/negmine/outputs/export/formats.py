@@ -18,10 +18,16 @@ SLOTS: Final[Mapping[str, str]] = {
 """CE-CLIP's four slots of a caption, and the kinds that may fill each."""
 
 SUGARCREPE: Final[Mapping[str, str]] = {
-    "swap_object": "swap_obj", "swap_attribute": "swap_att", "replace_object": "replace_obj",
-    "replace_attribute": "replace_att", "replace_count": "replace_att", "replace_relation": "replace_rel",
-    "replace_action": "replace_rel", "add_object": "add_obj", "add_attribute": "add_att",
-}  # fmt: skip
+    "swap_object": "swap_obj",
+    "swap_attribute": "swap_att",
+    "replace_object": "replace_obj",
+    "replace_attribute": "replace_att",
+    "replace_count": "replace_att",
+    "replace_relation": "replace_rel",
+    "replace_action": "replace_rel",
+    "add_object": "add_obj",
+    "add_attribute": "add_att",
+}
 """SugarCrepe's names of the kinds it has."""
 
 
@@ -57,8 +63,15 @@ def jsonl(records: Iterable[Record]) -> Lines:
     """An object a negative, which `negmine audit --negatives` reads back."""
     for record in records:
         for one in record.negatives:
-            row = {"key": record.key, "image_id": record.image_id, "image": record.image, "caption": record.caption,
-                   "negative": one.text, "kind": one.kind, "rule": one.rule}  # fmt: skip
+            row = {
+                "key": record.key,
+                "image_id": record.image_id,
+                "image": record.image,
+                "caption": record.caption,
+                "negative": one.text,
+                "kind": one.kind,
+                "rule": one.rule,
+            }
             yield _line(row), 1
 
 
@@ -90,13 +103,22 @@ def ce_clip(records: Iterable[Record]) -> Lines:
     """
     for record in records:
         if record.negatives:
-            filled = {slot: next((n for n in record.negatives if n.kind in kinds.split()), None)
-                      for slot, kinds in SLOTS.items()}  # fmt: skip
-            yield _line({
-                "image_id": record.image_id, "image": record.image, "caption": record.caption,
-                **{slot: one.text if one else record.caption for slot, one in filled.items()},
-                "valid": [int(one is not None) for one in filled.values()],
-            }), 1  # fmt: skip
+            filled = {
+                slot: next((n for n in record.negatives if n.kind in kinds.split()), None)
+                for slot, kinds in SLOTS.items()
+            }
+            yield (
+                _line(
+                    {
+                        "image_id": record.image_id,
+                        "image": record.image,
+                        "caption": record.caption,
+                        **{slot: one.text if one else record.caption for slot, one in filled.items()},
+                        "valid": [int(one is not None) for one in filled.values()],
+                    }
+                ),
+                1,
+            )
 
 
 def sugarcrepe(records: Iterable[Record]) -> Lines:
@@ -108,8 +130,12 @@ def sugarcrepe(records: Iterable[Record]) -> Lines:
     for record in records:
         for one in record.negatives:
             if one.kind in SUGARCREPE:
-                row = {"filename": record.image, "caption": record.caption, "negative_caption": one.text,
-                       "kind": SUGARCREPE[one.kind]}  # fmt: skip
+                row = {
+                    "filename": record.image,
+                    "caption": record.caption,
+                    "negative_caption": one.text,
+                    "kind": SUGARCREPE[one.kind],
+                }
                 yield f'{"," if number else "{"}\n"{number}": {json.dumps(row, ensure_ascii=False)}', 1
                 number += 1
     yield ("\n}\n" if number else "{}\n"), 0

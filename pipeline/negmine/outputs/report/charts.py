@@ -116,8 +116,10 @@ def _line(curve: Curve, scale: _Scale) -> Markup:
     path = " ".join(f"{scale.across(x)},{scale.down(y)}" for x, y in points)
     line = Markup('<polyline class="r{}" data-name="{}" points="{}"/>').format(curve.number, curve.name, path)
     few = points if len(points) <= 12 else ()
-    dots = (Markup('<circle class="r{}" cx="{}" cy="{}" r="2.6"/>').format(
-        curve.number, scale.across(x), scale.down(y)) for x, y in few)  # fmt: skip
+    dots = (
+        Markup('<circle class="r{}" cx="{}" cy="{}" r="2.6"/>').format(curve.number, scale.across(x), scale.down(y))
+        for x, y in few
+    )
     return line + Markup().join(dots)
 
 
@@ -138,9 +140,10 @@ def _axes(scale: _Scale, *, percent: bool) -> Markup:
     for value in marks:
         at, text = scale.down(value), f"{value:.{decimals}%}" if percent else f"{value:.4g}"
         parts.append(
-            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text x="{}" y="{}" class="left">{}</text>')
-            .format(_LEFT, WIDTH - _RIGHT, at, at, _LEFT - 6, at + 4, text)
-        )  # fmt: skip
+            Markup(
+                '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text x="{}" y="{}" class="left">{}</text>'
+            ).format(_LEFT, WIDTH - _RIGHT, at, at, _LEFT - 6, at + 4, text)
+        )
     for value in ticks(*scale.x, 6):
         parts.append(
             Markup('<text x="{}" y="{}" class="below">{}</text>').format(

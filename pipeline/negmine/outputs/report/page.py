@@ -32,9 +32,13 @@ BESIDE: Final = 240
 _BLANK: Final = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 _URL: Final = "data:image/webp;base64,"
 _KEYS: Final = (
-    ("/", "search"), ("j, k", "next and previous pair"), ("1, 2, ...", "views"), ("t", "light, dark, as the system"),
-    ("Esc", "show all pairs"), ("?", "this list"),
-)  # fmt: skip
+    ("/", "search"),
+    ("j, k", "next and previous pair"),
+    ("1, 2, ...", "views"),
+    ("t", "light, dark, as the system"),
+    ("Esc", "show all pairs"),
+    ("?", "this list"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,26 @@ class Page:
 def make_page(view: WorkView | None, runs: Sequence[TrainingRun], title: str) -> Page:
     """One HTML file of a work folder, of training runs, or of both."""
     context = {
-        "title": title, "lead": "", "tiles": (), "notes": [], "work": None, "examples": (), "kinds": (), "rules": (),
-        "refused": {}, "charts": (), "audit": None, "stages": (), "runs": (), "keys": _KEYS, "blank": _BLANK,
-        "beside": BESIDE, "version": __version__,
-        **(work_context(view) if view else {}), **(runs_context(runs) if runs else {}),
-    }  # fmt: skip
+        "title": title,
+        "lead": "",
+        "tiles": (),
+        "notes": [],
+        "work": None,
+        "examples": (),
+        "kinds": (),
+        "rules": (),
+        "refused": {},
+        "charts": (),
+        "audit": None,
+        "stages": (),
+        "runs": (),
+        "keys": _KEYS,
+        "blank": _BLANK,
+        "beside": BESIDE,
+        "version": __version__,
+        **(work_context(view) if view else {}),
+        **(runs_context(runs) if runs else {}),
+    }
     context["views"] = [
         *([("examples", "Examples"), ("numbers", "Numbers"), ("audit", "Audit")] if view else ()),
         *([("training", "Training")] if runs else ()),
@@ -82,9 +101,12 @@ def _render(context: Mapping[str, Any], album: Album) -> str:
 @cache
 def _environment() -> Environment:
     made = Environment(
-        loader=PackageLoader("negmine.outputs.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("negmine.outputs.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     made.filters |= {"number": "{:,}".format, "score": "{:.2f}".format, "elided": elided, "marked": _marked}
     return made
 
@@ -109,5 +131,4 @@ def _images(examples: Iterable[Example]) -> Iterator[ImagePlace]:
 
 
 def _missing(album: Album) -> list[str]:
-    return [f"{number:,} images could not be shown: {reason}."
-            for reason, number in album.missing.items()]  # fmt: skip
+    return [f"{number:,} images could not be shown: {reason}." for reason, number in album.missing.items()]

@@ -168,7 +168,9 @@ def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
         pair, candidates = pairs[key][0], mined.get(key, [])
         examples.append(
             Example(
-                key, pair["image_id"], pair["caption"],
+                key,
+                pair["image_id"],
+                pair["caption"],
                 None if pair["width"] is None else (pair["width"], pair["height"]),
                 _image(pair),
                 tuple(_negative(row, figures) for row in sorted(negatives.get(key, []), key=lambda row: row["slot"])),
@@ -177,7 +179,7 @@ def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
                 sum(row["keep"] for row in candidates),
                 Counter(row["reason"] for row in candidates if row["reason"] and row["reason"] not in OBVIOUS),
             )
-        )  # fmt: skip
+        )
     return examples
 
 
@@ -220,6 +222,13 @@ def _negative(row: Mapping[str, Any], figures: Mapping[str, Sequence[ImagePlace]
 
 def _candidate(row: Mapping[str, Any], pair: Mapping[str, Any]) -> Candidate:
     return Candidate(
-        row["neighbour_key"], pair["caption"], _image(pair), row["direction"], row["rank"], row["score"],
-        row["positive_score"], row["reason"], row["selected"],
-    )  # fmt: skip
+        row["neighbour_key"],
+        pair["caption"],
+        _image(pair),
+        row["direction"],
+        row["rank"],
+        row["score"],
+        row["positive_score"],
+        row["reason"],
+        row["selected"],
+    )

@@ -71,8 +71,12 @@ def _audited(folder: Path) -> Audited | None:
         body: Mapping[str, Any] = json.loads(fetch_local(path).read_text(encoding="utf-8"))
         return Audited(kinds_from_json(body), tuple(map(str, body["notes"])))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DamagedError("the audit cannot be read", where=str(path), why=repr(error),
-                           fix="run negmine audit again, or delete the file") from None  # fmt: skip
+        raise DamagedError(
+            "the audit cannot be read",
+            where=str(path),
+            why=repr(error),
+            fix="run negmine audit again, or delete the file",
+        ) from None
 
 
 def _title(settings: ReportSettings) -> str:

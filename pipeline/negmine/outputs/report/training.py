@@ -26,17 +26,23 @@ def runs_context(runs: Sequence[TrainingRun]) -> dict[str, Any]:
             {
                 "name": run.name,
                 "told": _differences(run, differ) or f"{run.steps:,} steps",
-                "cells": [f"{run.steps:,}", *(_cell(run, name) for name in ("loss", *scores)),
-                          f"{run.rate:,.0f}" if run.rate else "–"],
+                "cells": [
+                    f"{run.steps:,}",
+                    *(_cell(run, name) for name in ("loss", *scores)),
+                    f"{run.rate:,.0f}" if run.rate else "–",
+                ],
                 "settings": list(flattened(run.config)),
             }
             for run in runs
         ],
         "heads": ["steps", *(_metric(name) for name in ("loss", *scores)), "samples/s"],
-        "curves": [{"title": _title(name, runs), "svg": _curves(name, runs)} for name in drawn
-                   if any(run.points(name) for run in runs)],
+        "curves": [
+            {"title": _title(name, runs), "svg": _curves(name, runs)}
+            for name in drawn
+            if any(run.points(name) for run in runs)
+        ],
         "by_kind": [_by_kind(kind, runs) for kind in scored_kinds(runs)],
-    }  # fmt: skip
+    }
 
 
 def _differences(run: TrainingRun, names: Sequence[str]) -> str:

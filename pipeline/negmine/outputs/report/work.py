@@ -73,13 +73,14 @@ def work_context(view: WorkView) -> dict[str, Any]:
         "guards": sorted({guard for rule in measures.rules for guard in rule.refused}),
         "refused": measures.refused,
         "charts": [{"data": one, "svg": draw_histogram(one)} for one in measures.histograms if one.series],
-        "looked_at": "Lengths and scores are those of all pairs." if all_of_them else
-        f"Lengths and scores are those of the first {work.pairs_looked_at:,} pairs, which are a random sample; "
+        "looked_at": "Lengths and scores are those of all pairs."
+        if all_of_them
+        else f"Lengths and scores are those of the first {work.pairs_looked_at:,} pairs, which are a random sample; "
         f"at least {LOOKED_AT:,} are looked at.",
         "audit": _audit(view.audit) if view.audit else None,
         "work_option": "" if str(work.path) == "work" else f" --work {readable(str(work.path))}",
         "stages": [_stage(name, manifest) for name, manifest in work.stages.items()],
-    }  # fmt: skip
+    }
 
 
 def _stale(view: WorkView) -> list[str]:
@@ -146,10 +147,12 @@ def _stage(name: str, manifest: Manifest) -> dict[str, Any]:
             ("inputs", list(flattened(manifest.spec.inputs))),
             ("packages", list(flattened(manifest.spec.packages))),
             ("counts", [(key, f"{value:,}") for key, value in manifest.counts.items()]),
-            ("files", [(file.file, f"{file.rows:,} rows, {file.bytes:,} bytes, {file.sha256}")
-                       for file in listed[:FILES]]),
+            (
+                "files",
+                [(file.file, f"{file.rows:,} rows, {file.bytes:,} bytes, {file.sha256}") for file in listed[:FILES]],
+            ),
         ],
-    }  # fmt: skip
+    }
 
 
 def counted(number: int, noun: str) -> str:

@@ -181,10 +181,30 @@ def breaks_capital(item: Judged) -> bool:
 
 _SMALL: Final = frozenset(
     {
-        "A", "An", "The", "This", "That", "These", "Those", "Some", "Several", "Many", "Two", "Three", "Four", "Five",
-        "Six", "His", "Her", "There", "In", "On", "At", "With",
+        "A",
+        "An",
+        "The",
+        "This",
+        "That",
+        "These",
+        "Those",
+        "Some",
+        "Several",
+        "Many",
+        "Two",
+        "Three",
+        "Four",
+        "Five",
+        "Six",
+        "His",
+        "Her",
+        "There",
+        "In",
+        "On",
+        "At",
+        "With",
     }
-)  # fmt: skip
+)
 
 
 def _capitals_inside(words: tuple[str, ...]) -> int:
@@ -212,11 +232,30 @@ def breaks_spacing(item: Judged) -> bool:
 _UNITS: Final = tuple(
     tuple(unit.split())
     for unit in (
-        "stop sign", "traffic light", "fire hydrant", "teddy bear", "polar bear", "hot dog", "ice cream", "cell phone",
-        "parking meter", "fire truck", "lap top", "french fries", "sea gull", "high chair",
-        "remote control", "each other", "front of", "top of", "lots of", "couple of", "variety of", "middle of",
+        "stop sign",
+        "traffic light",
+        "fire hydrant",
+        "teddy bear",
+        "polar bear",
+        "hot dog",
+        "ice cream",
+        "cell phone",
+        "parking meter",
+        "fire truck",
+        "lap top",
+        "french fries",
+        "sea gull",
+        "high chair",
+        "remote control",
+        "each other",
+        "front of",
+        "top of",
+        "lots of",
+        "couple of",
+        "variety of",
+        "middle of",
     )
-)  # fmt: skip
+)
 """Units whose halves mean something else alone. (A tennis court may well become a volleyball court.)"""
 
 

@@ -63,12 +63,10 @@ def judge(name: str, items: Sequence[Judged], seed: int) -> Answer:
 def paraphrased(items: Iterable[Judged]) -> list[Judged]:
     """The items that have a paraphrase, with that as their negative."""
     return [
-        Judged(
-            i.key, i.image_id, i.caption, i.paraphrase, i.kind, tuple(t for t in i.siblings if t != i.paraphrase)
-        )
+        Judged(i.key, i.image_id, i.caption, i.paraphrase, i.kind, tuple(t for t in i.siblings if t != i.paraphrase))
         for i in items
         if i.paraphrase
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True)

@@ -257,11 +257,11 @@ def to_json(report: Report) -> dict[str, Any]:
         "floors": {name: round(SUGARCREPE[name] / 100, 6) for name in report.verdicts if name in SUGARCREPE},
         "still_true": [name for name in report.verdicts if name in DETECTORS and DETECTORS[name].true],
         "visible": [name for name in report.verdicts if name in DETECTORS and DETECTORS[name].visible],
-        "paraphrases": None if report.paraphrases is None else {
-            name: _rate_json(rate) for name, rate in vars(report.paraphrases).items()
-        },
+        "paraphrases": None
+        if report.paraphrases is None
+        else {name: _rate_json(rate) for name, rate in vars(report.paraphrases).items()},
         "notes": list(report.notes),
-    }  # fmt: skip
+    }
 
 
 def _kind_json(one: KindReport) -> dict[str, Any]:

@@ -45,12 +45,18 @@ def page(report: Report) -> str:
     body = [
         f"<h1>{escape(title)}</h1><p class=soft>{escape(lead)}</p>",
         "<h2>Over all kinds</h2>" + _plain_table(figures(report)),
-        "<h2>Told from captions without an image</h2>", BLIND, blind_table(report.kinds),
-        "<h2>Defects, percent of what was looked at</h2>", DEFECTS, defect_table(report.kinds),
-        "<h2>Examples by kind</h2>", *(_of_kind(report, kind) for kind in report.kinds if kind != ALL),
-        "<h2>Examples by criterion</h2>", *(_of_criterion(report, name) for name in TITLES if name in report.verdicts),
+        "<h2>Told from captions without an image</h2>",
+        BLIND,
+        blind_table(report.kinds),
+        "<h2>Defects, percent of what was looked at</h2>",
+        DEFECTS,
+        defect_table(report.kinds),
+        "<h2>Examples by kind</h2>",
+        *(_of_kind(report, kind) for kind in report.kinds if kind != ALL),
+        "<h2>Examples by criterion</h2>",
+        *(_of_criterion(report, name) for name in TITLES if name in report.verdicts),
         *(f"<p class=soft>Not measured: {escape(note)}.</p>" for note in report.notes),
-    ]  # fmt: skip
+    ]
     return document(title, "<main>" + "\n".join(body) + "</main>", style=_STYLE + TABLES_STYLE)
 
 
@@ -80,9 +86,10 @@ def _by_kind(
     """A table with a row a kind; `heads` and `cells` are HTML."""
     rows = "".join(
         f"<tr{' class=all' if kind == ALL else ''}><td>{escape(kind)}</td><td>{one.sampled:,}</td>"
-        + "".join(f"<td>{cell}</td>" for cell in cells(one)) + "</tr>"
+        + "".join(f"<td>{cell}</td>" for cell in cells(one))
+        + "</tr>"
         for kind, one in kinds.items()
-    )  # fmt: skip
+    )
     head = "".join(f"<th>{name}</th>" for name in ("kind", "n", *heads))
     return f"<div class=wide tabindex=0><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 

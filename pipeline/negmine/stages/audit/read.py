@@ -141,8 +141,12 @@ class FileSource:
                     yield found
         if not read or read == sum(self.skipped.values()):
             reasons = ", ".join(f"{reason} {n:,}" for reason, n in self.skipped.most_common()) or "the file is empty"
-            raise InputError("no row has a caption and a negative", where=self.name, why=reasons,
-                             fix=f"name the columns {_CAPTION[0]} and one of {', '.join(_NEGATIVE)}")  # fmt: skip
+            raise InputError(
+                "no row has a caption and a negative",
+                where=self.name,
+                why=reasons,
+                fix=f"name the columns {_CAPTION[0]} and one of {', '.join(_NEGATIVE)}",
+            )
 
 
 def _listed(row: Mapping[str, Any] | None, kind: str) -> Listed | str:

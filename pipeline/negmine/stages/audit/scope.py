@@ -29,9 +29,7 @@ _MORE: Final = (
     ("no", "less", "than"),
     ("no", "fewer", "than"),
 )
-_FEWER: Final = (
-    ("at", "most"), ("less", "than"), ("fewer", "than"), ("no", "more", "than"), ("not", "more", "than")
-)  # fmt: skip
+_FEWER: Final = (("at", "most"), ("less", "than"), ("fewer", "than"), ("no", "more", "than"), ("not", "more", "than"))
 """Below a number, none is enough: *fewer than five cars* is true of a street without any."""
 
 _CUED: Final = re.compile(

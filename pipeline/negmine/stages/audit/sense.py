@@ -102,14 +102,35 @@ _COLOURS: Final = wordlist(
     "teal maroon violet cream"
 )
 _SHADES: Final = {
-    "neon": "green yellow pink orange blue red purple", "mint": "green", "lime": "green yellow", "olive": "green brown",
-    "navy": "blue", "sky": "blue", "baby": "blue pink", "royal": "blue purple", "hot": "pink", "forest": "green",
-    "emerald": "green", "kelly": "green", "hunter": "green", "lemon": "yellow", "mustard": "yellow brown",
-    "cherry": "red", "fire": "red orange", "brick": "red", "ruby": "red", "blood": "red orange", "jet": "black",
-    "snow": "white", "charcoal": "gray grey black", "chocolate": "brown", "burnt": "orange", "salmon": "pink",
+    "neon": "green yellow pink orange blue red purple",
+    "mint": "green",
+    "lime": "green yellow",
+    "olive": "green brown",
+    "navy": "blue",
+    "sky": "blue",
+    "baby": "blue pink",
+    "royal": "blue purple",
+    "hot": "pink",
+    "forest": "green",
+    "emerald": "green",
+    "kelly": "green",
+    "hunter": "green",
+    "lemon": "yellow",
+    "mustard": "yellow brown",
+    "cherry": "red",
+    "fire": "red orange",
+    "brick": "red",
+    "ruby": "red",
+    "blood": "red orange",
+    "jet": "black",
+    "snow": "white",
+    "charcoal": "gray grey black",
+    "chocolate": "brown",
+    "burnt": "orange",
+    "salmon": "pink",
     "powder": "blue pink",
     "pale": "blue green yellow pink orange purple brown gray grey red gold violet cream turquoise white",
-}  # fmt: skip
+}
 
 
 def wrong_shades(words: tuple[str, ...]) -> int:

@@ -280,11 +280,29 @@ def stem(word: str) -> str:
 
 
 _IRREGULAR: Final = {
-    "men": "man", "women": "woman", "children": "child", "people": "person", "feet": "foot", "teeth": "tooth",
-    "geese": "goose", "mice": "mouse", "oxen": "ox", "knives": "knife", "wolves": "wolf", "leaves": "leaf",
-    "shelves": "shelf", "loaves": "loaf", "calves": "calf", "halves": "half", "buses": "bus", "potatoes": "potato",
-    "tomatoes": "tomato", "firemen": "fireman", "policemen": "policeman", "snowmen": "snowman",
-}  # fmt: skip
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "people": "person",
+    "feet": "foot",
+    "teeth": "tooth",
+    "geese": "goose",
+    "mice": "mouse",
+    "oxen": "ox",
+    "knives": "knife",
+    "wolves": "wolf",
+    "leaves": "leaf",
+    "shelves": "shelf",
+    "loaves": "loaf",
+    "calves": "calf",
+    "halves": "half",
+    "buses": "bus",
+    "potatoes": "potato",
+    "tomatoes": "tomato",
+    "firemen": "fireman",
+    "policemen": "policeman",
+    "snowmen": "snowman",
+}
 
 
 def content_stems(text: str) -> frozenset[str]:

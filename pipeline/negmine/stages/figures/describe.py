@@ -15,12 +15,37 @@ CONTEXT: Final = 77
 
 _WORDS = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]+")
 PIECES: Final[Mapping[str, int]] = {
-    "arcs": 2, "bisector": 2, "bisects": 3, "circumcircle": 4, "circumscribed": 2, "dashed": 2, "diagonal": 2,
-    "diagonals": 3, "divides": 2, "equilateral": 3, "halves": 2, "hexagon": 2, "incircle": 2, "isosceles": 4,
-    "leftmost": 2, "midpoint": 2, "nearer": 2, "oblique": 2, "obtuse": 3, "parallelogram": 3, "perpendicular": 3,
-    "quadrilateral": 3, "rectangle": 2, "rhombus": 3, "rightmost": 2, "secant": 2, "tangent": 2, "trapezoid": 3,
-    "triangles": 2, "unequal": 2,
-}  # fmt: skip
+    "arcs": 2,
+    "bisector": 2,
+    "bisects": 3,
+    "circumcircle": 4,
+    "circumscribed": 2,
+    "dashed": 2,
+    "diagonal": 2,
+    "diagonals": 3,
+    "divides": 2,
+    "equilateral": 3,
+    "halves": 2,
+    "hexagon": 2,
+    "incircle": 2,
+    "isosceles": 4,
+    "leftmost": 2,
+    "midpoint": 2,
+    "nearer": 2,
+    "oblique": 2,
+    "obtuse": 3,
+    "parallelogram": 3,
+    "perpendicular": 3,
+    "quadrilateral": 3,
+    "rectangle": 2,
+    "rhombus": 3,
+    "rightmost": 2,
+    "secant": 2,
+    "tangent": 2,
+    "trapezoid": 3,
+    "triangles": 2,
+    "unequal": 2,
+}
 """Words of our templates that CLIP's tokenizer cuts into several tokens; every other one is a single token."""
 
 

@@ -63,9 +63,11 @@ def read_records(path: Path) -> list[tuple[str, Any]]:
         json.dumps(body, ensure_ascii=False).encode()  # escapes of half a character are no text
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            "this is not a Geometry3K file", where=str(path), why=str(error),
+            "this is not a Geometry3K file",
+            where=str(path),
+            why=str(error),
             fix="name diagram_logic_forms_annot.json of the data set",
-        ) from None  # fmt: skip
+        ) from None
     return sorted(((str(name), row) for name, row in body.items()), key=lambda item: (len(item[0]), item[0]))
 
 

@@ -110,9 +110,15 @@ class Balanced:
             return None
         readings = self.store.folder / READINGS
         phase = ReadPhase(
-            self.settings, self.settings.reader_here, CAPTIONS_READ / learnt_from, self.pairs, candidates, plausible,
-            Found(candidates / FIRST_WEIGHTS), self.sizes,
-        )  # fmt: skip
+            self.settings,
+            self.settings.reader_here,
+            CAPTIONS_READ / learnt_from,
+            self.pairs,
+            candidates,
+            plausible,
+            Found(candidates / FIRST_WEIGHTS),
+            self.sizes,
+        )
 
         def read(store: Store) -> Manifest:
             run(store, phase, self.engine, "reading candidates", self.sizes[: self.sample])

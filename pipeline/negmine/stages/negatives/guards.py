@@ -487,8 +487,16 @@ _Guards = tuple[Callable[..., bool], ...]
 
 UNHEARD_GUARDS: Final[_Guards] = (in_scope, alike_sides, near_synonym, often_said_together, pronoun)
 SWAP_GUARDS: Final[_Guards] = (
-    in_scope, equal_things, coordination, symmetric, one_place, same_referent, near_synonym, pronoun, in_sibling,
-)  # fmt: skip
+    in_scope,
+    equal_things,
+    coordination,
+    symmetric,
+    one_place,
+    same_referent,
+    near_synonym,
+    pronoun,
+    in_sibling,
+)
 REPLACEMENT_GUARDS: Final[_Guards] = (*UNHEARD_GUARDS, in_caption, in_sibling)
 TEXT_GUARDS: Final[_Guards] = (unchanged, sibling_equal)
 DUPLICATE: Final = "duplicate"

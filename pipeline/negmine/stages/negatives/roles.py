@@ -32,9 +32,18 @@ _CHILDREN: Final = frozenset({"boy", "girl", "child", "son", "daughter", "brothe
 _PEOPLE_WORDS: Final = frozenset({"people", "person", "adult"})
 
 _SAME: Final = {
-    "on top of": "on", "atop": "on", "upon": "on", "onto": "on", "inside": "in", "inside of": "in", "within": "in",
-    "underneath": "under", "beneath": "under", "over": "above", "in back of": "behind",
-}  # fmt: skip
+    "on top of": "on",
+    "atop": "on",
+    "upon": "on",
+    "onto": "on",
+    "inside": "in",
+    "inside of": "in",
+    "within": "in",
+    "underneath": "under",
+    "beneath": "under",
+    "over": "above",
+    "in back of": "behind",
+}
 _TURNED: Final = {"in front of": "behind", "below": "above", "ahead of": "behind"}
 """Relations told the other way round: what is in front of a car has the car behind it."""
 

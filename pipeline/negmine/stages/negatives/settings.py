@@ -48,9 +48,11 @@ class ParseSettings:
         float,
         Option(
             "how much of what seldom flows back is left out: 0 nothing, for many kinds; 1 all, for an even flow",
-            least=0, most=1, unset="the preset's",
+            least=0,
+            most=1,
+            unset="the preset's",
         ),
-    ] = 0.8  # fmt: skip
+    ] = 0.8
     """Exponent of the share that is kept of each substitution of closed-class words in a balanced choice."""
     weights: tuple[tuple[str, float], ...] = ()
     """(rule, log weight) of a balanced choice: 0.7 makes its candidates about twice as likely to be chosen, and thins

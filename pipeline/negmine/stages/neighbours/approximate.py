@@ -57,23 +57,27 @@ def check_index(text: str) -> None:
 
     if Path(text).suffix in (".faiss", ".index") or Path(text).is_file():
         raise UsageError(
-            "index files of others are not read", where=text, why="reading one runs what its bytes say",
+            "index files of others are not read",
+            where=text,
+            why="reading one runs what its bytes say",
             fix=f"name a preset ({', '.join((*PRESETS, CAGRA))}) or a factory string such as IVF4096,Flat:nprobe=32",
-        )  # fmt: skip
+        )
     if text == CAGRA:
         if not (hasattr(faiss, "GpuIndexCagra") and faiss.get_num_gpus()):
             raise UsageError(
-                "CAGRA needs a GPU and a FAISS build that has it", why="neither --index hnsw nor ivf does",
+                "CAGRA needs a GPU and a FAISS build that has it",
+                why="neither --index hnsw nor ivf does",
                 fix="pip install faiss-gpu-cuvs on a machine with a GPU, or --index hnsw",
-            )  # fmt: skip
+            )
         return
     try:
         _empty(text if text not in PRESETS else PRESETS[text](10_000, 10), 8)
     except (RuntimeError, ValueError) as error:
         raise UsageError(
-            f"FAISS knows no index {text!r}", why=str(error).splitlines()[-1],
+            f"FAISS knows no index {text!r}",
+            why=str(error).splitlines()[-1],
             fix=f"name a preset ({', '.join((*PRESETS, CAGRA))}) or a factory string such as IVF4096,Flat:nprobe=32",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _empty(text: str, dimensions: int) -> Any:

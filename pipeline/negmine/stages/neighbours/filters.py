@@ -239,8 +239,11 @@ ABOUT_SCORES: Final = frozenset({"percentage", "margin", "adaptive_margin", "cei
 """Filters whose threshold on the score a person tunes."""
 
 NEEDS: Final[dict[str, str]] = {
-    "near_text": "words", "concept": "concepts", "structure": "structure", "entailed": "entailment",
-}  # fmt: skip
+    "near_text": "words",
+    "concept": "concepts",
+    "structure": "structure",
+    "entailed": "entailment",
+}
 """Filters that look at sets of words: which."""
 
 

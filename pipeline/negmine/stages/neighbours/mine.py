@@ -144,9 +144,14 @@ class Outcome:
         found = self.mined.found
         query = np.broadcast_to(np.arange(len(found))[:, None], found.shape)[found]
         return Rows(
-            self.mined.rows[query], self.mined.ids[found], rank[found], self.mined.scores[found],
-            self.candidates.positive[query], self.reason[found], self.selected[found],
-        )  # fmt: skip
+            self.mined.rows[query],
+            self.mined.ids[found],
+            rank[found],
+            self.mined.scores[found],
+            self.candidates.positive[query],
+            self.reason[found],
+            self.selected[found],
+        )
 
 
 class Rows(NamedTuple):
@@ -209,9 +214,16 @@ def _candidates(phase: MinePhase, part: int, mined: Mined) -> Candidates:
     texts = Texts(partial(phase.features.sets, queries), partial(phase.features.sets, flat), ids.shape)
     compare = _Targets(phase, queries, ids)
     return Candidates(
-        mined.scores, positive, mined.found, own, phase.features.at(ids), texts, compare.to_truth, compare.alike,
+        mined.scores,
+        positive,
+        mined.found,
+        own,
+        phase.features.at(ids),
+        texts,
+        compare.to_truth,
+        compare.alike,
         phase.retriever.images,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -330,9 +342,11 @@ def _counts(outcome: Outcome, settings: RetrieveSettings) -> Counter[str]:
     """Numbers that reconcile: candidates = kept + all refused."""
     found, keep, selected = outcome.mined.found, outcome.keep, outcome.selected
     counts = Counter(
-        candidates=int(found.sum()), kept=int(keep.sum()), selected=int(selected.sum()),
+        candidates=int(found.sum()),
+        kept=int(keep.sum()),
+        selected=int(selected.sum()),
         fewer_than_asked=int((selected.sum(axis=1) < settings.neighbours).sum()),
-    )  # fmt: skip
+    )
     for number, name in enumerate(reasons(settings.filters)):
         counts[f"refused:{name}"] = int(((outcome.reason == number) & found).sum())
     return counts

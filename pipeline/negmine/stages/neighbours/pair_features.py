@@ -23,11 +23,17 @@ from negmine.store.arrays import read_array, write_array
 
 PAIR_FEATURE: Final = np.dtype(
     [
-        ("key", np.uint64), ("image", np.uint64), ("text", np.uint64), ("words", np.uint64),
-        ("signature", np.uint64), ("thumbnail", np.uint8, (THUMBNAIL_BYTES,)), ("seen", np.bool_), ("first", np.bool_),
+        ("key", np.uint64),
+        ("image", np.uint64),
+        ("text", np.uint64),
+        ("words", np.uint64),
+        ("signature", np.uint64),
+        ("thumbnail", np.uint8, (THUMBNAIL_BYTES,)),
+        ("seen", np.bool_),
+        ("first", np.bool_),
         ("positive", np.float32),
     ]
-)  # fmt: skip
+)
 """Hashes of key, image id, caption and its normalised words; the image's signature and thumbnail, and whether
 there are any; whether the pair is the first of its image; how similar its own truth is (NaN where nothing tells)."""
 

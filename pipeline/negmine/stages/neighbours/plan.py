@@ -35,9 +35,16 @@ from negmine.store.work_folder import Stage, WorkFolder
 STAGE: Final = Stage.PLAN
 
 FALSE_NEGATIVES: Final = (
-    *ALWAYS, "same_text", "same_words", "near_image", "near_text", "near_truth", "concept", "structure",
+    *ALWAYS,
+    "same_text",
+    "same_words",
+    "near_image",
+    "near_text",
+    "near_truth",
+    "concept",
+    "structure",
     *sorted(ABOUT_SCORES - {"floor"}),
-)  # fmt: skip
+)
 """Reasons that keep two pairs out of one batch: one may be true of the other's image."""
 
 MEASURED: Final = 200
@@ -86,7 +93,7 @@ def _check_filled(store: Store, settings: PlanSettings) -> None:
             why=f"there are {counts['images']:,} images for training; a batch holds each of them only once, and no two "
             "pairs of which one was refused for the other",
             fix="use a smaller --batch-size, with --overwrite",
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -115,10 +122,14 @@ def _plan_window(phase: PlanPhase, index: int, folder: Path) -> PartRecord:
     made = plan(window, settings.planner, settings.batch, chance)
     file = write_table(folder, part_name(index), _table(rows, made))
     counts = {
-        "pairs": sum(phase.corpus.sizes[part] for part in parts), "images": len(window.first_of_image) - 1,
-        "for_training": len(rows.ids), "batches": len(made.batches), "planned": made.batches.size,
-        "left": len(made.left), **_similarity(phase, rows, made, plan(window, "random", settings.batch, chance)),
-    }  # fmt: skip
+        "pairs": sum(phase.corpus.sizes[part] for part in parts),
+        "images": len(window.first_of_image) - 1,
+        "for_training": len(rows.ids),
+        "batches": len(made.batches),
+        "planned": made.batches.size,
+        "left": len(made.left),
+        **_similarity(phase, rows, made, plan(window, "random", settings.batch, chance)),
+    }
     return PartRecord(index, (file,), counts)
 
 
@@ -145,9 +156,12 @@ class _Rows:
         where = np.repeat(parts, [phase.corpus.sizes[part] for part in parts])
         taken = table.take(pa.array(chosen))
         return cls(
-            ids[chosen], taken["key"].combine_chunks(), where[chosen],
-            taken["image_id"].to_numpy(zero_copy_only=False), taken["source"].to_numpy(zero_copy_only=False),
-        )  # fmt: skip
+            ids[chosen],
+            taken["key"].combine_chunks(),
+            where[chosen],
+            taken["image_id"].to_numpy(zero_copy_only=False),
+            taken["source"].to_numpy(zero_copy_only=False),
+        )
 
     def window(self, phase: PlanPhase) -> Window:
         """Neighbours and conflicts among these pairs; those outside the window are of no use."""

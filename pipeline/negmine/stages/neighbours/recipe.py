@@ -67,8 +67,11 @@ def _filters(given: Any, progress: float) -> dict[str, dict[str, float]]:
 
 def _sampling(given: Any, progress: float) -> tuple[str, dict[str, float]]:
     if not isinstance(given, str) and not (isinstance(given, dict) and len(given) == 1):
-        raise UsageError("sampling is no name, nor one name with its numbers", why=f"it is {str(given)[:60]!r}",
-                         fix="write `sampling: top`, or `sampling: {softmax: 0.05}`")  # fmt: skip
+        raise UsageError(
+            "sampling is no name, nor one name with its numbers",
+            why=f"it is {str(given)[:60]!r}",
+            fix="write `sampling: top`, or `sampling: {softmax: 0.05}`",
+        )
     name, numbers = next(iter(given.items())) if isinstance(given, dict) else (given, None)
     return name, _numbers("sampling", name, numbers, SAMPLERS, progress)
 

@@ -68,8 +68,9 @@ def score_figures(neighbours: Path, parts: int, k: int) -> dict[str, Any]:
     if not others.counts.any():
         return {}
     figures: dict[str, Any] = {
-        "score of the truth": _quantiles(truths), "score of candidates": _quantiles(others),
-    }  # fmt: skip
+        "score of the truth": _quantiles(truths),
+        "score of candidates": _quantiles(others),
+    }
     margin, share = margins.quantile(1 - ENOUGH), shares.quantile(ENOUGH)
     figures[f"{k} are left to {ENOUGH:.0%} of the pairs up to"] = f"margin={margin:.3f}, percentage={share:.3f}"
     return figures

@@ -45,9 +45,16 @@ def simans(found: Candidates, keep: Mask, gumbel: Scores, k: int, *, a: float = 
 
 
 def ipw(
-    found: Candidates, keep: Mask, gumbel: Scores, k: int, *,
-    below: float = 0.1, width: float = 0.1, temperature: float = 0.1, clip: float = 10.0,
-) -> Keys:  # fmt: skip
+    found: Candidates,
+    keep: Mask,
+    gumbel: Scores,
+    k: int,
+    *,
+    below: float = 0.1,
+    width: float = 0.1,
+    temperature: float = 0.1,
+    clip: float = 10.0,
+) -> Keys:
     """By hardness over propensity (DebCSE, #19; a reconstruction).
 
     Hardness is a band of scores around positive - below; the propensity, that a miner takes a candidate for its looks,

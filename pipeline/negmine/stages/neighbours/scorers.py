@@ -427,9 +427,10 @@ class Cross:
             if found.shape != (len(queries),) or not np.isfinite(found).all():
                 raise InputError(
                     "the cross-scorer gave something else than one finite number a pair",
-                    where=self.source.name, why=f"shape {found.shape} for {len(queries)} pairs",
+                    where=self.source.name,
+                    why=f"shape {found.shape} for {len(queries)} pairs",
                     fix="return a list of floats, as long as the lists it is given",
-                )  # fmt: skip
+                )
             scores[at] = found
         return scores
 

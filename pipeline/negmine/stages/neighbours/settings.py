@@ -57,9 +57,11 @@ class RetrieveSettings:
         tuple[str, ...],
         Option(
             "[WEIGHT*]DIRECTION[:ENCODER], with DIRECTION t2t, i2i, i2t or t2i; several are summed",
-            name="score", unset=RECIPE, panel=MINE,
+            name="score",
+            unset=RECIPE,
+            panel=MINE,
         ),
-    ] = field(default=("t2t",), kw_only=False)  # fmt: skip
+    ] = field(default=("t2t",), kw_only=False)
     """Sources whose weighted sum is searched."""
     encoder: Annotated[
         str | None,
@@ -78,9 +80,11 @@ class RetrieveSettings:
         str,
         Option(
             "the truth's score: typical, or the lowest of several",
-            one_of=("typical", "lowest"), unset=RECIPE, panel=MINE,
+            one_of=("typical", "lowest"),
+            unset=RECIPE,
+            panel=MINE,
         ),
-    ] = "typical"  # fmt: skip
+    ] = "typical"
     candidates: Annotated[
         int, Option("rows of other images looked at for each pair", least=1, unset=RECIPE, panel=MINE)
     ] = 100
@@ -89,9 +93,12 @@ class RetrieveSettings:
         Mapping[str, Mapping[str, float]],
         Option(
             "add or set: percentage=0.9, near_image=4, margin",
-            name="filter", typed=tuple[str, ...], unset=RECIPE, panel=MINE,
+            name="filter",
+            typed=tuple[str, ...],
+            unset=RECIPE,
+            panel=MINE,
         ),
-    ] = field(default_factory=dict)  # fmt: skip
+    ] = field(default_factory=dict)
     """Name to thresholds, of `negmine.stages.neighbours.filters.FILTERS`."""
     sampling: Annotated[
         str, Option("top, uniform, softmax=0.05, simans, ipw, half, diverse", unset=RECIPE, panel=MINE)
@@ -129,9 +136,10 @@ class RetrieveSettings:
             raise UsageError("no score source is named", fix="add --score t2t")
         if len(sources) > 1 and any(source.name == LEXICAL for source in sources):
             raise UsageError(
-                "bm25 cannot be summed with an encoder", why="its scores have no scale in common with cosines",
+                "bm25 cannot be summed with an encoder",
+                why="its scores have no scale in common with cosines",
                 fix="search with bm25 and order what it finds: --score t2t:bm25 --rerank t2t:minilm",
-            )  # fmt: skip
+            )
         if any(source.name.partition(":")[0] == CROSS for source in sources):
             raise UsageError("a cross-scorer cannot search", fix="search with an encoder, and --rerank with it")
         return sources
@@ -149,9 +157,11 @@ class PlanSettings:
         str,
         Option(
             "batches of hard neighbours: mutual, neighbours, groups, clusters, domains, random, none",
-            name="plan", unset=RECIPE, panel=PLAN,
+            name="plan",
+            unset=RECIPE,
+            panel=PLAN,
         ),
-    ] = field(kw_only=False)  # fmt: skip
+    ] = field(kw_only=False)
     """Name of `negmine.stages.neighbours.batches.PLANNERS`."""
     batch: Annotated[int, Option("B, pairs in a planned batch", name="batch_size", least=2, panel=PLAN)] = 128
     clusters: Annotated[int, Option("k, of each source's targets, for --plan clusters", least=2, panel=PLAN)] = 10

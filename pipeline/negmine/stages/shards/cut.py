@@ -34,9 +34,10 @@ def cut_plan(folder: WorkFolder, settings: ShardSettings) -> list[Slice]:
     for name, ours in (("train_fraction", settings.train_fraction), ("seed", settings.seed)):
         if chosen.get(name) != ours:
             raise UsageError(
-                f"the plan was made with --{name.replace('_', '-')} {chosen.get(name)}, not {ours}", where=str(path),
+                f"the plan was made with --{name.replace('_', '-')} {chosen.get(name)}, not {ours}",
+                where=str(path),
                 fix="use the plan's, or plan again: negmine retrieve --plan ... --overwrite",
-            )  # fmt: skip
+            )
     batch = batch_of(plan, path)
     if settings.shard_size < batch:
         raise UsageError(

@@ -54,9 +54,16 @@ class FoundPair(NamedTuple):
         """Its image, for the pair that it was selected for."""
         image, offset, size, content = (self.row[name] for name in PLACE)
         return OtherImage(
-            image, offset, size, content, self.row["caption"], RETRIEVED, neighbour.direction, neighbour.score,
+            image,
+            offset,
+            size,
+            content,
+            self.row["caption"],
+            RETRIEVED,
+            neighbour.direction,
+            neighbour.score,
             self.negatives,
-        )  # fmt: skip
+        )
 
 
 def text_negatives(folder: Path | None, part: int, slots: int) -> dict[str, tuple[TextNegative, ...]]:
@@ -79,13 +86,18 @@ def figure_negatives(folder: Path | None, part: int) -> dict[str, list[OtherImag
     return {
         row["key"]: [
             OtherImage(
-                f"{archive}::{member['image']}", member["offset"], member["bytes"], None, member["caption"],
-                edit["kind"], edit["type"],
+                f"{archive}::{member['image']}",
+                member["offset"],
+                member["bytes"],
+                None,
+                member["caption"],
+                edit["kind"],
+                edit["type"],
             )
             for edit, member in zip(row["edits"], row["members"][1:], strict=True)
         ]
         for row in read_part(folder, part, ["key", "members", "edits"]).to_pylist()
-    }  # fmt: skip
+    }
 
 
 def selected_neighbours(folder: Path | None, part: int) -> dict[str, list[Neighbour]]:

@@ -69,6 +69,11 @@ def make_index(store: Store, phase: ShardPhase, batch: int | None) -> Index:
     negatives = phase.settings.negatives
     image_slots = phase.tables.figure_slots(negatives) + phase.settings.image_negatives
     return Index(
-        shards, negatives, kinds, image_kinds, dict(store.spec.inputs),
-        {**store.spec.settings, "planned_batch": batch}, image_negatives_per_sample=image_slots if image_kinds else 0,
-    )  # fmt: skip
+        shards,
+        negatives,
+        kinds,
+        image_kinds,
+        dict(store.spec.inputs),
+        {**store.spec.settings, "planned_batch": batch},
+        image_negatives_per_sample=image_slots if image_kinds else 0,
+    )

@@ -56,8 +56,11 @@ def write_shards(
     needs = [Stage.PLAN] if settings.plan else []
     with WorkFolder.open(work, needs, _OPTIONAL) as folder:
         if settings.image_negatives and Stage.NEIGHBOURS not in folder.stages:
-            raise UsageError("image negatives are images of neighbours, and there are none", where=str(work),
-                             fix="run negmine retrieve first, e.g. --recipe negclip_images")  # fmt: skip
+            raise UsageError(
+                "image negatives are images of neighbours, and there are none",
+                where=str(work),
+                fix="run negmine retrieve first, e.g. --recipe negclip_images",
+            )
         images = settings.images or folder.image_root
         if images is None:
             raise UsageError("the pairs were read without images", where=str(work), fix="add --images FOLDER")

@@ -196,10 +196,17 @@ class ShardSource:
         images = list(self._image_negatives(chosen.figures.get(key, []), neighbours, others))
         self._count(texts, [negative for negative, _ in images])
         return Sample(
-            key, pair["image_id"], pair["caption"], content, extension, tuple(chosen.captions[pair["image_id"]]),
-            texts, tuple(negative for negative, _ in images), tuple(content for _, content in images),
+            key,
+            pair["image_id"],
+            pair["caption"],
+            content,
+            extension,
+            tuple(chosen.captions[pair["image_id"]]),
+            texts,
+            tuple(negative for negative, _ in images),
+            tuple(content for _, content in images),
             tuple(neighbour.key for neighbour in neighbours),
-        )  # fmt: skip
+        )
 
     # --- rows ---
 

@@ -221,7 +221,7 @@ _SPECS: Final[tuple[tuple[str, str, int, Any, Callable[[Any], object], _Change],
     ("length_side", _VALUE, 4, s.Length, lambda one: one.ends, _another_side),
     ("angle_value", _VALUE, 4, s.Angle, lambda one: one.value, _another("value", f.DEGREES)),
     ("angle_corner", _VALUE, 4, s.Angle, lambda one: one.vertex, _another_corner),
-)  # fmt: skip
+)
 """Type, kind, tier, statements, slot, change."""
 
 _NEED_LETTERS: Final = frozenset(

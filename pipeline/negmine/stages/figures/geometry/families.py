@@ -355,10 +355,24 @@ _EXTRAS_OF_CIRCLE: Final[Mapping[str, Callable[[Program, Random, Letters], State
 }
 
 _EXTRAS: Final[Mapping[str, _Extra]] = {
-    "cevian": _cevian, "cut": _cut, "divide": _divide, "around": _around_extra, "diagonals": _diagonals,
-    "place": _place, "chord": _chord, "touch": _touch, "tick": _tick, "arrow": _arrow, "length": _length,
-    "look": _look, "arc": _arc, "angle": _angle, "right": _right_mark, "shade": _shade, "meet": _meet,
-}  # fmt: skip
+    "cevian": _cevian,
+    "cut": _cut,
+    "divide": _divide,
+    "around": _around_extra,
+    "diagonals": _diagonals,
+    "place": _place,
+    "chord": _chord,
+    "touch": _touch,
+    "tick": _tick,
+    "arrow": _arrow,
+    "length": _length,
+    "look": _look,
+    "arc": _arc,
+    "angle": _angle,
+    "right": _right_mark,
+    "shade": _shade,
+    "meet": _meet,
+}
 
 _SORTS: Final[Mapping[str, type]] = {"chord": s.Chord, "touch": s.Touch, "place": s.Polar}
 

@@ -230,10 +230,14 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
         _lettered(_by_value(_TRIANGLE_2), lambda claim: "there is " + _A_TRIANGLE[claim.value]),
     ),
     "quadrilateral": (
-        lambda claim: f"{spaced(claim.of[0])} is {_QUADRILATERAL[claim.value]}" if claim.of
-        else _QUADRILATERAL[claim.value],
-        lambda claim: f"figure {spaced(claim.of[0])} is {_QUADRILATERAL[claim.value]}" if claim.of
-        else "there is " + _QUADRILATERAL[claim.value],
+        lambda claim: (
+            f"{spaced(claim.of[0])} is {_QUADRILATERAL[claim.value]}" if claim.of else _QUADRILATERAL[claim.value]
+        ),
+        lambda claim: (
+            f"figure {spaced(claim.of[0])} is {_QUADRILATERAL[claim.value]}"
+            if claim.of
+            else "there is " + _QUADRILATERAL[claim.value]
+        ),
     ),
     "regular": (_regular, lambda claim: _regular(claim, "there is a regular ")),
     "diagonals": (_diagonals, _diagonals_2),
@@ -286,22 +290,38 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
         _lettered(_by_value({"on": "{0} is on {1}"}), _by_value({"on": "there is a point on a line"})),
     ),
     "lines": (
-        lambda claim: " ".join([spaced(claim.of[0]), _RELATION[claim.value], spaced(claim.of[1])]) if claim.of
-        else f"one line {_RELATION[claim.value]} another",
-        lambda claim: f"line {spaced(claim.of[0])} {_RELATION_2[claim.value]} line {spaced(claim.of[1])}" if claim.of
-        else f"a line {_RELATION_2[claim.value]} another line",
+        lambda claim: (
+            " ".join([spaced(claim.of[0]), _RELATION[claim.value], spaced(claim.of[1])])
+            if claim.of
+            else f"one line {_RELATION[claim.value]} another"
+        ),
+        lambda claim: (
+            f"line {spaced(claim.of[0])} {_RELATION_2[claim.value]} line {spaced(claim.of[1])}"
+            if claim.of
+            else f"a line {_RELATION_2[claim.value]} another line"
+        ),
     ),
     "meet": (
-        lambda claim: f"{spaced(claim.of[1])} and {spaced(claim.of[2])} meet at {claim.of[0]}" if claim.of
-        else "two lines meet",
-        lambda claim: f"{claim.of[0]} is where {spaced(claim.of[1])} meets {spaced(claim.of[2])}" if claim.of
-        else "two lines cross",
+        lambda claim: (
+            f"{spaced(claim.of[1])} and {spaced(claim.of[2])} meet at {claim.of[0]}" if claim.of else "two lines meet"
+        ),
+        lambda claim: (
+            f"{claim.of[0]} is where {spaced(claim.of[1])} meets {spaced(claim.of[2])}"
+            if claim.of
+            else "two lines cross"
+        ),
     ),
     "place": (
-        lambda claim: f"point {claim.of[0]} lies {claim.value} the circle around {claim.of[1]}" if claim.of
-        else f"a point lies {claim.value} the circle",
-        lambda claim: f"{claim.of[0]} is {claim.value} circle {claim.of[1]}" if claim.of
-        else f"there is a point {claim.value} the circle",
+        lambda claim: (
+            f"point {claim.of[0]} lies {claim.value} the circle around {claim.of[1]}"
+            if claim.of
+            else f"a point lies {claim.value} the circle"
+        ),
+        lambda claim: (
+            f"{claim.of[0]} is {claim.value} circle {claim.of[1]}"
+            if claim.of
+            else f"there is a point {claim.value} the circle"
+        ),
     ),
     "chord": (
         _lettered(
@@ -367,39 +387,62 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
     ),
     "circles": (_two_circles, _two_circles_short),
     "tick": (
-        lambda claim: f"{spaced(claim.of[0])} carries {_count(claim, 'tick mark')}" if claim.of
-        else f"a side carries {_count(claim, 'tick mark')}",
-        lambda claim: f"there are {claim.value} ticks on {spaced(claim.of[0])}" if claim.of
-        else f"a side with {_count(claim, 'tick')}",
+        lambda claim: (
+            f"{spaced(claim.of[0])} carries {_count(claim, 'tick mark')}"
+            if claim.of
+            else f"a side carries {_count(claim, 'tick mark')}"
+        ),
+        lambda claim: (
+            f"there are {claim.value} ticks on {spaced(claim.of[0])}"
+            if claim.of
+            else f"a side with {_count(claim, 'tick')}"
+        ),
     ),
     "arrow": (
-        lambda claim: f"{spaced(claim.of[0])} carries {_count(claim, 'arrow head')}" if claim.of
-        else f"a line carries {_count(claim, 'arrow head')}",
-        lambda claim: f"{_count(claim, 'arrow head')} on {spaced(claim.of[0])}" if claim.of
-        else f"a line with {_count(claim, 'arrow head')}",
+        lambda claim: (
+            f"{spaced(claim.of[0])} carries {_count(claim, 'arrow head')}"
+            if claim.of
+            else f"a line carries {_count(claim, 'arrow head')}"
+        ),
+        lambda claim: (
+            f"{_count(claim, 'arrow head')} on {spaced(claim.of[0])}"
+            if claim.of
+            else f"a line with {_count(claim, 'arrow head')}"
+        ),
     ),
     "arc": (
-        lambda claim: f"angle {_corner(claim)} has {_count(claim, 'arc')}" if claim.of
-        else f"an angle has {_count(claim, 'arc')}",
-        lambda claim: f"{_count(claim, 'arc')} in angle {_corner(claim)}" if claim.of
-        else f"an angle with {_count(claim, 'arc')}",
+        lambda claim: (
+            f"angle {_corner(claim)} has {_count(claim, 'arc')}" if claim.of else f"an angle has {_count(claim, 'arc')}"
+        ),
+        lambda claim: (
+            f"{_count(claim, 'arc')} in angle {_corner(claim)}" if claim.of else f"an angle with {_count(claim, 'arc')}"
+        ),
     ),
     "right": (
-        lambda claim: f"angle {_corner(claim)} carries the right angle mark" if claim.of
-        else "an angle carries the right angle mark",
+        lambda claim: (
+            f"angle {_corner(claim)} carries the right angle mark"
+            if claim.of
+            else "an angle carries the right angle mark"
+        ),
         lambda claim: f"a right angle mark at {_corner(claim)}" if claim.of else "with a right angle mark",
     ),
     "length": (
-        lambda claim: f"{spaced(claim.of[0])} has length {claim.value}" if claim.of
-        else f"a side of length {claim.value}",
-        lambda claim: f"the length of {spaced(claim.of[0])} is {claim.value}" if claim.of
-        else f"one side is {claim.value} long",
+        lambda claim: (
+            f"{spaced(claim.of[0])} has length {claim.value}" if claim.of else f"a side of length {claim.value}"
+        ),
+        lambda claim: (
+            f"the length of {spaced(claim.of[0])} is {claim.value}" if claim.of else f"one side is {claim.value} long"
+        ),
     ),
     "angle": (
-        lambda claim: f"angle {_corner(claim)} is {claim.value} degrees" if claim.of
-        else f"an angle of {claim.value} degrees",
-        lambda claim: f"the angle {_corner(claim)} measures {claim.value} degrees" if claim.of
-        else f"one angle measures {claim.value} degrees",
+        lambda claim: (
+            f"angle {_corner(claim)} is {claim.value} degrees" if claim.of else f"an angle of {claim.value} degrees"
+        ),
+        lambda claim: (
+            f"the angle {_corner(claim)} measures {claim.value} degrees"
+            if claim.of
+            else f"one angle measures {claim.value} degrees"
+        ),
     ),
     "look": (
         lambda claim: f"segment {spaced(claim.of[0])} is {claim.value}",
@@ -415,5 +458,5 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
             _by_value({"shaded": "its inside is grey", "plain": "its inside is blank"}),
         ),
     ),
-}  # fmt: skip
+}
 """Two ways to say each predicate."""

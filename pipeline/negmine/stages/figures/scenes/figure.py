@@ -81,11 +81,20 @@ def outline(shape: str) -> tuple[complex, ...]:
         "diamond": (-1j, 0.8, 1j, -0.8),
         "star": tuple(cmath.rect(1 if n % 2 == 0 else 0.42, math.pi * (n / 5 - 0.5)) for n in range(10)),
         "cross": (
-            complex(-third, -1), complex(third, -1), complex(third, -third), complex(1, -third), complex(1, third),
-            complex(third, third), complex(third, 1), complex(-third, 1), complex(-third, third), complex(-1, third),
-            complex(-1, -third), complex(-third, -third),
+            complex(-third, -1),
+            complex(third, -1),
+            complex(third, -third),
+            complex(1, -third),
+            complex(1, third),
+            complex(third, third),
+            complex(third, 1),
+            complex(-third, 1),
+            complex(-third, third),
+            complex(-1, third),
+            complex(-1, -third),
+            complex(-third, -third),
         ),
-    }  # fmt: skip
+    }
     return outlines[shape]
 
 

@@ -155,10 +155,16 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
         _beside,
     ),
     "stack": (
-        lambda claim: f"{a(claim.of[0])} on top of {a(claim.of[1])}" if claim.value == "on"
-        else f"{a(claim.of[0])} over {a(claim.of[1])} without touching it",
-        lambda claim: f"{a(claim.of[0])} stands on {a(claim.of[1])}" if claim.value == "on"
-        else f"{a(claim.of[0])} floats over {a(claim.of[1])}",
+        lambda claim: (
+            f"{a(claim.of[0])} on top of {a(claim.of[1])}"
+            if claim.value == "on"
+            else f"{a(claim.of[0])} over {a(claim.of[1])} without touching it"
+        ),
+        lambda claim: (
+            f"{a(claim.of[0])} stands on {a(claim.of[1])}"
+            if claim.value == "on"
+            else f"{a(claim.of[0])} floats over {a(claim.of[1])}"
+        ),
         _touching,
     ),
     "between": (
@@ -183,5 +189,5 @@ TEMPLATES: Mapping[str, Sequence[Say]] = {
         lambda claim: f"{a(claim.of[0])} is {claim.value} the grey box",
         lambda claim: f"there is {a(claim.of[0])} {claim.value} the grey box",
     ),
-}  # fmt: skip
+}
 """Ways to say each predicate."""

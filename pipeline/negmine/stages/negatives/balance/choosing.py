@@ -127,9 +127,12 @@ def _choose_part(
     counts = Counter({f"kind:{kind}": number for kind, number in kinds.items()})
     given = np.unique(pool.caption[chosen])
     counts.update(
-        pairs=len(rows), with_negatives=len(given), negatives=len(chosen), implausible=implausible,
+        pairs=len(rows),
+        with_negatives=len(given),
+        negatives=len(chosen),
+        implausible=implausible,
         not_selected=len(pool) - len(chosen) - implausible,
-    )  # fmt: skip
+    )
     for place in sorted(set(range(len(rows))) - set(given.tolist())):
         counts[why_none(rows[place][2])] += 1
     return PartRecord(index, (write_table(folder, part_name(index), table),), dict(counts))

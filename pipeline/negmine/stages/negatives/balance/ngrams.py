@@ -142,9 +142,7 @@ def before_and_after(texts: Texts, edited: Edited, context: int) -> tuple[tuple[
 def runs(rows: Any, hashes: Any, length: int) -> tuple[Any, tuple[Any, ...]]:
     """Each run of `length` words inside a row: its row, and its words as `length` arrays."""
     inside = rows[: len(rows) - length + 1] == rows[length - 1 :]
-    return rows[length - 1 :][inside], tuple(
-        hashes[k : len(hashes) - length + 1 + k][inside] for k in range(length)
-    )  # fmt: skip
+    return rows[length - 1 :][inside], tuple(hashes[k : len(hashes) - length + 1 + k][inside] for k in range(length))
 
 
 def slot_of(kind: str, words: Sequence[Any], bits: int) -> Any:

@@ -134,8 +134,10 @@ def encoded(encoder: Encoder, texts: list[str], name: str) -> Vectors:
     if bad.size:
         raise InputError(
             f"the reader's encoder gave {bad.size:,} rows that are zero or not finite",
-            where=name, why=f"first: {distinct[bad[0]]!r}"[:200], fix="look at its weights, or name another --reader",
-        )  # fmt: skip
+            where=name,
+            why=f"first: {distinct[bad[0]]!r}"[:200],
+            fix="look at its weights, or name another --reader",
+        )
     row = {text: number for number, text in enumerate(distinct)}
     found: Vectors = rows[[row[text] for text in texts]].astype(np.float16)
     return found

@@ -44,9 +44,12 @@ def replace_action(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         for other in words.drawn(rng, tuple(names), PER_VERB):
             text = other if other in as_written else inflected(other, token.tag)
             yield Proposal(
-                (Change(i, i, text),), old=actions[0].name, new=other,
-                signs=words.vocabulary.action_signs[other], substitution=(actions[0].name, other),
-            )  # fmt: skip
+                (Change(i, i, text),),
+                old=actions[0].name,
+                new=other,
+                signs=words.vocabulary.action_signs[other],
+                substitution=(actions[0].name, other),
+            )
 
 
 def _is_purpose(caption: Caption, verb: int) -> bool:

@@ -54,11 +54,14 @@ def add_object(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal
                 if determiner == "a" and noun in ONLY_THE:
                     continue
                 yield Proposal(
-                    (Change(relation.first, end, _phrase(preposition, determiner, noun)),), old=item.name, new=noun,
+                    (Change(relation.first, end, _phrase(preposition, determiner, noun)),),
+                    old=item.name,
+                    new=noun,
                     signs=words.vocabulary.noun_signs.get(noun, NONE) | words.lexicon.entry(noun).synonyms | {noun},
-                    facts=((preposition, noun),), substitution=(relation.name, preposition),
+                    facts=((preposition, noun),),
+                    substitution=(relation.name, preposition),
                     filling=Filling(slots, noun),
-                )  # fmt: skip
+                )
 
 
 def _phrase(preposition: str, determiner: str, noun: str) -> str:

@@ -41,9 +41,10 @@ def swap_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Propo
         if has_pronoun(caption, left.first, ends[0]) or has_pronoun(caption, right.first, ends[1]):
             continue
         yield Proposal(
-            exchanged(caption, left, right, *ends), swap=Swap(relation.subject, relation.object, Level.PHRASE),
+            exchanged(caption, left, right, *ends),
+            swap=Swap(relation.subject, relation.object, Level.PHRASE),
             facts=claims(caption, relation.subject, relation.object),
-        )  # fmt: skip
+        )
 
 
 def _is_predicate(caption: Caption, phrase: Phrase) -> bool:
@@ -113,7 +114,7 @@ def _whole_phrases(
         (Change(first, last, moved(caption, second, end)), Change(second, end, moved(caption, first, last))),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((owners[0].name, other.name, names[1]), (owners[1].name, one.name, names[0])),
-    )  # fmt: skip
+    )
 
 
 def _are_told_of_two(caption: Caption, one: Relation, other: Relation, words: Words) -> bool:
@@ -160,7 +161,7 @@ def _objects(
         exchanged(caption, left, right, spans[0][1], spans[1][1]),
         swap=Swap(one.object, other.object, Level.PHRASE),
         facts=((one.name, right.name), (other.name, left.name)),
-    )  # fmt: skip
+    )
 
 
 def _sides(caption: Caption, words: Words) -> Iterator[Proposal]:

@@ -50,10 +50,14 @@ def replace_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[P
         others = [other for other in others if other not in said and said.isdisjoint(signs[other])]
         for other in words.drawn(rng, others, PER_ATTRIBUTE):
             yield Proposal(
-                (Change(first, owned.token, other),), old=value.name, new=other, repeatable=True,
-                signs=words.vocabulary.attribute_signs[other], facts=((other, owned.noun),),
+                (Change(first, owned.token, other),),
+                old=value.name,
+                new=other,
+                repeatable=True,
+                signs=words.vocabulary.attribute_signs[other],
+                facts=((other, owned.noun),),
                 substitution=(value.name, other),
-            )  # fmt: skip
+            )
 
 
 def _said_beside(caption: Caption, token: int) -> frozenset[str]:

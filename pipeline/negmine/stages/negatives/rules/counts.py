@@ -32,9 +32,12 @@ _TWO = frozenset({"couple", "pair"})
 PAIR, LOT = "pair", "lot"
 _THINGS = frozenset({"artifact", "food", "plant", "object"})
 MEASURED_BY = {
-    "crowd": frozenset({"person"}), "herd": frozenset({"animal"}), "flock": frozenset({"animal"}),
-    "pile": _THINGS, "heap": _THINGS,
-}  # fmt: skip
+    "crowd": frozenset({"person"}),
+    "herd": frozenset({"animal"}),
+    "flock": frozenset({"animal"}),
+    "pile": _THINGS,
+    "heap": _THINGS,
+}
 """Broad classes of what a measure is said of, where it is not said of all: no herd of shoes."""
 
 SINGLE_OBJECT = frozenset(
@@ -192,10 +195,12 @@ def swapped_counts(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         return
     counted = [(phrase, number) for phrase in caption.phrases if (number := _number(caption, phrase, words))]
     pairs = [
-        pair for pair in combinations(counted, 2)
-        if pair[0][1] != pair[1][1] and not caption.are_conjuncts(pair[0][0].head, pair[1][0].head)
+        pair
+        for pair in combinations(counted, 2)
+        if pair[0][1] != pair[1][1]
+        and not caption.are_conjuncts(pair[0][0].head, pair[1][0].head)
         and words.role(pair[0][0].name) != words.role(pair[1][0].name)
-    ]  # fmt: skip
+    ]
     rng.shuffle(pairs)
     for (left, of_left), (right, of_right) in pairs:
         if _are_too_many(left, of_left, of_right, words) or _are_too_many(right, of_right, of_left, words):
@@ -205,10 +210,11 @@ def swapped_counts(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         several = (phrase for phrase, becomes in ((left, of_right), (right, of_left)) if becomes > 1 != phrase.plural)
         forms = words.vocabulary.counts
         yield Proposal(
-            tuple(changes), swap=Swap(caption.phrase_of[left.head], caption.phrase_of[right.head], Level.ATTRIBUTE),
+            tuple(changes),
+            swap=Swap(caption.phrase_of[left.head], caption.phrase_of[right.head], Level.ATTRIBUTE),
             signs=NONE.union(*(_signs_of_several(phrase.name, words) for phrase in several)),
             facts=((forms[of_right][0], left.name), (forms[of_left][0], right.name)),
-        )  # fmt: skip
+        )
 
 
 def _are_too_many(phrase: Phrase, number: int, becomes: int, words: Words) -> bool:

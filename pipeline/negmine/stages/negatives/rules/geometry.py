@@ -23,11 +23,35 @@ _NAME: Final = re.compile(r"[A-Z]{2,6}")
 _NUMBER: Final = re.compile(r"\d{1,3}(\.\d)?")
 _NAMING: Final = frozenset(
     {
-        "triangle", "quadrilateral", "rectangle", "square", "rhombus", "parallelogram", "trapezoid", "kite", "pentagon",
-        "hexagon", "polygon", "angle", "segment", "line", "ray", "side", "chord", "diameter", "radius", "tangent",
-        "altitude", "median", "bisector", "arc", "∠", "△", "∆",
+        "triangle",
+        "quadrilateral",
+        "rectangle",
+        "square",
+        "rhombus",
+        "parallelogram",
+        "trapezoid",
+        "kite",
+        "pentagon",
+        "hexagon",
+        "polygon",
+        "angle",
+        "segment",
+        "line",
+        "ray",
+        "side",
+        "chord",
+        "diameter",
+        "radius",
+        "tangent",
+        "altitude",
+        "median",
+        "bisector",
+        "arc",
+        "∠",
+        "△",
+        "∆",
     }
-)  # fmt: skip
+)
 """Nouns that a point name follows."""
 
 _SIGNS: Final = frozenset({"=", "∥", "‖", "⊥"})
@@ -36,9 +60,17 @@ _TOPIC: Final = (_NAMING - {"square", "line", "side", "kite", "ray", "arc"}) | {
 """Words that make a diagram of what a name with a verb says; two capitals alone may be a country."""
 
 _POLYGONS: Final[Mapping[str, int]] = {
-    "triangle": 3, "quadrilateral": 4, "rectangle": 4, "square": 4, "rhombus": 4, "parallelogram": 4, "trapezoid": 4,
-    "kite": 4, "pentagon": 5, "hexagon": 6,
-}  # fmt: skip
+    "triangle": 3,
+    "quadrilateral": 4,
+    "rectangle": 4,
+    "square": 4,
+    "rhombus": 4,
+    "parallelogram": 4,
+    "trapezoid": 4,
+    "kite": 4,
+    "pentagon": 5,
+    "hexagon": 6,
+}
 _SYMMETRIC: Final = frozenset(
     {"equilateral", "isosceles", "square", "rhombus", "rectangle", "parallelogram", "kite", "regular", "congruent"}
 )

@@ -82,9 +82,12 @@ def replace_object(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             change = Change(phrase.unit, phrase.head, numbered(other, as_plural))
             repairs = _pronouns(caption, known.noun, other, words) if has_sex else ()
             yield Proposal(
-                (change, *repairs), phrase.name, other,
-                signs=words.vocabulary.noun_signs[other], filling=Filling(slots, other, phrase.name),
-            )  # fmt: skip
+                (change, *repairs),
+                phrase.name,
+                other,
+                signs=words.vocabulary.noun_signs[other],
+                filling=Filling(slots, other, phrase.name),
+            )
 
 
 def _is_bare(caption: Caption, index: int) -> bool:

@@ -37,10 +37,13 @@ def replace_relation(caption: Caption, words: Words, rng: Random) -> Iterator[Pr
             options = [other for other in options if not other.startswith(("far ", "away "))]
         for other in rng.sample(options, len(options)):
             yield Proposal(
-                (Change(relation.first, relation.last, other),), old=relation.name, new=other, repeatable=True,
+                (Change(relation.first, relation.last, other),),
+                old=relation.name,
+                new=other,
+                repeatable=True,
                 substitution=(relation.name, other),
                 facts=tuple((near, item) for near in sorted(words.vocabulary.near.get(other, NONE) | {other})),
-            )  # fmt: skip
+            )
 
 
 def _other_places(caption: Caption, words: Words) -> Iterator[Proposal]:

@@ -63,9 +63,12 @@ def swap_attribute(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
             Change(second, second, moved(caption, first, first)),
         )
         yield Proposal(
-            changes, old=left, new=right, swap=Swap(one, other, Level.ATTRIBUTE),
+            changes,
+            old=left,
+            new=right,
+            swap=Swap(one, other, Level.ATTRIBUTE),
             facts=((right, names[0]), (left, names[1])),
-        )  # fmt: skip
+        )
 
 
 # --- which ones ------------------------------------------------------------------------------------------------------
@@ -144,9 +147,11 @@ def _stand_together(caption: Caption, one: int, other: int, words: Words) -> boo
 def _are_parted(caption: Caption, one: int, other: int, words: Words) -> bool:
     """Whether two things that one preposition tells of two alike owners may be exchanged: hats, or what they are on."""
     owners = [
-        (caption.phrases[r.subject], r) for item in (one, other) for r in caption.relations
+        (caption.phrases[r.subject], r)
+        for item in (one, other)
+        for r in caption.relations
         if r.object == item and r.subject != NO and not r.verb
-    ]  # fmt: skip
+    ]
     if len(owners) != 2 or any(True for _ in ties(caption, one, other)):
         return False
     (first, before), (second, behind) = owners
@@ -180,8 +185,9 @@ def _is_plain(caption: Caption, phrase: Phrase, words: Words) -> bool:
 def _counted(caption: Caption, left: Phrase, right: Phrase, words: Words) -> tuple[tuple[str, str], ...]:
     """What a negative claims of numbers where the nouns behind them are exchanged."""
     pairs = ((left, right.name), (right, left.name))
-    numbers = ((words.vocabulary.number(caption.tokens[p.numeral].text.lower()), name)
-               for p, name in pairs if p.numeral != NO)  # fmt: skip
+    numbers = (
+        (words.vocabulary.number(caption.tokens[p.numeral].text.lower()), name) for p, name in pairs if p.numeral != NO
+    )
     return tuple((words.vocabulary.counts[number][0], name) for number, name in numbers if number is not None)
 
 
@@ -215,8 +221,9 @@ def claims(caption: Caption, one: int, other: int) -> tuple[tuple[str, ...], ...
     names = caption.phrases[one].name, caption.phrases[other].name
     return tuple(
         (names[1], r.name, names[0]) if r.subject == one else (names[0], r.name, names[1])
-        for r in caption.relations if {r.subject, r.object} == {one, other}
-    )  # fmt: skip
+        for r in caption.relations
+        if {r.subject, r.object} == {one, other}
+    )
 
 
 # --- how -------------------------------------------------------------------------------------------------------------
