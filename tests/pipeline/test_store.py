@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import pytest
 from negmine import store
-from negmine.base.errors import DamagedError, ResourceError
+from negmine.base.errors import DamagedError, ResourceError, UsageError
 from negmine.store import JOURNAL, MANIFEST, PartRecord, Spec, Store, load_manifest, verify_store, write_text
-from negmine.store.files import temporary_name, write_file
+from negmine.store.files import temporary_name, write_file, write_output
 
 SPEC = Spec("test", {"per_caption": 4, "seed": 0}, {"pairs": "abc"}, {"spacy": "3.8"})
 
@@ -167,6 +167,17 @@ def test_really_full_device(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="no space left"):
         write_file(tmp_path, "part", write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_device_and_no_pipe_is_replaced(tmp_path: Path) -> None:
+    """A file is put in place by renaming, and who may write there, as root may into ``/dev``, would lose the device."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for path in (tmp_path / "pipe", tmp_path / "null", Path("/dev/stdout"), Path("/dev/no-such-device")):
+        with pytest.raises(UsageError, match="device or a pipe"):
+            write_output(path, lambda stream: stream.write(b"x"))
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "null").is_symlink()
+    assert not Path("/dev/no-such-device").exists()
 
 
 def test_two_hosts_write_one_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from negmine.base.errors import DamagedError, explain_os_error
+from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.store import remote
 from negmine.store.manifest import REDO, FileRecord
@@ -108,9 +108,11 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
         write: writes to the stream, front to back, and returns the number of rows.
 
     Raises:
+        UsageError: a device or a pipe is called so: it would be replaced, for everybody on this machine.
         ResourceError: no space or no permission; nothing is left behind.
     """
     temporary = folder / temporary_name(name)
+    _check_no_device(folder / name)
     try:
         temporary.unlink(missing_ok=True)  # an earlier process had this number, or it is a link
         with os.fdopen(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
@@ -126,6 +128,18 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
         temporary.unlink(missing_ok=True)
     remote.send(folder / name)
     return FileRecord(name, rows, stream.bytes, stream.sha256.hexdigest())
+
+
+def _check_no_device(path: Path) -> None:
+    with suppress(OSError):  # nothing is there, or what is there is told when it is written
+        if path.parent.resolve() == _DEVICES or stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise UsageError(
+                "this is a device or a pipe, and no file is put in its place", where=str(path), fix="name a file"
+            )
+
+
+_DEVICES = Path("/dev")
+"""Links there, as ``stdout``, lead to files as well."""
 
 
 def write_output(path: Path, write: Callable[[IO[bytes]], int]) -> FileRecord:
