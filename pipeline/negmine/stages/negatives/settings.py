@@ -52,7 +52,7 @@ class ParseSettings:
             most=1,
             unset="the preset's",
         ),
-    ] = 0.8
+    ] = 0.35
     """Exponent of the share that is kept of each substitution of closed-class words in a balanced choice."""
     weights: tuple[tuple[str, float], ...] = ()
     """(rule, log weight) of a balanced choice: 0.7 makes its candidates about twice as likely to be chosen, and thins
