@@ -610,8 +610,8 @@ ROW: Final = {"i": "0.jpg", "c": text(0), "f": [text(30)], "n": 0}
         ("foils", {"f": []}, "'f' holds an empty list"),
         ("foils", {"f": "[]"}, "'f' holds an empty list"),
         ("foils", {"f": [text(1), None]}, "'f' should be text"),
-        ("foils", {"i": 1.5}, "'i' should be a picture or its name"),
-        ("foils", {"i": ["0.jpg"]}, "'i' should be a picture or its name"),
+        ("foils", {"i": 1.5}, "'i' should be an image or its name"),
+        ("foils", {"i": ["0.jpg"]}, "'i' should be an image or its name"),
         ("choices", {"f": [text(1)]}, "1 choices"),
         ("choices", {"f": [text(1), text(2)], "n": 2}, "2 choices, and number 2"),
         ("choices", {"f": [text(1), text(2)], "n": -1}, "number -1"),
@@ -649,7 +649,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
 def test_parquet_without_pictures(tmp_path: Path, score: Score) -> None:
     """Paths alone need a folder; bytes that are null are missing pictures."""
     named = write_table(tmp_path / "a.parquet", [{**ROW, "i": {"bytes": None, "path": "0.jpg"}}])
-    with pytest.raises(UsageError, match=r"holds no pictures(.|\n)*--images"):
+    with pytest.raises(UsageError, match=r"holds no images(.|\n)*--images"):
         items(named, None, COLUMNS["foils"])
     images = pictures(tmp_path / "images", {"0.jpg": 0})
     assert items(named, images, COLUMNS["foils"])[0].image == picture(0)
@@ -693,7 +693,7 @@ def test_files_that_belong_together(tmp_path: Path) -> None:
     _hard_positives(path, "vl_checklist_attributes", [(0, 10, 30)])
     rows = json.loads((path / "data/vl_checklist_attributes.json").read_text())
     write_json(path / "data/vl_checklist_attributes.json", [{**rows[0], "image_path": "data/VG_100K_2/8.jpg"}])
-    with pytest.raises(InputError, match="rows 0 are of two pictures"):
+    with pytest.raises(InputError, match="rows 0 are of two images"):
         items(path, images, Columns(), SETS["hard-positives-replace"])
     (path / "data/vl_checklist_attributes.json").unlink()
     with pytest.raises(UsageError, match=r"data/vl_checklist_attributes\.json"):

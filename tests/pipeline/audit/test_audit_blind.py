@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from negmine.language.analyse import load_model
 from negmine.stages.audit.blind import ATTACKERS, FOLDS, accuracy, nested_scores, pairs_of
+from negmine.stages.audit.differences import Judged
 from negmine.stages.audit.plausible import noun_gaps
-from negmine.stages.audit.words import Judged
 
 WORDS = (
     "dog",

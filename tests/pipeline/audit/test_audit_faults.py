@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 from negmine.stages.audit.defects import DETECTORS, any_visible, defects_of, suspected_true
+from negmine.stages.audit.differences import Judged
 from negmine.stages.audit.floors import SUGARCREPE
 from negmine.stages.audit.measure import COMPOSED
-from negmine.stages.audit.words import Judged
 
 FAULTY = {
     "equal_things": """

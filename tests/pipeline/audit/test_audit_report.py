@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.cli.app import app
 from negmine.engine.local import LocalEngine
+from negmine.stages.audit.differences import Judged
 from negmine.stages.audit.floors import SUGARCREPE
 from negmine.stages.audit.judges import judge, seated
 from negmine.stages.audit.measure import Rate, Report, diversity, lengths, make_report, mix, to_json
@@ -25,7 +26,6 @@ from negmine.stages.audit.read import Listed, Source, open_source
 from negmine.stages.audit.sample import ALL, draw
 from negmine.stages.audit.settings import AuditSettings
 from negmine.stages.audit.stage import DATA, PAGE, audit_negatives
-from negmine.stages.audit.words import Judged
 from typer.testing import CliRunner
 
 from tests.e2e.harness import hashes, times

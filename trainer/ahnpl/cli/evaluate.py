@@ -35,7 +35,7 @@ def evaluate(
     benchmark: Annotated[
         str | None, Option("FORMAT:PATH, e.g. bivlc:FOLDER, zeroshot:FOLDER or rows:FILE, instead of shards.")
     ] = None,
-    images: Annotated[Path | None, Option("Folder of the benchmark's pictures.", parser=on_disk)] = None,
+    images: Annotated[Path | None, Option("Folder of the benchmark's images.", parser=on_disk)] = None,
     preprocess: Preprocess = None,
     against: Annotated[
         str | None,
@@ -74,8 +74,8 @@ def evaluate(
     if histograms and report.diagnostics:
         outputs["histograms"] = str(draw_histograms(report.diagnostics, histograms))
     elif histograms:
-        console.note(f"nothing was drawn into {histograms}: there are no captions of two or more pictures to compare")
-    headline = f"{checkpoint} on {source}: {report.captions:,} captions of {report.images:,} pictures"
+        console.note(f"nothing was drawn into {histograms}: there are no captions of two or more images to compare")
+    headline = f"{checkpoint} on {source}: {report.captions:,} captions of {report.images:,} images"
     headline += f", against {against}" if against else ""
     figures = (as_figures if as_json else as_table)(report, changes)
     console.show(console.Summary("ahnpl-eval", headline, figures, outputs=outputs), as_json)

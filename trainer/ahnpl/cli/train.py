@@ -49,7 +49,7 @@ def _compare(runs: tuple[str, ...], out: Path) -> console.Summary:
     found = read_runs([Path(run) for run in runs])
     path = draw_comparison(found, out)
     told = {run.name: figures(run) for run in found}
-    return console.Summary("ahnpl-train", f"{len(found)} runs side by side", told, outputs={"picture": str(path)})
+    return console.Summary("ahnpl-train", f"{len(found)} runs side by side", told, outputs={"image": str(path)})
 
 
 def _plan_only(config: TrainConfig) -> console.Summary:

@@ -92,9 +92,9 @@ def _example(
 ) -> dict[str, Any]:
     sample = _decoded(members)
     slots = {negative.slot: negative for negative in sample.negatives if negative.slot < negatives}
-    pictures = list(zip(sample.image_negatives, sample.image_negative_bytes, strict=True))[:image_negatives]
+    others = list(zip(sample.image_negatives, sample.image_negative_bytes, strict=True))[:image_negatives]
     texts = [slots[slot].text if slot in slots else "" for slot in range(negatives)]
-    captions = [picture.caption for picture, _ in pictures] + [""] * (image_negatives - len(pictures))
+    captions = [other.caption for other, _ in others] + [""] * (image_negatives - len(others))
     tokens = tokenizer([sample.caption, *texts, *captions])
     image = transform(decode(sample.image).rgb)
     example = {
@@ -107,7 +107,7 @@ def _example(
         "kinds": torch.tensor([_kind(slots[slot].kind) if slot in slots else -1 for slot in range(negatives)]),
     }
     if image_negatives:
-        seen = [transform(decode(content).rgb) for _, content in pictures]
+        seen = [transform(decode(content).rgb) for _, content in others]
         blank = [torch.zeros_like(image)] * (image_negatives - len(seen))
         example |= {
             "image_negatives": torch.stack([*seen, *blank]),

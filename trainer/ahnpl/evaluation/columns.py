@@ -16,11 +16,11 @@ _PANEL: Final = "Columns of --benchmark rows:FILE"
 class Shape(StrEnum):
     """What an item is made of, in the words of the docs."""
 
-    FOILS = "picture, caption, foils"
-    CHOICES = "picture, choices, index"
-    PAIRS = "two pictures, two captions"
-    POSITIVES = "picture, two true, one false"
-    RETRIEVAL = "picture, captions"
+    FOILS = "image, caption, foils"
+    CHOICES = "image, choices, index"
+    PAIRS = "two images, two captions"
+    POSITIVES = "image, two true, one false"
+    RETRIEVAL = "image, captions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Columns:
 
     image_column: Annotated[
         str | None,
-        Option("Pictures: bytes, names below --images, or a pattern of columns as '{id:0>12}.jpg'.", panel=_PANEL),
+        Option("Images: bytes, names below --images, or a pattern of columns as '{id:0>12}.jpg'.", panel=_PANEL),
     ] = None
     caption_column: Annotated[
         str | None,
@@ -45,14 +45,16 @@ class Columns:
     index_column: Annotated[str | None, Option("Which choice is true, from 0; without it the first.", panel=_PANEL)] = (
         None
     )
-    second_image_column: Annotated[str | None, Option("The other picture.", panel=_PANEL)] = None
+    second_image_column: Annotated[str | None, Option("The other image.", panel=_PANEL)] = None
     second_caption_column: Annotated[str | None, Option("Its caption.", panel=_PANEL)] = None
     kind_column: Annotated[str | None, Option("Kinds, by which accuracies are told.", panel=_PANEL)] = None
 
     @property
     def shape(self) -> Shape:
-        """Raises:
-        UsageError: these columns are those of no shape, or of several.
+        """What the given columns make.
+
+        Raises:
+            UsageError: they are those of no shape, or of several.
         """
         given = {one.name for one in fields(self) if getattr(self, one.name)} - {"kind_column"}
         for shape, (needed, allowed) in _NEEDED.items():

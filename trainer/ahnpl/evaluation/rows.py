@@ -40,8 +40,8 @@ class Layout:
         columns: of each row.
         files: patterns of the files in its folder.
         kind_is_file: whether the kind of an item is its file, where no column holds it.
-        file_names: whether of a picture's path only the last part counts: the rest is a path of its authors' machine.
-        box: columns of left, top, width and height, in pixels, where a part of the picture is meant.
+        file_names: whether of an image's path only the last part counts: the rest is a path of its authors' machine.
+        box: columns of left, top, width and height, in pixels, where a part of the image is meant.
         prompt: what is made of a caption.
         together: rows that make one item, a list then.
         beside: two folders with files of the same names; each row of the first is a list with that of the second.
@@ -108,7 +108,7 @@ class RowSet:
         """Items of a file or folder, one at a time. Another number than the official one is told at the end.
 
         Args:
-            images: the folder of the pictures, where the table names them; for JSON, CSV and TSV the file's own folder
+            images: the folder of the images, where the table names them; for JSON, CSV and TSV the file's own folder
                 is the default.
             dropped: nothing is.
             columns: the user's; they go before those of a public set.
@@ -120,11 +120,11 @@ class RowSet:
         layout = self._layout(columns)
         make = _SHAPES[layout.columns.shape]
         counted: Counter[str] = Counter()
-        pictures = _Pictures(images, layout.file_names)
+        opened = _OpenedImages(images, layout.file_names)
         for file in _files(layout, path, self.title):
             kind = _kind(layout, file, path)
             for row in _rows(layout, file, self.title):
-                for item in make(_Reader(layout, pictures, row, kind)):
+                for item in make(_Reader(layout, opened, row, kind)):
                     yield item
                     counted[file.stem] += 1
         self._tell(path, counted)
@@ -199,7 +199,7 @@ def _joined(rows: Iterator[Row], others: Iterator[Row], layout: Layout, where: s
     """Each row in a list with that of the other file.
 
     Raises:
-        InputError: one file has more rows, or the two rows are of different pictures.
+        InputError: one file has more rows, or the two rows are of different images.
     """
     for row, other in zip_longest(rows, others):
         if row is None or other is None:
@@ -207,20 +207,20 @@ def _joined(rows: Iterator[Row], others: Iterator[Row], layout: Layout, where: s
         _, _, image = _named(layout.columns.image_column).partition(".")
         if cell(row, image) != cell(other, image):
             raise InputError(
-                "these files do not belong together", where=where, why=f"their rows {row.key} are of two pictures"
+                "these files do not belong together", where=where, why=f"their rows {row.key} are of two images"
             )
         yield replace(row, value=[row.value, other.value])
 
 
-class _Pictures:
-    """The pictures of a set: inside its tables, or in folders, each opened when the first picture in it is named."""
+class _OpenedImages:
+    """The images of a set: inside its tables, or in folders, each opened when the first image in it is named."""
 
     def __init__(self, images: Path | None, file_names: bool) -> None:
         self._images, self._file_names = images, file_names
         self._folders: dict[Path, ImageFolder] = {}
 
     def read(self, row: Row, column: str) -> tuple[str, bytes | None]:
-        """What stands for the picture, equal for equal pictures, and its bytes; None where it is missing."""
+        """What stands for the image, equal for equal images, and its bytes; None where it is missing."""
         found = _filled(row, column) if "{" in column else cell(row, column)
         if isinstance(found, Mapping):  # Hugging Face's
             found = found.get("bytes") or found.get("path")
@@ -233,12 +233,12 @@ class _Pictures:
                 name = PurePosixPath(str(found)).name if self._file_names else str(found)
                 known_as = name if self._images else str(row.file.parent / name)
                 return known_as, self._open(row.file).read(name)
-        raise row.error(f"{column!r} should be a picture or its name and is {str(found)[:80]!r}")
+        raise row.error(f"{column!r} should be an image or its name and is {str(found)[:80]!r}")
 
     def _open(self, file: Path) -> ImageFolder:
         if self._images is None and file.suffix.lower() in (".parquet", ".arrow"):
             raise UsageError(
-                "this table holds no pictures", where=str(file), why="it names them", fix="give --images DIR"
+                "this table holds no images", where=str(file), why="it names them", fix="give --images DIR"
             )
         root = self._images or file.parent
         if root not in self._folders:
@@ -258,7 +258,7 @@ class _Reader:
     """One row and how it is read."""
 
     layout: Layout
-    pictures: _Pictures
+    opened: _OpenedImages
     row: Row
     file_kind: str
 
@@ -267,8 +267,8 @@ class _Reader:
         column = self.layout.columns.kind_column
         return self.file_kind if column is None else str(cell(self.row, column))
 
-    def picture(self, column: str | None) -> tuple[str, bytes | None]:
-        name, content = self.pictures.read(self.row, _named(column))
+    def image_of(self, column: str | None) -> tuple[str, bytes | None]:
+        name, content = self.opened.read(self.row, _named(column))
         return (name if self.box is None else f"{name} {self.box}"), content
 
     @property
@@ -318,14 +318,14 @@ def _named(column: str | None) -> str:
 
 def _foils(row: _Reader) -> Iterator[Item]:
     columns = row.layout.columns
-    image_id, image = row.picture(columns.image_column)
+    image_id, image = row.image_of(columns.image_column)
     foils = tuple(Foil(text, row.kind) for text in row.texts(columns.foil_column))
     yield Item(image_id, image, row.text(columns.caption_column), foils, row.row.where, box=row.box)
 
 
 def _choices(row: _Reader) -> Iterator[Item]:
     columns = row.layout.columns
-    image_id, image = row.picture(columns.image_column)
+    image_id, image = row.image_of(columns.image_column)
     choices = row.texts(columns.choice_column)
     index = 0 if columns.index_column is None else row.number(columns.index_column)
     if len(choices) < 2 or not 0 <= index < len(choices):
@@ -336,8 +336,8 @@ def _choices(row: _Reader) -> Iterator[Item]:
 
 def _pair(row: _Reader) -> Iterator[Item]:
     columns = row.layout.columns
-    image_id, image = row.picture(columns.image_column)
-    twin = Twin(row.picture(columns.second_image_column)[1], row.text(columns.second_caption_column), row.kind)
+    image_id, image = row.image_of(columns.image_column)
+    twin = Twin(row.image_of(columns.second_image_column)[1], row.text(columns.second_caption_column), row.kind)
     yield Item(image_id, image, row.text(columns.caption_column), (), row.row.where, (twin,))
 
 
@@ -350,7 +350,7 @@ def _positives(row: _Reader) -> Iterator[Item]:
 
 def _captions(row: _Reader) -> Iterator[Item]:
     columns = row.layout.columns
-    image_id, image = row.picture(columns.image_column)
+    image_id, image = row.image_of(columns.image_column)
     for text in row.texts((_named(columns.caption_column),)):
         yield Item(image_id, image, text, (), row.row.where, box=row.box)
 

@@ -57,7 +57,7 @@ SETS: Final[Mapping[str, RowSet]] = {
         ties=_WRONG,
         licence="MIT",
         source="hf.co/datasets/imirandam/BiVLC",
-        beware="real pictures against generated ones, which a probe tells apart",
+        beware="real images against generated ones, which a probe tells apart",
     ),
     "cc-neg": RowSet(
         title="CC-Neg",
@@ -80,7 +80,7 @@ SETS: Final[Mapping[str, RowSet]] = {
         ties="not seen",
         licence="on its card",
         source="hf.co/datasets/Intel/COCO-Counterfactuals",
-        beware="all pictures are generated; its authors' own measure was not seen, these are Winoground's",
+        beware="all images are generated; its authors' own measure was not seen, these are Winoground's",
     ),
     "colorfoil": RowSet(
         title="ColorFoil",
@@ -104,7 +104,7 @@ SETS: Final[Mapping[str, RowSet]] = {
         ties="not seen",
         licence="MIT",
         source="hf.co/datasets/stanfordnlp/colorswap",
-        beware="generated pictures; `test.json` of its repository is read too, if you name the file",
+        beware="generated images; `test.json` of its repository is read too, if you name the file",
     ),
     "crepe": RowSet(
         title="CREPE, productivity",
@@ -118,7 +118,7 @@ SETS: Final[Mapping[str, RowSet]] = {
         ties="as the sort falls",
         licence="none stated",
         source="github.com/RAIVNLab/CREPE",
-        beware="pictures are cut to their box; systematicity: name its file and `--foil-column valid_hard_negs_atom`, "
+        beware="images are cut to their box; systematicity: name its file and `--foil-column valid_hard_negs_atom`, "
         "`valid_hard_negs_comp` or `valid_hard_negs_combined`",
     ),
     "eqben-mini": RowSet(
@@ -159,7 +159,7 @@ SETS: Final[Mapping[str, RowSet]] = {
         ties=_WRONG,
         licence="none stated",
         source="github.com/amitakamath/hard_positives",
-        beware="pictures are cut to their box; both true captions are held against the false one of `swapped_data`",
+        beware="images are cut to their box; both true captions are held against the false one of `swapped_data`",
     ),
     "mmvp-vlm": RowSet(
         title="MMVP-VLM",

@@ -19,7 +19,7 @@ class Settings:
     workers: Annotated[int, Option("Decoding threads; 0 decodes in turn.", least=0)] = 2
     limit: Annotated[int | None, Option("Score the first items only.", least=1)] = None
     max_bad: Annotated[float, Option("Share of samples that may be unreadable.", least=0)] = 0.01
-    """Of the pictures that may be missing or unreadable, and of the rows that may be refused."""
+    """Of the images that may be missing or unreadable, and of the rows that may be refused."""
     columns: Columns = field(default_factory=Columns)
     """Of a benchmark that is a table."""
     advance: Callable[[int], None] = lambda count: None

@@ -1,4 +1,4 @@
-"""Tables as rows, one at a time: JSON, JSONL, CSV, TSV, Parquet and Arrow, with pictures inside or named."""
+"""Tables as rows, one at a time: JSON, JSONL, CSV, TSV, Parquet and Arrow, with images inside or named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_table(file: Path, format_name: str, columns: Collection[str]) -> Iterat
             try:
                 number = 0
                 for batch in read(file, columns):
-                    for place in range(len(batch)):  # values of a row at a time: pictures are large
+                    for place in range(len(batch)):  # values of a row at a time: images are large
                         number += 1
                         values = {name: batch.column(name)[place].as_py() for name in batch.schema.names}
                         yield Row(values, str(number), file, format_name)

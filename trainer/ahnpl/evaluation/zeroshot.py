@@ -233,7 +233,7 @@ def _is_image(file: Path) -> bool:
 
 
 def _content(file: Path) -> bytes | None:
-    """None where it cannot be read, or is too large to be a picture."""
+    """None where it cannot be read, or is too large to be an image."""
     try:
         return read_whole(file)
     except OSError:

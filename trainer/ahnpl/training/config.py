@@ -106,7 +106,7 @@ class TrainConfig:
         if self.batch_size == 1:
             raise UsageError(
                 "--batch-size is 1",
-                why="the losses tell a caption's picture from the others of its batch, and there are none",
+                why="the losses tell a caption's image from the others of its batch, and there are none",
                 fix="use --batch-size 2 or more; --grad-cache-chunks takes a batch in parts where memory is short",
             )
         for name, parts in (("canonical-ranks", self.canonical_ranks), ("grad-cache-chunks", self.grad_cache_chunks)):

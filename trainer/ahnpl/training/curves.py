@@ -1,4 +1,4 @@
-"""Pictures of runs: one run's loss parts and accuracy over steps, and several runs side by side."""
+"""Images of runs: one run's loss parts and accuracy over steps, and several runs side by side."""
 
 from __future__ import annotations
 

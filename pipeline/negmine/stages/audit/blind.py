@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negmine.base.arrays import Mask, Vectors
+from negmine.stages.audit.differences import Judged, lower, tokens
 from negmine.stages.audit.plausible import noun_gaps
-from negmine.stages.audit.words import Judged, lower, tokens
 
 FOLDS: Final = 5
 FEATURES: Final = 2**20

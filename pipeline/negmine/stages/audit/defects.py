@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from negmine.stages.audit import grammar, plausible, scope, sense, wording
 from negmine.stages.audit.article import wrong_articles
+from negmine.stages.audit.differences import FUNCTION_WORDS, Judged, lower, stem
 from negmine.stages.audit.exchange import is_coordination_swap, is_equal_swap, is_reordered, is_symmetric_swap
 from negmine.stages.audit.meaning import (
     goes_without_saying,
@@ -21,7 +22,6 @@ from negmine.stages.audit.meaning import (
     says_a_sibling_word,
     says_a_word_implied_by_a_sibling,
 )
-from negmine.stages.audit.words import FUNCTION_WORDS, Judged, lower, stem
 
 Verdicts = Sequence[bool | None]
 """One an item: has the defect, has it not, or None where it was not looked at."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from negmine.stages.audit.words import FUNCTION_WORDS, wordlist
+from negmine.stages.audit.differences import FUNCTION_WORDS, wordlist
 
 _DETERMINERS: Final = frozenset({"a", "the", "some", "his", "her", "their", "its", "this", "that", "these", "those"})
 _CONJUNCTIONS: Final = frozenset({"and", "or", "&", "/"})

@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from negmine.stages.audit.differences import Judged, edits, lower, places
 from negmine.stages.audit.wording import is_rather_noun, number_of, parts_of_speech
-from negmine.stages.audit.words import Judged, edits, lower, places
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -13,7 +13,7 @@ from negmine.base.errors import DamagedError, ResourceError
 from negmine.engine import PartFunction
 from negmine.stages.audit.blind import ATTACKERS, FEWEST, Attacker, pairs_of
 from negmine.stages.audit.defects import DETECTORS, Detector
-from negmine.stages.audit.words import Judged
+from negmine.stages.audit.differences import Judged
 from negmine.store import REDO, PartRecord, fetch_local, part_name, write_text
 
 JUDGES: Final[Mapping[str, Detector | Attacker]] = {**DETECTORS, **ATTACKERS}

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from negmine.stages.audit.wording import number_of
-from negmine.stages.audit.words import (
+from negmine.stages.audit.differences import (
     FUNCTION_WORDS,
     Change,
     Judged,
@@ -18,6 +17,7 @@ from negmine.stages.audit.words import (
     stem,
     wordlist,
 )
+from negmine.stages.audit.wording import number_of
 
 _SAME: Final = (
     "large big huge giant enormous gigantic massive immense gargantuan oversized great",

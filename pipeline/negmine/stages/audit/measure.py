@@ -12,11 +12,11 @@ import numpy as np
 
 from negmine.stages.audit.blind import Accuracy, Margins, accuracy
 from negmine.stages.audit.defects import DETECTORS, Verdicts, any_visible, suspected_true
+from negmine.stages.audit.differences import Judged, tokens
 from negmine.stages.audit.floors import SUGARCREPE
 from negmine.stages.audit.judges import Answer
 from negmine.stages.audit.sample import ALL, Coverage, Sample
 from negmine.stages.audit.wording import replaces_nouns_only
-from negmine.stages.audit.words import Judged, tokens
 
 VERSION: Final = 4
 ANY_VISIBLE: Final = "any_visible"

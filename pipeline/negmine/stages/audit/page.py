@@ -9,10 +9,10 @@ from typing import Final
 
 from negmine.base.html import before_after, compared, document
 from negmine.stages.audit.blind import ATTACKERS, Accuracy
+from negmine.stages.audit.differences import Judged
 from negmine.stages.audit.measure import KindReport, Rate, Report
 from negmine.stages.audit.sample import ALL
 from negmine.stages.audit.table import TITLES, figures, floor, percent, sign
-from negmine.stages.audit.words import Judged
 
 EXAMPLES: Final = 10
 """Of each kind and of each criterion."""

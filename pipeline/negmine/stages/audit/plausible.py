@@ -13,7 +13,7 @@ from negmine.language.co_mention import concept_of, packaged_co_mention
 from negmine.language.slot_table import FEWEST, SlotTable, old_share, packaged_slots
 from negmine.language.slots import slots_of
 from negmine.language.vocabulary import NONE, packaged_vocabulary
-from negmine.stages.audit.words import Judged
+from negmine.stages.audit.differences import Judged
 
 HARDLY: Final = -1.0
 """Score below which a noun hardly stands in its place: 12 % of the negatives of SugarCrepe have one below."""

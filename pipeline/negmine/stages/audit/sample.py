@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 
 from negmine.base.errors import InputError
+from negmine.stages.audit.differences import Judged
 from negmine.stages.audit.read import Listed, Source
-from negmine.stages.audit.words import Judged
 
 ALL: Final = "all"
 """Name of the row over all kinds."""

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from negmine.stages.audit.differences import Judged, content_stems, edits, is_word, lower, places, wordlist
 from negmine.stages.audit.grammar import parsed
-from negmine.stages.audit.words import Judged, content_stems, edits, is_word, lower, places, wordlist
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -6,8 +6,8 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from negmine.stages.audit.differences import FUNCTION_WORDS, Judged, edits, is_word, lower, stem, wordlist
 from negmine.stages.audit.wording import parts_of_speech
-from negmine.stages.audit.words import FUNCTION_WORDS, Judged, edits, is_word, lower, stem, wordlist
 
 # --- left and right --------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from negmine.stages.audit.words import FUNCTION_WORDS, Judged, edits, is_word, lower, stem, wordlist
+from negmine.stages.audit.differences import FUNCTION_WORDS, Judged, edits, is_word, lower, stem, wordlist
 
 # --- number of a word ------------------------------------------------------------------------------------------------
 

@@ -30,11 +30,11 @@ from negmine.stages.negatives.guards import (
     refusal,
     text_refusal,
 )
-from negmine.stages.negatives.others import others_of
 from negmine.stages.negatives.proposal import Proposal, Words, realise
 from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.select import Candidate, select
 from negmine.stages.negatives.settings import ParseSettings
+from negmine.stages.negatives.siblings import others_of
 from negmine.store import read_part
 
 Row = tuple[str, str, str]

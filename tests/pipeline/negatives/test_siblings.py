@@ -7,7 +7,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 from negmine.stages.negatives.guards import Evidence, together
-from negmine.stages.negatives.others import FEW, AllBut, others_of
+from negmine.stages.negatives.siblings import FEW, AllBut, others_of
 
 WORDS = st.frozensets(st.sampled_from("abcdefgh"))
 CLAIMS = st.frozensets(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")))
