@@ -27,6 +27,7 @@ _REFLEXIVES: Final = frozenset({"himself", "herself", "itself", "themselves", "e
 _RECIPROCALS: Final = frozenset({"each", "other", "another", "together", "both", "they", "their", "themselves", "one"})
 _PRONOUNS: Final = _SINGULAR_PRONOUNS | _RECIPROCALS
 _ONE: Final = frozenset({"one", "1"})
+_SINGLE: Final = _ONE | {"a"}
 _OTHER: Final = frozenset({"another", "other", "same"})
 _SPATIAL: Final = frozenset({"next to", "near", "beside", "alongside", "close to", "with", "opposite", "across from"})
 _AWAY: Final = "away from"
@@ -101,8 +102,8 @@ def evidence(caption: Caption, words: Words) -> Evidence:
         (caption.tokens[i].text.lower(), phrase.name) for phrase in phrases for i in phrase.attributes
     }
     for phrase in phrases:
-        number = words.vocabulary.number(caption.tokens[phrase.numeral].text.lower()) if phrase.numeral != NO else None
-        if number is not None:
+        number = _stated_number(caption, phrase, words)
+        if number:
             claims.add((words.vocabulary.counts[number][0], phrase.name))
     for relation in caption.relations:
         item = phrases[relation.object].name
@@ -164,7 +165,7 @@ def _told_apart(case: Case, one: Phrase, other: Phrase) -> bool:
     if other.first == other.unit:
         return False
     vocabulary = case.words.vocabulary
-    numbers = [_stated_number(case, phrase) for phrase in (one, other)]
+    numbers = [_stated_number(case.caption, phrase, case.words) for phrase in (one, other)]
     if 0 not in numbers and numbers[0] != numbers[1]:
         return True
     looks = [_looks(case, phrase) for phrase in (one, other)]
@@ -178,12 +179,11 @@ def _told_apart(case: Case, one: Phrase, other: Phrase) -> bool:
     )
 
 
-def _stated_number(case: Case, phrase: Phrase) -> int:
+def _stated_number(caption: Caption, phrase: Phrase, words: Words) -> int:
     """How many things a phrase says there are, 0 where it does not."""
-    tokens = case.caption.tokens
     if phrase.numeral != NO:
-        return case.words.vocabulary.number(tokens[phrase.numeral].text.lower()) or 0
-    return int(phrase.determiner != NO and tokens[phrase.determiner].text.lower() in ("a", "an"))
+        return words.vocabulary.number(caption.tokens[phrase.numeral].text.lower()) or 0
+    return int(phrase.determiner != NO and caption.tokens[phrase.determiner].text.lower() in ("a", "an"))
 
 
 def _looks(case: Case, phrase: Phrase) -> set[str]:
@@ -388,10 +388,7 @@ def pronoun(proposal: Proposal, case: Case) -> bool:
             and _swaps_sexes(proposal.swap, case)
             and not caption.words.isdisjoint(_GENDERED)
         )
-    changes_number = proposal.repeatable and any(
-        c.first != c.last or _is_noun(caption, c.first) for c in proposal.changes[1:]
-    )
-    if changes_number:
+    if (proposal.new in _ONE) != (proposal.old in _SINGLE):
         unfit = _RECIPROCALS if proposal.new in _ONE else _SINGULAR_PRONOUNS
         return not caption.words.isdisjoint(unfit)
     if len(proposal.changes) == 1 and sexes.get(proposal.new) != sexes.get(proposal.old):
@@ -404,10 +401,6 @@ def pronoun(proposal: Proposal, case: Case) -> bool:
 
 def _is_person(noun: str, case: Case) -> bool:
     return noun in ("people", "person") or case.words.lexicon.broad_class(noun) == "person"
-
-
-def _is_noun(caption: Caption, index: int) -> bool:
-    return caption.tokens[index].pos == "NOUN"
 
 
 def _swaps_sexes(swap: Swap, case: Case) -> bool:

@@ -7,10 +7,19 @@ from itertools import combinations
 from random import Random
 
 from negmine.language.caption import NO, Caption, Phrase
-from negmine.language.inflect import article, numbered, plural
+from negmine.language.inflect import article
 from negmine.language.vocabulary import NONE
 from negmine.stages.negatives.agreement import is_sure, number_changes
-from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words, preposition_before
+from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words
+from negmine.stages.negatives.rules.one_or_several import (
+    inflected_unit,
+    is_described_by,
+    is_one_thing,
+    is_uncounted,
+    may_be_several,
+    signs_of_several,
+)
+from negmine.stages.negatives.rules.quantities import replaced_quantity
 from negmine.stages.negatives.rules.spans import has_pronoun
 
 PER_COUNT = 3
@@ -23,44 +32,16 @@ MOST_SWAPPED = 5
 _TOGETHER = frozenset({"each", "other", "another", "both", "together", "one", "ones"})
 """Words that speak of one of several things, or of all."""
 
-COUNTABLE = frozenset({"person", "animal", "artifact", "food", "plant"})
-COMPANY = frozenset({"with", "of", "near", "to", "beside", "behind", "by"})
-PARTS = frozenset({"top", "side", "middle", "back", "edge", "end", "bottom", "corner", "center", "out", "inside"})
-"""Words before "of" that make a place of it ("on top of a table")."""
-
-_TWO = frozenset({"couple", "pair"})
-PAIR, LOT = "pair", "lot"
-_THINGS = frozenset({"artifact", "food", "plant", "object"})
-MEASURED_BY = {
-    "crowd": frozenset({"person"}),
-    "herd": frozenset({"animal"}),
-    "flock": frozenset({"animal"}),
-    "pile": _THINGS,
-    "heap": _THINGS,
-}
-"""Broad classes of what a measure is said of, where it is not said of all: no herd of shoes."""
-
-SINGLE_OBJECT = frozenset(
-    {"wear", "ride", "swing", "play", "drive", "throw", "hit", "catch", "do", "make", "take", "fly", "use", "perform"}
-)
-
 
 def replace_count(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
-    """Replace a number before a noun by a near one; "a" by "two" or "three" before a countable noun."""
+    """Replace a number before a noun by a near one, "a" by "two" or "three", and words of quantity by others."""
     for phrase in caption.phrases:
-        if phrase.name in words.vocabulary.measured:
-            yield from _other_measure(caption, phrase, words, rng)
-        if phrase.head != phrase.whole or not words.vocabulary.uncounted.isdisjoint(
-            {phrase.name, phrase.name.split(" ")[-1]}
-        ):
-            continue
-        if phrase.numeral != NO:
-            yield from _other_number(caption, phrase, words, rng)
-            yield from _many(caption, phrase, words)
-        elif phrase.attributes and caption.tokens[phrase.attributes[0]].text.lower() in words.vocabulary.more_than_two:
-            yield from _two_only(caption, phrase, words)
-        elif phrase.determiner != NO and caption.tokens[phrase.determiner].text.lower() in ("a", "an"):
-            yield from _more_than_one(caption, phrase, words)
+        if phrase.head == phrase.whole and not is_uncounted(phrase, words):
+            if phrase.numeral != NO:
+                yield from _other_number(caption, phrase, words, rng)
+            elif is_one_thing(caption, phrase):
+                yield from _more_than_one(caption, phrase, words)
+        yield from replaced_quantity(caption, phrase, words, rng)
 
 
 def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
@@ -76,90 +57,23 @@ def _other_number(caption: Caption, phrase: Phrase, words: Words, rng: Random) -
         yield _proposal(caption, phrase, phrase.numeral, old, other, words)
     if 2 <= number <= 1 + NEAREST and _may_be_one(caption, phrase, words):
         following = caption.tokens[phrase.numeral + 1]
-        noun = _inflected(caption, phrase, is_plural=False) if phrase.unit == phrase.numeral + 1 else following.text
+        noun = inflected_unit(caption, phrase, is_plural=False) if phrase.unit == phrase.numeral + 1 else following.text
         for text in (article(noun), words.vocabulary.counts[1][0]):
             yield _proposal(caption, phrase, phrase.numeral, old, 1, words, text)
 
 
 def _may_be_one(caption: Caption, phrase: Phrase, words: Words) -> bool:
     """Whether nothing but known attributes stands between a number and its noun: no two matching, no two other ones."""
-    between = range(phrase.numeral + 1, phrase.unit)
-    known = words.vocabulary.attributes
-    are_known = all(caption.tokens[i].text.lower() in known for i in between)
-    return phrase.determiner == NO and are_known and is_sure(caption, phrase.head)
-
-
-def _many(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
-    """ "two dogs" -> "several dogs"."""
-    vocabulary, token = words.vocabulary, caption.tokens[phrase.numeral]
-    if token.text.lower() != vocabulary.counts[2][0] or phrase.determiner != NO or not phrase.plural:
-        return
-    for many in vocabulary.more_than_two:
-        yield _exchange(phrase.numeral, vocabulary.counts[2][0], many, vocabulary.signs_of_more)
-
-
-def _two_only(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
-    """ "several dogs" -> "two dogs"."""
-    place, counts = phrase.attributes[0], words.vocabulary.counts
-    if phrase.determiner == NO and phrase.plural and phrase.first == place and caption.is_loose(place, place):
-        yield _exchange(place, caption.tokens[place].text.lower(), counts[2][0], frozenset(counts[2]))
-
-
-def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) -> Iterator[Proposal]:
-    """ "a group of people" -> "a couple of people", a row of things -> a pile of them."""
-    counted = caption.tokens[phrase.whole]
-    if phrase.whole == phrase.head or phrase.plural or phrase.unit != phrase.head or counted.tag not in ("NNS", "NNPS"):
-        return
-    if any(caption.tokens[i].tag == "CD" for i in range(phrase.head, phrase.whole)):
-        return
-    if phrase.name == PAIR and counted.text.lower() in words.vocabulary.nouns["plural"]:
-        return  # one pair of scissors
-    takes_singular = number_changes(caption, phrase.head, is_plural=True)
-    broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
-    fitting = (
-        measure
-        for measure in words.vocabulary.measured[phrase.name]
-        if broad_class in MEASURED_BY.get(measure, {broad_class})
-        and not (takes_singular and measure in _TWO)
-        and not (measure == LOT and phrase.determiner == NO)
-    )
-    for other in words.drawn(rng, sorted(fitting), PER_COUNT):
-        signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
-        if other in _TWO:
-            signs |= set(words.vocabulary.counts[2])
-        yield _exchange(phrase.head, phrase.name, other, frozenset(signs))
-
-
-def _exchange(place: int, old: str, new: str, signs: frozenset[str]) -> Proposal:
-    """One quantity's word for another's, with nothing else to repair."""
-    return Proposal(
-        (Change(place, place, new),), old=old, new=new, repeatable=True, signs=signs, substitution=(old, new)
-    )
+    is_described = is_described_by(caption, range(phrase.numeral + 1, phrase.unit), words)
+    return phrase.determiner == NO and is_described and is_sure(caption, phrase.head)
 
 
 def _more_than_one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
-    vocabulary = words.vocabulary
-    is_thing = vocabulary.names_concept(phrase.name) and not phrase.plural
-    if not is_thing or phrase.name in vocabulary.general:
-        return
-    if caption.is_loose(phrase.unit, phrase.head) and _may_be_several(caption, phrase, words):
+    """ "a dog" -> "two dogs", "three dogs"."""
+    is_thing = words.vocabulary.names_concept(phrase.name) and phrase.name not in words.vocabulary.general
+    if is_thing and may_be_several(caption, phrase, words):
         for number in (2, 3):
             yield _proposal(caption, phrase, phrase.determiner, "a", number, words)
-
-
-def _may_be_several(caption: Caption, phrase: Phrase, words: Words) -> bool:
-    """Whether "two" is as likely here as "a": of a subject or a companion, not of what somebody rides or sits on."""
-    token = caption.tokens[phrase.head]
-    if words.lexicon.broad_class(phrase.name) not in COUNTABLE or not is_sure(caption, phrase.head):
-        return False
-    if token.dep == "pobj":
-        previous = caption.tokens[max(0, caption.tokens[phrase.head].head - 1)].text.lower()
-        return preposition_before(caption, caption.phrase_of[phrase.head]) in COMPANY and previous not in PARTS
-    if token.dep == "dobj":
-        return caption.tokens[token.head].lemma not in SINGLE_OBJECT
-    if token.dep == "attr":
-        return any(caption.tokens[child].dep == "expl" for child in caption.children[token.head])
-    return token.dep in ("ROOT", "nsubj", "nsubjpass", "conj", "appos")
 
 
 def _proposal(
@@ -177,9 +91,9 @@ def _proposal(
     changes = [Change(place, place, text)]
     signs = frozenset(forms)
     if (number > 1) != phrase.plural:
-        changes.append(Change(phrase.unit, phrase.head, _inflected(caption, phrase, number > 1)))
+        changes.append(Change(phrase.unit, phrase.head, inflected_unit(caption, phrase, number > 1)))
         changes += number_changes(caption, phrase.head, number > 1)
-        signs |= _signs_of_several(phrase.name, words) if number > 1 else NONE
+        signs |= signs_of_several(phrase.name, words) if number > 1 else NONE
     counted = vocabulary.counts[1][0] if old == "a" else old
     return Proposal(
         tuple(changes), old=old, new=forms[0], repeatable=True, signs=signs, substitution=(counted, forms[0])
@@ -212,7 +126,7 @@ def swapped_counts(caption: Caption, words: Words, rng: Random) -> Iterator[Prop
         yield Proposal(
             tuple(changes),
             swap=Swap(caption.phrase_of[left.head], caption.phrase_of[right.head], Level.ATTRIBUTE),
-            signs=NONE.union(*(_signs_of_several(phrase.name, words) for phrase in several)),
+            signs=NONE.union(*(signs_of_several(phrase.name, words) for phrase in several)),
             facts=((forms[of_right][0], left.name), (forms[of_left][0], right.name)),
         )
 
@@ -232,10 +146,7 @@ def _number(caption: Caption, phrase: Phrase, words: Words) -> int:
     vocabulary, place = words.vocabulary, _place(phrase)
     if place == NO or phrase.head != phrase.whole or not words.vocabulary.names_concept(phrase.name):
         return 0
-    if (
-        not vocabulary.uncounted.isdisjoint({phrase.name, phrase.name.split(" ")[-1]})
-        or phrase.name in vocabulary.general
-    ):
+    if is_uncounted(phrase, words) or phrase.name in vocabulary.general:
         return 0
     word = caption.tokens[place].text.lower()
     number = 1 if word in ("a", "an") else vocabulary.number(word) or 0
@@ -245,33 +156,16 @@ def _number(caption: Caption, phrase: Phrase, words: Words) -> int:
     is_part = (
         caption.tokens[phrase.head].dep == "pobj" and caption.tokens[caption.tokens[phrase.head].head].text == "of"
     )
-    return number if _may_be_several(caption, phrase, words) and not is_part else 0
+    return number if may_be_several(caption, phrase, words) and not is_part else 0
 
 
 def _recounted(caption: Caption, phrase: Phrase, number: int, words: Words) -> Iterator[Change]:
     """A phrase with another number, its number first; the verb that agrees with it follows."""
     place, is_plural = _place(phrase), number > 1
-    noun = _inflected(caption, phrase, is_plural) if is_plural != phrase.plural else ""
+    noun = inflected_unit(caption, phrase, is_plural) if is_plural != phrase.plural else ""
     following = noun if noun and phrase.unit == place + 1 else caption.tokens[place + 1].text
     text = words.vocabulary.counts[number][0] if is_plural else article(following)
     yield Change(place, place, text)
     if noun:
         yield Change(phrase.unit, phrase.head, noun)
         yield from number_changes(caption, phrase.head, is_plural)
-
-
-def _signs_of_several(noun: str, words: Words) -> frozenset[str]:
-    """Words of a sibling caption that may mean several of what a noun names."""
-    vocabulary = words.vocabulary
-    names = {place.concept for place in vocabulary.nouns["count"].get(noun, ())}
-    kin = {noun}.union(*(vocabulary.noun_signs[name] for name in names))
-    signs = frozenset(map(plural, kin))
-    return signs | vocabulary.several_people if words.lexicon.broad_class(noun) == "person" else signs
-
-
-def _inflected(caption: Caption, phrase: Phrase, is_plural: bool) -> str:
-    """The unit in the other number; acronyms keep their capitals ("SUVs")."""
-    text = caption.span(phrase.unit, phrase.head)
-    if is_plural and caption.tokens[phrase.head].text.isupper() and not caption.text.isupper():
-        return text + "s"
-    return numbered(phrase.name, is_plural)

@@ -12,7 +12,7 @@ from negmine.language.slots import Slots, last_word, of_phrase, slots_of, whole_
 from negmine.language.vocabulary import NONE, Place
 from negmine.stages.negatives.proposal import ALIKE, Change, Filling, Proposal, Words, governor_of
 from negmine.stages.negatives.rules.attributes import fits
-from negmine.stages.negatives.rules.counts import MEASURED_BY
+from negmine.stages.negatives.rules.quantities import MEASURED_BY
 
 PER_NOUN = 12
 """Draws for one noun."""
