@@ -53,7 +53,7 @@ GOOD = [
     ("replace_count", "There are a group of people in a boat", "There is a person in a boat"),
     ("replace_count", "A little dog sits on a book", "Little dogs sit on a book"),
     ("replace_count", "A person rides a horse", "People ride a horse"),
-    ("replace_count", "A man is riding a wave", "A group of men is riding a wave"),
+    ("replace_count", "A man is riding a wave", "A group of men are riding a wave"),
     ("replace_count", "An elephant stands in a river", "A couple of elephants stand in a river"),
     ("add_attribute", "A red chair in front of a wall and a table", "A chair in front of a wall and a red table"),
     ("add_attribute", "A striped hat and a shirt", "A hat and a striped shirt"),

@@ -40,10 +40,10 @@ LIKELIHOOD: Final = 0.2
 PMI: Final = 0.3
 """Weight of the words' association with the rest of the caption: of equals the one that fits in is preferred."""
 
-PLAUSIBILITY: Final = 0.5
+PLAUSIBILITY: Final = 1.0
 """Weight of how plausible a noun is in its slots: of equals the one that stands there elsewhere is preferred."""
 
-STRICTNESS: Final = 0.5
+STRICTNESS: Final = 1.0
 """Of what lies so far below `PLAUSIBLE`, in nats, the log share that is refused."""
 
 UNKNOWN: Final = 1e-3

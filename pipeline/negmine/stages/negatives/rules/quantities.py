@@ -129,7 +129,7 @@ def _several(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposa
     couple = frozenset(vocabulary.counts[2])
     yield _number((Change(place, place, "a couple of"), noun, *verbs), "a", COUPLE, signs | couple)
     if words.lexicon.broad_class(phrase.name) in _ANIMATE:
-        yield _number((Change(place, place, "a group of"), noun), "a", GROUP, signs | vocabulary.signs_of_more)
+        yield _number((Change(place, place, "a group of"), noun, *verbs), "a", GROUP, signs | vocabulary.signs_of_more)
 
 
 def _one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
