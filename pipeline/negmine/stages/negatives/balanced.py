@@ -21,6 +21,7 @@ from negmine.stages.negatives.balance.choosing import ChoosePhase, Found
 from negmine.stages.negatives.balance.corpus import table_bits
 from negmine.stages.negatives.balance.counting import CountPhase, write_corpus
 from negmine.stages.negatives.balance.judging import JudgePhase
+from negmine.stages.negatives.balance.likelihood import LikelihoodPhase
 from negmine.stages.negatives.balance.pool import MOST_BITS
 from negmine.stages.negatives.balance.proposing import FIRST_WEIGHTS, ProposePhase, write_substitutions
 from negmine.stages.negatives.balance.reading import (
@@ -73,9 +74,10 @@ class Balanced:
         propose = partial(self._propose, counts=counts, bits=bits)
         proposed = run_stage(candidates, store.spec, propose, self.engine.share)
         plausible = store.folder / PLAUSIBLE
-        run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), None)
+        judge_share = None if self.settings.judge is None else self.engine.share
+        run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), judge_share)
         found = self._found(candidates, plausible, self._readings(candidates, plausible))
-        phase = ChoosePhase(self.settings, self.pairs, candidates, found)
+        phase = ChoosePhase(self.settings, self.pairs, candidates, plausible, found)
         run(store, phase, self.engine, "choosing", self.sizes)
         made = store.finish(extra_counts={name: n for name, n in proposed.counts.items() if name != "pairs"})
         for name in (COUNTS, CANDIDATES, PLAUSIBLE, READINGS, *map(ROUND.format, range(ROUNDS))):
@@ -97,7 +99,12 @@ class Balanced:
         return store.finish(write_substitutions(store.folder, self.sample, 1 << min(bits, MOST_BITS)))
 
     def _judge(self, store: Store, candidates: Path) -> Manifest:
-        run(store, JudgePhase(candidates, self.sizes), self.engine, "judging nouns", self.sizes[: self.sample])
+        if self.settings.judge is None:
+            run(store, JudgePhase(candidates, self.sizes), self.engine, "judging nouns", self.sizes[: self.sample])
+        else:
+            found = Found(candidates / FIRST_WEIGHTS)
+            phase = LikelihoodPhase(self.settings, self.pairs, candidates, found, self.sizes)
+            run(store, phase, self.engine, "judging texts", self.sizes)
         return store.finish()
 
     def _readings(self, candidates: Path, plausible: Path) -> Path | None:

@@ -65,6 +65,11 @@ class ParseSettings:
         ),
     ] = None
     """Name of `negmine.encoders.ENCODERS` that reads texts, ``none``, or None for `reader_here`."""
+    judge: Annotated[
+        str | None,
+        Option("causal language model that judges how likely negatives are: hf:FOLDER", unset="none"),
+    ] = None
+    """``hf:FOLDER``: of each caption's best candidates it refuses those that are much less likely than the caption."""
     seed: Seed = 0
     model: Annotated[str | None, Option("spaCy model", unset="en_core_web_sm")] = None
     wordnet: Annotated[str | None, Option("NLTK data folder with WordNet", parser=on_disk_text, unset="ours")] = None
@@ -81,6 +86,8 @@ class ParseSettings:
             raise UsageError(
                 "--reader reads along in a balanced choice only", fix="name a balanced preset, or no reader"
             )
+        if self.judge is not None and not self.balanced:
+            raise UsageError("--judge judges in a balanced choice only", fix="name a balanced preset, or no judge")
 
     @property
     def reader_here(self) -> str:

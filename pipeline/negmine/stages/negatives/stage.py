@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.encoders import pinned
+from negmine.encoders.causal import CausalModel, pinned_judge
 from negmine.engine import Engine, run_stage
 from negmine.language.analyse import find_model
 from negmine.sources import digest
@@ -29,10 +30,11 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
     """Make ``work/negatives`` unless it is there.
 
     Raises:
-        UsageError: the spaCy model, the WordNet folder or the reader's encoder is missing.
+        UsageError: the spaCy model, the WordNet folder, the reader's encoder or the judge is missing.
         DamagedError: the folder was made from other pairs or with other settings.
     """
-    model, settings = find_model(settings.model), replace(settings, reader=pinned(settings.reader_here))
+    judge = None if settings.judge is None else pinned_judge(settings.judge)
+    model, settings = find_model(settings.model), replace(settings, reader=pinned(settings.reader_here), judge=judge)
     packages = {name: version(name) for name in ("spacy", "lemminflect", model)}
     with WorkFolder.open(work) as folder:
         inputs = {str(Stage.PAIRS): folder.pairs.digest}
@@ -42,6 +44,9 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
         if settings.reads:
             inputs["reader"] = check_reader(settings.reader_here)
             packages |= {name: version(name) for name in ("torch", "numpy")}
+        if settings.judge is not None:
+            inputs["judge"] = CausalModel(settings.judge).identity()
+            packages |= {name: version(name) for name in ("torch", "numpy", "transformers")}
         make = partial(_make, settings=settings, folder=folder, engine=engine)
         return run_stage(work / STAGE, Spec(STAGE, chosen, inputs, packages), make, engine.share, overwrite=overwrite)
 

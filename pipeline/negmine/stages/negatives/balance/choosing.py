@@ -15,7 +15,7 @@ from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
 from negmine.language.slot_table import FLOOR, PLAUSIBLE, SlotTable
 from negmine.stages.negatives.balance.fast_reader import FastReader
-from negmine.stages.negatives.balance.judging import judge, read_slots
+from negmine.stages.negatives.balance.judging import judge, read_plausibility, read_slots
 from negmine.stages.negatives.balance.pool import Pool, choose, first_of_each_kind
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
 from negmine.stages.negatives.balance.weights import (
@@ -76,6 +76,11 @@ class Chooser:
         score, admitted = self._judged(pool, plausibility)
         return first_of_each_kind(pool, score, np.where(is_read, admitted, 0.0), most)
 
+    def best(self, pool: Pool, plausibility: Any, most: int) -> Any:
+        """Places of up to `most` candidates of each caption that may serve, the best of each kind first."""
+        score, admitted = self._judged(pool, plausibility)
+        return first_of_each_kind(pool, score, np.where(admitted > 0, 1.0, 0.0), most)
+
     @cached_property
     def _preference(self) -> Any:
         weights = dict(self.settings.weights)
@@ -91,9 +96,10 @@ class Chooser:
 
 
 def plausible_share(pool: Pool, plausibility: Any) -> Any:
-    """Shares of the candidates like each one that are not refused for the noun they put in, [C], 0 to 1."""
+    """Shares of the candidates like each one that are not refused for how plausible they are, [C], 0 to 1."""
     share = np.exp(STRICTNESS * np.minimum(plausibility - PLAUSIBLE, 0.0))
-    return np.where(pool.place < 0, 1.0, np.where(plausibility < FLOOR, 0.0, share))
+    is_unjudged = (pool.place < 0) & (plausibility == 0)
+    return np.where(is_unjudged, 1.0, np.where(plausibility < FLOOR, 0.0, share))
 
 
 @dataclass(frozen=True)
@@ -103,18 +109,19 @@ class ChoosePhase:
     settings: ParseSettings
     pairs: Path
     candidates: Path
+    plausible: Path
     found: Found
 
     def setup(self) -> PartFunction:
         chooser = Chooser.read(self.settings, self.candidates, self.found)
-        return partial(_choose_part, chooser, read_slots(self.candidates), self.pairs, self.candidates)
+        return partial(_choose_part, self, chooser, read_slots(self.candidates))
 
 
-def _choose_part(
-    chooser: Chooser, slots: SlotTable, pairs: Path, candidates: Path, index: int, folder: Path
-) -> PartRecord:
+def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: int, folder: Path) -> PartRecord:
+    pairs, candidates = phase.pairs, phase.candidates
     rows, pool = read_rows(pairs, index), read_pool(candidates, index)
-    plausibility = judge(slots, pool)
+    is_judged = chooser.settings.judge is not None  # in all parts, and not only in those that are learnt from
+    plausibility = read_plausibility(phase.plausible, index) if is_judged else judge(slots, pool)
     chosen, score = chooser.choose(pool, plausibility)
     implausible = int((plausible_share(pool, plausibility) == 0).sum())
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]

@@ -1,0 +1,117 @@
+"""A causal language model that judges how likely negatives are, and the folders that are no such thing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from negmine.base.errors import InputError, UsageError
+from negmine.encoders.causal import PROMPT, CausalModel
+from negmine.engine.local import LocalEngine
+from negmine.language.slot_table import FLOOR
+from negmine.stages.negatives.balance.likelihood import AS_LIKELY
+from negmine.stages.negatives.settings import ParseSettings
+from negmine.stages.negatives.stage import parse_pairs
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.trainers import WordLevelTrainer
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+CAPTIONS = Path(__file__).parents[3] / "data/sample/captions.jsonl"
+LEARNT = 40
+"""Captions of the sample that the tests parse."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model with wide random weights, so that it finds some words far less likely than others."""
+    place = tmp_path_factory.mktemp("model")
+    texts = [json.loads(line)["caption"] for line in CAPTIONS.read_text().splitlines()]
+    tokenizer = Tokenizer(WordLevel(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.train_from_iterator([PROMPT, *texts], WordLevelTrainer(special_tokens=["[UNK]", "[BOS]"]))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", bos_token="[BOS]").save_pretrained(place)
+    torch.manual_seed(0)
+    size = tokenizer.get_vocab_size()
+    config = GPT2Config(vocab_size=size, n_embd=32, n_layer=1, n_head=2, n_positions=128, initializer_range=0.4)
+    GPT2LMHeadModel(config).save_pretrained(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("pairs") / "captions.jsonl"
+    file.write_text("".join(CAPTIONS.read_text().splitlines(keepends=True)[:LEARNT]))
+    return file
+
+
+def parsed(pairs: Path, work: Path, judge: str | None, workers: int = 1) -> bytes:
+    engine = LocalEngine(workers)
+    ingest(IngestSettings(str(pairs), part_size=20), work, engine)
+    parse_pairs(ParseSettings(judge=judge, reader="none"), work, engine)
+    return b"".join(part.read_bytes() for part in sorted((work / "negatives").glob("part-*.parquet")))
+
+
+def gaps(work: Path, model: CausalModel) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """How much less likely each negative is than its caption, nats."""
+    rows = pq.ParquetDataset(sorted((work / "negatives").glob("part-*.parquet"))).read(["caption", "negative"])
+    caption, negative = (model.log_probabilities(rows[name].to_pylist()) for name in ("caption", "negative"))
+    return caption - negative
+
+
+def test_a_text_is_as_likely_among_others_as_alone(folder: Path) -> None:
+    model = CausalModel(f"hf:{folder}")
+    model.load()
+    texts = ["A dog on a couch", "A man riding a brown horse next to a fence.", "A dog on a couch", "Dogs"]
+    found = model.log_probabilities(texts)
+    network, tokenizer = GPT2LMHeadModel.from_pretrained(folder).eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+    for text, score in zip(texts, found, strict=True):
+        before = [tokenizer.bos_token_id, *tokenizer.encode(PROMPT)]
+        ids = torch.tensor([[*before, *tokenizer.encode(text)]])
+        with torch.inference_mode():
+            logs = network(ids).logits[0].log_softmax(-1)
+        expected = sum(float(logs[place - 1, ids[0, place]]) for place in range(len(before), ids.shape[1]))
+        assert score == pytest.approx(expected, abs=1e-3)
+
+
+def test_what_is_far_less_likely_than_its_caption_is_refused_and_workers_change_no_byte(
+    folder: Path, pairs: Path, tmp_path: Path
+) -> None:
+    model = CausalModel(f"hf:{folder}")
+    model.load()
+    judged = parsed(pairs, tmp_path / "judged", f"hf:{folder}")
+    assert judged == parsed(pairs, tmp_path / "twice", f"hf:{folder}", workers=2)
+    parsed(pairs, tmp_path / "unjudged", None)
+    with_judge, without = gaps(tmp_path / "judged", model), gaps(tmp_path / "unjudged", model)
+    assert with_judge.max() <= AS_LIKELY - FLOOR + 1e-3 < without.max()
+    assert with_judge.mean() < without.mean() - 1
+
+
+@pytest.mark.parametrize("name", ["hf:", "gpt2", "hf:nowhere"])
+def test_a_judge_that_is_none_is_a_usage_error(name: str, pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        parsed(pairs, tmp_path, name)
+
+
+def test_a_folder_of_something_else_is_refused_and_runs_nothing(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    place.mkdir()
+    told = json.loads((folder / "config.json").read_text())
+    told |= {"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "mine.Model", "AutoConfig": "mine.Config"}}
+    (place / "config.json").write_text(json.dumps(told))
+    (place / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Model: ...\nclass Config: ...\n")
+    with pytest.raises(InputError, match="no causal language model"):
+        CausalModel(f"hf:{place}").load()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_judge_of_an_unbalanced_choice_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="balanced"):
+        ParseSettings(balanced=False, judge="hf:model")
