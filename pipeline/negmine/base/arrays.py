@@ -14,11 +14,21 @@ Places = NDArray[np.int64]
 Starts = NDArray[np.int64]
 """Where each run of another array begins, and where the last one ends: [n + 1]."""
 
+Places32 = NDArray[np.int32]
+Places16 = NDArray[np.int16]
+"""Kept in fewer bits, where there are many; -1 for none."""
+
+Integers = NDArray[np.integer]
+"""Any of these, where a function serves all."""
+
 Scores = NDArray[np.float32]
 """Similarities, and what is reckoned with them."""
 
 Floats = NDArray[np.float64]
 """Shares and statistics."""
+
+Halves = NDArray[np.float16]
+"""Vectors as they are kept where there are many."""
 
 Bytes = NDArray[np.uint8]
 

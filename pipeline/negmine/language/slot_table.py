@@ -16,10 +16,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Floats, Integers, Places, Places16, Scores
 from negmine.base.folds import FOLDS
 from negmine.language.slots import ANY, KIND_BITS, Slots, companion, kind_of, last_word
 
@@ -62,15 +64,15 @@ class Counts:
         times: [M, FOLDS] int32, in the captions of each fold.
     """
 
-    slot: Any
-    noun: Any
-    times: Any
+    slot: Places
+    noun: Places16
+    times: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.slot)
 
 
-def counted(slot: Any, noun: Any, fold: Any) -> Counts:
+def counted(slot: Integers, noun: Integers, fold: Integers) -> Counts:
     """Counts of single mentions, given as columns of equal length."""
     one = np.zeros((len(slot), FOLDS), dtype=np.int32)
     one[np.arange(len(slot)), fold] = 1
@@ -104,7 +106,7 @@ class Nouns:
     """
 
     names: tuple[str, ...]
-    alike: Any
+    alike: Scores
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -116,13 +118,14 @@ class Nouns:
         return self._numbers.get(last_word(noun), -1) if found is None else found
 
 
-def alike(vectors: Any) -> Any:
+def alike(vectors: NDArray[np.floating]) -> Scores:
     """Squared cosines of the vectors of nouns, [N, D]; those at an obtuse angle have nothing in common."""
     length = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
     unit = vectors / np.maximum(length, 1e-9)
     found = np.clip(np.einsum("id,jd->ij", unit, unit), 0, 1) ** 2
     np.fill_diagonal(found, 1.0)
-    return found.astype(np.float32)
+    cosines: Scores = found.astype(np.float32)
+    return cosines
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,8 @@ class SlotTable:
 
     nouns: Nouns
     counts: Counts
-    weights: Any
-    _likely: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False, compare=False)
+    weights: Floats
+    _likely: dict[tuple[int, int], Scores | None] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def _slots(self) -> dict[int, tuple[int, int]]:
@@ -148,7 +151,7 @@ class SlotTable:
         return {slot: (start, end) for slot, start, end in zip(slots.tolist(), starts.tolist(), ends, strict=True)}
 
     @cached_property
-    def mentions(self) -> Any:
+    def mentions(self) -> Floats:
         """[FOLDS + 1, N], how often captions of other folds name each noun; the last row is of all captions."""
         found = np.zeros((FOLDS + 1, len(self.nouns.names)))
         start, end = self._slots.get(ANY, (0, 0))
@@ -158,12 +161,13 @@ class SlotTable:
         return found
 
     @cached_property
-    def _base(self) -> Any:
+    def _base(self) -> Floats:
         """[FOLDS + 1, N], the nouns' probabilities, spread over nouns that are alike."""
         own = self.mentions + UNSEEN
-        return (own / own.sum(axis=1, keepdims=True)) @ self.nouns.alike.astype(np.float64)
+        base: Floats = (own / own.sum(axis=1, keepdims=True)) @ self.nouns.alike.astype(np.float64)
+        return base
 
-    def likely(self, slot: int, fold: int) -> Any:
+    def likely(self, slot: int, fold: int) -> Scores | None:
         """[N] float32, log P(noun | slot) / P(noun) by the captions of other folds; None where the slot is rare.
 
         Args:
@@ -180,7 +184,7 @@ class SlotTable:
         """Let go of what was asked for, which grows with the number of different slots."""
         self._likely.clear()
 
-    def _judged(self, slot: int, fold: int) -> Any:
+    def _judged(self, slot: int, fold: int) -> Scores | None:
         start, end = self._slots[slot]
         times, noun = _others(self.counts.times[start:end], fold), self.counts.noun[start:end]
         seen = times > 0
@@ -189,13 +193,14 @@ class SlotTable:
         base = self._base[fold]
         spread = (self.nouns.alike[noun[seen]] * times[seen, None]).sum(axis=0)
         found = np.log((spread + PRIOR * base) / ((times.sum() + PRIOR) * base))
-        return np.round(found, 3).astype(np.float32)  # so that the last bits of a sum decide nothing
+        rounded: Scores = np.round(found, 3).astype(np.float32)  # so that the last bits of a sum decide nothing
+        return rounded
 
     def with_counts(self, counts: Counts) -> SlotTable:
         """The same nouns by other counts."""
         return SlotTable(self.nouns, counts, self.weights)
 
-    def scores(self, slots: Slots, fold: int = FOLDS) -> Any:
+    def scores(self, slots: Slots, fold: int = FOLDS) -> Floats | None:
         """[N], log odds of each noun in these slots; None if none is known.
 
         A weighted sum over the kinds of slots: of those of one kind their sum by the root of their number, since they
@@ -207,7 +212,8 @@ class SlotTable:
             return None
         kinds = np.array([kind for kind, _ in known])
         share = self.weights[kinds] / np.sqrt(np.bincount(kinds, minlength=1 << KIND_BITS)[kinds])
-        return np.einsum("k,kn->n", share, [found for _, found in known])
+        odds: Floats = np.einsum("k,kn->n", share, [found for _, found in known])
+        return odds
 
     def pmi(self, noun: str, slot: int) -> float:
         """Pointwise mutual information of a noun and a slot as counted, 0 where they were never seen together."""
@@ -219,7 +225,7 @@ class SlotTable:
         expected = times.sum() * self.mentions[FOLDS, number] / max(self.mentions[FOLDS].sum(), 1)
         return float(np.log(together / expected)) if together >= 2 and expected > 0 else 0.0
 
-    def companions(self, noun: str) -> Any:
+    def companions(self, noun: str) -> Floats:
         """[N], how much likelier each noun is beside this one than at all, logs; 0 where they are seldom seen."""
         found = np.zeros(len(self.nouns.names))
         place = self._slots.get(companion(last_word(noun)))
@@ -231,13 +237,15 @@ class SlotTable:
         return found
 
 
-def _others(times: Any, fold: int) -> Any:
+def _others(times: NDArray[np.int32], fold: int) -> Places:
     """Mentions outside of a fold."""
-    total = times.sum(axis=1)
+    total: Places = times.sum(axis=1)
     return total if fold == FOLDS else total - times[:, fold]
 
 
-def plausibility(table: SlotTable, places: Sequence[tuple[Slots, int]], place: Any, noun: Any, old: Any) -> Any:
+def plausibility(
+    table: SlotTable, places: Sequence[tuple[Slots, int]], place: Integers, noun: Integers, old: Integers
+) -> Scores:
     """How much likelier each new noun is where it stands than it is at all, less a part of the old one's, [C] float32.
 
     Args:
@@ -255,12 +263,12 @@ def plausibility(table: SlotTable, places: Sequence[tuple[Slots, int]], place: A
     return found
 
 
-def old_share(score: Any) -> Any:
+def old_share(score: Floats | float) -> Floats:
     """What the old noun's score takes off a new one's."""
     return OLD_NOUN * np.clip(score, *OLD_BOUNDS)
 
 
-def _relative(table: SlotTable, scores: Any, fold: int, noun: Any, old: Any) -> Any:
+def _relative(table: SlotTable, scores: Floats | None, fold: int, noun: Integers, old: Integers) -> Floats:
     if scores is None:
         return np.zeros(len(noun))
     mentions = table.mentions[fold]

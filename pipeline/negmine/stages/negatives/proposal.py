@@ -8,10 +8,11 @@ from enum import Enum
 from functools import cached_property
 from itertools import accumulate
 from random import Random
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from negmine.base.arrays import Floats, Places
 from negmine.base.folds import FOLDS
 from negmine.contract.records import Edit
 from negmine.language.caption import NO, Caption
@@ -61,13 +62,15 @@ class Words:
     lexicon: Lexicon
     counts: Mapping[str, int] = field(default_factory=packaged_counts, repr=False)
     _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
-    _cumulative: dict[tuple[Any, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
+    _cumulative: dict[tuple[object, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
     _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _concepts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _roles: dict[str, Role] = field(default_factory=dict, repr=False, compare=False)
-    _stand_in_numbers: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    _option_numbers: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False, compare=False)
-    _companions: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _stand_in_numbers: dict[str, Places] = field(default_factory=dict, repr=False, compare=False)
+    _option_numbers: dict[tuple[str, ...], tuple[Places, Floats]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _companions: dict[str, Floats] = field(default_factory=dict, repr=False, compare=False)
 
     def frequency(self, word: str) -> float:
         """How often captions use a noun in either number, or another word; a little above 0 for one never seen."""
@@ -148,14 +151,14 @@ class Words:
         odds = frequencies * self._fits(scores, numbers, noun)
         return [options[place] for place in _drawn(rng, odds, count).tolist()]
 
-    def _fits(self, scores: Any, numbers: Any, old: str) -> Any:
+    def _fits(self, scores: Floats, numbers: Places, old: str) -> Floats:
         """How much more often nouns are in these slots than elsewhere, 0 for those that are implausible there."""
         old_number = self.slots.nouns.number(old)
         found = np.where(numbers >= 0, scores[numbers], NOT_KNOWN)
         relative = found - old_share(scores[old_number] if old_number >= 0 else 0.0)
         return np.where(relative < FLOOR, 0.0, np.exp(SHARPNESS * found))
 
-    def _numbered(self, options: tuple[str, ...]) -> tuple[Any, Any]:
+    def _numbered(self, options: tuple[str, ...]) -> tuple[Places, Floats]:
         """Numbers and frequencies of nouns."""
         known = self._option_numbers.get(options)
         if known is None:
@@ -163,7 +166,7 @@ class Words:
             known = self._option_numbers[options] = numbers, np.array([self.frequency(noun) for noun in options])
         return known
 
-    def _stand_ins(self, noun: str) -> Any:
+    def _stand_ins(self, noun: str) -> Places:
         """Numbers of the countable nouns of captions that an image of this noun need not show; no people."""
         found = self._stand_in_numbers.get(noun)
         if found is None:
@@ -210,7 +213,7 @@ class Words:
             or self.lexicon.broad_class(noun) == self.lexicon.broad_class(other) in ALIKE
         )
 
-    def _beside(self, noun: str) -> Any:
+    def _beside(self, noun: str) -> Floats:
         found = self._companions.get(noun)
         if found is None:
             found = self._companions[noun] = self.slots.companions(noun)
@@ -262,7 +265,7 @@ class Words:
         return packaged_slots()
 
 
-def _drawn(rng: Random, odds: Any, count: int) -> Any:
+def _drawn(rng: Random, odds: Floats, count: int) -> Places:
     """So many draws of places by their odds, [at most `count`], those drawn twice once, in the order drawn."""
     bounds = np.cumsum(odds)
     if not bounds[-1]:

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from negmine.base.arrays import Floats, Mask, Places, Scores
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
 from negmine.language.slot_table import FLOOR, PLAUSIBLE, SlotTable
@@ -51,7 +51,7 @@ class Chooser:
 
     settings: ParseSettings
     substitutions: Substitutions
-    weights: Any
+    weights: Scores
     reader: FastReader | None = None
 
     @classmethod
@@ -60,7 +60,7 @@ class Chooser:
         reader = None if found.reader is None else read_arrays(found.reader, FastReader)
         return cls(settings, substitutions, read_array(found.weights, mapped=True), reader)
 
-    def choose(self, pool: Pool, plausibility: Any, among: Any = None) -> tuple[Any, Any]:
+    def choose(self, pool: Pool, plausibility: Scores, among: Places | None = None) -> tuple[Places, Floats]:
         """Places of the chosen candidates of a part, and the scores of all.
 
         Args:
@@ -71,22 +71,22 @@ class Chooser:
             admitted = np.where(np.isin(np.arange(len(pool)), among), admitted, 0.0)
         return choose(pool, score + self._preference[pool.kind], admitted, self.settings.per_caption), score
 
-    def first(self, pool: Pool, plausibility: Any, is_read: Any, most: int) -> Any:
+    def first(self, pool: Pool, plausibility: Scores, is_read: Mask, most: int) -> Places:
         """Places of up to `most` candidates of each caption from which is chosen, where `is_read` [C] holds."""
         score, admitted = self._judged(pool, plausibility)
         return first_of_each_kind(pool, score, np.where(is_read, admitted, 0.0), most)
 
-    def best(self, pool: Pool, plausibility: Any, most: int) -> Any:
+    def best(self, pool: Pool, plausibility: Scores, most: int) -> Places:
         """Places of up to `most` candidates of each caption that may serve, the best of each kind first."""
         score, admitted = self._judged(pool, plausibility)
         return first_of_each_kind(pool, score, np.where(admitted > 0, 1.0, 0.0), most)
 
     @cached_property
-    def _preference(self) -> Any:
+    def _preference(self) -> Floats:
         weights = dict(self.settings.weights)
         return np.array([weights.get(rule, 0.0) for rule in self.settings.rules])
 
-    def _judged(self, pool: Pool, plausibility: Any) -> tuple[Any, Any]:
+    def _judged(self, pool: Pool, plausibility: Scores) -> tuple[Floats, Floats]:
         """The scores of candidates, and the shares like them that are kept."""
         score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
         if self.reader is not None:
@@ -95,7 +95,7 @@ class Chooser:
         return score, kept * plausible_share(pool, plausibility)
 
 
-def plausible_share(pool: Pool, plausibility: Any) -> Any:
+def plausible_share(pool: Pool, plausibility: Scores) -> Floats:
     """Shares of the candidates like each one that are not refused for how plausible they are, [C], 0 to 1."""
     share = np.exp(STRICTNESS * np.minimum(plausibility - PLAUSIBLE, 0.0))
     is_unjudged = (pool.place < 0) & (plausibility == 0)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Floats, Hashes, Places
 from negmine.base.folds import FOLDS
 from negmine.stages.negatives.balance.ngrams import (
     CONTEXT,
@@ -44,18 +46,18 @@ class Tally:
         counts: [M, columns].
     """
 
-    place: Any
-    counts: Any
+    place: Places
+    counts: Places
 
 
-def tally(place: Any, *columns: Any) -> Tally:
+def tally(place: Places, *columns: Places | Floats) -> Tally:
     """Sum of each column's entries at equal places."""
     distinct, inverse = np.unique(place, return_inverse=True)
     sums = [np.bincount(inverse, column, len(distinct)).astype(np.int64) for column in columns]
     return Tally(distinct, np.stack(sums, axis=1))
 
 
-def total(tallies: Iterable[Tally], size: int) -> Any:
+def total(tallies: Iterable[Tally], size: int) -> Places:
     """Sum of tallies of one column, [size] int64."""
     found = np.zeros(size, dtype=np.int64)
     for one in tallies:
@@ -68,7 +70,7 @@ def table_bits(captions: int) -> int:
     return min(MOST_BITS, (FEATURES_OF_A_CAPTION * captions).bit_length())
 
 
-def count(texts: Texts, folds: Any, bits: int) -> Tally:
+def count(texts: Texts, folds: Places, bits: int) -> Tally:
     """N-grams, and pairs of content words that stand in one caption, of a part.
 
     Args:
@@ -89,7 +91,7 @@ def count(texts: Texts, folds: Any, bits: int) -> Tally:
     return tally(place, np.ones(len(place)))
 
 
-def _distinct_content(rows: Any, hashes: Any) -> tuple[Any, Any]:
+def _distinct_content(rows: Places, hashes: Hashes) -> tuple[Places, Hashes]:
     """Row and hash of each text's content words, each once."""
     kept = is_content(hashes)
     rows, hashes = rows[kept], hashes[kept]
@@ -100,7 +102,7 @@ def _distinct_content(rows: Any, hashes: Any) -> tuple[Any, Any]:
     return rows[first], hashes[first]
 
 
-def _pairs(rows: Any) -> tuple[Any, Any]:
+def _pairs(rows: Places) -> tuple[Places, Places]:
     """Places of every two elements of one row, the earlier one first; `rows` ascend."""
     ends = np.searchsorted(rows, rows, side="right")
     places = np.arange(len(rows))
@@ -118,16 +120,16 @@ class Corpus:
         words: [FOLDS], how many words, edges included.
     """
 
-    counts: Any
-    captions: Any
-    words: Any
+    counts: NDArray[np.int32]
+    captions: Places
+    words: Places
 
     @property
     def bits(self) -> int:
         return int(self.counts.shape[1]).bit_length() - 1
 
 
-def corpus_of(tallies: Iterable[Tally], captions: Any, words: Any, bits: int) -> Corpus:
+def corpus_of(tallies: Iterable[Tally], captions: Places, words: Places, bits: int) -> Corpus:
     """The corpus out of the counts of its parts.
 
     Args:
@@ -138,7 +140,7 @@ def corpus_of(tallies: Iterable[Tally], captions: Any, words: Any, bits: int) ->
     return Corpus(np.minimum(counts, np.iinfo(np.int32).max).astype(np.int32), captions, words)
 
 
-def likelihood_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Any) -> Any:
+def likelihood_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Places) -> Floats:
     """Log probability of each caption less that of its negative, [C] in nats, by a trigram model.
 
     Args:
@@ -150,13 +152,14 @@ def likelihood_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Any) -> 
         inside, words = runs(rows, hashes, 3)
         logs = _log_probability(corpus, folds[inside], words)
         sums.append(np.bincount(inside, logs, len(edited)))
-    return sums[0] - sums[1]
+    gap: Floats = sums[0] - sums[1]
+    return gap
 
 
-def _log_probability(corpus: Corpus, fold: Any, words: tuple[Any, ...]) -> Any:
+def _log_probability(corpus: Corpus, fold: Places, words: tuple[Hashes, ...]) -> Floats:
     u, v, w = words
 
-    def seen(kind: str, *gram: Any) -> Any:
+    def seen(kind: str, *gram: Hashes) -> Floats:
         return corpus.counts[fold, slot_of(kind, gram, corpus.bits)].astype(np.float64)
 
     one = (seen("word", w) + 0.1) / (corpus.words[fold] + VOCABULARY)
@@ -165,7 +168,7 @@ def _log_probability(corpus: Corpus, fold: Any, words: tuple[Any, ...]) -> Any:
     return np.log(MIXTURE[0] * one + MIXTURE[1] * two + MIXTURE[2] * three)
 
 
-def association_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Any) -> tuple[Any, Any]:
+def association_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Places) -> tuple[Floats, Floats]:
     """How much better the words taken out go with the rest of the caption than those put in.
 
     Pointwise mutual information of content words in captions, with the words outside the window: [C] summed over all
@@ -187,7 +190,7 @@ def association_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Any) ->
     return spread, mean
 
 
-def _rest(texts: Texts, edited: Edited, rows: Any) -> tuple[Any, Any]:
+def _rest(texts: Texts, edited: Edited, rows: Places) -> tuple[Places, Places]:
     """For every word of a window (its row given) each content word of its caption outside the window: two places."""
     caption = edited.caption[rows]
     starts = texts.starts[caption]
@@ -197,7 +200,7 @@ def _rest(texts: Texts, edited: Edited, rows: Any) -> tuple[Any, Any]:
     return pair[kept], place[kept]
 
 
-def _pmi(corpus: Corpus, fold: Any, one: Any, other: Any) -> Any:
+def _pmi(corpus: Corpus, fold: Places, one: Hashes, other: Hashes) -> Floats:
     joint = slot_of("together", (np.minimum(one, other), np.maximum(one, other)), corpus.bits)
     said = [corpus.counts[fold, slot_of("said", (word,), corpus.bits)].astype(np.float64) for word in (one, other)]
     expected = said[0] * said[1] / np.maximum(corpus.captions[fold], 1)

@@ -9,10 +9,11 @@ looked up in a table, and nothing is multiplied when candidates are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from negmine.base.arrays import Hashes, Places, Scores, Vectors
 from negmine.stages.negatives.balance.ngrams import is_content
 from negmine.stages.negatives.balance.pool import Pool
 
@@ -34,13 +35,18 @@ class Vocabulary:
         vectors: [V + 1, D] float32; the last is that of all other words, 0.
     """
 
-    word: Any
-    vectors: Any
+    word: Hashes
+    vectors: Vectors
 
-    def numbers(self, hashes: Any) -> Any:
+    def numbers(self, hashes: Hashes) -> Places:
         """Rows of hashed words."""
-        place = np.minimum(np.searchsorted(self.word, hashes), len(self.word) - 1)
-        return np.where(self.word[place] == hashes, place, len(self.word))
+        return _rows(self.word, hashes)
+
+
+def _rows(words: Hashes, hashes: Hashes) -> Places:
+    """Places of hashes among these of words; of others the place behind the last."""
+    place = np.minimum(np.searchsorted(words, hashes), len(words) - 1)
+    return np.where(words[place] == hashes, place, len(words))
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,15 @@ class FastReader:
         weight: [FOLDS, H], of the rectified sums.
     """
 
-    word: Any
-    shares: Any
-    bias: Any
-    weight: Any
+    word: Hashes
+    shares: Scores
+    bias: Scores
+    weight: Scores
 
-    def gap(self, pool: Pool) -> Any:
+    def gap(self, pool: Pool) -> Scores:
         """How much likelier each candidate's caption is than the candidate, [C] float32, within `FARTHEST`."""
         found = np.zeros(len(pool), dtype=np.float32)
-        numbers = Vocabulary(self.word, None).numbers
-        text, put = numbers(pool.text), numbers(pool.put)
+        text, put = _rows(self.word, pool.text), _rows(self.word, pool.put)
         for fold in np.unique(pool.fold).tolist():
             here = np.flatnonzero(pool.fold == fold)
             *around, out, put_in = pieces(pool, here, text, put, self.shares[fold])
@@ -72,10 +77,11 @@ class FastReader:
                 np.einsum("nh,h->n", np.maximum(common + inside, 0), self.weight[fold]) for inside in (out, put_in)
             ]
             found[here] = likely[0] - likely[1]
-        return np.round(np.clip(found, -FARTHEST, FARTHEST), 3)  # so that the last bits of a sum decide nothing
+        rounded: Scores = np.round(np.clip(found, -FARTHEST, FARTHEST), 3)
+        return rounded  # so that the last bits of a sum decide nothing
 
 
-def pieces(pool: Pool, chosen: Any, text: Any, put: Any, shares: Any) -> list[Any]:
+def pieces(pool: Pool, chosen: Places, text: Places, put: Places, shares: Scores) -> list[Scores]:
     """What words give to candidates: four neighbours, the mean of the rest, what is taken out, what is put in.
 
     Args:
@@ -97,7 +103,8 @@ def pieces(pool: Pool, chosen: Any, text: Any, put: Any, shares: Any) -> list[An
     return [*around, rest / np.maximum(number, 1), out, _sum(shares[INSIDE][put], (begins, stops))]
 
 
-def _sum(rows: Any, *spans: tuple[Any, Any]) -> Any:
+def _sum(rows: Scores, *spans: tuple[Places, Places]) -> Scores:
     """Sum of the rows in spans, each given as columns of beginnings and ends, [n, H] float32."""
     sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0, dtype=np.float64)])
-    return sum(sums[ends] - sums[starts] for starts, ends in spans).astype(np.float32)
+    found: Scores = sum(sums[ends] - sums[starts] for starts, ends in spans).astype(np.float32)
+    return found

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+from negmine.base.arrays import Scores
 from negmine.engine import PartFunction
 from negmine.language.slot_table import Counts, SlotTable, packaged_slots, plausibility
 from negmine.stages.negatives.balance.pool import Pool
@@ -35,7 +35,7 @@ def _judge_part(table: SlotTable, candidates: Path, sizes: tuple[int, ...], inde
     return PartRecord(index, (judged,), {"pairs": sizes[index]})
 
 
-def judge(table: SlotTable, pool: Pool) -> Any:
+def judge(table: SlotTable, pool: Pool) -> Scores:
     """How plausible the noun is that each candidate puts in, [C] float32; 0 for all others."""
     table.forget()
     starts, filled = pool.filled_starts.tolist(), pool.filled.tolist()
@@ -49,6 +49,6 @@ def read_slots(candidates: Path) -> SlotTable:
     return packaged_slots().with_counts(read_arrays(candidates / NOUNS, Counts))
 
 
-def read_plausibility(folder: Path, index: int) -> Any:
+def read_plausibility(folder: Path, index: int) -> Scores:
     """What `JudgePhase` found of a part's candidates."""
     return read_array(folder / part_name(index, "npy"))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from negmine.base.arrays import Hashes, Integers, Mask, Places, Starts
 from negmine.base.hashing import hash64
 from negmine.language.vocabulary import packaged_vocabulary
 
@@ -46,9 +47,10 @@ def _hashed_window(text: str) -> list[int]:
     return hashed_words(text)
 
 
-def is_content(hashes: Any) -> Any:
+def is_content(hashes: Hashes) -> Mask:
     """Whether hashed words are content words; an `EDGE` is none."""
-    return ((hashes & np.uint64(1)) == 0) & (hashes != EDGE)
+    found: Mask = ((hashes & np.uint64(1)) == 0) & (hashes != EDGE)
+    return found
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ class Texts:
             through all texts: character c of text n is at n x `stride` + c.
     """
 
-    hashes: Any
-    starts: Any
-    begins: Any
-    ends: Any
+    hashes: Hashes
+    starts: Starts
+    begins: Places
+    ends: Places
     stride: int
 
 
@@ -80,11 +82,11 @@ class Edited:
         starts: [C + 1], where each negative's words begin.
     """
 
-    caption: Any
-    first: Any
-    last: Any
-    words: Any
-    starts: Any
+    caption: Places
+    first: Places
+    last: Places
+    words: Hashes
+    starts: Starts
 
     def __len__(self) -> int:
         return len(self.caption)
@@ -104,7 +106,7 @@ def as_texts(captions: Sequence[str]) -> Texts:
     return Texts(np.array(hashes, dtype=np.uint64), first, begin, end, stride)
 
 
-def edited(texts: Texts, caption: Any, start: Any, end: Any, new: Sequence[str]) -> Edited:
+def edited(texts: Texts, caption: Places, start: Places, end: Places, new: Sequence[str]) -> Edited:
     """Negatives as windows.
 
     Args:
@@ -119,13 +121,13 @@ def edited(texts: Texts, caption: Any, start: Any, end: Any, new: Sequence[str])
     return Edited(caption, first, np.maximum(first, last), words, bounds)
 
 
-def ragged(starts: Any, sizes: Any) -> tuple[Any, Any]:
+def ragged(starts: Integers, sizes: Integers) -> tuple[Places, Places]:
     """Row and place of each element of rows that begin at `starts` in one array and have `sizes` elements."""
     rows = np.repeat(np.arange(len(sizes)), sizes)
     return rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(starts, sizes)
 
 
-def before_and_after(texts: Texts, edited: Edited, context: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+def before_and_after(texts: Texts, edited: Edited, context: int) -> tuple[tuple[Places, Hashes], tuple[Places, Hashes]]:
     """Rows and hashed words of the windows, with `context` words on either side: of the captions, of the negatives."""
     rows, places = ragged(edited.first - context, edited.last - edited.first + 2 * context)
     sizes = np.diff(edited.starts) + 2 * context
@@ -139,13 +141,13 @@ def before_and_after(texts: Texts, edited: Edited, context: int) -> tuple[tuple[
     return (rows, texts.hashes[places]), (np.repeat(np.arange(len(sizes)), sizes), after)
 
 
-def runs(rows: Any, hashes: Any, length: int) -> tuple[Any, tuple[Any, ...]]:
+def runs(rows: Places, hashes: Hashes, length: int) -> tuple[Places, tuple[Hashes, ...]]:
     """Each run of `length` words inside a row: its row, and its words as `length` arrays."""
     inside = rows[: len(rows) - length + 1] == rows[length - 1 :]
     return rows[length - 1 :][inside], tuple(hashes[k : len(hashes) - length + 1 + k][inside] for k in range(length))
 
 
-def slot_of(kind: str, words: Sequence[Any], bits: int) -> Any:
+def slot_of(kind: str, words: Sequence[Hashes], bits: int) -> Places:
     """Slot, 0 to 2**bits - 1, of features of one kind made of several words each."""
     mixed = np.full(len(words[0]), hash64(kind), dtype=np.uint64)
     for word in words:

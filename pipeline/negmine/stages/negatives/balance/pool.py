@@ -9,7 +9,9 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from negmine.base.arrays import Codes, Floats, Hashes, Mask, Places, Places16, Places32, Starts
 from negmine.base.folds import fold_of
 from negmine.base.hashing import hash64
 from negmine.contract.records import Edit
@@ -70,29 +72,29 @@ class Pool:
         put: [W] uint64, hashed words.
     """
 
-    caption: Any
-    fold: Any
-    kind: Any
-    focus: Any
-    first_choice: Any
-    gumbel: Any
-    uniform: Any
-    substitution: Any
-    log_likelihood_gap: Any
-    pmi_gap: Any
-    starts: Any
-    slots: Any
-    values: Any
-    place: Any
-    noun: Any
-    filled_starts: Any
-    filled: Any
-    place_fold: Any
-    text: Any
-    text_starts: Any
-    window: Any
-    put_starts: Any
-    put: Any
+    caption: Places32
+    fold: Codes
+    kind: Codes
+    focus: Places16
+    first_choice: Mask
+    gumbel: Floats
+    uniform: Floats
+    substitution: Hashes
+    log_likelihood_gap: Floats
+    pmi_gap: Floats
+    starts: Starts
+    slots: Places32
+    values: NDArray[np.int8]
+    place: Places32
+    noun: Places16
+    filled_starts: Starts
+    filled: NDArray[np.int64]
+    place_fold: Codes
+    text: Hashes
+    text_starts: Starts
+    window: Places32
+    put_starts: Starts
+    put: Hashes
 
     def __len__(self) -> int:
         return len(self.caption)
@@ -152,7 +154,9 @@ def make_pool(
     )
 
 
-def _fillings(fillings: Sequence[Filling | None], folds: Any) -> tuple[Any, Any, Any, Any, Any]:
+def _fillings(
+    fillings: Sequence[Filling | None], folds: Places
+) -> tuple[Places32, Places16, Starts, NDArray[np.int64], Codes]:
     """Place and nouns of each candidate; starts, slots and folds of the places.
 
     Candidates of one place follow each other, and share the tuple of its slots.
@@ -181,7 +185,7 @@ def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:
 
 
 def _windows(
-    texts: Texts, length: Any, caption: Any, negative: Sequence[str], edits: Sequence[Sequence[Edit]]
+    texts: Texts, length: Places, caption: Places, negative: Sequence[str], edits: Sequence[Sequence[Edit]]
 ) -> Edited:
     """What each candidate rewrites of its caption, of `length` characters, from its first edit to its last."""
     start, end = _integers(several[0].start for several in edits), _integers(several[-1].end for several in edits)
@@ -190,20 +194,23 @@ def _windows(
     return edited(texts, caption, start, end, [text[first:last] for text, first, last in spans])
 
 
-def _integers(numbers: Iterable[int]) -> Any:
+def _integers(numbers: Iterable[int]) -> Places:
     return np.fromiter(numbers, dtype=np.int64)
 
 
-def _hashes(of_rows: Sequence[int], caption: Any) -> Any:
+def _hashes(of_rows: Sequence[int], caption: Places) -> Hashes:
     """A hash of each candidate: of its row's and of its place among the row's candidates."""
     place = np.arange(len(caption)) - np.searchsorted(caption, caption)
-    mixed = np.array(of_rows, dtype=np.uint64)[caption] + place.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed: Hashes = np.array(of_rows, dtype=np.uint64)[caption] + place.astype(np.uint64) * np.uint64(
+        0x9E3779B97F4A7C15
+    )
     for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # the finalizer of SplitMix64
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
-def _uniform(hashes: Any) -> Any:
+def _uniform(hashes: Hashes) -> Floats:
     return np.clip((hashes.astype(np.float64) + 0.5) / 2.0**64, 1e-12, 1 - 1e-12)
 
 
@@ -217,8 +224,11 @@ def _substitution(rule: str, words: tuple[str, str] | tuple[()]) -> tuple[int, i
 
 # --- features --------------------------------------------------------------------------------------------------------
 
-Columns = tuple[Any, Any, Any]
+Columns = tuple[Places, Places, Places]
 """Row, slot and value of features."""
+
+Step = tuple[Places | Floats, float, int]
+"""Values [C] of a difference, the width of a step, and the most steps that are told apart on either side."""
 
 GAPS: Final = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0)
 """Bounds in nats between which sizes of the likelihood gap are told apart, beside the length."""
@@ -241,7 +251,7 @@ def _spaces(text: str) -> int:
     return text.count(" ")
 
 
-def _lengths(rows: Sequence[Row], negative: Sequence[str], caption: Any) -> tuple[tuple[Any, float, int], ...]:
+def _lengths(rows: Sequence[Row], negative: Sequence[str], caption: Places) -> tuple[Step, ...]:
     """How many characters, and how many words, each negative is shorter."""
     characters, words = (
         _integers(map(size, (text for _, _, text in rows)))[caption] - _integers(map(size, negative))
@@ -250,16 +260,14 @@ def _lengths(rows: Sequence[Row], negative: Sequence[str], caption: Any) -> tupl
     return (characters, 2.5, 2), (words, 1.0, 1)
 
 
-def _mirrored(
-    log_likelihood_gap: Any, bounds: Sequence[float], others: Sequence[tuple[Any, float, int]], bits: int
-) -> Columns:
+def _mirrored(log_likelihood_gap: Floats, bounds: Sequence[float], others: Sequence[Step], bits: int) -> Columns:
     """One feature a candidate for the cell that its differences fall into, the same for all turned round.
 
     A pair of texts and the same pair turned round share a cell and differ in the sign, so a balance of signs is a
     distribution in which no reader of these differences can tell the caption from the negative.
 
     Args:
-        others: further differences: values [C], width of a step, and most steps told apart on either side.
+        others: further differences.
     """
     sign = np.sign(log_likelihood_gap)
     sign = np.where(sign == 0, np.sign(others[0][0]), sign).astype(np.int64)
@@ -271,7 +279,7 @@ def _mirrored(
     return np.arange(len(log_likelihood_gap)), slot_of(kind, (cell.astype(np.uint64),), bits), -sign
 
 
-def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Any, Any, Any]:
+def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Starts, Places32, NDArray[np.int8]]:
     """Starts, slots and values of `size` rows: values of equal features are summed, those that cancel are left out."""
     rows, slots, values = (np.concatenate(column) for column in zip(*columns, strict=True))
     place, inverse = np.unique(rows * SLOTS + slots, return_inverse=True)
@@ -292,7 +300,7 @@ class Limits(NamedTuple):
     also_refused: bool = False
 
 
-def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
+def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int) -> Places:
     """Which candidates become negatives: places in the pool, by caption, the first chosen first.
 
     The highest score with noise comes first, a swap before all. Each kind is served before any is served twice,
@@ -308,7 +316,7 @@ def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
     refused = pool.uniform > acceptance
     possible = np.flatnonzero(acceptance > 0)
     noisy = score + pool.gumbel + np.where(refused, ONE_SIDED * np.log(np.maximum(acceptance, TINY)), 0.0)
-    used, chosen = _Used(pool), []
+    used, chosen = _Used(pool), list[Places]()
     by_score = possible[_by_caption_and_score(pool.caption[possible], noisy[possible])]
     passes = (
         Limits(1, MOST_PER_WORD),
@@ -335,7 +343,7 @@ def choose(pool: Pool, score: Any, acceptance: Any, per_caption: int) -> Any:
     return found[~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)]
 
 
-def first_of_each_kind(pool: Pool, score: Any, acceptance: Any, most: int) -> Any:
+def first_of_each_kind(pool: Pool, score: Floats, acceptance: Floats, most: int) -> Places:
     """Up to `most` candidates of each caption that are not refused, places in the pool, ascending.
 
     The first of each kind by score with noise come first, then the second, and so on.
@@ -351,7 +359,7 @@ def first_of_each_kind(pool: Pool, score: Any, acceptance: Any, most: int) -> An
     return np.sort(kept[taken[number < most]])
 
 
-def _by_caption_and_score(caption: Any, score: Any) -> Any:
+def _by_caption_and_score(caption: Places32 | Places, score: Floats) -> Places:
     """Places by caption, the highest score first: two sorts of one key each take a third of the time of `lexsort`."""
     order = np.argsort(-score)
     rank = np.empty(len(order), dtype=np.int64)
@@ -359,7 +367,7 @@ def _by_caption_and_score(caption: Any, score: Any) -> Any:
     return np.argsort(caption.astype(np.int64) * len(order) + rank)
 
 
-def _first_of_each(places: Any, caption: Any) -> Any:
+def _first_of_each(places: Places, caption: Places32) -> Places:
     """The first place of each run of equal captions."""
     return places[np.flatnonzero(np.diff(caption[places], prepend=-1))]
 
@@ -376,7 +384,7 @@ class _Used:
         self._kinds = np.zeros((captions, 1 + int(pool.kind.max(initial=0))), dtype=np.int8)
         self.number = np.zeros(captions, dtype=np.int64)
 
-    def admitted(self, places: Any, per_caption: int, limits: Limits) -> Any:
+    def admitted(self, places: Places, per_caption: int, limits: Limits) -> Places:
         """Those of these candidates that their captions can still take."""
         places = places[self._free[places] & (self.number[self._pool.caption[places]] < per_caption)]
         caption, words = self._pool.caption[places], self._words[places]
@@ -385,7 +393,7 @@ class _Used:
         )
         return places[fresh & (self._kinds[caption, self._pool.kind[places]] < limits.per_kind)]
 
-    def take(self, places: Any) -> None:
+    def take(self, places: Places) -> None:
         """Give each of these candidates, of different captions, to its caption."""
         caption = self._pool.caption[places]
         self._free[places] = False

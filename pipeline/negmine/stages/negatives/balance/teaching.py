@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from negmine.base.arrays import Codes, Halves, Places, Scores
 from negmine.base.folds import FOLDS
 from negmine.base.hashing import derived_seed
 from negmine.stages.negatives.balance.fast_reader import INSIDE, PARTS, FastReader, Vocabulary
@@ -50,11 +51,11 @@ class Lessons:
         pieces: [R, 7 * D] float16, see `negmine.stages.negatives.balance.fast_reader.pieces`.
     """
 
-    fold: Any
-    pair: Any
-    negative: Any
-    caption: Any
-    pieces: Any
+    fold: Codes
+    pair: Places
+    negative: Halves
+    caption: Halves
+    pieces: Halves
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,13 @@ class Learnt:
         bias, weight: [FOLDS, SUMS].
     """
 
-    held: Any
-    layer: Any
-    bias: Any
-    weight: Any
+    held: Scores
+    layer: Scores
+    bias: Scores
+    weight: Scores
 
 
-def teach(lessons: Lessons, chosen: Any, before: Learnt | None, seed: int, number: int) -> tuple[Learnt, float]:
+def teach(lessons: Lessons, chosen: Places, before: Learnt | None, seed: int, number: int) -> tuple[Learnt, float]:
     """One more round.
 
     Args:
@@ -102,7 +103,7 @@ def fast_reader(learnt: Learnt, vocabulary: Vocabulary) -> FastReader:
     return FastReader(vocabulary.word, shares, learnt.bias, learnt.weight)
 
 
-def _told(lessons: Lessons, chosen: Any, seed: int, number: int) -> Any:
+def _told(lessons: Lessons, chosen: Places, seed: int, number: int) -> Scores:
     """By how many logits the encoder's reader of the other folds believes in each candidate's caption, [R] float32."""
     import torch
 
@@ -132,8 +133,8 @@ def _told(lessons: Lessons, chosen: Any, seed: int, number: int) -> Any:
 
 
 def _distilled(
-    lessons: Lessons, held: Any, before: Learnt | None, fold: int, seed: int, number: int
-) -> tuple[Any, Any, Any]:
+    lessons: Lessons, held: Scores, before: Learnt | None, fold: int, seed: int, number: int
+) -> tuple[Scores, Scores, Scores]:
     """Layer, bias and weight of one fold's fast reader, fitted to what is held against the other folds' candidates."""
     import torch
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from negmine.base.arrays import Floats, Hashes, Places, Scores
 from negmine.base.folds import FOLDS
 from negmine.stages.negatives.balance.corpus import Tally, tally
 from negmine.stages.negatives.balance.ngrams import ragged
@@ -61,8 +62,8 @@ class Substitutions:
         kept: [E], 0 to 1.
     """
 
-    substitution: Any
-    kept: Any
+    substitution: Hashes
+    kept: Floats
 
 
 def count_substitutions(pools: Iterable[Pool]) -> Substitutions:
@@ -77,7 +78,7 @@ def count_substitutions(pools: Iterable[Pool]) -> Substitutions:
     return Substitutions(np.array(list(kept), dtype=np.uint64), np.array(list(kept.values())))
 
 
-def acceptance(pool: Pool, substitutions: Substitutions) -> Any:
+def acceptance(pool: Pool, substitutions: Substitutions) -> Floats:
     """Of each candidate, how often substitutions like it are kept, [C], 0 to 1."""
     if not len(substitutions.substitution):
         return np.ones(len(pool))
@@ -87,7 +88,7 @@ def acceptance(pool: Pool, substitutions: Substitutions) -> Any:
     return np.where(substitution == 0, 1.0, np.where(known, substitutions.kept[place], UNKNOWN))
 
 
-def thinned(kept: Any, thinning: float, preference: Any) -> Any:
+def thinned(kept: Floats, thinning: float, preference: Floats) -> Floats:
     """Shares that are kept where thinning is less than full, [C].
 
     Args:
@@ -100,7 +101,7 @@ def thinned(kept: Any, thinning: float, preference: Any) -> Any:
 # --- weights ---------------------------------------------------------------------------------------------------------
 
 
-def take_put_counts(pool: Pool, chosen: Any) -> Tally:
+def take_put_counts(pool: Pool, chosen: Places) -> Tally:
     """How often the chosen take out and put in each feature, by fold x `SLOTS` + slot; flows of parts add up."""
     rows, features = ragged(pool.starts[chosen], np.diff(pool.starts)[chosen])
     place = pool.fold[chosen][rows].astype(np.int64) * SLOTS + pool.slots[features]
@@ -108,7 +109,7 @@ def take_put_counts(pool: Pool, chosen: Any) -> Tally:
     return tally(place, np.maximum(-values, 0), np.maximum(values, 0))
 
 
-def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
+def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Scores:
     """Log odds of being taken out, of each feature as the other folds saw it, [FOLDS, slots] float32."""
     parts, is_used = list(flows), np.zeros(slots, dtype=bool)
     for part in parts:
@@ -123,7 +124,7 @@ def log_ratio(flows: Iterable[Tally], slots: int = SLOTS) -> Any:
     return ratio
 
 
-def scores(pool: Pool, table: Any, chosen: Any = None) -> Any:
+def scores(pool: Pool, table: Scores, chosen: Places | None = None) -> Floats:
     """Sum of a table's entries over the features of each candidate, or of the chosen ones, float64.
 
     Args:
@@ -135,16 +136,17 @@ def scores(pool: Pool, table: Any, chosen: Any = None) -> Any:
         sizes, fold, slots, values = sizes[chosen], fold[chosen], slots[features], values[features]
     places = np.repeat(fold.astype(np.int64) * table.shape[1], sizes) + slots
     entries = np.asarray(table).reshape(-1)[places] * values
-    return np.bincount(np.repeat(np.arange(len(sizes)), sizes), entries, len(sizes))
+    sums: Floats = np.bincount(np.repeat(np.arange(len(sizes)), sizes), entries, len(sizes))
+    return sums
 
 
-def log_weights(pool: Pool, table: Any) -> Any:
+def log_weights(pool: Pool, table: Scores) -> Floats:
     """What candidates are chosen by, [C]."""
     plausible = LIKELIHOOD * np.clip(pool.log_likelihood_gap, -20, 20) + PMI * np.clip(pool.pmi_gap, -6, 6)
     return scores(pool, table) - plausible
 
 
-def count_detected(pool: Pool, chosen: Any, ratio: Any) -> float:
+def count_detected(pool: Pool, chosen: Places, ratio: Scores) -> float:
     """How many of the chosen a reader of these log odds would tell from their captions; ties count half."""
     found = scores(pool, ratio, chosen)
     return float((found < 0).sum() + 0.5 * (found == 0).sum())
