@@ -5,7 +5,7 @@ The commands as functions are in `negmine.api`, and stand here too: ``negmine.pa
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from negmine.api import *  # noqa: F403
@@ -34,7 +34,7 @@ __all__ = [
 """Of the module `api`, which is imported when one of them is first asked for."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in __all__:
         return getattr(import_module("negmine.api"), name)
     raise AttributeError(f"module 'negmine' has no attribute {name!r}")

@@ -7,7 +7,7 @@ print(result.checkpoint, result.report)
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ahnpl.api import *  # noqa: F403
@@ -24,7 +24,7 @@ __all__ = [
 """Of the module `api`, which is imported when one of them is first asked for."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in __all__:
         return getattr(import_module("ahnpl.api"), name)
     raise AttributeError(f"module 'ahnpl' has no attribute {name!r}")

@@ -4,7 +4,7 @@
     def shard(settings: ShardSettings, out: Annotated[Path, Option("folder of the shards")] = Path("data")) -> None: ...
 
 has ``--shard-size`` and all others that `ShardSettings` declares, and ``--out``; it is called with the settings made.
-Where settings begin with a recipe, a command asks for ``Annotated[dict[str, Any], Given(RetrieveSettings)]``:
+Where settings begin with a recipe, a command asks for ``Annotated[Values, Given(RetrieveSettings)]``:
 the values by field, without those that nobody named.
 """
 
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from types import UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import typer
 
-from negmine.base.options import Option, check_value, declared, read_hint
+from negmine.base.options import Hint, Option, Values, check_value, declared, read_hint
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             taken.append(one.replace(kind=one.KEYWORD_ONLY, annotation=hints[one.name]))
 
     @wraps(command)
-    def run(**values: Any) -> None:
+    def run(**values: object) -> None:
         for name, option in plain.items():
             check_value(name, option, values[name])
-        made: dict[str, Any] = {name: one(**_named(one, values)) for name, one in settings.items()}
+        made: Values = {name: one(**_named(one, values)) for name, one in settings.items()}
         command(**made, **{name: _named(one, values) for name, one in given.items()}, **values)
 
     run.__signature__ = inspect.Signature(taken, return_annotation=None)  # type: ignore[attr-defined]
@@ -63,7 +63,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _is_settings(kind: Any) -> bool:
+def _is_settings(kind: object) -> bool:
     return isinstance(kind, type) and is_dataclass(kind)
 
 
@@ -80,15 +80,15 @@ def _options_of(settings: type) -> list[inspect.Parameter]:
     return taken
 
 
-def _parameter(name: str, type_: Any, option: Option, default: Any) -> inspect.Parameter:
+def _parameter(name: str, type_: Hint, option: Option, default: object) -> inspect.Parameter:
     """One option as typer is told of it."""
     wanted = option.typed or type_
-    if get_origin(wanted) is tuple:  # several values are a list for typer
+    if _is_several(wanted):  # several values are a list for typer
         wanted = list[get_args(wanted)[0]]  # type: ignore[misc]
         default = list(default) if isinstance(default, tuple) else default
     if option.unset is not None:
         wanted, default = wanted | None, None
-    told: dict[str, Any] = {
+    told: Values = {
         "help": option.help,
         "parser": option.parser,
         "rich_help_panel": option.panel,
@@ -104,16 +104,21 @@ def _parameter(name: str, type_: Any, option: Option, default: Any) -> inspect.P
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[wanted, info])
 
 
-def _metavar(wanted: Any, option: Option) -> str | None:
+def _is_several(hint: object) -> bool:
+    """Whether it is a ``tuple[..., ...]``."""
+    return get_origin(hint) is tuple
+
+
+def _metavar(wanted: Hint, option: Option) -> str | None:
     if not option.bounds:
         return None
     several = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     return f"<{'int' if int in several else 'float'} {option.bounds}>"
 
 
-def _named(settings: type, values: dict[str, Any]) -> dict[str, Any]:
+def _named(settings: type, values: Values) -> Values:
     """Take the values of these settings' options out of `values`, without those that nobody named."""
-    taken: dict[str, Any] = {}
+    taken: Values = {}
     for name, one in declared(settings).items():
         if _is_settings(one.type):
             taken[name] = one.type(**_named(one.type, values))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, NoReturn, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +19,9 @@ from rich.table import Table
 from negmine.base.addresses import readable
 from negmine.base.errors import Exit, NegmineError, ResourceError, explain_os_error, is_out_of_memory
 from negmine.base.storage_errors import explain, is_storage_error
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
@@ -45,7 +48,7 @@ class Summary:
 
     command: str
     headline: str
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, object] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     next_steps: tuple[str, ...] = ()
     examples: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +90,7 @@ def _text(text: str) -> str:
     return escape(readable(text))
 
 
-def _told(value: Any) -> Any:
+def _told(value: object) -> object:
     """A JSON value with every text in it `readable`."""
     if isinstance(value, Mapping):
         return {_told(name): _told(one) for name, one in value.items()}
@@ -96,7 +99,7 @@ def _told(value: Any) -> Any:
     return readable(value) if isinstance(value, str) else value
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, int):
@@ -143,7 +146,7 @@ def run(app: Callable[[], object]) -> NoReturn:
 class _Unread(io.FileIO):
     """Where a command writes. When the reader of a pipe goes away, the command finishes its work all the same."""
 
-    def write(self, content: Any) -> int:
+    def write(self, content: ReadableBuffer) -> int:
         try:
             return super().write(content)
         except BrokenPipeError:

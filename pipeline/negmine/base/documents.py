@@ -16,10 +16,13 @@ import yaml
 
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
-from negmine.base.options import declared
+from negmine.base.options import Hint, declared
 from negmine.base.whole_files import is_file, read_whole
 
 Settings = TypeVar("Settings")
+
+Document = dict[str, Any]
+"""What a YAML, TOML or JSON file says: a table of texts, numbers, lists and tables. Whoever reads a value checks it."""
 
 
 class _Plain(yaml.SafeLoader):
@@ -30,7 +33,7 @@ class _Plain(yaml.SafeLoader):
             raise yaml.YAMLError("aliases (*name) are not read here")
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen = set[str]()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -57,7 +60,7 @@ def read_settings(path: Traversable) -> str:
         ) from None
 
 
-def parse_yaml(text: str, where: str) -> dict[str, Any]:
+def parse_yaml(text: str, where: str) -> Document:
     """The table that YAML describes.
 
     Raises:
@@ -72,7 +75,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     return body
 
 
-def parse_toml(text: str, where: str) -> dict[str, Any]:
+def parse_toml(text: str, where: str) -> Document:
     """The table that TOML describes.
 
     Raises:
@@ -110,7 +113,7 @@ def find_document(what: str, name: str, folder: Traversable, ending: str) -> Tra
     return folder.joinpath(f"{pick(what, name, packaged(folder), or_else=f'or name a {ending} file')}{ending}")
 
 
-def load_document(what: str, name: str, folder: Traversable, ending: str) -> dict[str, Any]:
+def load_document(what: str, name: str, folder: Traversable, ending: str) -> Document:
     """The table in a file that `find_document` finds.
 
     Raises:
@@ -119,7 +122,7 @@ def load_document(what: str, name: str, folder: Traversable, ending: str) -> dic
     return _FORMATS[ending](read_settings(find_document(what, name, folder, ending)), name)
 
 
-def fill(kind: type[Settings], table: Mapping[str, Any], **ready: Any) -> Settings:
+def fill(kind: type[Settings], table: Mapping[str, object], **ready: object) -> Settings:
     """Settings of a dataclass from a table, each value checked against its field's type.
 
     Args:
@@ -135,10 +138,10 @@ def fill(kind: type[Settings], table: Mapping[str, Any], **ready: Any) -> Settin
     return kind(**made, **ready)
 
 
-_WORDS: Final = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+_WORDS: Final[Mapping[object, str]] = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
 
-def check_kind(name: str, value: Any, kind: Any, example: str = "") -> None:
+def check_kind(name: str, value: object, kind: Hint, example: str = "") -> None:
     """Check that a value that a person wrote is of a type, such as ``float | None`` or ``tuple[str, ...]``.
 
     Args:
@@ -160,16 +163,16 @@ def check_kind(name: str, value: Any, kind: Any, example: str = "") -> None:
     )
 
 
-def fits(value: Any, kind: Any) -> bool:
+def fits(value: object, kind: object) -> bool:
     """Whether a value is of a type, strictly: true is no number, and a number is finite."""
     if isinstance(kind, UnionType):
         return any(fits(value, one) for one in get_args(kind))
     if get_origin(kind) is tuple:
         return isinstance(value, list) and all(fits(one, get_args(kind)[0]) for one in value)
     if kind is float:
-        return type(value) in (int, float) and isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     if kind is int:
-        return type(value) is int and abs(value) < 2**31
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
     return type(value) is kind
 
 

@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from html import escape
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Segment = tuple[str, str]
 """A stretch of a text: what was there, what is there now. Both are the same where nothing changed."""
@@ -115,7 +118,7 @@ def _elided(text: str, most: int) -> str:
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-def thumbnail(image: Any, side: int, quality: int) -> bytes:
+def thumbnail(image: Image, side: int, quality: int) -> bytes:
     """A Pillow image as WebP of at most `side` pixels a side; the same bytes for the same image."""
     small = image.convert("RGB")
     small.thumbnail((side, side))

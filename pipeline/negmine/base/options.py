@@ -15,10 +15,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
+
+Hint: TypeAlias = Any
+"""What stands behind the colon of a field, as ``float | None``: Python has no type yet for all of these (PEP 747)."""
+
+Values = dict[str, Any]
+"""What was given of some settings: field to value, each of its field's own type, which a dictionary cannot say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +49,8 @@ class Option:
     least: float | None = None
     most: float | None = None
     one_of: tuple[str, ...] = ()
-    typed: Any = None
-    parser: Callable[[str], Any] | None = None
+    typed: Hint = None
+    parser: Callable[[str], object] | None = None
     unset: str | None = None
     argument: bool = False
     hidden: bool = False
@@ -64,20 +70,20 @@ class Option:
 class Declared:
     """A field of settings: its type, and its marks, of which one may be an `Option`."""
 
-    type: Any
-    marks: tuple[Any, ...]
+    type: Hint
+    marks: tuple[object, ...]
 
     @property
     def option(self) -> Option | None:
         return next((mark for mark in self.marks if isinstance(mark, Option)), None)
 
 
-def read_hint(hint: Any) -> Declared:
+def read_hint(hint: Hint) -> Declared:
     """``Annotated[type, *marks]`` taken apart."""
     return Declared(*_parts(hint))
 
 
-def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+def _parts(hint: object) -> tuple[Hint, tuple[object, ...]]:
     if get_origin(hint) is not Annotated:
         return hint, ()
     plain, *marks = get_args(hint)
@@ -90,7 +96,7 @@ def declared(settings: type) -> Mapping[str, Declared]:
     return {one.name: read_hint(hints[one.name]) for one in fields(settings)}
 
 
-def check(settings: Any) -> None:
+def check(settings: object) -> None:
     """Check every field against the bounds and words of its option. This is the one place where they are checked.
 
     Raises:
@@ -101,7 +107,7 @@ def check(settings: Any) -> None:
             check_value(name, one.option, getattr(settings, name))
 
 
-def check_value(name: str, option: Option, value: Any) -> None:
+def check_value(name: str, option: Option, value: Any) -> None:  # of the type that the field says
     """Check the value of one field, or of one parameter of a command.
 
     Raises:

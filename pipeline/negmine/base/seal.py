@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from negmine.base.errors import DamagedError
 from negmine.base.lfs import POINTER, PULL, is_pointer
 
+if TYPE_CHECKING:
+    from negmine.base.documents import Document
 
-def canonical(body: Any) -> bytes:
+
+def canonical(body: object) -> bytes:
     """The one spelling of a JSON value that is hashed."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def digest(body: Any) -> str:
+def digest(body: object) -> str:
     """sha256 of a JSON value, independent of key order and white space."""
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
-def seal(body: dict[str, Any]) -> str:
+def seal(body: dict[str, object]) -> str:
     """`body` as JSON text that ends with its own checksum."""
     return json.dumps({**body, "checksum": digest(body)}, indent=1, ensure_ascii=False) + "\n"
 
 
-def unseal(text: str, where: str, fix: str) -> dict[str, Any]:
+def unseal(text: str, where: str, fix: str) -> Document:
     """Parse sealed text and check its checksum.
 
     Raises:

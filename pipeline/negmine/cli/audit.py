@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from negmine.base import console
 from negmine.base.command import Given
-from negmine.base.options import Option
+from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
 from negmine.cli.run import RunOptions
 from negmine.stages.audit.settings import AuditSettings
@@ -20,7 +20,7 @@ from negmine.store.places import place
 @shares_work
 def audit(
     *,
-    given: Annotated[dict[str, Any], Given(AuditSettings)],
+    given: Annotated[Values, Given(AuditSettings)],
     out: Annotated[
         Path | None, Option("folder of the page, or its address", parser=place, unset="audit/ in --work", panel=DATA)
     ] = None,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from negmine.base.console import Summary, show
 from negmine.base.errors import UsageError
@@ -122,7 +122,7 @@ def shares_work(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose parts several runs may make."""
 
     @wraps(command)
-    def run(*, how: RunOptions, where: EngineOptions, **values: Any) -> None:
+    def run(*, how: RunOptions, where: EngineOptions, **values: object) -> None:
         if where.share != WHOLE and (how.overwrite or how.dry_run):
             raise UsageError(
                 "--overwrite and --dry-run are for a run that makes all parts",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from negmine.base.command import Given
-from negmine.base.options import Option
+from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
 from negmine.cli.run import TrialOptions, open_pairs
 from negmine.stages.negatives.settings import ParseSettings
@@ -24,7 +24,7 @@ def parse(
     preset: Annotated[
         str, Option("unguessable, skills, swaps, negclip, ce_clip, sugarcrepe, or a TOML file", parser=named)
     ] = "unguessable",
-    given: Annotated[dict[str, Any], Given(ParseSettings)],
+    given: Annotated[Values, Given(ParseSettings)],
     how: TrialOptions,
     where: EngineOptions,
 ) -> None:

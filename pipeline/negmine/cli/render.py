@@ -6,10 +6,10 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from negmine.base.command import Given
-from negmine.base.options import Option
+from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
 from negmine.cli.run import SAMPLE, Run, TrialOptions
 from negmine.stages.figures.settings import RenderSettings
@@ -24,7 +24,7 @@ CODE = 100
 @shares_work
 def render(
     *,
-    given: Annotated[dict[str, Any], Given(RenderSettings)],
+    given: Annotated[Values, Given(RenderSettings)],
     code: Annotated[
         Path | None,
         Option(f"also write the first {CODE} groups as SVG, scripts and programs", parser=on_disk, panel=DATA),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from negmine.base.command import Given
 from negmine.base.errors import UsageError
-from negmine.base.options import Option
+from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
 from negmine.cli.run import TrialOptions, open_pairs
 from negmine.stages.neighbours.settings import MINE, PlanSettings, RetrieveSettings
@@ -25,9 +25,9 @@ def retrieve(
     recipe: Annotated[
         str, Option("default, mmclip, nv_retriever, sample4geo, ... or a YAML file", parser=named, panel=MINE)
     ] = "default",
-    given: Annotated[dict[str, Any], Given(RetrieveSettings)],
+    given: Annotated[Values, Given(RetrieveSettings)],
     without: Annotated[tuple[str, ...], Option("leave a filter out, or `all`", panel=MINE)] = (),
-    batches: Annotated[dict[str, Any], Given(PlanSettings)],
+    batches: Annotated[Values, Given(PlanSettings)],
     how: TrialOptions,
     memory: Annotated[
         str | None, Option("most that the search takes, as 4G", unset="half of what is free", panel=RUN)

@@ -1,7 +1,7 @@
 """The contract between the stages: what a row of each table is. Nothing else lives here.
 
-Tables are Parquet with exactly these Arrow schemas; the dataclasses are the same rows for code that looks at one
-row at a time.
+Tables are Parquet with exactly these Arrow schemas; the classes are the same rows for code that looks at one row at a
+time, as it is read (``...Row``) or as it is made.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SCHEMA_VERSION: Final = 1
 
@@ -168,9 +171,8 @@ SPLIT_MARK: Final = "~"
 """In an image id ``unit~rest``: images of one unit lie on one side of a split into training and held-out images."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One image and one caption of it.
+class PairRow(TypedDict, total=False):
+    """One image and one caption of it, with those columns that were read.
 
     Attributes:
         key: unique and stable, matches `KEY_PATTERN`; never derived from a row number.
@@ -179,26 +181,25 @@ class Pair:
         image_offset: byte position of a tar member's content in its archive; None for plain files.
         image_bytes: length of that content in bytes; None for plain files.
         caption: NFC text without control characters.
-        width: pixels; None where images were not read.
-        height: pixels; None where images were not read.
-        signature: 64-bit perceptual hash; None where images were not read.
-        thumbnail: `THUMBNAIL_BYTES` that confirm what the signature says; None where images were not read.
-        content: 64-bit hash of the encoded image; None where images were not read.
+        width, height: pixels; these and the next three are None where images were not read.
+        signature: 64-bit perceptual hash.
+        thumbnail: `THUMBNAIL_BYTES` that confirm what the signature says.
+        content: 64-bit hash of the encoded image.
         source: the file the row came from, relative to the input.
     """
 
     key: str
     image_id: str
     image: str | None
+    image_offset: int | None
+    image_bytes: int | None
     caption: str
+    width: int | None
+    height: int | None
+    signature: int | None
+    thumbnail: bytes | None
+    content: int | None
     source: str
-    image_offset: int | None = None
-    image_bytes: int | None = None
-    width: int | None = None
-    height: int | None = None
-    signature: int | None = None
-    thumbnail: bytes | None = None
-    content: int | None = None
 
 
 class Edit(NamedTuple):
@@ -225,9 +226,31 @@ class Negative:
     score: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A mined candidate, kept or refused with the filter's name as the reason."""
+class EditRow(TypedDict):
+    """An `Edit` in a table of negatives."""
+
+    start: int
+    end: int
+    old: str
+    new: str
+
+
+class NegativeRow(TypedDict, total=False):
+    """A negative as a table has it, with those columns that were read."""
+
+    key: str
+    image_id: str
+    caption: str
+    negative: str
+    kind: str
+    rule: str
+    edits: list[EditRow]
+    score: float | None
+    slot: int
+
+
+class NeighbourRow(TypedDict, total=False):
+    """A mined candidate, kept or refused with the filter's name as the reason, with those columns that were read."""
 
     key: str
     neighbour_key: str
@@ -238,6 +261,56 @@ class Neighbour:
     keep: bool
     reason: str | None
     selected: bool
+
+
+class BatchRow(TypedDict):
+    """A pair of a batch plan as a table has it."""
+
+    key: str
+    part: int
+    batch: int
+    slot: int
+
+
+class MemberRow(TypedDict):
+    """A figure of a group, in a table of figures."""
+
+    program: str
+    caption: str
+    claims: str
+    templates: list[int]
+    image: str
+    offset: int
+    bytes: int
+
+
+class FigureEditRow(TypedDict):
+    """What a figure of a group differs by from its base, in a table of figures."""
+
+    type: str
+    kind: str
+    tier: int
+    slot: str
+    old: str
+    new: str
+    claims_removed: str
+    claims_added: str
+    pixels_changed: int
+
+
+class FigureRow(TypedDict):
+    """A group of figures as a table has it."""
+
+    key: str
+    origin: str
+    seed: int
+    domain: str
+    version: int
+    style: str
+    unit: str
+    members: list[MemberRow]
+    edits: list[FigureEditRow]
+    matrix: list[list[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,9 +399,9 @@ def edits_column(rows: Sequence[Sequence[Edit]]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array([0, *accumulate(map(len, rows))], pa.int32()), structs, kind)
 
 
-def to_table(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
+def to_table(rows: Sequence[DataclassInstance], schema: pa.Schema) -> pa.Table:
     """Rows (dataclasses with the schema's field names) as an Arrow table."""
-    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     if "edits" in columns:
         columns["edits"] = edits_column(columns["edits"])
     return pa.table(columns, schema=schema)

@@ -20,9 +20,10 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 from negmine.base.errors import DamagedError
+from negmine.base.options import Values
 from negmine.base.seal import seal, unseal
 from negmine.contract.records import (
     IMAGE_EXTENSIONS,
@@ -36,7 +37,9 @@ from negmine.contract.records import (
 from negmine.contract.tar_headers import UNREADABLE, Header, only_zeros
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
 
 INDEX_NAME: Final = "index.json"
 HELDOUT: Final = "heldout"
@@ -74,7 +77,7 @@ class Index:
     kinds: dict[str, int]
     image_kinds: dict[str, int]
     made_from: dict[str, str]
-    settings: dict[str, Any]
+    settings: Values
     version: int = SCHEMA_VERSION
     image_negatives_per_sample: int = 0
 
@@ -298,7 +301,7 @@ def _body(content: bytes, key: str, where: str) -> _Body:
 
 
 @cache
-def _validator(kind: type) -> Any:
+def _validator(kind: type[T]) -> TypeAdapter[T]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

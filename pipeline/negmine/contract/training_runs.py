@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.whole_files import read_whole
@@ -22,11 +22,13 @@ BY_KIND: Final = "kind/"
 ALSO: Final = ("loss", "logit_scale")
 RENAMED: Final = {"accum": "grad_cache_chunks", "shares": "canonical_ranks"}
 """Settings, and options, that earlier versions had under other names."""
+Metrics = Mapping[str, float]
+"""A row of metrics: ``step``, a whole number, and values by name."""
 _PLACES: Final = ("out", "shards", "eval_shards")
 """Settings that tell nothing of a run: where things lay."""
 
 
-def under_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+def under_new_names(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings of a run, perhaps of an earlier version, by the names of today."""
     return {RENAMED.get(name, name): value for name, value in settings.items()}
 
@@ -42,8 +44,8 @@ class TrainingRun:
     """
 
     name: str
-    rows: Sequence[Mapping[str, Any]]
-    config: Mapping[str, Any]
+    rows: Sequence[Metrics]
+    config: Mapping[str, object]
 
     def points(self, metric: str) -> list[tuple[float, float]]:
         """(step, value) where a finite value was logged."""
@@ -87,7 +89,7 @@ def _read_run(folder: Path, name: str) -> TrainingRun:
     return TrainingRun(name, rows, _config(folder))
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
+def read_metrics(folder: Path) -> list[Metrics]:
     """Rows of a run's ``metrics.jsonl``, none where there is no such file; a last row that a crash cut is left out.
 
     Raises:
@@ -98,7 +100,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line]
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
+def _row(line: bytes, where: str) -> Metrics:
     try:
         row = json.loads(line.decode())
         if not isinstance(row["step"], int) or not all(isinstance(value, int | float) for value in row.values()):
@@ -123,7 +125,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return ["/".join(folder.parts[-depth:]) for folder in folders]
 
 
-def _config(folder: Path) -> Mapping[str, Any]:
+def _config(folder: Path) -> Mapping[str, object]:
     path = folder / RECORD_NAME
     if not path.is_file():
         return {}

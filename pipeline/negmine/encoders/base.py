@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +29,12 @@ CHUNK: Final = 1_024
 """Items handed to an encoder at once; bounds the images in memory."""
 
 
+Item = str | bytes
+"""A caption, or an encoded image."""
+
+T = TypeVar("T")
+
+
 class Encoder(Protocol):
     """Turns items of one modality into unit rows. Nothing heavy happens before `load`."""
 
@@ -47,12 +54,12 @@ class Encoder(Protocol):
         """
         ...
 
-    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+    def encode(self, keys: Sequence[str], items: Sequence[Item]) -> Vectors:
         """Unit rows [N, D], float32.
 
         Args:
             keys: of the pairs, one an item.
-            items: captions (str) or encoded images (bytes).
+            items: all of one modality.
         """
         ...
 
@@ -65,7 +72,7 @@ def normalise(rows: ArrayLike) -> Vectors:
     return scaled
 
 
-def need(module: str, package: str, extra: str = "offline") -> Any:
+def need(module: str, package: str, extra: str = "offline") -> ModuleType:
     """Import an optional module of one of our extras.
 
     Raises:
@@ -84,7 +91,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], torch.Tensor], device: str) -> Vectors:
+def in_batches(items: Sequence[T], encode: Callable[[Sequence[T]], torch.Tensor], device: str) -> Vectors:
     """Unit rows of all items, encoded batch by batch.
 
     On a CPU batches have `BATCH` items, so that the same items give the same bytes. On a GPU they are as large as its
@@ -114,6 +121,7 @@ def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], torch.Ten
     return normalise(np.concatenate(rows))
 
 
-def rgb(content: bytes) -> Image:
+def rgb(content: Item) -> Image:
     """An encoded image as an upright RGB Pillow image; its size was checked when the pairs were read."""
+    assert isinstance(content, bytes)
     return decode(content, None).rgb

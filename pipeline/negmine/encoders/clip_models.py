@@ -15,11 +15,20 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Final, TypeGuard, get_type_hints
 
+from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, ResourceError, UsageError, is_out_of_memory
+from negmine.base.options import Hint
 from negmine.base.whole_files import read_whole
 from negmine.store import differences
+
+if TYPE_CHECKING:
+    import torch
+    from open_clip.model import CLIP
+
+    Tokenizer = Callable[[list[str]], torch.Tensor]
+    """Texts to ``[N, L]`` tokens."""
 
 LOCAL: Final = "local-dir:"
 CONFIG_NAME: Final = "open_clip_config.json"
@@ -27,7 +36,7 @@ WEIGHTS_NAME: Final = "open_clip_model.safetensors"
 METADATA: Final = "open_clip_config"
 """Of a safetensors file: the configuration of its weights, as JSON."""
 
-_TOP: Final[Mapping[str, Any]] = {
+_TOP: Final[Mapping[str, object]] = {
     "embed_dim": int,
     "quick_gelu": bool,
     "custom_text": bool,
@@ -73,16 +82,16 @@ class Blueprint:
     name: str
     tag: str | None
     file: Path | None
-    model_cfg: Mapping[str, Any]
-    preprocess_cfg: Mapping[str, Any]
+    model_cfg: Document
+    preprocess_cfg: Document
     remarks: tuple[str, ...] = ()
 
-    def tokenizer(self) -> Callable[[list[str]], Any]:
+    def tokenizer(self) -> Tokenizer:
         """See `make_tokenizer`."""
         return make_tokenizer(self.name, self.model_cfg["text_cfg"])
 
 
-def plan_model(name: str, weights: str | None = None, preprocess: Mapping[str, Any] | None = None) -> Blueprint:
+def plan_model(name: str, weights: str | None = None, preprocess: Mapping[str, object] | None = None) -> Blueprint:
     """What building `name` with `weights` means.
 
     Args:
@@ -118,7 +127,7 @@ def plan_model(name: str, weights: str | None = None, preprocess: Mapping[str, A
     return Blueprint(name, None, file, found, {**pixels, **(preprocess or {})}, remarks)
 
 
-def build(plan: Blueprint) -> Any:
+def build(plan: Blueprint) -> CLIP:
     """The network, on the CPU in float32. What it draws is drawn from torch's generator.
 
     Raises:
@@ -128,7 +137,7 @@ def build(plan: Blueprint) -> Any:
     import open_clip
 
     local = plan.name.startswith(LOCAL)
-    options: dict[str, Any] = {"force_preprocess_cfg": dict(plan.preprocess_cfg)}
+    options: dict[str, object] = {"force_preprocess_cfg": dict(plan.preprocess_cfg)}
     if not local:
         options |= _overrides(plan)
     if local or plan.file is not None:
@@ -140,7 +149,7 @@ def build(plan: Blueprint) -> Any:
     return network
 
 
-def make_tokenizer(name: str, text_cfg: Mapping[str, Any]) -> Callable[[list[str]], Any]:
+def make_tokenizer(name: str, text_cfg: Document) -> Tokenizer:
     """The tokenizer of a text configuration: texts to ``[N, L]`` tokens. No code that lies in a folder is run.
 
     Args:
@@ -156,7 +165,7 @@ def make_tokenizer(name: str, text_cfg: Mapping[str, Any]) -> Callable[[list[str
     options = dict(text_cfg.get("tokenizer_kwargs") or {})
     asked = text_cfg.get("hf_tokenizer_name")
     if not asked:
-        made: Callable[[list[str]], Any] = SimpleTokenizer(context_length=length, **options)
+        made: Tokenizer = SimpleTokenizer(context_length=length, **options)
         return made
     folder = _tokenizer_folder(name)
     if folder is None and not _is_known("hf_tokenizer_name", asked):
@@ -186,16 +195,16 @@ def make_tokenizer(name: str, text_cfg: Mapping[str, Any]) -> Callable[[list[str
     return made
 
 
-def text_config(name: str) -> Mapping[str, Any]:
+def text_config(name: str) -> Document:
     """The ``text_cfg`` of a model by name.
 
     Raises: see `plan_model`.
     """
-    found: Mapping[str, Any] = _configuration(name)[0]["text_cfg"]
+    found: Document = _configuration(name)[0]["text_cfg"]
     return found
 
 
-def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_config(folder: Path) -> tuple[Document, Document]:
     """``model_cfg`` and ``preprocess_cfg`` of a folder.
 
     Raises:
@@ -212,7 +221,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return check_config(text, str(path))
 
 
-def check_config(text: str, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def check_config(text: str, where: str) -> tuple[Document, Document]:
     """``model_cfg`` and ``preprocess_cfg`` of a configuration's JSON text, each of known keys with plain values.
 
     Raises:
@@ -229,7 +238,7 @@ def check_config(text: str, where: str) -> tuple[dict[str, Any], dict[str, Any]]
     return model, {key: value for key, value in pixels.items() if key != "size"}  # the tower has one
 
 
-def check_preprocess(pixels: Any) -> None:
+def check_preprocess(pixels: object) -> None:
     """Check the keys and values of a ``preprocess_cfg``.
 
     Raises:
@@ -257,7 +266,7 @@ def check_preprocess(pixels: Any) -> None:
             raise ValueError(f"preprocess_cfg.{key} is {value!r}"[:200])
 
 
-def read_preprocess(path: Path) -> dict[str, Any]:
+def read_preprocess(path: Path) -> Document:
     """A ``preprocess_cfg`` from a JSON file: its keys, or a whole configuration that has it.
 
     Raises:
@@ -278,16 +287,16 @@ def read_preprocess(path: Path) -> dict[str, Any]:
     return {key: value for key, value in pixels.items() if key != "size"}  # the tower has one
 
 
-def effective(model_cfg: Mapping[str, Any]) -> dict[str, Any]:
+def effective(model_cfg: Document) -> Document:
     """A configuration with open_clip's defaults filled in, as JSON values, to be compared with another."""
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
     towers = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}
-    whole: dict[str, Any] = {"quick_gelu": False, "custom_text": False, **model_cfg}
+    whole: Document = {"quick_gelu": False, "custom_text": False, **model_cfg}
     for key, kind in towers.items():
         tower = asdict(kind(**model_cfg[key]))
         whole[key] = {name: value for name, value in tower.items() if name not in _MADE_ELSEWHERE}
-    filled: dict[str, Any] = json.loads(json.dumps(whole))
+    filled: Document = json.loads(json.dumps(whole))
     return filled
 
 
@@ -305,7 +314,7 @@ def quiet() -> Iterator[None]:
 # --- configurations ---------------------------------------------------------------------------------------------------
 
 
-def _configuration(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _configuration(name: str) -> tuple[Document, Document]:
     """``model_cfg`` and ``preprocess_cfg`` of a model by name."""
     import open_clip
 
@@ -314,10 +323,10 @@ def _configuration(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return deepcopy(open_clip.get_model_config(name)), {}
 
 
-def _tag_config(name: str, tag: str) -> Mapping[str, Any]:
+def _tag_config(name: str, tag: str) -> Document:
     import open_clip
 
-    found: Mapping[str, Any] = open_clip.get_pretrained_cfg(name, tag)
+    found: Document = open_clip.get_pretrained_cfg(name, tag)
     return found
 
 
@@ -327,7 +336,7 @@ def _is_other_model(name: str, difference: str) -> bool:
     return key in _SHAPES or name.startswith(LOCAL)
 
 
-def _said_by(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _said_by(file: Path) -> tuple[Document, Document] | None:
     """The configuration beside a weights file of a checkpoint, or inside one that was exported."""
     from safetensors import SafetensorError, safe_open
 
@@ -343,7 +352,7 @@ def _said_by(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     return None if said is None else check_config(said, f"{file}, its metadata")
 
 
-def _guessed(name: str, file: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+def _guessed(name: str, file: Path) -> tuple[Document, tuple[str, ...]]:
     """Pixel statistics for weights that say nothing of themselves, and what was taken for granted."""
     import open_clip
     from open_clip.transform import PreprocessCfg
@@ -374,13 +383,13 @@ def _guessed(name: str, file: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]
     return changed, tuple(remarks)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _overrides(plan: Blueprint) -> dict[str, Any]:
+def _overrides(plan: Blueprint) -> Document:
     """The configuration as arguments of ``create_model``, which begins with that of the name."""
-    options: dict[str, Any] = {"quick_gelu": False, **deepcopy(dict(plan.model_cfg))}
+    options: Document = {"quick_gelu": False, **deepcopy(dict(plan.model_cfg))}
     options["force_quick_gelu"] = bool(options["quick_gelu"])
     options["force_custom_text"] = bool(options.pop("custom_text", False))
     options["vision_cfg"]["timm_model_pretrained"] = False
@@ -388,7 +397,7 @@ def _overrides(plan: Blueprint) -> dict[str, Any]:
     return options
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: object) -> None:
     from open_clip.coca_model import MultimodalCfg
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
@@ -406,7 +415,7 @@ def _check_model(model: Any) -> None:
             raise ValueError(f"unknown key model_cfg.{key}")
 
 
-def _check_tower(tower: str, values: Any, kinds: Mapping[str, Any]) -> None:
+def _check_tower(tower: str, values: object, kinds: Mapping[str, object]) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"{tower} is no object")
     for key, value in values.items():
@@ -424,7 +433,7 @@ def _check_tower(tower: str, values: Any, kinds: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {value!r}, which no model of open_clip has"[:300])
 
 
-def _check_value(name: str, value: Any, kind: Any) -> None:
+def _check_value(name: str, value: object, kind: Hint) -> None:
     """Check a value, and what a nested object holds, against the kind that open_clip's data class declares.
 
     Raises:
@@ -448,21 +457,21 @@ def _check_value(name: str, value: Any, kind: Any) -> None:
         raise ValueError(f"{name} is {value!r}"[:200])
 
 
-def _is_timms(name: Any) -> bool:
+def _is_timms(name: object) -> bool:
     """An architecture of timm's; ``hf-hub:...`` and ``local-dir:...`` are none."""
     import timm
 
     return isinstance(name, str) and bool(timm.is_model(name))
 
 
-def _is_known(key: str, value: Any) -> bool:
+def _is_known(key: str, value: object) -> bool:
     """Whether one of open_clip's own models has this tower or tokenizer, so that it may be downloaded."""
     import open_clip
 
     return any(open_clip.get_model_config(one)["text_cfg"].get(key) == value for one in open_clip.list_models())
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """Within what a float holds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -inf < value < inf
 

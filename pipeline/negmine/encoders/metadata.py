@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from negmine.base.arrays import Vectors
 from negmine.base.errors import InputError, UsageError
-from negmine.encoders.base import Modality, normalise
+from negmine.encoders.base import Item, Modality, normalise
 from negmine.store import file_sha256
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Metadata:
         rows = _on_sphere(*(facts[n] for n in PLACE)) if set(names) == set(PLACE) else _standardised(columns)
         self._rows = dict(zip(map(str, table["key"].to_pylist()), normalise(rows), strict=True))
 
-    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+    def encode(self, keys: Sequence[str], items: Sequence[Item]) -> Vectors:
         missing = [key for key in keys if key not in self._rows]
         if missing:
             raise self._bad(f"{len(missing):,} pairs of one part are not in it, first: key {missing[0]}", "add them")

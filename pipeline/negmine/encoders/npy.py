@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from negmine.base.arrays import Places, Vectors
 from negmine.base.errors import InputError, UsageError
-from negmine.encoders.base import Modality, normalise
+from negmine.encoders.base import Item, Modality, normalise
 from negmine.store import file_sha256
 
-Mapped = np.memmap[Any, np.dtype[np.floating[Any]]]
+Mapped = np.memmap[tuple[int, int], np.dtype[np.floating]]
 
 
 class Ready:
@@ -98,7 +97,7 @@ class Ready:
             )
         return rows
 
-    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+    def encode(self, keys: Sequence[str], items: Sequence[Item]) -> Vectors:
         from negmine.base.hashing import hash64
 
         wanted = np.fromiter((hash64(key) for key in keys), dtype=np.uint64, count=len(keys))

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from negmine.base.arrays import Vectors
 from negmine.base.console import note
 from negmine.base.errors import UsageError
-from negmine.encoders.base import Modality, device, in_batches, rgb
+from negmine.encoders.base import Item, Modality, device, in_batches, rgb
 from negmine.encoders.clip_models import LOCAL, build, effective, plan_model
 from negmine.store import differences, file_sha256
 
 if TYPE_CHECKING:
     import torch
+    from open_clip.model import CLIP
 
 
 class OpenClip:
@@ -23,11 +24,11 @@ class OpenClip:
 
     modalities: tuple[Modality, ...] = ("text", "image")
     by_key = False
+    _model: CLIP
 
     def __init__(self, argument: str, modality: Modality) -> None:
         self._name, _, self._weights = argument.partition(":")
         self._modality = modality
-        self._model: Any = None
 
     def identity(self) -> str:
         import open_clip
@@ -77,14 +78,16 @@ class OpenClip:
                 fix="check the name, the pretrained tag or the file",
             )
 
-    def encode(self, keys: Sequence[str], items: Sequence[Any]) -> Vectors:
+    def encode(self, keys: Sequence[str], items: Sequence[Item]) -> Vectors:
         return in_batches(items, self._encode_batch, self._device)
 
-    def _encode_batch(self, items: Sequence[Any]) -> torch.Tensor:
+    def _encode_batch(self, items: Sequence[Item]) -> torch.Tensor:
         import torch
 
         if self._modality == "text":
-            texts: torch.Tensor = self._model.encode_text(self._tokenise(list(items)).to(self._device))
+            texts: torch.Tensor = self._model.encode_text(
+                self._tokenise([str(text) for text in items]).to(self._device)
+            )
             return texts
         pixels = torch.stack([self._prepare(rgb(content)) for content in items])
         images: torch.Tensor = self._model.encode_image(pixels.to(self._device))

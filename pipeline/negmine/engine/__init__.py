@@ -33,7 +33,7 @@ Load = Callable[[], Callable[..., Any]]
 class Served(Protocol):
     """Servers that are up, each of which holds something; may be pickled into a phase."""
 
-    def ask(self, *question: Any) -> Iterator[Any]:
+    def ask(self, *question: object) -> Iterator[Any]:
         """The answer of every server, in the order of their loads.
 
         Raises:

@@ -18,13 +18,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from negmine.base.console import note
+from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, NegmineError, ResourceError, UsageError
 from negmine.engine import Load, PartFunction, Phase, of_part
 from negmine.engine.stop import Stop, stop_request
 from negmine.store import WHOLE, PartRecord, Share
+
+if TYPE_CHECKING:
+    import ray
 
 MAX_DEATHS: Final = 3
 """Processes that may die of one part before the run gives up on it."""
@@ -132,7 +136,7 @@ class _Run:
             _make
         )
         self._name, self._phase = uuid.uuid4().hex, ray.put(phase)
-        self._running: dict[Any, int] = {}
+        self._running: dict[ray.ObjectRef, int] = {}
         self._failed: list[tuple[int, NegmineError]] = []
 
     def records(self, parts: Sequence[int]) -> Iterator[PartRecord]:
@@ -201,9 +205,9 @@ class _Run:
 class Servers:
     """Actors; one that fails ends the run, so that there is never an answer of only those who gave one."""
 
-    actors: tuple[Any, ...]
+    actors: tuple[ray.actor.ActorHandle, ...]
 
-    def ask(self, *question: Any) -> Iterator[Any]:
+    def ask(self, *question: object) -> Iterator[Any]:
         import ray
 
         asked = [ray.put(one) for one in question]
@@ -229,7 +233,7 @@ class _Server:
         os.chdir(home)  # paths of a load may be relative
         self._answer = load()
 
-    def answer(self, *question: Any) -> Any:
+    def answer(self, *question: object) -> object:
         return self._answer(*question)
 
 
@@ -268,7 +272,7 @@ def connect(address: str | None, workers: int = 0) -> None:
         raise UsageError("Ray is not installed", why=str(error), fix="pip install 'negmine[ray]'") from None
     if ray.is_initialized():
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
+    quiet: dict[str, object] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
     try:
         if address is None or address == "local":
             _check_shared_memory()
@@ -351,7 +355,7 @@ def _most(resource: str) -> float:
     """What the machine that has most of it has."""
     import ray
 
-    nodes: list[Any] = ray.nodes()
+    nodes: list[Document] = ray.nodes()
     return max((float(node["Resources"].get(resource, 0)) for node in nodes if node["Alive"]), default=0.0)
 
 
@@ -366,7 +370,7 @@ def _check_room(engine: RayEngine) -> None:
             )
 
 
-def _explained(error: Any, folder: Path) -> NegmineError:
+def _explained(error: object, folder: Path) -> NegmineError:
     """What a failed task means to a user; a bug of ours stays one, with its traceback."""
     import ray
 

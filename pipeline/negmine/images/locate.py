@@ -21,10 +21,18 @@ from negmine.images.parquet_cells import ParquetCells, is_parquet
 from negmine.store.input_files import filesystem
 
 if TYPE_CHECKING:
-    pass
+    from negmine.contract.records import PairRow
 
 PLACE: Final = ("image", "image_offset", "image_bytes", "content")
 """Columns of the pairs that say where an image lies and which it is: the arguments of `ImageRoot.read`."""
+
+Place = tuple[str | None, int | None, int | None, int | None]
+"""The values of these columns."""
+
+
+def place_of(row: PairRow) -> Place:
+    return row["image"], row["image_offset"], row["image_bytes"], row["content"]
+
 
 _OPEN_ARCHIVES: Final = 32
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -193,7 +193,7 @@ class _Column:
             0,
             *accumulate(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)),
         ]
-        self._batches: Iterator[Any] = iter(())
+        self._batches: Iterator[pa.RecordBatch] = iter(())
         self._group, self._next = -1, 0
         self._held: dict[int, pa.Array] = {}
 

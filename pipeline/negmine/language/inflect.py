@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Final
+from types import ModuleType
+from typing import Final
 
 _PLURALS: Final = {"fish": "fish", "deer": "deer", "moose": "moose", "person": "people", "bison": "bison"}
 _BE: Final = {
@@ -28,11 +29,12 @@ _AN_NUMBER: Final = re.compile(r"8\d*|1[18]|1[18],\d{3}|8[\d,.]*|11\d{3}|18\d{3}
 
 
 @lru_cache(maxsize=1)
-def _lemminflect() -> Any:
+def _lemminflect() -> ModuleType:
     """The inflection package, imported when it is first needed: it brings spaCy with it."""
     import lemminflect
 
-    return lemminflect
+    module: ModuleType = lemminflect
+    return module
 
 
 @lru_cache(maxsize=65536)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Required, TypedDict
 
 COUNTED: Final = ("count", "mass", "plural")
 """Ways a noun is counted: one section of ``nouns.toml`` each."""
@@ -235,14 +235,18 @@ class Vocabulary:
 @lru_cache(maxsize=1)
 def packaged_vocabulary() -> Vocabulary:
     """The vocabulary that comes with negmine."""
-    nouns, attributes, relations, words = (_read(name) for name in ("nouns", "attributes", "relations", "words"))
-    actions = _read("actions")
+    packed = _read("nouns")
+    nouns: Sections = packed
+    attributes: Mapping[str, AttributeTable] = _read("attributes")
+    relations: RelationTables = _read("relations")
+    actions: ActionTables = _read("actions")
+    words = _read("words")
     values, attribute_signs = _attributes(attributes)
     return Vocabulary(
         nouns={counted: _places(counted, nouns) for counted in COUNTED},
         kinds=_kinds(nouns),
         kind_of=_kind_of(nouns),
-        kind_of_class=nouns["kind_of_class"],
+        kind_of_class=packed["kind_of_class"],
         noun_signs=_noun_signs(nouns),
         overlapping=_pairs(nouns, "related", "overlapping"),
         dimensions={name: _dimension(table) for name, table in attributes.items()},
@@ -270,7 +274,7 @@ def packaged_vocabulary() -> Vocabulary:
         signs_of_more=frozenset(words["more_than_two"]["signs"]),
         measured=_measured(words["measured"], words["measured_alike"]["pairs"]),
         sexes={noun: sex for sex, nouns_of_sex in words["sex"].items() for noun in nouns_of_sex},
-        transitive=_actions({"subjects": ["person"]} | table for table in actions["transitive"]),
+        transitive=_actions([{"subjects": ["person"], **table} for table in actions["transitive"]]),
         intransitive=_actions(actions["intransitive"]),
         participles=_participles(actions["participle"]),
         settings=tuple(map(_setting, _read("settings").values())),
@@ -279,7 +283,75 @@ def packaged_vocabulary() -> Vocabulary:
     )
 
 
-def _read(name: str) -> dict[str, Any]:
+Sections = Mapping[str, Mapping[str, Sequence[str]]]
+"""``nouns.toml``: section to group to concepts."""
+
+
+class AttributeTable(TypedDict, total=False):
+    """A dimension of ``attributes.toml``."""
+
+    values: Required[Sequence[str]]
+    near: Required[Sequence[str]]
+    classes: Sequence[str]
+    nouns: Sequence[str]
+    not_nouns: Sequence[str]
+    predicate: bool
+    likely: Mapping[str, Sequence[str]]
+    usual: Mapping[str, Sequence[str]]
+    shades: Sequence[str]
+
+
+ContraryTable = TypedDict("ContraryTable", {"from": Sequence[str], "to": Sequence[str], "objects": str})
+PlaceTable = TypedDict("PlaceTable", {"is": str, "becomes": str, "subjects": Sequence[str]})
+
+
+class RelationTables(TypedDict):
+    """``relations.toml``."""
+
+    complex: Sequence[str]
+    near: Sequence[list[str]]
+    symmetric: Sequence[str]
+    symmetric_verbs: Sequence[str]
+    reversible: Sequence[Mapping[str, list[str]]]
+    reversible_places: Sequence[str]
+    place: Sequence[PlaceTable]
+    contrary: Sequence[ContraryTable]
+    objects: Mapping[str, Sequence[str]]
+
+
+class ActionTable(TypedDict, total=False):
+    """A set of actions that exclude each other."""
+
+    verbs: Required[Sequence[str]]
+    subjects: Sequence[str]
+    not_subjects: Sequence[str]
+    objects: Sequence[str]
+    after: Sequence[str]
+
+
+ParticipleTable = TypedDict(
+    "ParticipleTable",
+    {
+        "from": Required[Sequence[str]],
+        "to": Required[Sequence[str]],
+        "subjects": Sequence[str],
+        "not_subjects": Sequence[str],
+        "after": Sequence[str],
+    },
+    total=False,
+)
+
+
+class ActionTables(TypedDict):
+    """``actions.toml``."""
+
+    lifeless: Sequence[str]
+    transitive: Sequence[ActionTable]
+    intransitive: Sequence[ActionTable]
+    participle: Sequence[ParticipleTable]
+
+
+def _read(name: str) -> Any:  # files of ours, whose shapes the types above say
     return tomllib.loads(resources.files("negmine.language").joinpath("data", f"{name}.toml").read_text("utf-8"))
 
 
@@ -287,7 +359,7 @@ def _forms(concept: str) -> list[str]:
     return concept.lstrip("-").replace("+", "").split("|")
 
 
-def _all_forms(nouns: Mapping[str, Any]) -> list[str]:
+def _all_forms(nouns: Sections) -> list[str]:
     """Every form of every noun of every group."""
     groups = [group for counted in COUNTED for group in nouns[counted].values()]
     return [form for group in groups for concept in group for form in _forms(concept)]
@@ -297,7 +369,7 @@ def _used(concepts: Iterable[str]) -> list[str]:
     return [_forms(concept)[0] for concept in concepts if not concept.startswith("-")]
 
 
-def _concepts(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+def _concepts(nouns: Sections) -> dict[str, frozenset[str]]:
     """Concept to all its forms, those of every group that names it."""
     found: dict[str, set[str]] = defaultdict(set)
     for counted in COUNTED:
@@ -307,7 +379,7 @@ def _concepts(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return {name: frozenset(forms) for name, forms in found.items()}
 
 
-def _places(counted: str, nouns: Mapping[str, Any]) -> dict[str, tuple[Place, ...]]:
+def _places(counted: str, nouns: Sections) -> dict[str, tuple[Place, ...]]:
     """Form to its places; concepts that overlap are no stand-ins for each other."""
     forms_of, put_in, overlapping = _concepts(nouns), _put_in(nouns), _pairs(nouns, "related", "overlapping")
     places: dict[str, list[Place]] = defaultdict(list)
@@ -337,7 +409,7 @@ def includes(one: str, other: str) -> bool:
     return longer.endswith(" " + shorter) or (len(shorter) >= LEAST_SUFFIX and longer.endswith(shorter))
 
 
-def _kinds(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _kinds(nouns: Sections) -> dict[str, tuple[str, ...]]:
     put_in, kind_of, found = _put_in(nouns), _kind_of(nouns), defaultdict[str, set[str]](set)
     for group, concepts in nouns["count"].items():
         if group not in nouns["after"]:
@@ -346,7 +418,7 @@ def _kinds(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return {kind: tuple(sorted(forms)) for kind, forms in found.items()}
 
 
-def _kind_of(nouns: Mapping[str, Any]) -> dict[str, str]:
+def _kind_of(nouns: Sections) -> dict[str, str]:
     """Form to the kind of the first group that has one: a basket is a vessel before it is carried."""
     kinds = {group: kind for kind, groups in nouns["kinds"].items() for group in groups}
     found: dict[str, str] = {}
@@ -356,7 +428,7 @@ def _kind_of(nouns: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _put_in(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _put_in(nouns: Sections) -> dict[str, tuple[str, ...]]:
     """Concept to the forms that are put in: its first, and those marked by a "+" in any group."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for concept in (concept for counted in COUNTED for group in nouns[counted].values() for concept in group):
@@ -365,7 +437,7 @@ def _put_in(nouns: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(forms) for name, forms in found.items()}
 
 
-def _pairs(nouns: Mapping[str, Any], *sections: str) -> dict[str, frozenset[str]]:
+def _pairs(nouns: Sections, *sections: str) -> dict[str, frozenset[str]]:
     """Noun to those it is paired with in sections of the data file, widened to all forms of their concepts."""
     forms_of = _concepts(nouns)
     found: dict[str, set[str]] = defaultdict(set)
@@ -377,7 +449,7 @@ def _pairs(nouns: Mapping[str, Any], *sections: str) -> dict[str, frozenset[str]
     return {form: frozenset(others) for form, others in found.items()}
 
 
-def _noun_signs(nouns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+def _noun_signs(nouns: Sections) -> dict[str, frozenset[str]]:
     """Form to all forms of its concepts and of those related to them, and the places where it usually is."""
     related = _pairs(nouns, "related")
     forms_of, signs = _concepts(nouns), defaultdict[str, set[str]](set)
@@ -397,17 +469,19 @@ def _setting(table: Mapping[str, Sequence[str]]) -> Setting:
     return Setting(places, frozenset(noun for _, noun in places), frozenset(table["signs"]))
 
 
-def _dimension(table: Mapping[str, Any]) -> Dimension:
-    classes, nouns, not_nouns, shades = (
-        frozenset(table.get(name, ())) for name in ("classes", "nouns", "not_nouns", "shades")
+def _dimension(table: AttributeTable) -> Dimension:
+    return Dimension(
+        classes=frozenset(table.get("classes", ())),
+        nouns=frozenset(table.get("nouns", ())),
+        not_nouns=frozenset(table.get("not_nouns", ())),
+        predicate=table.get("predicate", False),
+        likely={name: frozenset(words) for name, words in table.get("likely", {}).items()},
+        usual={name: frozenset(words) for name, words in table.get("usual", {}).items()},
+        shades=frozenset(table.get("shades", ())),
     )
-    likely, usual = (
-        {name: frozenset(words) for name, words in table.get(key, {}).items()} for key in ("likely", "usual")
-    )
-    return Dimension(classes, nouns, not_nouns, bool(table.get("predicate")), likely, usual, shades)
 
 
-def _attributes(tables: Mapping[str, Any]) -> tuple[dict[str, tuple[Value, ...]], dict[str, frozenset[str]]]:
+def _attributes(tables: Mapping[str, AttributeTable]) -> tuple[dict[str, tuple[Value, ...]], dict[str, frozenset[str]]]:
     values: dict[str, list[Value]] = defaultdict(list)
     signs: dict[str, set[str]] = defaultdict(set)
     for dimension, table in tables.items():
@@ -432,7 +506,7 @@ def _complex(prepositions: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ..
     return {first: tuple(several) for first, several in found.items()}
 
 
-def _contraries(relations: Mapping[str, Any]) -> dict[str, tuple[Contrary, ...]]:
+def _contraries(relations: RelationTables) -> dict[str, tuple[Contrary, ...]]:
     found: dict[str, list[Contrary]] = defaultdict(list)
     for table in relations["contrary"]:
         objects = frozenset(relations["objects"][table["objects"]]) if table["objects"] else NONE
@@ -468,34 +542,39 @@ def _near(classes: Iterable[list[str]]) -> dict[str, frozenset[str]]:
     return {member: frozenset(others) for member, others in found.items()}
 
 
-def _actions(tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Action, ...]]:
+def _actions(tables: Iterable[ActionTable]) -> dict[str, tuple[Action, ...]]:
     found: dict[str, list[Action]] = defaultdict(list)
     for table in tables:
-        conditions = {name: frozenset(table.get(name, ())) for name in ("subjects", "not_subjects", "objects", "after")}
+        conditions = (
+            frozenset(table.get("subjects", ())),
+            frozenset(table.get("not_subjects", ())),
+            frozenset(table.get("objects", ())),
+            frozenset(table.get("after", ())),
+        )
         for action in table["verbs"]:
             forms = _forms(action)
             others = tuple(other for other in _used(table["verbs"]) if other != forms[0])
             for form in forms:
-                found[form].append(Action(forms[0], others, **conditions))
+                found[form].append(Action(forms[0], others, *conditions))
     return {form: tuple(places) for form, places in found.items()}
 
 
-def _participles(tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Action, ...]]:
+def _participles(tables: Iterable[ParticipleTable]) -> dict[str, tuple[Action, ...]]:
     found: dict[str, tuple[Action, ...]] = {}
     for table in tables:
-        subjects, not_subjects, after = (frozenset(table.get(key, ())) for key in ("subjects", "not_subjects", "after"))
+        subjects, not_subjects = frozenset(table.get("subjects", ())), frozenset(table.get("not_subjects", ()))
+        after = frozenset(table.get("after", ()))
         for form in table["from"]:
             found[form] = (Action(form, tuple(table["to"]), subjects, not_subjects, after=after),)
     return found
 
 
-def _action_signs(actions: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+def _action_signs(actions: ActionTables) -> dict[str, frozenset[str]]:
     """Every form of an action in any of its sets; a participle put in is a sign of itself."""
     signs: dict[str, set[str]] = defaultdict(set)
     for table in (*actions["transitive"], *actions["intransitive"]):
         for action in table["verbs"]:
             signs[_forms(action)[0]] |= set(_forms(action))
-    for table in actions["participle"]:
-        for form in table["to"]:
-            signs[form] |= {form}
+    for form in (form for participles in actions["participle"] for form in participles["to"]):
+        signs[form] |= {form}
     return {name: frozenset(forms) for name, forms in signs.items()}

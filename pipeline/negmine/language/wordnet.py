@@ -8,10 +8,13 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.base.errors import UsageError
 from negmine.language.lexicon import ADJECTIVE, NOUN, VERB, Lexicon
+
+if TYPE_CHECKING:
+    from nltk.corpus.reader.wordnet import Synset, WordNetCorpusReader
 
 HYPERNYM_DEPTH: Final = 4
 SENSES: Final = 3
@@ -109,12 +112,12 @@ def _trusted(folder: str) -> Iterator[None]:
         nltk.data.path.remove(folder)
 
 
-def _open(home: Path) -> Any:
+def _open(home: Path) -> WordNetCorpusReader:
     """NLTK's reader on a database."""
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
     class Reader(WordNetCorpusReader):  # type: ignore[misc]
-        def map_wn(self, *_: object) -> dict[Any, Any]:
+        def map_wn(self, *_: object) -> dict[object, object]:
             return {}  # needs the multilingual data, which is of no use here
 
     return Reader(str(home), _NoOtherLanguage())
@@ -173,7 +176,7 @@ def _unpack(archive: Path, target: Path) -> Path:
     return target
 
 
-def _rows_of(reader: Any, pos: str, uses: Mapping[str, int]) -> Iterator[str]:
+def _rows_of(reader: WordNetCorpusReader, pos: str, uses: Mapping[str, int]) -> Iterator[str]:
     for word in sorted(reader.all_lemma_names(pos=pos)):
         if not word.replace("_", "").replace("-", "").isalpha() or word.count("_") > 2:
             continue
@@ -182,7 +185,7 @@ def _rows_of(reader: Any, pos: str, uses: Mapping[str, int]) -> Iterator[str]:
             yield _row(word, senses, pos)
 
 
-def _senses(reader: Any, word: str, pos: str, uses: Mapping[str, int]) -> list[Any]:
+def _senses(reader: WordNetCorpusReader, word: str, pos: str, uses: Mapping[str, int]) -> list[Synset]:
     """The senses worth keeping: the first if it is of a visible class or used, and the other used ones up to three."""
     senses = reader.synsets(word, pos=pos)[:SENSES]
     used = [s for s in senses if any(name.key() in uses for name in s.lemmas() if name.name().lower() == word)]
@@ -191,7 +194,7 @@ def _senses(reader: Any, word: str, pos: str, uses: Mapping[str, int]) -> list[A
     return [s for s in used if s.lexname() not in INVISIBLE]
 
 
-def _row(word: str, senses: list[Any], pos: str) -> str:
+def _row(word: str, senses: list[Synset], pos: str) -> str:
     names = [name for sense in senses for name in sense.lemmas()]
     synonyms = {_plain(name.name()) for name in names} - {_plain(word)}
     antonyms = {_plain(opposite.name()) for name in names for opposite in name.antonyms()}
@@ -200,7 +203,7 @@ def _row(word: str, senses: list[Any], pos: str) -> str:
     return "\t".join([pos, _plain(word), "|".join(classes), *("|".join(sorted(found)) for found in lists)])
 
 
-def _hypernyms(senses: list[Any]) -> set[str]:
+def _hypernyms(senses: list[Synset]) -> set[str]:
     level, found = senses, set[str]()
     for _ in range(HYPERNYM_DEPTH):
         level = [above for sense in level for above in sense.hypernyms()]

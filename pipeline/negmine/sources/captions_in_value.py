@@ -8,7 +8,7 @@ import json
 import re
 import tokenize
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from negmine.sources.row import CAPTION_COLUMNS, Unusable
 
@@ -18,7 +18,7 @@ _OPENED = re.compile(r"[\[(]\s*[\"']")
 _NUMPY = re.compile(r"array\((\[.*\])(?:,\s*dtype=\S+)?\)", re.DOTALL)
 
 
-def captions_in(value: Any) -> list[Any]:
+def captions_in(value: object) -> list[object]:
     """The captions of a value, of any type where it is nothing that is known here.
 
     An object's caption is what stands under the first of the known names, a conversation's is its first answer.
@@ -27,7 +27,7 @@ def captions_in(value: Any) -> list[Any]:
         Unusable: ``no_caption``: the list is empty, or nobody answers.
     """
     if isinstance(value, str):
-        return _list(value)
+        return list(_list(value))
     if isinstance(value, Mapping):
         return _of_object(value)
     if not isinstance(value, list):
@@ -39,14 +39,14 @@ def captions_in(value: Any) -> list[Any]:
     return [caption for one in value for caption in (_of_object(one) if isinstance(one, Mapping) else [one])]
 
 
-def _of_object(value: Mapping[str, Any]) -> list[Any]:
+def _of_object(value: Mapping[str, object]) -> list[object]:
     """What stands under the first known name, as in Karpathy's ``{"raw": "...", "sentid": 7}``; else the object."""
     by_name = {str(name).casefold(): said for name, said in reversed(list(value.items()))}
     name = next((name for name in CAPTION_COLUMNS if name in by_name), None)
     return [value] if name is None else captions_in(by_name[name])
 
 
-def _answer(turns: Sequence[Mapping[str, Any]]) -> Any:
+def _answer(turns: Sequence[Mapping[str, object]]) -> object:
     """What the model says first."""
     for turn in turns:
         if str(turn.get("from", turn.get("role"))).casefold() in _ASSISTANTS:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from negmine.contract.records import Rejected
 from negmine.sources.columns import has_images
@@ -50,7 +50,7 @@ class Coco:
             for number, annotation in entries(file, "annotations"):
                 yield _row(number, file.name, annotation, names, folder)
 
-    def _folder(self, file: files.File, names: Mapping[str, Any]) -> str:
+    def _folder(self, file: files.File, names: Mapping[str, object]) -> str:
         """The folder of this file's split below the root of the images; empty where there is none."""
         split = PurePosixPath(file.path).stem.rpartition("_")[2]
         first = next((name for name in names.values() if isinstance(name, str)), None)
@@ -62,18 +62,20 @@ class Coco:
         return split
 
 
-def _image_names(file: files.File) -> dict[str, Any]:
+def _image_names(file: files.File) -> dict[str, object]:
     """Image id to file name; None for an id that stands for two files. Ids are equal as text: 7, 7.0 and ``"7"``."""
-    names: dict[str, Any] = {}
+    names: dict[str, object] = {}
     for _, image in entries(file, "images"):
-        identity = _identity(image.get("id")) if isinstance(image, Mapping) else None
+        if not isinstance(image, Mapping):
+            continue
+        identity = _identity(image.get("id"))
         if identity is not None:
             name = image.get("file_name")
             names[identity] = name if names.get(identity, name) == name else None
     return names
 
 
-def _row(number: int, source: str, annotation: Any, names: Mapping[str, Any], folder: str) -> Row | Rejected:
+def _row(number: int, source: str, annotation: object, names: Mapping[str, object], folder: str) -> Row | Rejected:
     if not isinstance(annotation, Mapping):
         return Unusable("not_an_object", f"{excerpt(annotation)} is no annotation").rejected(number, source)
     given = annotation.get("image_id")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from string import Formatter
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.errors import InputError, UsageError
 from negmine.contract.records import Rejected
@@ -84,7 +84,7 @@ class Pattern:
     text: str
     parts: tuple[tuple[str, str | None, str], ...]
 
-    def fill(self, values: Mapping[str, Any]) -> str | None:
+    def fill(self, values: Mapping[str, object]) -> str | None:
         """The path; None where a column has no value."""
         path = ""
         for text, column, spec in self.parts:
@@ -132,7 +132,7 @@ class Choice:
         said = [f"caption <- {self.caption}", f"image <- {image}" if image else "no column names the images"]
         return ", ".join([*said, f"key <- {self.key}"] if self.key else said)
 
-    def rows(self, number: int, source: str, values: Mapping[str, Any]) -> Iterator[Row | Rejected]:
+    def rows(self, number: int, source: str, values: Mapping[str, object]) -> Iterator[Row | Rejected]:
         """What one row of the file gives: a row for each of its captions."""
         try:
             image = (
@@ -252,7 +252,7 @@ def _parts(pattern: str) -> list[tuple[str, str | None, str]]:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def _single(value: Any) -> Any:
+def _single(value: object) -> object:
     """An image of a row, also out of a list of one, or of Hugging Face's structure of ``bytes`` and ``path``."""
     one = value[0] if isinstance(value, list) and len(value) == 1 else value
     return one["path"] if isinstance(one, Mapping) and isinstance(one.get("path"), str) else one

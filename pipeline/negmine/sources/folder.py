@@ -6,7 +6,7 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from negmine.base.errors import UsageError
 from negmine.contract.records import IMAGE_EXTENSIONS, Rejected
@@ -14,6 +14,9 @@ from negmine.sources.captions import MAX_TEXT_BYTES, PLAIN_EXTENSIONS, TEXT_EXTE
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, make_row
 from negmine.store import input_files as files
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def _is_plain(name: str) -> bool:
     return _extension(name) in PLAIN_EXTENSIONS
 
 
-def _rows(system: Any, inner: str, folder: str, found: _Files) -> Iterator[Row | Rejected | Noted]:
+def _rows(system: AbstractFileSystem, inner: str, folder: str, found: _Files) -> Iterator[Row | Rejected | Noted]:
     def file(name: str) -> files.File:
         path = posixpath.join(folder, name)
         return files.File(system, posixpath.join(inner, path), files.printable(path))

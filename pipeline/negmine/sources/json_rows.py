@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from negmine.base.errors import InputError
 from negmine.contract.records import Rejected
@@ -86,7 +86,7 @@ class Json(WithColumns):
         columns = (entries(file, name) for name in wanted)
         try:
             for cells in zip(*columns, strict=True):
-                values: dict[str, Any] = {name: value for name, (_, value) in zip(wanted, cells, strict=True)}
+                values: dict[str, object] = {name: value for name, (_, value) in zip(wanted, cells, strict=True)}
                 yield from choice.rows(cells[0][0], file.name, values)
         except ValueError:
             raise files.damaged(file.path, f"the lists {', '.join(wanted)} differ in length") from None

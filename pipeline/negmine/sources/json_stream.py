@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from negmine.store import input_files as files
 
@@ -24,7 +24,7 @@ SAMPLE: Final = 100
 """Entries of an array by which its columns are known."""
 
 
-def entries(file: files.File, array: str | None) -> Iterator[tuple[int, Any]]:
+def entries(file: files.File, array: str | None) -> Iterator[tuple[int, object]]:
     """The entries of a top-level array, or of the array that the document is (None), numbered from 1.
 
     Raises:
@@ -33,7 +33,7 @@ def entries(file: files.File, array: str | None) -> Iterator[tuple[int, Any]]:
     return enumerate((value for name, value in all_entries(file) if name == array), 1)
 
 
-def all_entries(file: files.File) -> Iterator[tuple[str | None, Any]]:
+def all_entries(file: files.File) -> Iterator[tuple[str | None, object]]:
     """The entries of all top-level arrays, each with the array's name; None if the document is the array.
 
     Bytes that are no UTF-8 become surrogates, which `make_row` refuses.
@@ -59,10 +59,10 @@ class Outline:
         arrays: name to the first entries; the name is None for a document that is an array.
     """
 
-    values: dict[str, Any] = field(default_factory=dict)
-    arrays: dict[str | None, list[Any]] = field(default_factory=dict)
+    values: dict[str, object] = field(default_factory=dict)
+    arrays: dict[str | None, list[object]] = field(default_factory=dict)
 
-    def objects(self, array: str | None) -> list[dict[str, Any]]:
+    def objects(self, array: str | None) -> list[dict[str, object]]:
         return [entry for entry in self.arrays[array] if isinstance(entry, dict)]
 
     def names(self, array: str | None) -> list[str]:
@@ -70,7 +70,7 @@ class Outline:
         return names_in(self.arrays[array])
 
 
-def names_in(found: Iterable[Any]) -> list[str]:
+def names_in(found: Iterable[object]) -> list[str]:
     """The names of the objects among some entries, in order."""
     return list(dict.fromkeys(name for entry in found if isinstance(entry, dict) for name in entry))
 
@@ -125,13 +125,13 @@ class _Document:
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self._text, self._at, self._ended = "", 0, False
 
-    def walk(self) -> Iterator[tuple[str | None, Any]]:
+    def walk(self) -> Iterator[tuple[str | None, object]]:
         """The entries of top-level arrays, each with the array's name; other values are only checked."""
         for name, is_array, value in self.pieces():
             if is_array and value is not _EMPTY:
                 yield name, value
 
-    def pieces(self) -> Iterator[tuple[str | None, bool, Any]]:
+    def pieces(self) -> Iterator[tuple[str | None, bool, object]]:
         """Name, whether it is an entry of an array, and the entry or the value; an array begins with `_EMPTY`."""
         if self.peek() == "[":
             yield None, True, _EMPTY
@@ -164,7 +164,7 @@ class _Document:
             if self._at == len(self._text) and not self._more():
                 return ""
 
-    def _entries(self) -> Iterator[Any]:
+    def _entries(self) -> Iterator[object]:
         self._take("[")
         if self.peek() == "]":
             self._take("]")
@@ -183,7 +183,7 @@ class _Document:
         while True:
             if self.peek() != '"':
                 raise _Malformed("a name in quotes is expected")
-            name = self._value()
+            name = str(self._value())
             self._take(":")
             yield name
             if self._take(",}") == "}":
@@ -197,7 +197,7 @@ class _Document:
         self._at += 1
         return found
 
-    def _value(self) -> Any:
+    def _value(self) -> object:
         self.peek()
         while True:
             problem = "the document ends"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from negmine.contract.records import Rejected
 from negmine.sources.columns import WithColumns
@@ -51,7 +51,7 @@ class Jsonl(WithColumns):
                     yield from choice.rows(number, file.name, values)
 
 
-def parse_object(content: bytes) -> dict[str, Any]:
+def parse_object(content: bytes) -> dict[str, object]:
     """The JSON object in `content`.
 
     Raises:
@@ -68,7 +68,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
     return value
 
 
-def _object(line: bytes | None) -> dict[str, Any]:
+def _object(line: bytes | None) -> dict[str, object]:
     if line is None:
         raise Unusable("line_too_long", f"more than {files.MAX_LINE_BYTES:,} bytes")
     try:

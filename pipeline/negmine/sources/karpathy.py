@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from negmine.contract.records import Rejected
 from negmine.sources.json_stream import entries, outline
@@ -37,7 +37,7 @@ class Karpathy:
                 yield from _rows(number, file.name, image, self.split)
 
 
-def _rows(number: int, source: str, image: Any, split: str | None) -> Iterator[Row | Rejected | Noted]:
+def _rows(number: int, source: str, image: object, split: str | None) -> Iterator[Row | Rejected | Noted]:
     if not isinstance(image, Mapping):
         yield Unusable("not_an_object", f"{excerpt(image)} is no image").rejected(number, source)
         return
@@ -52,7 +52,7 @@ def _rows(number: int, source: str, image: Any, split: str | None) -> Iterator[R
         yield _row(number, source, image, sentence)
 
 
-def _row(number: int, source: str, image: Mapping[str, Any], sentence: Any) -> Row | Rejected:
+def _row(number: int, source: str, image: Mapping[str, object], sentence: object) -> Row | Rejected:
     if not isinstance(sentence, Mapping):
         return Unusable("not_an_object", f"{excerpt(sentence)} is no sentence").rejected(number, source)
     image_id = image.get("cocoid")
@@ -66,6 +66,6 @@ def _row(number: int, source: str, image: Mapping[str, Any], sentence: Any) -> R
     )
 
 
-def _path(image: Mapping[str, Any]) -> object:
+def _path(image: Mapping[str, object]) -> object:
     folder, name = image.get("filepath"), image.get("filename")
     return f"{folder.rstrip('/')}/{name}" if folder and isinstance(folder, str) and isinstance(name, str) else name

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import IO, Any, ClassVar, Final
+from typing import IO, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -164,7 +164,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _records(stream: IO[bytes], choice: Choice, cells: str | None) -> Iterator[dict[str, Any]]:
+def _records(stream: IO[bytes], choice: Choice, cells: str | None) -> Iterator[dict[str, object]]:
     """Rows as dictionaries; text that is no UTF-8 becomes surrogates, which `make_row` refuses."""
     table = Batches(stream, partial(_is_read, choice, cells))
     for group in range(table.metadata.num_row_groups):
@@ -182,7 +182,7 @@ def _is_read(choice: Choice, cells: str | None, path: str) -> bool:
     return path in choice.names or column in choice.names
 
 
-def _values(column: pa.Array) -> list[Any]:
+def _values(column: pa.Array) -> list[object]:
     """An array as Python's values; equal ones of a dictionary are one object."""
     if pa.types.is_dictionary(column.type):
         used = column.indices.unique().drop_null()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import IO, Any, ClassVar, Final
+from typing import IO, ClassVar, Final
 
 from negmine.contract.records import Rejected
 from negmine.sources.columns import Choice, WithColumns, no_caption_column
@@ -377,7 +377,7 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
-def _values(values: dict[str, Any], choice: Choice) -> dict[str, Any]:
+def _values(values: dict[str, str], choice: Choice) -> Mapping[str, object]:
     """Cells as values: whole numbers without the ``.0`` that pandas writes in a column with gaps."""
     for name in choice.names - {choice.caption, choice.image}:
         if _WHOLE_FLOAT.fullmatch(values[name]):

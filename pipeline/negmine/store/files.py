@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
@@ -23,6 +23,7 @@ from negmine.store.remote import TEMPORARY, fetch_local
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from _typeshed import ReadableBuffer
 
 
 def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
@@ -73,7 +74,7 @@ class _Hashing:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self.sha256, self.bytes = stream, hashlib.sha256(), 0
 
-    def write(self, data: Any) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         self._stream.write(data)
         view = memoryview(data)
         self.sha256.update(view)
@@ -206,7 +207,7 @@ def write_text(folder: Path, name: str, text: str) -> FileRecord:
     return write_file(folder, name, write)
 
 
-def write_table(folder: Path, name: str, table: Any) -> FileRecord:
+def write_table(folder: Path, name: str, table: pa.Table) -> FileRecord:
     """`write_file` for an Arrow table as Parquet."""
     import pyarrow.parquet as pq
 
@@ -217,7 +218,7 @@ def write_table(folder: Path, name: str, table: Any) -> FileRecord:
     return write_file(folder, name, write)
 
 
-def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) -> Any:
+def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) -> pa.Table:
     """A part's Arrow table.
 
     Raises:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -18,6 +18,9 @@ from fsspec.implementations.local import LocalFileSystem
 from negmine.base.addresses import is_address, without_query
 from negmine.base.errors import InputError, UsageError
 from negmine.store.places import fixed_part, local, matches
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 HEAD_BYTES: Final = 64 * 1024
 """As much of a file as formats are recognised by."""
@@ -38,7 +41,7 @@ class File:
         name: relative to the input's root; for people and for `Row.source`.
     """
 
-    filesystem: Any
+    filesystem: AbstractFileSystem
     path: str
     name: str
 
@@ -68,7 +71,7 @@ class File:
         return io.BufferedReader(stream)  # its readline takes a limit, that of fsspec's own files does not
 
 
-def filesystem(path: str) -> tuple[Any, str]:
+def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
     """The fsspec file system of a path or URL, and the path in it.
 
     Raises:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from negmine.base.addresses import address_of
 from negmine.base.errors import ResourceError
@@ -63,7 +63,7 @@ class _Lease:
         self._system, self._key = file_system(self.address)
         self._body = {"host": socket.gethostname(), "process": os.getpid(), "run": uuid.uuid4().hex}
 
-    def take(self) -> dict[str, Any] | None:
+    def take(self) -> dict[str, object] | None:
         """Hold it, or say who does."""
         holder = self.holder()
         if holder is not None:
@@ -77,7 +77,7 @@ class _Lease:
             return found if found is not None and found.get("run") != self._body["run"] else None
         return None
 
-    def holder(self) -> dict[str, Any] | None:
+    def holder(self) -> dict[str, object] | None:
         """Who holds it and lives."""
         found = self._call(self._read)
         if found is None:
@@ -105,7 +105,7 @@ class _Lease:
         except ResourceError:
             pass  # it runs out
 
-    def _read(self) -> tuple[dict[str, Any], datetime] | None:
+    def _read(self) -> tuple[dict[str, object], datetime] | None:
         try:
             renewed = self._system.modified(self._key)
             body = json.loads(self._system.cat_file(self._key))
@@ -138,7 +138,7 @@ class _Lease:
         return request(what, self.address)
 
 
-def _held(address: str, holder: dict[str, Any]) -> ResourceError:
+def _held(address: str, holder: dict[str, object]) -> ResourceError:
     return ResourceError(
         "another run is using this folder",
         where=address.rpartition("/")[0],

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Final, TypeGuard
 
 from negmine.base.errors import DamagedError
 from negmine.base.seal import canonical, digest, seal, unseal
@@ -27,13 +27,12 @@ class FileRecord:
     sha256: str
 
     @classmethod
-    def from_json(cls, body: Any, where: str) -> FileRecord:
+    def from_json(cls, body: object, where: str) -> FileRecord:
         """Raises: DamagedError, a field is missing, unknown, or no such value."""
-        fields = _fields(body, ("file", "rows", "bytes", "sha256"), where)
-        good = isinstance(fields["file"], str) and isinstance(fields["sha256"], str)
-        if not (good and _is_count(fields["rows"]) and _is_count(fields["bytes"])):
+        file, rows, size, sha256 = _fields(body, ("file", "rows", "bytes", "sha256"), where)
+        if not (isinstance(file, str) and isinstance(sha256, str) and _is_count(rows) and _is_count(size)):
             raise _damaged(where, f"{_short(body)} describes no file")
-        return cls(**fields)
+        return cls(file, rows, size, sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +44,15 @@ class PartRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, body: Any, where: str) -> PartRecord:
+    def from_json(cls, body: object, where: str) -> PartRecord:
         """Raises: DamagedError, as for `FileRecord.from_json`."""
-        fields = _fields(body, ("index", "files", "counts"), where)
-        if not _is_count(fields["index"]):
-            raise _damaged(where, f"{_short(fields['index'])} is no number of a part")
-        files = _files(fields["files"], where)
+        index, listed, counts = _fields(body, ("index", "files", "counts"), where)
+        if not _is_count(index):
+            raise _damaged(where, f"{_short(index)} is no number of a part")
+        files = _files(listed, where)
         if not files:
-            raise _damaged(where, f"part {fields['index']} has no files")
-        return cls(fields["index"], files, _counts(fields["counts"], where))
+            raise _damaged(where, f"part {index} has no files")
+        return cls(index, files, _counts(counts, where))
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ class Spec:
     """
 
     stage: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     inputs: Mapping[str, str]
     packages: Mapping[str, str] = field(default_factory=dict)
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -135,7 +134,7 @@ class Manifest:
         return cls(spec_of(body, where), parts, extra, counts)
 
 
-def spec_of(body: Any, where: str) -> Spec:
+def spec_of(body: object, where: str) -> Spec:
     """A spec out of JSON that has its fields among others.
 
     Raises:
@@ -147,32 +146,33 @@ def spec_of(body: Any, where: str) -> Spec:
         raise _damaged(where, "it names no stage and its settings")
     if not all(isinstance(one, dict) and all(isinstance(v, str | None) for v in one.values()) for one in texts):
         raise _damaged(where, "its inputs, packages and context are not texts by name")
-    return Spec(**{name: body[name] for name in Spec.__dataclass_fields__})
+    return Spec(**{name: fields[name] for name in Spec.__dataclass_fields__})
 
 
-def _fields(body: Any, names: Sequence[str], where: str) -> dict[str, Any]:
+def _fields(body: object, names: Sequence[str], where: str) -> list[object]:
+    """The values of a JSON object that has just these fields."""
     if not isinstance(body, dict) or set(body) != set(names):
         raise _damaged(where, f"{_short(body)} has not the fields {', '.join(names)}")
-    return body
+    return [body[name] for name in names]
 
 
-def _files(body: Any, where: str) -> tuple[FileRecord, ...]:
+def _files(body: object, where: str) -> tuple[FileRecord, ...]:
     if not isinstance(body, list):
         raise _damaged(where, f"{_short(body)} is no list of files")
     return tuple(FileRecord.from_json(file, where) for file in body)
 
 
-def _counts(body: Any, where: str) -> dict[str, int]:
+def _counts(body: object, where: str) -> dict[str, int]:
     if not isinstance(body, dict) or not all(map(_is_whole, body.values())):
         raise _damaged(where, f"{_short(body)} is no table of counts")
     return dict(body)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return _is_whole(value) and value >= 0
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     """Sums of what was counted may be below 0: of similarities, in millionths."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -189,7 +189,7 @@ def add_counts(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
     return Counter(dict(sorted(total.items())))
 
 
-def differences(before: Any, now: Any, name: str) -> list[str]:
+def differences(before: object, now: object, name: str) -> list[str]:
     """Where two JSON values differ, as readable lines."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
@@ -200,6 +200,6 @@ def differences(before: Any, now: Any, name: str) -> list[str]:
     return [] if before == now else [f"{name}: {_short(before)} -> {_short(now)}"]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -11,10 +11,13 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.base.addresses import is_address, is_web
 from negmine.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _MAGIC = re.compile(r"[*?\[{]")
 _MAGIC_ON_THE_WEB = re.compile(r"[*\[{]")
@@ -152,7 +155,7 @@ def option(path: Path | str) -> str:
 # --- patterns --------------------------------------------------------------------------------------------------------
 
 
-def fixed_part(system: Any, path: str) -> tuple[str, str]:
+def fixed_part(system: AbstractFileSystem, path: str) -> tuple[str, str]:
     """What a path surely names, and the pattern behind it: empty where all of it is there, or has no wildcard.
 
     Args:
@@ -170,7 +173,7 @@ def fixed_part(system: Any, path: str) -> tuple[str, str]:
     return path, ""
 
 
-def matches(system: Any, path: str, *, some: bool = False) -> list[str]:
+def matches(system: AbstractFileSystem, path: str, *, some: bool = False) -> list[str]:
     """The files that a path or pattern names, each once, in the pattern's order.
 
     ``*``, ``?``, ``[...]`` and ``{00..07}`` make a pattern where nothing of that very name exists.

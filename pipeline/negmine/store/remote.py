@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypedDict, TypeVar
 
 from negmine.base.addresses import MIRROR, address_of, readable
 from negmine.base.console import note
@@ -25,6 +25,7 @@ from negmine.base.storage_errors import explain, is_storage_error, may_pass
 
 if TYPE_CHECKING:
     import stamina
+    from fsspec import AbstractFileSystem
     from stamina.instrumentation import RetryDetails
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def request(what: Callable[[], T], where: str) -> T:
     raise AssertionError("a request ends in a result or an error")
 
 
-def file_system(address: str) -> tuple[Any, str]:
+def file_system(address: str) -> tuple[AbstractFileSystem, str]:
     """The fsspec file system of an address, which keeps no listings, and the key in it.
 
     Raises:
@@ -168,7 +169,7 @@ def _key(path: Path) -> str:
     return file_system(str(address_of(path)))[1].rstrip("/")
 
 
-def _at(path: Path) -> tuple[Any, str, str]:
+def _at(path: Path) -> tuple[AbstractFileSystem, str, str]:
     """File system, key and address of a path at home."""
     address = address_of(path)
     assert address is not None
@@ -238,10 +239,18 @@ def sizes(folder: Path) -> dict[str, int]:
         )
     system, key, address = _at(folder)
     found = request(lambda: _listed(system, key), address)
-    return {str(one["name"]).rpartition("/")[2]: int(one["size"]) for one in found if one["type"] == "file"}
+    return {one["name"].rpartition("/")[2]: one["size"] for one in found if one["type"] == "file"}
 
 
-def _listed(system: Any, key: str) -> list[dict[str, Any]]:
+class _Info(TypedDict):
+    """A file or folder as fsspec tells of it."""
+
+    name: str
+    size: int
+    type: str
+
+
+def _listed(system: AbstractFileSystem, key: str) -> list[_Info]:
     try:
         return list(system.ls(key, detail=True))
     except FileNotFoundError:  # a folder without files
@@ -264,7 +273,7 @@ def delete_folder(folder: Path) -> None:
         request(lambda: _remove(system, system.find(key)), address)
 
 
-def _remove(system: Any, keys: Sequence[str]) -> None:
+def _remove(system: AbstractFileSystem, keys: Sequence[str]) -> None:
     for key in keys:
         try:
             system.rm_file(key)

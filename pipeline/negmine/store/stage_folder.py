@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.addresses import address_of
 from negmine.base.errors import DamagedError, explain_os_error
@@ -216,7 +216,7 @@ def _write_journal(folder: Path, name: str, spec: Spec, parts: Iterable[PartReco
     write_text(folder, name, b"".join(map(_line, lines)).decode())
 
 
-def _line(body: Mapping[str, Any]) -> bytes:
+def _line(body: Mapping[str, object]) -> bytes:
     """A journal's line: a JSON value, a tab (JSON text has none), and the first digits of its sha256."""
     text = canonical(body)
     return text + b"\t" + sha256(text).hexdigest()[:_DIGITS].encode() + b"\n"
@@ -264,7 +264,7 @@ def _resume(folder: Path, spec: Spec, journals: Iterable[Path]) -> dict[int, Par
     return {i: part for i, part in found.items() if not broken_files(folder, part.files, fast=whole, sizes=sizes)}
 
 
-def _entry(line: bytes, path: Path, number: int) -> Any:
+def _entry(line: bytes, path: Path, number: int) -> object:
     """The JSON value of a journal's line.
 
     Raises:

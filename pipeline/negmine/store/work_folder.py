@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from negmine.base.addresses import address_of
 from negmine.base.errors import DamagedError, InputError, UsageError
-from negmine.contract.records import PAIRS
+from negmine.contract.records import PAIRS, NegativeRow, PairRow
 from negmine.store import refusals
 from negmine.store.files import read_part
 from negmine.store.manifest import Manifest
@@ -20,6 +20,8 @@ from negmine.store.stage_folder import JOURNAL, MANIFEST, REJECTED_FILE, load_ma
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Row = TypeVar("Row")
 
 
 class Stage(StrEnum):
@@ -114,31 +116,33 @@ class WorkFolder:
     def rows_by_key(
         self,
         stage: str,
+        kind: type[Row],
         keys: Collection[str],
         columns: Sequence[str] | None = None,
         parts: Iterable[int] | None = None,
-    ) -> dict[str, list[dict[str, Any]]]:
+    ) -> dict[str, list[Row]]:
         """The rows with these keys, in their order, by key; nothing where the stage is not among these.
 
         Args:
-            columns: what is read, ``key`` among it; None for all.
+            kind: what they are, such as `PairRow`.
+            columns: what is read, ``key`` among it; None for all of the kind.
             parts: those that are looked through; None for all.
         """
         if stage not in self.stages:
             return {}
         every = (part.index for part in self.stages[stage].parts)
-        return rows_by_key(self.path / stage, every if parts is None else parts, keys, columns)
+        return rows_by_key(self.path / stage, kind, every if parts is None else parts, keys, columns)
 
     def with_negatives(
         self, part: int, columns: Sequence[str], of_negatives: Sequence[str]
-    ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    ) -> Iterator[tuple[PairRow, list[NegativeRow]]]:
         """The pairs of a part in their order, each with its negatives by slot.
 
         Args:
             columns: of the pairs, ``key`` among them.
             of_negatives: columns of the negatives.
         """
-        found: dict[str, list[dict[str, Any]]] = {}
+        found: dict[str, list[NegativeRow]] = {}
         table = self.rows(Stage.NEGATIVES, part, list(dict.fromkeys(["key", "slot", *of_negatives])))
         for row in table.sort_by([("key", "ascending"), ("slot", "ascending")]).to_pylist():
             found.setdefault(row["key"], []).append(row)
@@ -147,21 +151,22 @@ class WorkFolder:
 
 
 def rows_by_key(
-    folder: Path, parts: Iterable[int], keys: Collection[str], columns: Sequence[str] | None = None
-) -> dict[str, list[dict[str, Any]]]:
+    folder: Path, kind: type[Row], parts: Iterable[int], keys: Collection[str], columns: Sequence[str] | None = None
+) -> dict[str, list[Row]]:
     """The rows of some parts with these keys, in their order, by key.
 
     Args:
-        columns: what is read, ``key`` among it; None for all.
+        kind: what they are, such as `PairRow`.
+        columns: what is read, ``key`` among it; None for all of the kind.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted, found = pa.array(sorted(keys), pa.string()), dict[str, list[dict[str, Any]]]()
+    wanted, found = pa.array(sorted(keys), pa.string()), dict[str, list[Row]]()
     for part in parts if keys else ():
         held = pc.is_in(read_part(folder, part, ["key"])["key"], wanted)
         if pc.any(held).as_py():
-            for row in read_part(folder, part, columns and list(columns)).filter(held).to_pylist():
+            for row in read_part(folder, part, list(columns or kind.__annotations__)).filter(held).to_pylist():
                 found.setdefault(row["key"], []).append(row)
     return found
 

@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 class GreedyCommand(TyperCommand):
     """A command whose options of several values take every word up to the next option: ``--shards data/*.tar``."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # a context of the Click that typer brings
         refuse_old_names(args, {name for one in self.params for name in one.opts})
         greedy = {name for one in self.params if getattr(one, "multiple", False) for name in one.opts}
         return super().parse_args(ctx, spread(args, greedy))

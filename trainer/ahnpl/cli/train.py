@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from negmine.base import console
 from negmine.base.command import Given
-from negmine.base.options import Option
+from negmine.base.options import Option, Values
 from negmine.store.places import named, option
 
 from ahnpl.cli.models import AsJson
@@ -15,7 +15,7 @@ from ahnpl.training.config import TrainConfig
 
 
 def train(
-    given: Annotated[dict[str, Any], Given(TrainConfig)],
+    given: Annotated[Values, Given(TrainConfig)],
     compare: Annotated[
         tuple[str, ...],
         Option("Draw these runs side by side into --out FILE.png; train nothing.", parser=named),

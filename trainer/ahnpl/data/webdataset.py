@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import fsspec
 import torch
@@ -70,7 +69,7 @@ def hard_negatives(
     """
     urls = [shard.url for shard in open_shards([shards] if isinstance(shards, str) else shards).shards]
     make = partial(_example, transform, tokenizer, negatives, image_negatives)
-    stages: list[Any] = [webdataset.SimpleShardList(urls)]
+    stages: list[object] = [webdataset.SimpleShardList(urls)]
     if shuffle:
         stages.append(webdataset.detshuffle(bufsize=len(urls), initial=len(urls), seed=seed))
     stages += [webdataset.split_by_node, webdataset.split_by_worker, _opened]
@@ -80,7 +79,7 @@ def hard_negatives(
     return webdataset.DataPipeline(*stages, webdataset.map(make, handler=handler))
 
 
-def _opened(shards: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+def _opened(shards: Iterable[Mapping[str, str]]) -> Iterator[dict[str, object]]:
     """The tars as streams: webdataset would open addresses through a shell."""
     for shard in shards:
         with fsspec.open(shard["url"], "rb") as stream:
@@ -88,8 +87,8 @@ def _opened(shards: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
 
 
 def _example(
-    transform: Transform, tokenizer: Tokenizer, negatives: int, image_negatives: int, members: Mapping[str, Any]
-) -> dict[str, Any]:
+    transform: Transform, tokenizer: Tokenizer, negatives: int, image_negatives: int, members: Mapping[str, str | bytes]
+) -> Mapping[str, object]:
     sample = _decoded(members)
     slots = {negative.slot: negative for negative in sample.negatives if negative.slot < negatives}
     others = list(zip(sample.image_negatives, sample.image_negative_bytes, strict=True))[:image_negatives]
@@ -117,10 +116,10 @@ def _example(
     return example
 
 
-def _decoded(members: Mapping[str, Any]) -> Sample:
+def _decoded(members: Mapping[str, str | bytes]) -> Sample:
     """A sample of webdataset's, checked as ours are."""
-    contents = {name: content for name, content in members.items() if not name.startswith("__")}
-    return decode_sample(members["__key__"], contents, str(members["__url__"]))
+    contents = {name: content for name, content in members.items() if isinstance(content, bytes)}
+    return decode_sample(str(members["__key__"]), contents, str(members["__url__"]))
 
 
 def _kind(name: str) -> int:

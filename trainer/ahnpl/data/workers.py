@@ -19,11 +19,12 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import get_temp_dir
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from weakref import finalize
 
 import torch
 from negmine.base.errors import ResourceError, UsageError
+from negmine.base.options import Values
 from negmine.base.processes import is_stopped
 from torch.utils.data import DataLoader, Dataset
 
@@ -41,6 +42,7 @@ _LOOK: Final = 1.0
 
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 
 class Workers(Generic[T]):
@@ -57,11 +59,11 @@ class Workers(Generic[T]):
     """
 
     def __init__(
-        self, dataset: Dataset[T], work: Iterable[list[Any]], count: int, *, pin: bool, patience: float = PATIENCE
+        self, dataset: Dataset[T], work: Iterable[list[W]], count: int, *, pin: bool, patience: float = PATIENCE
     ) -> None:
         if count:
             _check_temporary(tempfile.gettempdir())
-        parallel: dict[str, Any] = {
+        parallel: Values = {
             "multiprocessing_context": "spawn",
             "persistent_workers": True,
             "prefetch_factor": 4,

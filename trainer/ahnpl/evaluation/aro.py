@@ -52,7 +52,10 @@ def _boxed(row: Row, folder: ImageFolder) -> Item:
 
 def _kind(row: Row) -> str:
     if row.has("attributes") and not row.has("relation_name"):
-        return ATTRIBUTION + "_".join(map(str, row.get("attributes")))
+        attributes = row.get("attributes")
+        if not isinstance(attributes, list | str):
+            raise row.error(f"'attributes' should be a list and is {attributes!r}")
+        return ATTRIBUTION + "_".join(map(str, attributes))
     return RELATION + row.text("relation_name")
 
 

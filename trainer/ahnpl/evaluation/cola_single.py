@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from negmine.base.errors import InputError
@@ -101,7 +101,7 @@ def _labelled(row: Row, labels: int) -> Labelled:
     raise row.error(f"it should be [image, annotation, {labels} labels, {labels} labels]")
 
 
-def _flags(row: Row, values: list[Any]) -> tuple[bool, ...]:
+def _flags(row: Row, values: list[object]) -> tuple[bool, ...]:
     if any(value not in (0, 1) for value in values):
         raise row.error("a label is 0 or 1")
     return tuple(map(bool, values))

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from negmine.base.errors import InputError
+from numpy.typing import ArrayLike
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor
 from torchvision.transforms import Compose, Normalize, ToTensor
@@ -18,6 +19,9 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 from ahnpl.data.images import BadImage, Pixels, evaluation_pixels
 from ahnpl.evaluation.items import Box
 from ahnpl.model.clip import ClipModel, text_numbers
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Thing = TypeVar("Thing")
 MISSING = "the file is missing"
@@ -105,10 +109,10 @@ def open_encoder(model: ClipModel, batch_size: int = 64, workers: int = 1) -> It
             model.train(was_training)
 
 
-def load_transform(model: ClipModel) -> Callable[[Any], Any]:
+def load_transform(model: ClipModel) -> Callable[[Image], ArrayLike]:
     """The model's evaluation transform without its last steps, which `ClipModel.encode_image` does."""
     whole: Compose = image_transform_v2(PreprocessCfg(**model.preprocess), is_train=False)
-    shortened: Callable[[Any], Any] = Compose(
+    shortened: Callable[[Image], ArrayLike] = Compose(
         [step for step in whole.transforms if not isinstance(step, ToTensor | Normalize)]
     )
     return shortened

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.errors import InputError, UsageError
 from negmine.base.whole_files import read_whole
@@ -25,7 +25,7 @@ SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".webp")
 class Row:
     """One row of a file and where it stands."""
 
-    value: Any
+    value: object
     key: str
     file: Path
     format: str
@@ -56,7 +56,7 @@ class Row:
             raise self.error(f"{names[0]!r} should be a whole number and is {found!r}")
         return int(found)
 
-    def get(self, *names: str) -> Any:
+    def get(self, *names: str) -> object:
         """The same for any value."""
         if not isinstance(self.value, Mapping):
             raise self.error(f"it should be an object with {', '.join(names)}")
@@ -105,7 +105,7 @@ def read_rows(file: Path, format_name: str) -> Iterator[Row]:
         yield Row(value, str(key), file, format_name)
 
 
-def read_json(file: Path, format_name: str) -> Any:
+def read_json(file: Path, format_name: str) -> object:
     """The one JSON value of a file.
 
     Raises:
@@ -120,7 +120,7 @@ def read_json(file: Path, format_name: str) -> Any:
     return _parsed(content.removeprefix(BOM), str(file), format_name)
 
 
-def _parsed(content: bytes | None, where: str, format_name: str) -> Any:
+def _parsed(content: bytes | None, where: str, format_name: str) -> object:
     try:
         if content is None:
             raise ValueError(f"more than {MAX_LINE_BYTES:,} bytes")
@@ -131,7 +131,7 @@ def _parsed(content: bytes | None, where: str, format_name: str) -> Any:
         raise InputError(f"this is not a {format_name} file", where=where, why=str(error)) from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object; JSON leaves open which of two values of one key would count."""
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -296,7 +296,7 @@ class _Reader:
         return found
 
     def number(self, column: str) -> int:
-        found = cell(self.row, column)
+        found: Any = cell(self.row, column)  # float says which kinds are numbers
         try:
             number = float(found)
             if isinstance(found, bool) or number != int(number):
@@ -305,7 +305,7 @@ class _Reader:
             raise self.row.error(f"{column!r} should be a whole number and is {found!r}") from None
         return int(number)
 
-    def _caption(self, found: Any, column: str | None) -> str:
+    def _caption(self, found: object, column: str | None) -> str:
         if not isinstance(found, str) or not found.strip():
             raise self.row.error(f"{column!r} should be text and is {str(found)[:80]!r}")
         return self.layout.prompt.format(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 from ahnpl.evaluation.compare import ALL, Change
 from ahnpl.evaluation.metrics import TIE, Accuracy, Measure, Pairs, micro, wilson
@@ -17,13 +17,13 @@ MOST_KINDS: Final = 30
 Changes = Mapping[str, Mapping[str, Change]]
 
 
-def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
+def as_table(report: Report, changes: Changes | None = None) -> dict[str, object]:
     """Figures for `negmine.base.console.show`.
 
     Args:
         changes: against another model, by measure and kind.
     """
-    figures: dict[str, Any] = {}
+    figures: dict[str, object] = {}
     single: dict[str, str] = {}
     for measure in report.measures:
         if list(measure.kinds) == [ALL]:
@@ -49,7 +49,7 @@ def as_table(report: Report, changes: Changes | None = None) -> dict[str, Any]:
     return figures
 
 
-def as_figures(report: Report, changes: Changes | None = None) -> dict[str, Any]:
+def as_figures(report: Report, changes: Changes | None = None) -> dict[str, object]:
     """The same as plain numbers, for ``--json``; what is no number is null."""
     found = report.diagnostics
     return {
@@ -135,11 +135,11 @@ def _change_cell(change: Change) -> str:
     return f"{shares}, {change.gained:,} gained, {change.lost:,} lost, p {change.p:.1g}"
 
 
-def _by_kind(kinds: dict[str, Accuracy]) -> dict[str, Any]:
+def _by_kind(kinds: dict[str, Accuracy]) -> dict[str, object]:
     return {kind: _numbers(accuracy) for kind, accuracy in kinds.items()}
 
 
-def _measure_numbers(measure: Measure) -> dict[str, Any]:
+def _measure_numbers(measure: Measure) -> dict[str, object]:
     means = _known({"macro": measure.macro, "by_image": measure.by_image})
     low, high = measure.image_interval
     return {
@@ -154,13 +154,13 @@ def _measure_numbers(measure: Measure) -> dict[str, Any]:
     }
 
 
-def _pair_numbers(pairs: Pairs) -> dict[str, Any]:
+def _pair_numbers(pairs: Pairs) -> dict[str, object]:
     low, high = wilson(pairs.group, pairs.total)
     shares = {name: getattr(pairs, name) / pairs.total for name in ("group", "image", "text")}
     return {**shares, "group_low": low, "group_high": high, "total": pairs.total}
 
 
-def _numbers(accuracy: Accuracy) -> dict[str, Any]:
+def _numbers(accuracy: Accuracy) -> dict[str, object]:
     low, high = accuracy.interval
     share = accuracy.share if accuracy.total else None
     return {
@@ -173,7 +173,7 @@ def _numbers(accuracy: Accuracy) -> dict[str, Any]:
     }
 
 
-def _change_numbers(change: Change) -> dict[str, Any]:
+def _change_numbers(change: Change) -> dict[str, object]:
     return {
         "before": _numbers(change.before),
         "now": _numbers(change.now),

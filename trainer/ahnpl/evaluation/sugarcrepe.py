@@ -41,7 +41,7 @@ def read(path: Path, images: Path | None, dropped: Counter[str]) -> Iterator[Ite
 
 
 def _item(row: Row, image: bytes | None, name: str) -> Item:
-    kind = row.value.get("kind", row.file.stem)
+    kind = row.text("kind") if row.has("kind") else row.file.stem
     return Item(name, image, row.text("caption"), (Foil(row.text("negative_caption"), kind),), row.where)
 
 

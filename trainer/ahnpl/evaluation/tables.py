@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,7 +52,7 @@ def read_table(file: Path, format_name: str, columns: Collection[str]) -> Iterat
             raise UsageError("this is no table", where=str(file), fix=f"name a file in {', '.join(SUFFIXES)}")
 
 
-def cell(row: Row, name: str) -> Any:
+def cell(row: Row, name: str) -> object:
     """What stands in a column. A dot leads inside: ``a.b`` is ``b`` of the object ``a``, ``2.POS`` is ``POS`` of the
     second entry of a row that is a list.
 
@@ -72,7 +72,7 @@ def cell(row: Row, name: str) -> Any:
     return value
 
 
-def _names(value: Any) -> list[str]:
+def _names(value: object) -> list[str]:
     if isinstance(value, list):
         return [str(number) for number in range(1, len(value) + 1)]
     return list(value) if isinstance(value, dict) else []

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from negmine.base.documents import check_kind, find_document, of_document, packaged, parse_yaml, read_settings
+from negmine.base.documents import Document, check_kind, find_document, of_document, packaged, parse_yaml, read_settings
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from torch import Tensor, nn
@@ -44,10 +44,10 @@ class Recipe:
     """A recipe with every parameter settled; ``parameters`` is what a run records."""
 
     name: str
-    body: Mapping[str, Any]
-    parameters: Mapping[str, Any]
+    body: Document
+    parameters: Document
 
-    def fill(self, value: Any) -> Any:
+    def fill(self, value: object) -> Any:
         """`value` with each ``$name`` replaced by that parameter."""
         if isinstance(value, Mapping):
             return {key: self.fill(inner) for key, inner in value.items()}
@@ -94,7 +94,7 @@ class RecipeLoss(Timed):
                 why="it does not see which caption belongs to which image",
                 fix="add a row",
             )
-        self.shift: dict[str, Any] | None = recipe.fill(recipe.body.get("shift_images"))
+        self.shift: Document | None = recipe.fill(recipe.body.get("shift_images"))
         texts = any(bool(term.needs_negatives) for term in self.terms.values())
         images = any(bool(term.needs_image_negatives) for term in self.terms.values())
         self.needs_negatives = texts or (images and self.shift is not None)  # shifted images are made from texts
@@ -163,7 +163,7 @@ class RecipeLoss(Timed):
                 module.begin_step(step, steps)
 
 
-def build_loss(recipe: str | Path | Mapping[str, Any]) -> RecipeLoss:
+def build_loss(recipe: str | Path | Document) -> RecipeLoss:
     """The loss of a recipe.
 
     Args:
@@ -186,7 +186,7 @@ def list_recipes() -> list[str]:
     return packaged(RECIPE_FOLDER)
 
 
-def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
+def read_recipe(recipe: str | Path | Document) -> Recipe:
     """Resolve ``extends`` and settle all parameters: defaults, then the form's, then the caller's."""
     name, body, overrides = _resolve(recipe, ())
     defaults = {"same_image": SAME_IMAGE[0], **dict(body.get("parameters", {}))}
@@ -202,7 +202,7 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
     return Recipe(name, body, settled)
 
 
-def _resolve(recipe: Any, seen: tuple[Path, ...]) -> tuple[str, Mapping[str, Any], dict[str, Any]]:
+def _resolve(recipe: str | Path | Document, seen: tuple[Path, ...]) -> tuple[str, Document, Document]:
     """The name, the body that has terms, and the parameters set on the way to it."""
     if not isinstance(recipe, Mapping):
         path = Path(str(find_document("recipe", str(recipe), RECIPE_FOLDER, ".yaml")))
@@ -222,7 +222,7 @@ def _resolve(recipe: Any, seen: tuple[Path, ...]) -> tuple[str, Mapping[str, Any
     return name, _add(body, recipe), {**overrides, **own}
 
 
-def _add(body: Mapping[str, Any], recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+def _add(body: Document, recipe: Document) -> Document:
     """`body` with the parameters, terms (or options of its terms), forms and teacher that `recipe` adds."""
     added = dict(body)
     for field in _FIELDS & recipe.keys() - {"title", "source", "evidence"}:
@@ -237,7 +237,7 @@ def _add(body: Mapping[str, Any], recipe: Mapping[str, Any]) -> Mapping[str, Any
     return added
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> Document:
     body = parse_yaml(read_settings(path), str(path))
     try:
         _check_shape(body)
@@ -246,13 +246,13 @@ def _read(path: Path) -> Mapping[str, Any]:
     return body
 
 
-def _check_shape(body: Mapping[str, Any]) -> None:
+def _check_shape(body: Document) -> None:
     """Check that a recipe's sections are mappings with names for keys, and its numbers finite.
 
     Raises:
         ValueError: they are not.
     """
-    waiting: list[Any] = [body]
+    waiting: list[object] = [body]
     while waiting:
         value = waiting.pop()
         if isinstance(value, float) and not isfinite(value):
@@ -272,12 +272,12 @@ def _check_shape(body: Mapping[str, Any]) -> None:
             raise ValueError(f"term {name} is a mapping, not {str(term)[:60]!r}")
 
 
-def _kind(default: Any) -> type:
+def _kind(default: object) -> type:
     """What a parameter is, by its default: whole numbers stand for others too."""
     return float if type(default) is int else type(default)
 
 
-def _weight(options: dict[str, Any]) -> float:
+def _weight(options: Document) -> float:
     weight = options.pop("weight", 1.0)
     found = float(prod(weight)) if isinstance(weight, list) else float(weight)
     if not isfinite(found):
@@ -314,7 +314,7 @@ def _by_rows(term: nn.Module, features: Features, rows_at_once: int | None) -> P
     return Part(total)
 
 
-def _build_term(name: str, options: dict[str, Any]) -> nn.Module:
+def _build_term(name: str, options: Document) -> nn.Module:
     return make(f"term of {name}", {options.pop("term", "row"): options}, TERMS)
 
 

@@ -7,16 +7,17 @@ from functools import reduce
 from inspect import signature
 from operator import or_
 from types import NoneType
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from negmine.base.documents import check_kind
+from negmine.base.documents import Document, check_kind
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
+from negmine.base.options import Hint
 from torch import nn
 
 T = TypeVar("T")
 _PLAIN: Final[Mapping[str, type]] = {"bool": bool, "int": int, "float": float, "str": str, "None": NoneType}
-Spec = str | Mapping[str, Mapping[str, Any]]
+Spec = str | Mapping[str, Document]
 
 
 class Timed(nn.Module):
@@ -49,7 +50,7 @@ def make(what: str, spec: Spec, registry: Mapping[str, Callable[..., T]]) -> T:
     return build(**(options or {}))
 
 
-def _kind(annotation: str) -> Any:
+def _kind(annotation: str) -> Hint:
     """The type of a plain option, such as ``float | None``; None for others, which are checked where they are used."""
     names = annotation.split(" | ")
     return reduce(or_, (_PLAIN[name] for name in names)) if _PLAIN.keys() >= set(names) else None

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
+from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.seal import seal, unseal
 from negmine.base.whole_files import read_whole
@@ -46,9 +47,9 @@ class Checkpoint:
     """
 
     model: Mapping[str, Tensor]
-    config: Mapping[str, Any]
+    config: Document
     training: Mapping[str, Tensor]
-    state: Mapping[str, Any]
+    state: Document
 
 
 def save(run: Path, checkpoint: Checkpoint) -> Path:
@@ -159,7 +160,7 @@ def find_checkpoint(path: Path) -> Path:
     return found[-1]
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> Document:
     """``state.json`` of a checkpoint: ``step``, ``model``, ``settings`` and ``scaler`` at least.
 
     Raises:
@@ -191,7 +192,7 @@ def model_name_of(folder: Path) -> str:
     return str(read_state(folder)["model"])
 
 
-def read_best(run: Path) -> dict[str, Any] | None:
+def read_best(run: Path) -> Document | None:
     """``best.json`` of a run: ``checkpoint`` and ``score`` at least; None if nothing was evaluated yet.
 
     Raises:
@@ -212,7 +213,7 @@ def read_best(run: Path) -> dict[str, Any] | None:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Document:
     """A JSON object from a file.
 
     Raises:
@@ -227,12 +228,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return body
 
 
-def write_json(path: Path, body: Mapping[str, Any]) -> None:
+def write_json(path: Path, body: Mapping[str, object]) -> None:
     """Write a JSON object so that the file is either the old or the new one."""
     write_text(path.parent, path.name, as_json(body))
 
 
-def as_json(body: Mapping[str, Any]) -> str:
+def as_json(body: Mapping[str, object]) -> str:
     return json.dumps(body, indent=1, ensure_ascii=False)
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import open_clip
 import torch
 from negmine.base.console import note
+from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.names import pick
 from negmine.encoders.clip_models import LOCAL, WEIGHTS_NAME, build, make_tokenizer, plan_model, text_config
@@ -32,6 +33,9 @@ from ahnpl.model.packing import Packed, pack
 from ahnpl.model.ranks import Ranks
 from ahnpl.model.towers import OWN_MODELS
 
+if TYPE_CHECKING:
+    from open_clip.model import CLIP
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -47,7 +51,7 @@ class ModelSpec:
     name: str = "tiny"
     pretrained: str | None = None
     seed: int = 0
-    preprocess: Mapping[str, Any] | None = None
+    preprocess: Mapping[str, object] | None = None
 
 
 class ClipModel(nn.Module):
@@ -64,10 +68,10 @@ class ClipModel(nn.Module):
     locked: str | None = None
     """The tower whose weights stay, ``image`` or ``text``; its normalisation then keeps its statistics too."""
 
-    def __init__(self, spec: ModelSpec, network: nn.Module, config: dict[str, Any]) -> None:
+    def __init__(self, spec: ModelSpec, network: nn.Module, config: Document) -> None:
         super().__init__()
         self.spec, self.network, self.config = spec, network, config
-        self.preprocess: dict[str, Any] = config["preprocess_cfg"]
+        self.preprocess: Document = config["preprocess_cfg"]
         for name in ("mean", "std"):
             value = torch.tensor(self.preprocess[name], dtype=torch.float32).view(1, -1, 1, 1)
             self.register_buffer(name, value, persistent=False)
@@ -236,7 +240,7 @@ def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: boo
     Raises:
         UsageError: open_clip cannot do this with this model.
     """
-    network: Any = model.network
+    network: CLIP = model.network
     try:
         if lock is not None:
             getattr(network, f"lock_{lock}_tower")()

@@ -99,7 +99,7 @@ class Ranks:
 
     def first_does(self, act: Callable[[], T]) -> T:
         """Let rank 0 do something while the others wait; its result, or its error, on all ranks."""
-        done: list[Any] = [None]
+        done: list[Any] = [None]  # a T, or what torch puts there
         error = None
         if self.first:
             try:
@@ -116,7 +116,7 @@ class Ranks:
         """The items of all ranks, rank by rank."""
         if self.count == 1:
             return items
-        found: list[Any] = [None] * self.count
+        found: list[list[T]] = [[]] * self.count
         dist.all_gather_object(found, items)
         return [item for one in found for item in one]
 

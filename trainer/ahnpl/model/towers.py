@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import open_clip
 from timm.models import register_model
@@ -38,7 +38,7 @@ class TinyConv(nn.Module):
             channels = width
         self.features = nn.Sequential(*layers)
         self.num_features = channels * (image_size // 2 ** len(WIDTHS)) ** 2
-        self.default_cfg: dict[str, Any] = {"input_size": (3, image_size, image_size)}
+        self.default_cfg: dict[str, object] = {"input_size": (3, image_size, image_size)}
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """There is none to reset."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from negmine.base.errors import UsageError
 from negmine.base.options import Option, check, declared
@@ -130,12 +130,12 @@ class TrainConfig:
         return min(50, total // 10) if self.warmup is None else min(self.warmup, total)
 
 
-def settings(config: TrainConfig, **derived: Any) -> dict[str, Any]:
+def settings(config: TrainConfig, **derived: object) -> dict[str, object]:
     """What must be equal for a run to go on, as JSON values. `derived` are facts such as the shards' fingerprint."""
     given = {name: getattr(config, name) for name, one in declared(type(config)).items() if MAY_CHANGE not in one.marks}
     return {**given, **derived}
 
 
-def describe(config: TrainConfig) -> dict[str, Any]:
+def describe(config: TrainConfig) -> dict[str, object]:
     """All of a configuration as JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from negmine.base.errors import UsageError
-from negmine.contract.training_runs import SCORE, TrainingRun, differing_settings, drawn_metrics, read_metrics
+from negmine.contract.training_runs import SCORE, Metrics, TrainingRun, differing_settings, drawn_metrics, read_metrics
 
 from ahnpl.evaluation.png import write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 CURVES_NAME: Final = "curves.png"
 COLUMNS: Final = 3
+_DASHES: Final[tuple[Literal["-", "--", ":"], ...]] = ("-", "--", ":")
 _RUN_OF: Final[tuple[str, ...]] = ("recipe", "model", "batch_size", "seed")
 
 
-def figures(run: TrainingRun) -> dict[str, Any]:
+class Style(TypedDict):
+    """Of a line, as matplotlib's arguments."""
+
+    color: str
+    linestyle: Literal["-", "--", ":"]
+
+
+def figures(run: TrainingRun) -> dict[str, object]:
     """Recipe and so on, steps, and each score: the last and, if it is another, the best."""
-    found: dict[str, Any] = {name: run.config[name] for name in _RUN_OF if name in run.config}
+    found: dict[str, object] = {name: run.config[name] for name in _RUN_OF if name in run.config}
     found["steps"] = run.steps
     for metric in drawn_metrics([run]):
         values = [value for _, value in run.points(metric)]
@@ -82,7 +91,7 @@ def _title(metric: str, runs: Sequence[TrainingRun]) -> str:
     return metric.removeprefix(SCORE).replace("_", " ")
 
 
-def _legend(runs: Sequence[TrainingRun]) -> tuple[list[Any], list[str]]:
+def _legend(runs: Sequence[TrainingRun]) -> tuple[list[Line2D], list[str]]:
     """A line for each run, and its name with the settings in which the runs differ."""
     from matplotlib.lines import Line2D
 
@@ -94,9 +103,9 @@ def _legend(runs: Sequence[TrainingRun]) -> tuple[list[Any], list[str]]:
     return [Line2D([], [], linewidth=2, **_style(number)) for number in range(len(runs))], labels
 
 
-def _style(number: int) -> dict[str, Any]:
+def _style(number: int) -> Style:
     """Ten colours, then the same dashed, then dotted."""
-    return {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
+    return {"color": f"C{number % 10}", "linestyle": _DASHES[number // 10 % 3]}
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -118,7 +127,7 @@ def _share_axis(axis: Axes, values: Sequence[float]) -> None:
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > 0.05 else 1))
 
 
-def _line(axis: Axes, points: Sequence[tuple[float, float]], style: Mapping[str, Any]) -> None:
+def _line(axis: Axes, points: Sequence[tuple[float, float]], style: Style) -> None:
     if points:
         steps, values = zip(*points, strict=True)
         axis.plot(steps, values, linewidth=1.6, marker="." if len(points) < 20 else "", **style)
@@ -131,7 +140,7 @@ def _dress(axis: Axes, title: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _plot(axis: Axes, rows: list[dict[str, Any]], names: list[str], title: str) -> None:
+def _plot(axis: Axes, rows: list[Metrics], names: list[str], title: str) -> None:
     for name in names:
         points = [(row["step"], row[name]) for row in rows if name in row]
         label = name.removeprefix("loss/").removeprefix(SCORE)

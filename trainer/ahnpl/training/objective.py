@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from types import EllipsisType
-from typing import Any, Final
+from typing import Final
 
 import torch
 from negmine.base.errors import UsageError
 from negmine.base.hashing import derived_seed
+from negmine.base.options import Values
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -162,7 +163,7 @@ class Objective:
 
 def _joined(chunks: list[Features]) -> Features:
     """The features of a batch from those of its chunks."""
-    values: dict[str, Any] = {}
+    values: Values = {}
     for field in fields(Features):
         column = [getattr(chunk, field.name) for chunk in chunks]
         has_rows = isinstance(column[0], Tensor) and column[0].ndim > 0

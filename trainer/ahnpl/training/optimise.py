@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import cos, pi
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +71,7 @@ def restore_optimiser(optimiser: AdamW, tensors: Mapping[str, Tensor]) -> None:
             optimiser.state[parameter] = {k: v.to(parameter.device, copy=True) for k, v in flat[name].items()}
 
 
-def _names(optimiser: AdamW) -> Iterable[tuple[str, Any]]:
+def _names(optimiser: AdamW) -> Iterable[tuple[str, Tensor]]:
     for group in optimiser.param_groups:
         yield from zip(group["names"], group["params"], strict=True)
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from negmine.base.errors import UsageError
@@ -53,9 +53,9 @@ class Plan:
     canonical_ranks: tuple[CanonicalRank, ...]
     device: torch.device
     precision: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
     ranks: Ranks
-    preprocess: Mapping[str, Any] | None = None
+    preprocess: Mapping[str, object] | None = None
 
     @property
     def loss_rows(self) -> int:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, is_out_of_memory
 from negmine.encoders.clip_models import effective
 from negmine.store import differences
@@ -112,7 +112,7 @@ def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path)
         )
 
 
-def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+def _configuration(config: Document) -> Document:
     """What there is to compare; the images' size is the tower's."""
     pixels = json.loads(json.dumps(config["preprocess_cfg"]))
     pixels.pop("size", None)

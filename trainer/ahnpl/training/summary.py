@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ahnpl.evaluation.run import FOILS
 from ahnpl.model.clip import ClipModel, parameter_counts
 from ahnpl.training.loop import TrainResult
 from ahnpl.training.plan import Plan
 
 
-def planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
+def planned(plan: Plan, model: ClipModel) -> dict[str, object]:
     """What will be trained, on what."""
     return {
         "model": plan.config.model,
@@ -24,9 +22,9 @@ def planned(plan: Plan, model: ClipModel) -> dict[str, Any]:
     }
 
 
-def trained(result: TrainResult) -> dict[str, Any]:
+def trained(result: TrainResult) -> dict[str, object]:
     """What was trained, and how well."""
-    figures: dict[str, Any] = {"steps": result.steps, "of these by earlier runs": result.resumed}
+    figures: dict[str, object] = {"steps": result.steps, "of these by earlier runs": result.resumed}
     if result.samples:
         figures |= {"samples/s": result.samples / result.seconds, "bad samples left out": result.bad}
     if result.legible.alike:

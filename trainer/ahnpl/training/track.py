@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from negmine.base.console import PLAIN_INTERVAL, messages, note
 from negmine.base.errors import UsageError
@@ -81,10 +81,10 @@ class Terminal:
 class TensorBoard:
     """TensorBoard event files in the run folder; what an earlier run wrote there after `resumed_step` is hidden."""
 
-    def __init__(self, run: Path, config: Mapping[str, Any], resumed_step: int) -> None:
+    def __init__(self, run: Path, config: Mapping[str, object], resumed_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(run), purge_step=resumed_step + 1 if resumed_step else 0)
+        self._writer = SummaryWriter(str(run), purge_step=resumed_step + 1 if resumed_step else 0)
         self._writer.add_text("config", json.dumps(dict(config), indent=1, default=str), resumed_step)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -98,7 +98,7 @@ class TensorBoard:
 class RunLogger:
     """Weights & Biases, or trackio, which speaks its language; what they print goes to stderr."""
 
-    def __init__(self, module: str, run: Path, config: Mapping[str, Any], **options: Any) -> None:
+    def __init__(self, module: str, run: Path, config: Mapping[str, object], **options: object) -> None:
         self._module = import_module(module)
         with redirect_stdout(sys.stderr):
             self._module.init(project=PROJECT, name=run.name, config=dict(config), **options)
@@ -111,7 +111,7 @@ class RunLogger:
             self._module.finish()
 
 
-def _wandb(run: Path, config: Mapping[str, Any], resumed_step: int) -> Tracker:
+def _wandb(run: Path, config: Mapping[str, object], resumed_step: int) -> Tracker:
     """A resumed run goes on under the id that its folder keeps.
 
     Raises:
@@ -129,18 +129,20 @@ def _wandb(run: Path, config: Mapping[str, Any], resumed_step: int) -> Tracker:
         ) from None
 
 
-def _trackio(run: Path, config: Mapping[str, Any], resumed_step: int) -> Tracker:
+def _trackio(run: Path, config: Mapping[str, object], resumed_step: int) -> Tracker:
     return RunLogger("trackio", run, config, resume="allow" if resumed_step else "never")
 
 
-TRACKERS: dict[str, Callable[[Path, Mapping[str, Any], int], Tracker]] = {
+TRACKERS: dict[str, Callable[[Path, Mapping[str, object], int], Tracker]] = {
     "tensorboard": TensorBoard,
     "wandb": _wandb,
     "trackio": _trackio,
 }
 
 
-def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any], resumed_step: int = 0) -> list[Tracker]:
+def open_trackers(
+    names: Sequence[str], run: Path, config: Mapping[str, object], resumed_step: int = 0
+) -> list[Tracker]:
     """The trackers that were asked for.
 
     Args:

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 SLOTS: Final[Mapping[str, str]] = {
     "relation": "swap_object swap_relation swap_phrase replace_relation reorder",
@@ -90,7 +90,7 @@ def negclip(records: Iterable[Record]) -> Lines:
             number += 1
 
 
-def _row(cells: list[Any]) -> str:
+def _row(cells: list[object]) -> str:
     line = io.StringIO()
     csv.writer(line, delimiter="\t", lineterminator="\n").writerow(cells)
     return line.getvalue()
@@ -168,7 +168,7 @@ def _by_image(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield group
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _line(row: Mapping[str, object]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flattened(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as dotted names with their values as text."""
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -18,6 +17,6 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", as_text(value)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A setting as a person would write it; JSON where that is not text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.base.console import progress
 from negmine.base.html import data_url, thumbnail
 from negmine.images.decode import BadImageError, decode
 from negmine.images.locate import ImageRoot
 from negmine.outputs.report.read import ImagePlace
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 LADDER: Final = ((224, 70), (192, 62), (160, 58), (128, 52), (112, 48), (96, 42), (80, 36), (64, 30))
 """Side in pixels and quality, the best first."""
@@ -45,7 +48,7 @@ def make_album(images: Iterable[ImagePlace], roots: Mapping[str, str | None], bu
     wanted = list(dict.fromkeys(images))
     readers = {stage: ImageRoot(root) for stage, root in roots.items() if root is not None}
     missing: Counter[str] = Counter()
-    held: dict[ImagePlace, Any] = {}
+    held: dict[ImagePlace, Image] = {}
     with progress("thumbnails", len(wanted), "images") as bar:
         for image in wanted:
             small = _read(image, readers, missing)
@@ -63,7 +66,7 @@ def make_album(images: Iterable[ImagePlace], roots: Mapping[str, str | None], bu
     return Album(shown, {image: small.size for image, small in held.items()}, dict(missing), side)
 
 
-def _read(image: ImagePlace, readers: Mapping[str, ImageRoot], missing: Counter[str]) -> Any:
+def _read(image: ImagePlace, readers: Mapping[str, ImageRoot], missing: Counter[str]) -> Image | None:
     """A decoded image of the first rung's size, or None, counted."""
     reader = readers.get(image.stage)
     if reader is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow.compute as pc
@@ -14,13 +14,14 @@ from negmine.base.arrays import Places
 from negmine.base.counts import under
 from negmine.outputs.report.read import OBVIOUS, SampledFolder
 from negmine.store import Manifest
+from negmine.store.arrays import Array
 
 BINS: Final = 40
 TAIL: Final = 0.001
 """Share of the values, at either end, that may stand in the last bin."""
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
-Values = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+Values = NDArray[np.floating] | NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _neighbours(work: SampledFolder) -> Histogram:
 # --- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _column(work: SampledFolder, stage: str, name: str) -> NDArray[Any]:
+def _column(work: SampledFolder, stage: str, name: str) -> Array:
     """[n] values of a column in all parts looked at."""
     columns = [work.rows(stage, part, [name])[name].to_numpy(zero_copy_only=False) for part in work.parts]
     return np.concatenate(columns) if columns else np.empty(0)

@@ -51,7 +51,7 @@ class Page:
 
 def make_page(view: WorkView | None, runs: Sequence[TrainingRun], title: str) -> Page:
     """One HTML file of a work folder, of training runs, or of both."""
-    context = {
+    context: dict[str, Any] = {  # what the template reads, by its names
         "title": title,
         "lead": "",
         "tiles": (),
@@ -87,7 +87,7 @@ def make_page(view: WorkView | None, runs: Sequence[TrainingRun], title: str) ->
     return Page(_render(context, album), album)
 
 
-def _render(context: Mapping[str, Any], album: Album) -> str:
+def _render(context: Mapping[str, object], album: Album) -> str:
     numbers = {image: number for number, image in enumerate(album.urls)}
     images = [url.removeprefix(_URL) for url in album.urls.values()]
     body = (

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.html import Segment, edited
-from negmine.contract.records import Edit
-from negmine.images.locate import PLACE
+from negmine.contract.records import Edit, FigureRow, NegativeRow, NeighbourRow, PairRow
+from negmine.images.locate import PLACE, place_of
 from negmine.store import Manifest, part_name
 from negmine.store.work_folder import Stage, WorkFolder
 
@@ -156,13 +156,13 @@ def _rank(key: str, seed: int) -> bytes:
 def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
     """Everything that was made for these pairs, in their order."""
 
-    pairs, negatives, mined = (
-        work.rows_by_key(stage, keys, parts=work.parts) for stage in (Stage.PAIRS, Stage.NEGATIVES, Stage.NEIGHBOURS)
-    )
+    pairs = work.rows_by_key(Stage.PAIRS, PairRow, keys, parts=work.parts)
+    negatives = work.rows_by_key(Stage.NEGATIVES, NegativeRow, keys, parts=work.parts)
+    mined = work.rows_by_key(Stage.NEIGHBOURS, NeighbourRow, keys, parts=work.parts)
     figures = _figures(work, keys)
     shown = {key: _shown(several) for key, several in mined.items()}
     others = {row["neighbour_key"] for several in shown.values() for row in several}
-    found = {key: several[0] for key, several in work.rows_by_key(Stage.PAIRS, others, _IMAGE).items()}
+    found = {key: several[0] for key, several in work.rows_by_key(Stage.PAIRS, PairRow, others, _IMAGE).items()}
     examples = []
     for key in keys:
         pair, candidates = pairs[key][0], mined.get(key, [])
@@ -171,7 +171,7 @@ def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
                 key,
                 pair["image_id"],
                 pair["caption"],
-                None if pair["width"] is None else (pair["width"], pair["height"]),
+                _size(pair),
                 _image(pair),
                 tuple(_negative(row, figures) for row in sorted(negatives.get(key, []), key=lambda row: row["slot"])),
                 tuple(_candidate(row, found[row["neighbour_key"]]) for row in shown.get(key, [])),
@@ -183,15 +183,15 @@ def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:
     return examples
 
 
-def _shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _shown(rows: Sequence[NeighbourRow]) -> list[NeighbourRow]:
     """The best that were selected, then the best that were refused for a reason worth seeing, one of each first."""
     ranked = sorted(rows, key=lambda row: row["rank"])
-    refused = [row for row in ranked if row["reason"] and row["reason"] not in OBVIOUS]
-    seen: Counter[str] = Counter()
-    turns = []
-    for row in refused:
-        turns.append((seen[row["reason"]], row["rank"], row))
-        seen[row["reason"]] += 1
+    seen, turns = Counter[str](), list[tuple[int, int, NeighbourRow]]()
+    for row in ranked:
+        reason = row["reason"]
+        if reason and reason not in OBVIOUS:
+            turns.append((seen[reason], row["rank"], row))
+            seen[reason] += 1
     turns.sort(key=lambda turn: turn[:2])
     return [row for row in ranked if row["selected"]][:SELECTED] + [row for _, _, row in turns[:REFUSED]]
 
@@ -201,7 +201,7 @@ def _figures(work: SampledFolder, keys: Sequence[str]) -> dict[str, list[ImagePl
     images = dict[str, list[ImagePlace]]()
     for part in work.parts:
         archive = part_name(part, "tar")
-        for key, (row,) in work.rows_by_key(Stage.FIGURES, keys, ["key", "members"], [part]).items():
+        for key, (row,) in work.rows_by_key(Stage.FIGURES, FigureRow, keys, ["key", "members"], [part]).items():
             images[key] = [
                 ImagePlace("figures", f"{archive}::{member['image']}", member["offset"], member["bytes"])
                 for member in row["members"][1:]
@@ -209,18 +209,23 @@ def _figures(work: SampledFolder, keys: Sequence[str]) -> dict[str, list[ImagePl
     return images
 
 
-def _image(pair: Mapping[str, Any]) -> ImagePlace | None:
-    place = [pair[name] for name in PLACE]
-    return None if pair["image"] is None else ImagePlace("pairs", *place)
+def _size(pair: PairRow) -> tuple[int, int] | None:
+    width, height = pair["width"], pair["height"]
+    return None if width is None or height is None else (width, height)
 
 
-def _negative(row: Mapping[str, Any], figures: Mapping[str, Sequence[ImagePlace]]) -> Shown:
+def _image(pair: PairRow) -> ImagePlace | None:
+    image, *place = place_of(pair)
+    return None if image is None else ImagePlace("pairs", image, *place)
+
+
+def _negative(row: NegativeRow, figures: Mapping[str, Sequence[ImagePlace]]) -> Shown:
     edits = tuple(Edit(**edit) for edit in row["edits"])
     image = figures[row["key"]][row["slot"]] if row["key"] in figures else None
     return Shown(row["negative"], row["kind"], row["rule"], row["score"], edits, image)
 
 
-def _candidate(row: Mapping[str, Any], pair: Mapping[str, Any]) -> Candidate:
+def _candidate(row: NeighbourRow, pair: PairRow) -> Candidate:
     return Candidate(
         row["neighbour_key"],
         pair["caption"],

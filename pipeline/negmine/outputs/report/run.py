@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.addresses import address_of
 from negmine.base.console import Summary
+from negmine.base.documents import Document
 from negmine.base.errors import DamagedError
 from negmine.contract.training_runs import read_runs
 from negmine.outputs.report.measure import measure
@@ -26,7 +27,7 @@ from negmine.store.work_folder import Stage
 PAGE: Final = "report.html"
 
 
-def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
+def write_report(settings: ReportSettings, out: Path) -> dict[str, object]:
     """Write the page to the file `out`; returns figures for the summary.
 
     Raises:
@@ -38,7 +39,7 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
     view = None if settings.work is None else _view(settings.work, settings)
     page = make_page(view, runs, _title(settings))
     written = write_output(out, lambda stream: stream.write(page.text.encode()))
-    figures: dict[str, Any] = {}
+    figures: dict[str, object] = {}
     if view is not None:
         album = page.album
         figures = {
@@ -50,7 +51,7 @@ def write_report(settings: ReportSettings, out: Path) -> dict[str, Any]:
     return figures | ({"runs": len(runs)} if runs else {}) | {"MB": round(written.bytes / 1e6, 2)}
 
 
-def summary(figures: Mapping[str, Any], path: Path) -> Summary:
+def summary(figures: Mapping[str, object], path: Path) -> Summary:
     """What is said of a page that was written."""
     steps = () if address_of(path) else (f"xdg-open {option(path)}",)
     return Summary("negmine report", "done", figures, {"written to": str(path)}, steps)
@@ -68,7 +69,7 @@ def _audited(folder: Path) -> Audited | None:
     if DATA not in sizes(folder):
         return None
     try:
-        body: Mapping[str, Any] = json.loads(fetch_local(path).read_text(encoding="utf-8"))
+        body: Document = json.loads(fetch_local(path).read_text(encoding="utf-8"))
         return Audited(kinds_from_json(body), tuple(map(str, body["notes"])))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(

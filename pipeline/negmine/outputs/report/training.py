@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from markupsafe import Markup
 
@@ -17,7 +17,7 @@ DIFFERENCES: Final = 6
 """Most settings named in the legend."""
 
 
-def runs_context(runs: Sequence[TrainingRun]) -> dict[str, Any]:
+def runs_context(runs: Sequence[TrainingRun]) -> dict[str, object]:
     """Variables of the template."""
     drawn, differ = drawn_metrics(runs), differing_settings(runs)
     scores = [name for name in drawn if name != "loss"]
@@ -74,7 +74,7 @@ def _cell(run: TrainingRun, metric: str) -> str:
     return f"{values[-1]:.1%}{best}"
 
 
-def _by_kind(kind: str, runs: Sequence[TrainingRun]) -> dict[str, Any]:
+def _by_kind(kind: str, runs: Sequence[TrainingRun]) -> dict[str, object]:
     found = [run.last(BY_KIND + kind) for run in runs]
     known = [share for share in found if share is not None]
     return {"kind": kind, "shares": found, "best": max(known) if len(known) > 1 else None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from markupsafe import Markup
 
@@ -52,7 +52,7 @@ class WorkView:
     seed: int
 
 
-def work_context(view: WorkView) -> dict[str, Any]:
+def work_context(view: WorkView) -> dict[str, object]:
     """Variables of the template."""
     work, measures = view.work, view.measures
     pairs = work.stages["pairs"].counts["pairs"]
@@ -124,7 +124,7 @@ def _tiles(view: WorkView) -> Iterator[dict[str, str]]:
         yield {"name": "told without an image", "value": f"{found.accuracy:.1%}", "more": more}
 
 
-def _audit(audit: Audited) -> dict[str, Any]:
+def _audit(audit: Audited) -> dict[str, object]:
     return {
         "blind_text": Markup(BLIND),
         "blind": Markup(blind_table(audit.kinds)),
@@ -134,7 +134,7 @@ def _audit(audit: Audited) -> dict[str, Any]:
     }
 
 
-def _stage(name: str, manifest: Manifest) -> dict[str, Any]:
+def _stage(name: str, manifest: Manifest) -> dict[str, object]:
     """A manifest for people; where images lie (its context) is nobody's business but the maker's."""
     listed = manifest.files
     return {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.stages.audit import grammar, plausible, scope, sense, wording
 from negmine.stages.audit.article import wrong_articles
@@ -22,6 +22,10 @@ from negmine.stages.audit.meaning import (
     says_a_sibling_word,
     says_a_word_implied_by_a_sibling,
 )
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
 
 Verdicts = Sequence[bool | None]
 """One an item: has the defect, has it not, or None where it was not looked at."""
@@ -117,7 +121,7 @@ def breaks_verb_number(items: Sequence[Judged]) -> Verdicts:
 
 
 @cache
-def _load_parser() -> Any:
+def _load_parser() -> Language:
     from negmine.language.analyse import load_model
 
     return load_model(None)
@@ -296,7 +300,7 @@ def reorders(item: Judged) -> bool:
     return is_reordered(lower(item.before), lower(item.after))
 
 
-def inside(scopes: Callable[[Any], Iterable[frozenset[int]]]) -> Callable[[Sequence[Judged]], Verdicts]:
+def inside(scopes: Callable[[Doc], Iterable[frozenset[int]]]) -> Callable[[Sequence[Judged]], Verdicts]:
     """A detector of edits that lie inside one of these scopes of the caption."""
     return lambda items: scope.edits_inside(items, _load_parser, scopes)
 

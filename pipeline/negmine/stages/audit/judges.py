@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from negmine.base.errors import DamagedError, ResourceError
 from negmine.engine import PartFunction
@@ -20,8 +20,13 @@ JUDGES: Final[Mapping[str, Detector | Attacker]] = {**DETECTORS, **ATTACKERS}
 
 UNIT: Final = "judges"
 
-Answer = Mapping[str, Any]
-"""What a judge says, as plain data: ``verdicts`` and ``paraphrases``, or ``margins``."""
+
+class Answer(TypedDict, total=False):
+    """What a judge says, as plain data: of a detector the first two, of an attacker the third."""
+
+    verdicts: list[bool | None]
+    paraphrases: list[bool | None]
+    margins: list[float]
 
 
 def seated(items: Sequence[Judged], attackers: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -97,6 +102,9 @@ def read_answers(folder: Path, judges: Sequence[str]) -> dict[str, Answer]:
 
 def _read_answer(path: Path) -> Answer:
     try:
-        return dict(json.loads(fetch_local(path).read_text()))
+        answer: Answer = json.loads(fetch_local(path).read_text())
+        if not isinstance(answer, dict):
+            raise TypeError("it is no table")
+        return answer
     except (ValueError, TypeError) as error:
         raise DamagedError("this part cannot be read", where=str(path), why=repr(error), fix=REDO) from None

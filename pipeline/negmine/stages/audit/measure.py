@@ -6,10 +6,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 
+from negmine.base.documents import Document
 from negmine.stages.audit.blind import Accuracy, Margins, accuracy
 from negmine.stages.audit.defects import DETECTORS, Verdicts, any_visible, suspected_true
 from negmine.stages.audit.differences import Judged, tokens
@@ -212,7 +213,10 @@ def mix(sample: Sample) -> Mix:
     )
 
 
-def _entropy(counts: Mapping[Any, int]) -> float:
+K = TypeVar("K")
+
+
+def _entropy(counts: Mapping[K, int]) -> float:
     """Shannon entropy, bits."""
     share = np.array(list(counts.values()), float)
     share /= max(share.sum(), 1)
@@ -239,7 +243,7 @@ def _paraphrases(
 # --- as data ---------------------------------------------------------------------------------------------------------
 
 
-def to_json(report: Report) -> dict[str, Any]:
+def to_json(report: Report) -> dict[str, object]:
     """The report as plain data: ``kinds -> KIND -> coverage, defects, diversity, lengths, blind``.
 
     ``floors`` are the rates of the same detectors on SugarCrepe, 0 to 1; ``still_true`` names the detectors whose
@@ -264,7 +268,7 @@ def to_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _kind_json(one: KindReport) -> dict[str, Any]:
+def _kind_json(one: KindReport) -> dict[str, object]:
     return {
         "captions": one.coverage.captions,
         "negatives": one.coverage.negatives,
@@ -281,11 +285,11 @@ def _rate_json(rate: Rate) -> dict[str, float]:
     return {"n": rate.n, "hits": rate.hits, "rate": round(rate.rate, 6)}
 
 
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+def _rounded(values: Mapping[str, object]) -> dict[str, object]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
 
 
-def kinds_from_json(body: Mapping[str, Any]) -> dict[str, KindReport]:
+def kinds_from_json(body: Document) -> dict[str, KindReport]:
     """The kinds of a report as `to_json` wrote them.
 
     Raises:
@@ -294,7 +298,7 @@ def kinds_from_json(body: Mapping[str, Any]) -> dict[str, KindReport]:
     return {kind: _kind_from_json(one) for kind, one in body["kinds"].items()}
 
 
-def _kind_from_json(one: Mapping[str, Any]) -> KindReport:
+def _kind_from_json(one: Document) -> KindReport:
     covered = {name.removeprefix("at_least_"): share for name, share in one["covered"].items()}
     return KindReport(
         Coverage(one["captions"], one["negatives"], covered),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from negmine.base.folds import fold_of
 from negmine.language.analyse import parse
@@ -15,11 +15,14 @@ from negmine.language.slots import slots_of
 from negmine.language.vocabulary import NONE, packaged_vocabulary
 from negmine.stages.audit.differences import Judged
 
+if TYPE_CHECKING:
+    from spacy.language import Language
+
 HARDLY: Final = -1.0
 """Score below which a noun hardly stands in its place: 12 % of the negatives of SugarCrepe have one below."""
 
 
-def hardly_stands_there(items: Sequence[Judged], load: Callable[[], Any]) -> list[bool | None]:
+def hardly_stands_there(items: Sequence[Judged], load: Callable[[], Language]) -> list[bool | None]:
     """Whether a noun is put in where captions seldom have one like it; None where no noun is, or none that is known.
 
     Args:
@@ -29,7 +32,7 @@ def hardly_stands_there(items: Sequence[Judged], load: Callable[[], Any]) -> lis
     return [None if score is None else score < HARDLY for score in scores]
 
 
-def noun_scores(items: Sequence[Judged], load: Callable[[], Any]) -> list[float | None]:
+def noun_scores(items: Sequence[Judged], load: Callable[[], Language]) -> list[float | None]:
     """Log odds of the least likely noun that each negative puts in, by its dependency slots there; see `SlotTable`.
 
     By the packaged captions, without those of the image's fold; less a part of the score of the noun it replaces.
@@ -38,7 +41,7 @@ def noun_scores(items: Sequence[Judged], load: Callable[[], Any]) -> list[float 
     return [_score(parsed[item.caption], parsed[item.negative], item.image_id, table) for item in items]
 
 
-def noun_gaps(pairs: Sequence[tuple[str, str, str]], load: Callable[[], Any]) -> list[tuple[float, float]]:
+def noun_gaps(pairs: Sequence[tuple[str, str, str]], load: Callable[[], Language]) -> list[tuple[float, float]]:
     """How much likelier the nouns are, in their places, that only the first of two texts has: the least, and all.
 
     Args:
@@ -54,7 +57,7 @@ def noun_gaps(pairs: Sequence[tuple[str, str, str]], load: Callable[[], Any]) ->
     return found
 
 
-def said_together(items: Sequence[Judged], load: Callable[[], Any]) -> list[bool | None]:
+def said_together(items: Sequence[Judged], load: Callable[[], Language]) -> list[bool | None]:
     """Whether other captions often say the new noun of images of the one it replaces; None where none replaces one."""
     parsed, vocabulary, pairs = _parsed(items, load), packaged_vocabulary(), packaged_co_mention()
     found = list[bool | None]()
@@ -65,7 +68,7 @@ def said_together(items: Sequence[Judged], load: Callable[[], Any]) -> list[bool
     return found
 
 
-def _parsed(items: Sequence[Judged], load: Callable[[], Any]) -> dict[str, Caption]:
+def _parsed(items: Sequence[Judged], load: Callable[[], Language]) -> dict[str, Caption]:
     return parse(load(), (text for item in items for text in (item.caption, item.negative)), packaged_vocabulary())
 
 

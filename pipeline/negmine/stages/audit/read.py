@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from negmine.base.addresses import readable
 from negmine.base.errors import InputError, UsageError
@@ -149,7 +149,7 @@ class FileSource:
             )
 
 
-def _listed(row: Mapping[str, Any] | None, kind: str) -> Listed | str:
+def _listed(row: Mapping[str, object] | None, kind: str) -> Listed | str:
     """A row's caption and negatives, or the reason it has none."""
     if row is None:
         return "no object"
@@ -186,7 +186,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
+def _first(row: Mapping[str, object], names: Iterable[str]) -> object:
     return next((row[name] for name in names if row.get(name) not in (None, "")), None)
 
 
@@ -194,7 +194,7 @@ def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 
-def read_jsonl(path: Path) -> Iterator[Mapping[str, Any] | None]:
+def read_jsonl(path: Path) -> Iterator[Mapping[str, object] | None]:
     """One JSON object a line; None where a line is none."""
     with path.open("rb") as stream:
         for _, line in numbered_lines(stream):
@@ -202,7 +202,7 @@ def read_jsonl(path: Path) -> Iterator[Mapping[str, Any] | None]:
                 yield None if line is None else _object(line)
 
 
-def _object(line: bytes) -> Mapping[str, Any] | None:
+def _object(line: bytes) -> Mapping[str, object] | None:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -210,7 +210,7 @@ def _object(line: bytes) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def read_tsv(path: Path) -> Iterator[Mapping[str, Any] | None]:
+def read_tsv(path: Path) -> Iterator[Mapping[str, object] | None]:
     """NegCLIP's columns ``title``, ``filepath`` and ``neg_caption``, a list in Python's or JSON's notation.
 
     A line is a row and a quote is a character, as in PAIRS; None where a line has more or fewer cells than the first.
@@ -231,7 +231,7 @@ def read_tsv(path: Path) -> Iterator[Mapping[str, Any] | None]:
                 yield None
 
 
-def _list(text: str) -> list[Any]:
+def _list(text: str) -> list[object]:
     if len(text) > _LONGEST_LIST:
         return [text]
     try:
@@ -241,7 +241,7 @@ def _list(text: str) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [text] if text else []
 
 
-def read_json(path: Path) -> Iterator[Mapping[str, Any] | None]:
+def read_json(path: Path) -> Iterator[Mapping[str, object] | None]:
     """SugarCrepe's and VALSE's form: an object of objects, or a list of them."""
     try:
         content = json.loads(read_whole(path))

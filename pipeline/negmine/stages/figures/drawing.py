@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 
+from negmine.base.documents import Document
 from negmine.contract.records import FIGURES, Rejected
 from negmine.engine import PartFunction
 from negmine.stages.figures import group as groups
@@ -50,7 +51,7 @@ class DrawPhase:
         return partial(_draw_part, self.settings, make)
 
 
-def _redraw(settings: GroupSettings, records: list[tuple[str, Any]], number: int) -> Group | Rejected:
+def _redraw(settings: GroupSettings, records: list[tuple[str, Document]], number: int) -> Group | Rejected:
     """A diagram of Geometry3K as the base of a group."""
     name, row = records[number]
     try:
@@ -65,7 +66,7 @@ def _redraw(settings: GroupSettings, records: list[tuple[str, Any]], number: int
 def _draw_part(settings: RenderSettings, make: Maker, index: int, folder: Path) -> PartRecord:
     first = index * settings.part_size
     numbers = range(first, min(first + settings.part_size, settings.count))
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, object]] = []
     rejected: list[Rejected] = []
     counts: Counter[str] = Counter(rows=len(numbers))
 
@@ -88,7 +89,7 @@ def _draw_part(settings: RenderSettings, make: Maker, index: int, folder: Path) 
     return PartRecord(index, (table, drawings, *write_rejected(folder, index, rejected)), dict(counts))
 
 
-def _store_drawings(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dict[str, Any], int]:
+def _store_drawings(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dict[str, object], int]:
     """Add the drawings of a group to a tar whose next header is at `offset`; its record, and the next offset."""
     members = []
     for number, member in enumerate(made.members):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from negmine.base.errors import explain_os_error
+from negmine.contract.records import FigureRow, MemberRow
 from negmine.stages.figures.canvas import Area, Disc, Drawing, Mark, Stroke, Style, dashes
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.program import from_json, to_code
@@ -157,7 +158,7 @@ def write_code(figures: Path, out: Path, most: int) -> int:
     return written
 
 
-def texts_of(record: dict[str, Any], member: dict[str, Any]) -> dict[str, str]:
+def texts_of(record: FigureRow, member: MemberRow) -> dict[str, str]:
     """A member of a record of `negmine.contract.records.FIGURES` by the endings of its files."""
     domain, style = DOMAINS[record["domain"]], Style(**json.loads(record["style"]))
     program = from_json(json.loads(member["program"]), domain.statements)

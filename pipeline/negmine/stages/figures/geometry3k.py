@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
+from negmine.base.documents import Document
 from negmine.base.errors import InputError
 from negmine.base.whole_files import read_whole
 from negmine.stages.figures.geometry import statements as s
@@ -50,7 +51,7 @@ class BadRecord(Exception):
         self.reason, self.detail = reason, detail
 
 
-def read_records(path: Path) -> list[tuple[str, Any]]:
+def read_records(path: Path) -> list[tuple[str, Document]]:
     """Records by id, in the order of their ids.
 
     Raises:
@@ -71,7 +72,7 @@ def read_records(path: Path) -> list[tuple[str, Any]]:
     return sorted(((str(name), row) for name, row in body.items()), key=lambda item: (len(item[0]), item[0]))
 
 
-def to_program(row: Any, rng: Random) -> Program:
+def to_program(row: Document, rng: Random) -> Program:
     """The program of a record: everything it draws, and those of its predicates that are told and true as drawn.
 
     Raises:
@@ -100,7 +101,7 @@ def to_program(row: Any, rng: Random) -> Program:
     return laid_out((*drawn, *told), 0, False, True)
 
 
-def _drawing(row: Any) -> Program:
+def _drawing(row: Document) -> Program:
     """Points, lines and circles, scaled to a width of 2."""
     try:
         places = {str(name): (float(x), float(y)) for name, (x, y) in row["point_positions"].items()}
@@ -155,7 +156,7 @@ def _circles(centres: list[str], at: Mapping[str, complex], forms: list[str]) ->
         yield s.Circle(centre, _literal(at[centre]), round(sum(reach) / len(reach), 4))
 
 
-def _predicates(row: Any) -> Iterator[Statement]:
+def _predicates(row: Document) -> Iterator[Statement]:
     """The predicates that we have statements for, in the order of the record, each once."""
     seen: set[Statement] = set()
     for form in map(str, row["diagram_logic_forms"]):

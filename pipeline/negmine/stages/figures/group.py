@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.errors import UsageError
 from negmine.stages.figures import describe
@@ -130,7 +130,7 @@ def style_record(group: Group) -> str:
     return json.dumps(asdict(group.members[0].setting.style), separators=(",", ":"))
 
 
-def member_record(member: Member) -> dict[str, Any]:
+def member_record(member: Member) -> dict[str, object]:
     """What Parquet holds of a member, without its drawing."""
     wording = member.setting.wording
     return {
@@ -141,7 +141,7 @@ def member_record(member: Member) -> dict[str, Any]:
     }
 
 
-def edit_record(base: Member, member: Member) -> dict[str, Any]:
+def edit_record(base: Member, member: Member) -> dict[str, object]:
     """How a member differs from the base."""
     assert member.edit is not None  # only the base has none
     before, after = set(base.claims), set(member.claims)

@@ -7,14 +7,18 @@ A statement is a frozen dataclass. Its fields are text, numbers, truth values, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
-from typing import Any, Final
+from dataclasses import Field, fields, replace
+from typing import Any, ClassVar, Final, Protocol
 
 Names = str
 """Point letters, one character each: ``BCD`` is three points."""
 
-Statement = Any
-"""A frozen dataclass of a domain."""
+
+class Statement(Protocol):
+    """A frozen dataclass of a domain."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
 
 Program = tuple[Statement, ...]
 
@@ -22,14 +26,14 @@ DECIMALS: Final = 4
 """Of every number in a program; coarse enough that the last bits of a sine never show."""
 
 
-def to_json(program: Program) -> list[dict[str, Any]]:
+def to_json(program: Program) -> list[dict[str, object]]:
     """Statements as objects: ``{"do": "Segment", "ends": "BC", "dashed": false}``."""
     return [
         {"do": type(one).__name__, **{field.name: getattr(one, field.name) for field in fields(one)}} for one in program
     ]
 
 
-def from_json(rows: Iterable[Mapping[str, Any]], statements: Mapping[str, type]) -> Program:
+def from_json(rows: Iterable[Mapping[str, object]], statements: Mapping[str, type]) -> Program:
     """The inverse of `to_json`.
 
     Args:
@@ -38,17 +42,17 @@ def from_json(rows: Iterable[Mapping[str, Any]], statements: Mapping[str, type])
     Raises:
         ValueError: an unknown statement, or fields that it does not have.
     """
-    program = []
+    program = list[Statement]()
     for row in rows:
         arguments = {name: _frozen(value) for name, value in row.items() if name != "do"}
         try:
-            program.append(statements[row["do"]](**arguments))
+            program.append(statements[str(row["do"])](**arguments))
         except (KeyError, TypeError) as error:
             raise ValueError(f"no statement {dict(row)!r}: {error!r}") from None
     return tuple(program)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> object:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 

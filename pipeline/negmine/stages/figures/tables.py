@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from negmine.contract.records import NEGATIVES, PAIRS, SPLIT_MARK, Negative, to_table
+from negmine.contract.records import NEGATIVES, PAIRS, SPLIT_MARK, FigureRow, Negative, PairRow, to_table
 from negmine.engine import PartFunction
 from negmine.images.locate import inspect_image
 from negmine.stages.figures.edits import word_edits
@@ -36,7 +35,7 @@ class TablePhase:
         return partial(_pairs_of_part if self.stage == Stage.PAIRS else _negatives_of_part, self.figures)
 
 
-def image_id(record: dict[str, Any]) -> str:
+def image_id(record: FigureRow) -> str:
     """The id of a group's base drawing; groups of one unit go to the same side of a split."""
     return f"{record['unit']}{SPLIT_MARK}{record['key']}"
 
@@ -48,7 +47,7 @@ def _pairs_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
     return PartRecord(index, (write_table(folder, part_name(index), table),), counts)
 
 
-def _pairs(figures: Path, index: int) -> Iterator[dict[str, Any]]:
+def _pairs(figures: Path, index: int) -> Iterator[PairRow]:
     archive = part_name(index, "tar")
     drawings = fetch_local(figures / archive).read_bytes()
     for record in read_part(figures, index).to_pylist():
@@ -78,7 +77,7 @@ def _negatives_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
     return PartRecord(index, (file,), dict(counts))
 
 
-def _negatives(record: dict[str, Any]) -> Iterator[Negative]:
+def _negatives(record: FigureRow) -> Iterator[Negative]:
     base = record["members"][0]["caption"]
     for slot, (edit, member) in enumerate(zip(record["edits"], record["members"][1:], strict=True)):
         caption = member["caption"]

@@ -11,7 +11,7 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from negmine.contract.records import Negative, apply_edits
 from negmine.language.analyse import load_model, parse, read_until
@@ -37,6 +37,9 @@ from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.siblings import others_of
 from negmine.store import read_part
 
+if TYPE_CHECKING:
+    pass
+
 Row = tuple[str, str, str]
 """Key, image id and caption of a pair."""
 
@@ -51,7 +54,7 @@ class ParseWorker:
 
     settings: ParseSettings
     counts: Mapping[str, int] | None = None
-    _nlp: Any = field(default=None, repr=False)
+    _nlp: Any = field(default=None, repr=False)  # spaCy's, from `setup` on
 
     def setup(self) -> None:
         """Load the parser and the word lists.

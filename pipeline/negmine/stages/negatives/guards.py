@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from negmine.language.caption import AGENT, NO, Caption, Phrase, Relation
 from negmine.language.lexicon import ADJECTIVE, NOUN, Lexicon
 from negmine.language.vocabulary import NONE
 from negmine.stages.negatives.proposal import Level, Proposal, Swap, Words
 from negmine.stages.negatives.roles import are_alike
+
+if TYPE_CHECKING:
+    from open_clip.tokenizer import SimpleTokenizer
 
 _SINGULAR_PRONOUNS: Final = frozenset(
     {"he", "she", "him", "her", "his", "hers", "its", "it", "himself", "herself", "itself"}
@@ -465,7 +468,7 @@ def beyond_context(negative: str, case: Case) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _tokenizer() -> Any:
+def _tokenizer() -> SimpleTokenizer:
     """CLIP's tokenizer, which only long captions need. Its file alone: the package takes seconds to import."""
     package = find_spec("open_clip")
     assert package is not None and package.origin is not None

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from math import isqrt
 from pathlib import Path
-from typing import IO, Any, Final
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from negmine.engine import PartFunction
 from negmine.stages.neighbours.scorers import Dense, FirstOf, Found
 from negmine.stages.neighbours.search import NO_ID, merge, search
 from negmine.store import PartRecord, fetch_local, part_name, write_file
+
+if TYPE_CHECKING:
+    import faiss
 
 PARTS: Final = 64
 """Parts of the pairs in one index; fixed, so that no result depends on memory or workers."""
@@ -80,7 +84,7 @@ def check_index(text: str) -> None:
         ) from None
 
 
-def _empty(text: str, dimensions: int) -> Any:
+def _empty(text: str, dimensions: int) -> faiss.Index:
     """An untrained index with its search parameters."""
     import faiss
 
@@ -91,11 +95,11 @@ def _empty(text: str, dimensions: int) -> Any:
     return index
 
 
-def _set(index: Any, parameters: str) -> None:
+def _set(index: faiss.Index, parameters: str) -> None:
     """Search parameters, as ``nprobe=32``."""
     import faiss
 
-    space: Any = faiss.ParameterSpace()
+    space: Any = faiss.ParameterSpace()  # its stub has one form of this method only
     space.set_index_parameters(index, parameters)
 
 
@@ -141,7 +145,7 @@ def _build(phase: IndexPhase, shard: int, folder: Path) -> PartRecord:
 
     rows = phase.vectors.corpus.gather(phase.ids(shard), phase.vectors.targets)
     if phase.index == CAGRA:
-        gpu: Any = faiss
+        gpu: ModuleType = faiss  # this build has what the stubs of the other lack
         made = gpu.GpuIndexCagra(gpu.StandardGpuResources(), rows.shape[1], faiss.METRIC_INNER_PRODUCT)
         made.train(rows)
         index = faiss.index_gpu_to_cpu(made)

@@ -45,10 +45,9 @@ class Corpus:
         """[n] ids of a part's pairs."""
         return np.arange(self.starts[part], self.starts[part + 1])
 
-    def column(self, part: int, name: str) -> list[Any]:
+    def column(self, part: int, name: str) -> list[Any]:  # of the column's own type
         """A column of a part of the pairs."""
-        values: list[Any] = read_part(self.folder, part, [name])[name].to_pylist()
-        return values
+        return list(read_part(self.folder, part, [name])[name].to_pylist())
 
     def split(self, ids: Ids) -> list[tuple[int, Places, Places]]:
         """Ids [n] by part: part, places in `ids`, places in the part."""

@@ -16,7 +16,7 @@ import numpy as np
 from negmine.base.arrays import Vectors
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.encoders import make_encoder
-from negmine.encoders.base import CHUNK, Encoder, Modality
+from negmine.encoders.base import CHUNK, Encoder, Item, Modality
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.images.decode import BadImageError
 from negmine.images.locate import PLACE, ImageRoot
@@ -80,22 +80,28 @@ class EmbedPhase:
     def setup(self) -> PartFunction:
         encoder = make_encoder(self.encoder, self.modality)
         encoder.load()
-        fetch: Callable[..., list[Any]] = _captions
+        fetch: Fetch = _captions
         if self.modality == "image" and not encoder.by_key:
             fetch = partial(_images, ImageRoot(self.images or "."))
         columns = ["key", "caption"] if self.modality == "text" else ["key", *PLACE]
         return partial(_embed_part, self.pairs, encoder, columns, fetch)
 
 
-def _captions(rows: Sequence[Sequence[Any]]) -> list[Any]:
+Cells = tuple[Any, ...]
+"""Of a row: a caption, or the place of an image."""
+
+Fetch = Callable[[Sequence[Cells]], list[Item]]
+
+
+def _captions(rows: Sequence[Cells]) -> list[Item]:
     return [row[0] for row in rows]
 
 
-def _images(root: ImageRoot, rows: Sequence[Sequence[Any]]) -> list[Any]:
+def _images(root: ImageRoot, rows: Sequence[Cells]) -> list[Item]:
     return [known_image(root, row) for row in rows]
 
 
-def known_image(root: ImageRoot, place: Sequence[Any]) -> bytes:
+def known_image(root: ImageRoot, place: Cells) -> bytes:
     """An image that was looked at when the pairs were read; `place` has the columns `PLACE`.
 
     Raises:
@@ -110,7 +116,7 @@ def known_image(root: ImageRoot, place: Sequence[Any]) -> bytes:
 
 
 def _embed_part(
-    pairs: Path, encoder: Encoder, columns: list[str], fetch: Callable[..., list[Any]], index: int, folder: Path
+    pairs: Path, encoder: Encoder, columns: list[str], fetch: Fetch, index: int, folder: Path
 ) -> PartRecord:
     table = read_part(pairs, index, columns)
     keys, *items = (table[name].to_pylist() for name in columns)
@@ -132,10 +138,10 @@ def _embed_part(
     return PartRecord(index, (write_array(folder, part_name(index, "npy"), aligned),), {"pairs": len(aligned)})
 
 
-def _distinct(keys: list[str], rows: list[Any], *, by_key: bool) -> tuple[list[tuple[str, Any]], list[int]]:
+def _distinct(keys: list[str], rows: list[Cells], *, by_key: bool) -> tuple[list[tuple[str, Cells]], list[int]]:
     """Each item once, with the first key it has, and for every row the place of its item."""
-    seen: dict[Any, int] = {}
-    distinct: list[tuple[str, Any]] = []
+    seen: dict[str | Cells, int] = {}
+    distinct: list[tuple[str, Cells]] = []
     place = []
     for key, row in zip(keys, rows, strict=True):
         identity = key if by_key else row
@@ -146,7 +152,7 @@ def _distinct(keys: list[str], rows: list[Any], *, by_key: bool) -> tuple[list[t
     return distinct, place
 
 
-def _encode(encoder: Encoder, items: list[tuple[str, Any]], fetch: Callable[..., list[Any]]) -> Vectors:
+def _encode(encoder: Encoder, items: list[tuple[str, Cells]], fetch: Fetch) -> Vectors:
     """Encode in chunks, so that only some images are in memory."""
     chunks = []
     for start in range(0, len(items), CHUNK):

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from negmine.language.caption import NO, Caption, Phrase, Token
 from negmine.language.lexicon import PLURAL_OF, Lexicon, packaged_lexicon
@@ -76,7 +76,7 @@ class _Reader:
 
     vocabulary: Vocabulary
     lexicon: Lexicon
-    tables: Mapping[str, Any]
+    tables: Mapping[str, Sequence[str]]
     _nouns: dict[str, frozenset[str]] = field(default_factory=dict)
     _verbs: dict[str, frozenset[str]] = field(default_factory=dict)
 

@@ -168,11 +168,10 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, blocks: Sequence[Rows]) -> Rows:
         """The rows of all blocks, one block behind the other."""
-        columns: Iterator[Any] = map(np.concatenate, zip(*blocks, strict=True))
-        return cls(*columns)
+        return cls(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
     def take(self, order: Places) -> Rows:
-        columns: Iterator[Any] = (column[order] for column in self)
+        columns: Iterator[Any] = (column[order] for column in self)  # each of its field's own type
         return Rows(*columns)
 
 

@@ -10,7 +10,6 @@ import reprlib
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from math import isfinite
-from typing import Any
 
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
@@ -29,7 +28,11 @@ def read_piece(text: str) -> tuple[str, dict[str, str]]:
 
 
 def complete(
-    kind: str, name: str, given: Mapping[str, Any], registry: Mapping[str, Callable[..., Any]], progress: float = 1.0
+    kind: str,
+    name: str,
+    given: Mapping[str, object],
+    registry: Mapping[str, Callable[..., object]],
+    progress: float = 1.0,
 ) -> dict[str, float]:
     """All numbers of a piece: those given, and the defaults of its function's keyword arguments.
 
@@ -54,7 +57,7 @@ def complete(
     return {option: float(value) for option, value in numbers.items()}
 
 
-def _number(kind: str, name: str, option: str, value: Any, progress: float) -> float:
+def _number(kind: str, name: str, option: str, value: object, progress: float) -> float:
     try:
         ends = [float(end) for end in str(value).split("..")]
         if len(ends) > 2 or not all(map(isfinite, ends)):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ from negmine.stages.neighbours.filters import ABOUT_SCORES, ALWAYS
 from negmine.stages.neighbours.scorers import Dense, Retriever
 from negmine.stages.neighbours.settings import PlanSettings
 from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_table
+from negmine.store.arrays import Array
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = Stage.PLAN
@@ -181,7 +182,7 @@ class _Rows:
             partial(_labels, phase, self),
         )
 
-    def _neighbours(self, phase: PlanPhase) -> dict[str, NDArray[Any]]:
+    def _neighbours(self, phase: PlanPhase) -> dict[str, Array]:
         """The mined table among these pairs, by places in the window."""
         columns = ["key", "neighbour_key", "keep", "selected", "reason"]
         tables = [read_part(phase.neighbours, int(part), columns) for part in np.unique(self.parts)]

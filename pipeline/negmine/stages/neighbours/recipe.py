@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final
@@ -56,7 +56,7 @@ def load_recipe(name: str, progress: float = 1.0) -> Recipe:
         return Recipe(fill(RetrieveSettings, plain, **ready), plan)
 
 
-def _filters(given: Any, progress: float) -> dict[str, dict[str, float]]:
+def _filters(given: object, progress: float) -> dict[str, dict[str, float]]:
     """Each filter with its numbers: a table of them, one value for the first, or nothing."""
     if not isinstance(given, dict | None):
         raise UsageError(
@@ -65,7 +65,7 @@ def _filters(given: Any, progress: float) -> dict[str, dict[str, float]]:
     return {name: _numbers("filter", name, numbers, FILTERS, progress) for name, numbers in (given or {}).items()}
 
 
-def _sampling(given: Any, progress: float) -> tuple[str, dict[str, float]]:
+def _sampling(given: object, progress: float) -> tuple[str, dict[str, float]]:
     if not isinstance(given, str) and not (isinstance(given, dict) and len(given) == 1):
         raise UsageError(
             "sampling is no name, nor one name with its numbers",
@@ -76,7 +76,9 @@ def _sampling(given: Any, progress: float) -> tuple[str, dict[str, float]]:
     return name, _numbers("sampling", name, numbers, SAMPLERS, progress)
 
 
-def _numbers(kind: str, name: str, given: Any, registry: Any, progress: float) -> dict[str, float]:
+def _numbers(
+    kind: str, name: str, given: object, registry: Mapping[str, Callable[..., object]], progress: float
+) -> dict[str, float]:
     options = given if isinstance(given, dict) else {} if given is None else {"": given}
     return complete(kind, name, options, registry, progress)
 
@@ -87,7 +89,7 @@ def override(
     filters: Sequence[str] = (),
     without: Sequence[str] = (),
     sampling: str | None = None,
-    **fields: Any,
+    **fields: Any,  # each of its field's own type
 ) -> RetrieveSettings:
     """Settings with what the command line says in place of the recipe's.
 

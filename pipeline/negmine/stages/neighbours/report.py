@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from negmine.base.arrays import Places, Scores
 from negmine.base.html import data_url, document, thumbnail
+from negmine.contract.records import NeighbourRow, PairRow
 from negmine.images.decode import BadImageError, decode
-from negmine.images.locate import PLACE, ImageRoot
+from negmine.images.locate import PLACE, ImageRoot, place_of
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.filters import ABOUT_SCORES, ALWAYS
 from negmine.store import read_part
@@ -36,7 +37,7 @@ class Histogram:
     high: float
     counts: Places = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
 
-    def add(self, values: NDArray[np.floating[Any]]) -> None:
+    def add(self, values: NDArray[np.floating]) -> None:
         places = (np.asarray(values) - self.low) * (_BINS / max(self.high - self.low, 1e-12))
         self.counts += np.bincount(np.clip(places.astype(np.int64), 0, _BINS - 1), minlength=_BINS)
 
@@ -49,7 +50,7 @@ class Histogram:
         return self.low + (min(at, _BINS - 1) + 0.5) * (self.high - self.low) / _BINS
 
 
-def score_figures(neighbours: Path, parts: int, k: int) -> dict[str, Any]:
+def score_figures(neighbours: Path, parts: int, k: int) -> dict[str, object]:
     """Quantiles of the scores of truths and of candidates of other images, and the widest margins that leave enough.
 
     Args:
@@ -67,7 +68,7 @@ def score_figures(neighbours: Path, parts: int, k: int) -> dict[str, Any]:
             shares.add(query.share(k))
     if not others.counts.any():
         return {}
-    figures: dict[str, Any] = {
+    figures: dict[str, object] = {
         "score of the truth": _quantiles(truths),
         "score of candidates": _quantiles(others),
     }
@@ -160,7 +161,7 @@ def write_examples(stream: IO[bytes], corpus: Corpus, neighbours: Path) -> int:
     shown = [(rows[0], [row for row in rows if row["selected"]][:_SHOWN], _refused(rows)) for rows in chosen]
     keys = {first["key"] for first, _, _ in shown}
     keys |= {row["neighbour_key"] for _, selected, refused in shown for row in (*selected, *refused)}
-    found = rows_by_key(corpus.folder, range(len(corpus.sizes)), keys, _IMAGE)
+    found = rows_by_key(corpus.folder, PairRow, range(len(corpus.sizes)), keys, _IMAGE)
     pairs = {key: rows[0] for key, rows in found.items()}
     sections = [_section(corpus, pairs, *rows) for rows in shown]
     lead = f"<p>{len(sections)} pairs, each with what was selected for it and what was refused.</p>"
@@ -170,7 +171,7 @@ def write_examples(stream: IO[bytes], corpus: Corpus, neighbours: Path) -> int:
     return len(sections)
 
 
-def _chosen(corpus: Corpus, neighbours: Path) -> Iterator[list[dict[str, Any]]]:
+def _chosen(corpus: Corpus, neighbours: Path) -> Iterator[list[NeighbourRow]]:
     """Rows of the table of a few queries, spread over the corpus: the pair, selected ones, refused ones."""
     wanted = np.unique(np.linspace(0, max(corpus.pairs - 1, 0), EXAMPLES).astype(np.int64))
     for part, _, places in corpus.split(wanted[: corpus.pairs]):
@@ -187,15 +188,16 @@ def _chosen(corpus: Corpus, neighbours: Path) -> Iterator[list[dict[str, Any]]]:
                 yield table.slice(start, end - start).to_pylist()
 
 
-def _refused(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _refused(rows: Sequence[NeighbourRow]) -> list[NeighbourRow]:
     return [row for row in rows if row["reason"] and row["reason"] not in ALWAYS][:_REFUSED]
 
 
-Rows = Sequence[Mapping[str, Any]]
-
-
 def _section(
-    corpus: Corpus, pairs: Mapping[str, dict[str, Any]], first: dict[str, Any], selected: Rows, refused: Rows
+    corpus: Corpus,
+    pairs: Mapping[str, PairRow],
+    first: NeighbourRow,
+    selected: Sequence[NeighbourRow],
+    refused: Sequence[NeighbourRow],
 ) -> str:
     figures = [_figure(corpus, pairs[first["key"]], f"truth {first['positive_score']:.3f}", "")]
     for kind, rows in (("kept", selected), ("refused", refused)):
@@ -205,7 +207,7 @@ def _section(
     return f"<section tabindex=0>{''.join(figures)}</section>"
 
 
-def _figure(corpus: Corpus, pair: dict[str, Any], note: str, kind: str) -> str:
+def _figure(corpus: Corpus, pair: PairRow, note: str, kind: str) -> str:
     thumbnail = _thumbnail(corpus, pair)
     image = f'<img alt="" src="{data_url(thumbnail)}">' if thumbnail else ""
     return (
@@ -214,12 +216,13 @@ def _figure(corpus: Corpus, pair: dict[str, Any], note: str, kind: str) -> str:
     )
 
 
-def _thumbnail(corpus: Corpus, pair: dict[str, Any]) -> bytes | None:
+def _thumbnail(corpus: Corpus, pair: PairRow) -> bytes | None:
     """None where there is no image to be had."""
-    if corpus.images is None or pair["image"] is None:
+    image, *place = place_of(pair)
+    if corpus.images is None or image is None:
         return None
     try:
-        content = ImageRoot(corpus.images).read(*(pair[name] for name in PLACE))
+        content = ImageRoot(corpus.images).read(image, *place)
         seen = decode(content, None, least=2 * _SIDE)
         return thumbnail(seen.rgb, _SIDE, _QUALITY)
     except (BadImageError, OSError):

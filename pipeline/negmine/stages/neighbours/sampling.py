@@ -8,7 +8,7 @@ weights. Whether another candidate was refused, the order, or the number of work
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from negmine.base.arrays import Hashes, Mask, Scores
 from negmine.base.hashing import hash64
 from negmine.stages.neighbours.filters import Candidates
 
-Keys = NDArray[np.floating[Any]]
+Keys = NDArray[np.floating]
 """[Q, C] what a sampler gives each candidate: the highest are drawn."""
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from negmine.base.arrays import Ids, Mask, Places, Scores, Vectors
 from negmine.base.errors import InputError, UsageError
-from negmine.images.locate import PLACE, ImageRoot
+from negmine.contract.records import PairRow
+from negmine.images.locate import PLACE, ImageRoot, place_of
 from negmine.stages.neighbours.corpus import Corpus, read_vectors
 from negmine.stages.neighbours.embed import known_image
 from negmine.stages.neighbours.search import NO_ID, make_product, pair_scores, search
 from negmine.stages.neighbours.settings import Source
 from negmine.stages.neighbours.word_sets import normalised
 from negmine.store import file_sha256, read_part
+
+if TYPE_CHECKING:
+    pass
 
 ROWS_AT_ONCE: Final = 1_024
 
@@ -269,7 +273,7 @@ class Lexical:
     """BM25 over all captions, by the library bm25s. The index is in memory: about 100 bytes a caption."""
 
     corpus: Corpus
-    _index: Any = field(default=None, repr=False)
+    _index: Any = field(default=None, repr=False)  # bm25s.BM25, from `load` on
 
     @property
     def vectors(self) -> None:
@@ -363,7 +367,7 @@ class Cross:
 
     corpus: Corpus
     source: Source
-    _function: Any = field(default=None, repr=False)
+    _function: Any = field(default=None, repr=False)  # the user's function, from `load` on
 
     @property
     def vectors(self) -> None:
@@ -436,14 +440,13 @@ class Cross:
 
     def _item(self, pair: int, modality: str) -> Item:
         part = int(np.searchsorted(self.corpus.starts, pair, side="right")) - 1
-        key, caption, *place = self._part(part)[pair - int(self.corpus.starts[part])]
+        row = self._part(part)[pair - int(self.corpus.starts[part])]
         if modality == "text":
-            return Item(key, caption, None)
+            return Item(row["key"], row["caption"], None)
         if self._images is None:
             raise UsageError("the pairs were read without images", fix="read them again with --images FOLDER")
-        return Item(key, None, known_image(self._images, place))
+        return Item(row["key"], None, known_image(self._images, place_of(row)))
 
-    def _read_part(self, part: int) -> Sequence[tuple[Any, ...]]:
-        columns = ["key", "caption", *PLACE]
-        table = read_part(self.corpus.folder, part, columns)
-        return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    def _read_part(self, part: int) -> list[PairRow]:
+        rows: list[PairRow] = read_part(self.corpus.folder, part, ["key", "caption", *PLACE]).to_pylist()
+        return rows

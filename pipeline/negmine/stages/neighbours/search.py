@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -128,7 +129,7 @@ class Operand:
         moved: [n], how far the type's rounding moved them.
     """
 
-    rows: Any
+    rows: Any  # an array, or torch's tensor
     lengths: Scores
     moved: Scores
 
@@ -345,7 +346,7 @@ def _gpu_knn() -> Knn:
     """FAISS's exact search on a GPU."""
     import faiss
 
-    gpu: Any = faiss
+    gpu: ModuleType = faiss  # this build has what the stubs of the other lack
     resources = gpu.StandardGpuResources()
 
     def knn(queries: Vectors, rows: Vectors, k: int) -> tuple[Scores, Places]:

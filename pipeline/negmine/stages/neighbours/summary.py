@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from negmine.base.addresses import address_of
 from negmine.base.console import Summary
@@ -18,14 +17,14 @@ from negmine.store.options import work_option
 from negmine.store.places import option
 
 
-def summary(figures: Mapping[str, Any], work: Path, *, plan: bool) -> Summary:
+def summary(figures: Mapping[str, object], work: Path, *, plan: bool) -> Summary:
     """The figures of `mined` and `planned`, and what to do with them."""
     shard = f"negmine shard{work_option(work)}{' --plan' * plan}"
     look = () if address_of(work) else (f"xdg-open {option(work / STAGE / EXAMPLES_FILE)}",)
     return Summary("negmine retrieve", "done", figures, {"written to": str(work / STAGE)}, (shard, *look))
 
 
-def mined(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[str, Any]:
+def mined(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[str, object]:
     """The figures of a finished run, which reconcile: candidates = kept + refused, kept = selected + not drawn."""
     counts = manifest.counts
     return {
@@ -49,10 +48,10 @@ def _recall(counts: Mapping[str, int], settings: RetrieveSettings) -> dict[str, 
     return {f"recall@{settings.candidates} of --index {settings.index}": f"{share:.2%}, measured"}
 
 
-def planned(manifest: Manifest) -> dict[str, Any]:
+def planned(manifest: Manifest) -> dict[str, object]:
     """The figures of a plan: for training = planned + left over."""
     counts = manifest.counts
-    figures: dict[str, Any] = {
+    figures: dict[str, object] = {
         "batches": counts["batches"],
         "pairs for training": counts["for_training"],
         "planned": counts["planned"],

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Final
 
 import numpy as np
 import pyarrow as pa
@@ -127,7 +127,7 @@ def _chunks(
             yield pa.Table.from_pylist(pairs, schema=_SPILLED), rejected
 
 
-def _pair(row: Row, ordinal: int, max_caption: int, counts: Counter[str]) -> dict[str, Any] | Rejected:
+def _pair(row: Row, ordinal: int, max_caption: int, counts: Counter[str]) -> dict[str, object] | Rejected:
     caption, changes = clean_caption(row.caption or "", max_caption)
     for change in changes:
         counts[f"changed:{change}"] += 1
@@ -263,7 +263,7 @@ def _cut(starts: np.ndarray[tuple[int], np.dtype[np.int64]], at: int, rows: int,
 
 
 def _write_rejected(path: Path, folder: Path) -> FileRecord:
-    def write(stream: Any) -> int:
+    def write(stream: IO[bytes]) -> int:
         rows = 0
         with pa.ipc.open_stream(path) as reader, pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
             for batch in reader:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, Final
+from typing import Final
 from unicodedata import normalize
 
 import numpy as np
@@ -112,7 +112,7 @@ def _renamed(rows: pa.Table, shared: pa.Table, counts: Counter[str]) -> pa.Table
         counts["image_id:several"] += len(usable) > 1
         counts["image_id:same_bytes"] += len({normalize("NFC", path) for path in own}) > 1
     hashes = {identity: hash64(name) for identity, name in chosen.items()}
-    columns: dict[str, Any] = {name: rows[name] for name in PAIRS.names}
+    columns: dict[str, object] = {name: rows[name] for name in PAIRS.names}
     columns["image_id"] = pa.array([chosen[identity] for identity in identities], pa.string())
     columns["hash"] = pa.array([hashes[identity] for identity in identities], pa.uint64())
     return pa.table(columns, schema=_SETTLED)

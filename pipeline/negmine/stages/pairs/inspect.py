@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
 import pyarrow as pa
 
-from negmine.contract.records import PAIRS, Rejected
+from negmine.contract.records import PAIRS, PairRow, Rejected
 from negmine.engine import PartFunction
 from negmine.images.decode import BadImageError
 from negmine.images.locate import ImageFacts, ImageRoot, inspect_image
@@ -22,7 +21,13 @@ from negmine.store import (
 )
 from negmine.store.rejected import write_rejected
 
-_SEEN: Final = ("width", "height", "signature", "thumbnail", "content")
+Look = Callable[[PairRow], ImageFacts]
+
+
+class GatheredRow(PairRow):
+    """A pair whose image was not looked at yet, and its number in the input."""
+
+    row: int | None
 
 
 @dataclass(frozen=True)
@@ -34,21 +39,19 @@ class InspectPhase:
     max_pixels: int
 
     def setup(self) -> PartFunction:
-        look: Callable[[dict[str, Any]], ImageFacts] | None = None
+        look: Look | None = None
         if self.images is not None:
             look = partial(_look, ImageRoot(self.images), self.max_pixels)
         return partial(_inspect_part, self.gathered, look)
 
 
-def _look(root: ImageRoot, max_pixels: int, row: dict[str, Any]) -> ImageFacts:
+def _look(root: ImageRoot, max_pixels: int, row: PairRow) -> ImageFacts:
     if row["image"] is None:
         raise BadImageError("no_image", "the row names no image")
     return inspect_image(root.read(row["image"], row["image_offset"], row["image_bytes"]), max_pixels)
 
 
-def _inspect_part(
-    gathered: Path, look: Callable[[dict[str, Any]], ImageFacts] | None, index: int, folder: Path
-) -> PartRecord:
+def _inspect_part(gathered: Path, look: Look | None, index: int, folder: Path) -> PartRecord:
     table, rejected = read_part(gathered, index), list[Rejected]()
     if look is not None:
         kept, rejected = _inspect_rows(table.to_pylist(), look)
@@ -62,11 +65,11 @@ def _inspect_part(
     return PartRecord(index, tuple(files), counts)
 
 
-def _inspect_rows(
-    rows: list[dict[str, Any]], look: Callable[[dict[str, Any]], ImageFacts]
-) -> tuple[list[dict[str, Any]], list[Rejected]]:
-    kept, rejected = [], []
-    seen: tuple[Any, ImageFacts | BadImageError] | None = None  # rows of one image follow each other
+def _inspect_rows(rows: list[GatheredRow], look: Look) -> tuple[list[PairRow], list[Rejected]]:
+    kept, rejected = list[PairRow](), list[Rejected]()
+    seen: tuple[tuple[str | None, int | None], ImageFacts | BadImageError] | None = (
+        None  # rows of one image follow each other
+    )
     for row in rows:
         place = row["image"], row["image_offset"]
         if seen is None or seen[0] != place:
@@ -78,5 +81,12 @@ def _inspect_rows(
         if isinstance(facts, BadImageError):
             rejected.append(Rejected(row["row"], row["source"], row["key"], facts.reason, facts.detail))
         else:
-            kept.append(row | {name: getattr(facts, name) for name in _SEEN})
+            row |= {
+                "width": facts.width,
+                "height": facts.height,
+                "signature": facts.signature,
+                "thumbnail": facts.thumbnail,
+                "content": facts.content,
+            }
+            kept.append(row)
     return kept, rejected

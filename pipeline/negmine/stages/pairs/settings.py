@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from negmine.base.options import Option, check
 from negmine.images.decode import MAX_PIXELS
@@ -64,7 +64,7 @@ class IngestSettings:
         plain = {one.name: one.default for one in fields(self)}
         return any(getattr(self, name) != plain[name] for name in names)
 
-    def chosen(self) -> dict[str, Any]:
+    def chosen(self) -> dict[str, object]:
         """What changes the result, apart from the input itself; of the columns only what the user says."""
         columns = self.columns
         said = {one.name: value for one in fields(columns) if (value := getattr(columns, one.name)) != one.default}

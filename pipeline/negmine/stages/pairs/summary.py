@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from negmine.base.counts import under
 
 
-def reading(counts: Mapping[str, int]) -> dict[str, Any]:
+def reading(counts: Mapping[str, int]) -> dict[str, object]:
     """How the input was read, and what became of its rows."""
     return {
         "rows read": counts["rows"],
@@ -20,9 +19,9 @@ def reading(counts: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _choices(counts: Mapping[str, int]) -> dict[str, Any]:
+def _choices(counts: Mapping[str, int]) -> dict[str, object]:
     """Where something had to be chosen."""
-    figures: dict[str, Any] = {}
+    figures: dict[str, object] = {}
     for title, prefix in (("columns", "noted:columns:"), ("images in", "noted:folder:")):
         found = under(counts, prefix)
         if found:

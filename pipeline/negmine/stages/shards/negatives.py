@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from negmine.contract.records import TextNegative
-from negmine.images.locate import PLACE
+from negmine.contract.records import PairRow, TextNegative
+from negmine.images.locate import place_of
 from negmine.store import part_name, read_part
 
 RETRIEVED: Final = "retrieved"
@@ -47,17 +47,13 @@ class Neighbour(NamedTuple):
 class FoundPair(NamedTuple):
     """A row of the pairs, and its text negatives."""
 
-    row: dict[str, Any]
+    row: PairRow
     negatives: tuple[TextNegative, ...]
 
     def as_negative(self, neighbour: Neighbour) -> OtherImage:
         """Its image, for the pair that it was selected for."""
-        image, offset, size, content = (self.row[name] for name in PLACE)
         return OtherImage(
-            image,
-            offset,
-            size,
-            content,
+            *place_of(self.row),
             self.row["caption"],
             RETRIEVED,
             neighbour.direction,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from negmine.base.options import Option, check
 from negmine.images.decode import MAX_PIXELS
@@ -32,6 +32,6 @@ class ShardSettings:
     def __post_init__(self) -> None:
         check(self)
 
-    def chosen(self) -> dict[str, Any]:
+    def chosen(self) -> dict[str, object]:
         """What changes the shards, apart from the images themselves."""
         return {name: value for name, value in asdict(self).items() if name not in ("images", "max_bad")}

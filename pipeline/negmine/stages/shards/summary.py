@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from negmine.base.addresses import address_of
 from negmine.base.console import Summary
@@ -25,7 +24,7 @@ def summary(made: Mapping[str, Manifest], settings: ShardSettings, work: Path, o
     return Summary("negmine shard", "done", figures, {"written to": str(out)}, (train, f"negmine verify {option(out)}"))
 
 
-def _figures(manifest: Manifest) -> dict[str, Any]:
+def _figures(manifest: Manifest) -> dict[str, object]:
     tars = [file for part in manifest.parts for file in part.files]
     groups = {
         "negatives": "kind:",

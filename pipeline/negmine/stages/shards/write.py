@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow.compute as pc
 
 from negmine.base.hashing import hash64
-from negmine.contract.records import ImageNegative, Rejected, Sample, TextNegative
+from negmine.contract.records import BatchRow, ImageNegative, PairRow, Rejected, Sample, TextNegative
 from negmine.contract.split import Split
 from negmine.images.decode import MAX_PIXELS, BadImageError, Decoded, decode
-from negmine.images.locate import PLACE, ImageRoot, check_same
+from negmine.images.locate import ImageRoot, check_same, place_of
 from negmine.stages.shards.negatives import (
     FoundPair,
     Neighbour,
@@ -142,14 +142,14 @@ class Chosen:
         negatives: by key, as are `neighbours` and `figures`.
     """
 
-    pairs: list[dict[str, Any]]
+    pairs: list[PairRow]
     batches: list[int] | None
     captions: dict[str, list[str]]
     negatives: dict[str, tuple[TextNegative, ...]]
     neighbours: dict[str, list[Neighbour]]
     figures: dict[str, list[OtherImage]]
 
-    def together(self) -> Iterator[list[dict[str, Any]]]:
+    def together(self) -> Iterator[list[PairRow]]:
         """The pairs of each batch, or each pair by itself."""
         if self.batches is None:
             yield from ([pair] for pair in self.pairs)
@@ -178,7 +178,7 @@ class ShardSource:
         chosen = self._planned(rows) if self._tables.plan else self._scattered(rows)
         others = self._others(chosen) if self._image_slots else {}
         for members in chosen.together():
-            encoded = [self._encoded(*(pair[name] for name in PLACE)) for pair in members]
+            encoded = [self._encoded(*place_of(pair)) for pair in members]
             broken = any(isinstance(image, BadImageError) for image in encoded)
             for pair, image in zip(members, encoded, strict=True):
                 if isinstance(image, BadImageError):
@@ -188,9 +188,7 @@ class ShardSource:
                 else:
                     yield self._sample(pair, image, chosen, others)
 
-    def _sample(
-        self, pair: Mapping[str, Any], image: Encoded, chosen: Chosen, others: Mapping[str, FoundPair]
-    ) -> Sample:
+    def _sample(self, pair: PairRow, image: Encoded, chosen: Chosen, others: Mapping[str, FoundPair]) -> Sample:
         key, extension, content = pair["key"], *image
         texts, neighbours = chosen.negatives.get(key, ()), chosen.neighbours.get(key, [])
         images = list(self._image_negatives(chosen.figures.get(key, []), neighbours, others))
@@ -228,7 +226,7 @@ class ShardSource:
         pairs = [by_key[row["key"]] for row in planned]
         return replace(chosen, pairs=pairs, batches=[row["batch"] for row in planned])
 
-    def _read(self, parts: Iterable[int], wanted: Callable[[dict[str, Any]], bool]) -> Chosen:
+    def _read(self, parts: Iterable[int], wanted: Callable[[PairRow], bool]) -> Chosen:
         """The wanted pairs of these parts, and what belongs to the parts."""
         tables, chosen = self._tables, Chosen([], None, {}, {}, {}, {})
         for part in parts:
@@ -298,7 +296,7 @@ class ShardSource:
             return BadImageError("no_image", "the row names no image")
         return self._encoded_images.get(image, offset, size, content)
 
-    def _reject(self, pair: Mapping[str, Any], error: BadImageError) -> None:
+    def _reject(self, pair: PairRow, error: BadImageError) -> None:
         self.rejected.append(Rejected(None, pair["source"], pair["key"], error.reason, error.detail))
         self.counts[f"rejected:{error.reason}"] += 1
         self.counts["rows"] += 1
@@ -310,8 +308,8 @@ class ShardSource:
         self.counts["rows"] += 1
 
 
-def read_batches(plan: Path, part: int) -> list[dict[str, Any]]:
+def read_batches(plan: Path, part: int) -> list[BatchRow]:
     """The rows of a part of the plan that are in a batch, batch by batch."""
     table = read_part(plan, part)
-    rows: list[dict[str, Any]] = table.filter(pc.is_valid(table["batch"])).to_pylist()
+    rows: list[BatchRow] = table.filter(pc.is_valid(table["batch"])).to_pylist()
     return rows

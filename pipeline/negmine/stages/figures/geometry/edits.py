@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from negmine.stages.figures.domain import Edit, Editor, Proposal
 from negmine.stages.figures.geometry import families as f
@@ -22,12 +22,19 @@ from negmine.stages.figures.geometry.shapes import (
 )
 from negmine.stages.figures.program import Program, Statement, letters, renamed
 
-_Change = Callable[[Any, Program, Random], "Statement | None"]
+Of = Any
+"""A statement of the types that stand beside it in the table of edits."""
+
+T = TypeVar("T")
+
+Cevian = s.Median | s.Altitude | s.Bisector
+
+_Change = Callable[[Of, Program, Random], "Statement | None"]
 """A statement with one slot changed, or None."""
 
 
 def _editor(
-    name: str, kind: str, tier: int, of: type | tuple[type, ...], slot: Callable[[Any], object], change: _Change
+    name: str, kind: str, tier: int, of: type | tuple[type, ...], slot: Callable[[Of], object], change: _Change
 ) -> Editor:
     """An editor that changes one statement of these types.
 
@@ -50,7 +57,7 @@ def _editor(
     return edit
 
 
-def _other(rng: Random, options: Sequence[Any], present: Any) -> Any:
+def _other(rng: Random, options: Sequence[T], present: object) -> T:
     return rng.choice([option for option in options if option != present])
 
 
@@ -81,17 +88,15 @@ def _sides(one: s.Regular, program: Program, rng: Random) -> Statement:
 # --- relations -------------------------------------------------------------------------------------------------------
 
 
-def _cevian(one: Any, program: Program, rng: Random) -> Statement:
-    kind = _other(rng, (s.Median, s.Altitude, s.Bisector), type(one))
-    made: Statement = kind(one.point, one.vertex, one.ends)
-    return made
+def _cevian(one: Cevian, program: Program, rng: Random) -> Statement:
+    kind: type[Cevian] = _other(rng, _CEVIANS, type(one))
+    return kind(one.point, one.vertex, one.ends)
 
 
-def _cevian_origin(one: Any, program: Program, rng: Random) -> Statement:
+def _cevian_origin(one: Cevian, program: Program, rng: Random) -> Statement:
     vertex = rng.choice(one.ends)
     ends = "".join(one.vertex if name == vertex else name for name in one.ends)
-    changed: Statement = replace(one, vertex=vertex, ends=ends)
-    return changed
+    return replace(one, vertex=vertex, ends=ends)
 
 
 def _inclined(one: s.Inclined, program: Program, rng: Random) -> Statement:
@@ -142,12 +147,12 @@ def _diagonals(one: s.Diagonals, program: Program, rng: Random) -> Statement:
 # --- marks -----------------------------------------------------------------------------------------------------------
 
 
-def _another(field: str, options: Sequence[Any]) -> _Change:
+def _another(field: str, options: Sequence[object]) -> _Change:
     """Another value of a field."""
     return lambda one, program, rng: replace(one, **{field: _other(rng, options, getattr(one, field))})
 
 
-def _another_side(one: Any, program: Program, rng: Random) -> Statement | None:
+def _another_side(one: s.Tick | s.Arrow | s.Length, program: Program, rng: Random) -> Statement | None:
     taken = {frozenset(mark.ends) for mark in program if isinstance(mark, s.Tick | s.Arrow | s.Length)}
     sides = [side for side in f.free_sides(f.drawing(program)) if frozenset(side) not in taken]
     return replace(one, ends=rng.choice(sides)) if sides else None
@@ -158,7 +163,7 @@ def _look_side(one: s.Look, program: Program, rng: Random) -> Statement:
     return replace(one, ends=rng.choice(sides))
 
 
-def _another_corner(one: Any, program: Program, rng: Random) -> Statement | None:
+def _another_corner(one: s.Arc | s.Angle | s.RightMark, program: Program, rng: Random) -> Statement | None:
     taken = {mark.vertex for mark in program if isinstance(mark, s.Arc | s.Angle | s.RightMark)}
     right = isinstance(one, s.RightMark)
     corners = f.right_corners(program) if right else f.free_corners(f.drawing(program))
@@ -166,8 +171,7 @@ def _another_corner(one: Any, program: Program, rng: Random) -> Statement | None
     if not free:
         return None
     vertex, sides = rng.choice(free)
-    changed: Statement = replace(one, vertex=vertex, sides=sides)
-    return changed
+    return replace(one, vertex=vertex, sides=sides)
 
 
 # --- letters ---------------------------------------------------------------------------------------------------------
@@ -184,14 +188,14 @@ def _letters(program: Program, rng: Random) -> Proposal | None:
     return edit, renamed(program, lambda letter: exchange.get(letter, letter))
 
 
-_CEVIANS: Final = (s.Median, s.Altitude, s.Bisector)
+_CEVIANS: Final[tuple[type[Cevian], ...]] = (s.Median, s.Altitude, s.Bisector)
 _CIRCLES_OF_TRIANGLES: Final = (s.Incircle, s.Circumcircle)
 
 _RELATION, _SHAPE, _MARK, _STYLE, _NAME, _VALUE = (
     f"geometry_{kind}" for kind in ("relation", "shape", "mark", "style", "name", "value")
 )
 
-_SPECS: Final[tuple[tuple[str, str, int, Any, Callable[[Any], object], _Change], ...]] = (
+_SPECS: Final[tuple[tuple[str, str, int, type | tuple[type, ...], Callable[[Of], object], _Change], ...]] = (
     ("circle_pair", _RELATION, 0, s.Second, lambda one: one.relation, _circles),
     ("around", _RELATION, 0, _CIRCLES_OF_TRIANGLES, lambda one: type(one).__name__, _around),
     ("place", _RELATION, 0, s.Polar, lambda one: one.ratio, _place),

@@ -223,8 +223,22 @@ def inclined(ends: str, to: str, relation: str, rng: Random) -> s.Inclined:
 _Extra = Callable[[Program, Random, Letters], Iterator[Statement]]
 
 
+def _polygon(program: Program) -> s.Triangle | s.Quadrilateral:
+    """The shape that a family of polygons begins with."""
+    shape = program[0]
+    assert isinstance(shape, s.Triangle | s.Quadrilateral)
+    return shape
+
+
+def _circle(program: Program) -> s.Circle:
+    """The circle that a family of circles begins with."""
+    circle = program[0]
+    assert isinstance(circle, s.Circle)
+    return circle
+
+
 def _cevian(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
-    points = program[0].points
+    points = _polygon(program).points
     n = rng.randrange(3)
     ends = points[:n] + points[n + 1 :]
     yield rng.choice((s.Median, s.Altitude, s.Bisector))(names.take(1), points[n], ends)
@@ -232,7 +246,7 @@ def _cevian(program: Program, rng: Random, names: Letters) -> Iterator[Statement
 
 def _cut(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
     first, second = rng.choice(((0.5, 0.5), (0.35, 0.75), (0.75, 0.35), (0.6, 0.6)))
-    points = program[0].points
+    points = _polygon(program).points
     n = rng.randrange(3)
     yield s.Cut(names.take(2), points[n:] + points[:n], first, second)
 
@@ -244,12 +258,13 @@ def _divide(program: Program, rng: Random, names: Letters) -> Iterator[Statement
 
 
 def _around_extra(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
-    if program[0].kind != "obtuse":
-        yield rng.choice((s.Incircle, s.Circumcircle))(names.take(1), program[0].points)
+    triangle = _polygon(program)
+    if triangle.kind != "obtuse":
+        yield rng.choice((s.Incircle, s.Circumcircle))(names.take(1), triangle.points)
 
 
 def _diagonals(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
-    yield s.Diagonals(program[0].points, rng.choice(DRAWN))
+    yield s.Diagonals(_polygon(program).points, rng.choice(DRAWN))
 
 
 def _place(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
@@ -257,18 +272,18 @@ def _place(program: Program, rng: Random, names: Letters) -> Iterator[Statement]
 
 
 def _a_place(program: Program, rng: Random, names: Letters) -> Statement:
-    return s.Polar(names.take(1), program[0].centre, rng.choice(RADII), literal(rng.uniform(0, 360)))
+    return s.Polar(names.take(1), _circle(program).centre, rng.choice(RADII), literal(rng.uniform(0, 360)))
 
 
 def _a_chord(program: Program, rng: Random, names: Letters) -> Statement:
     span = 180.0 if rng.random() < 0.5 else literal(rng.uniform(80, 125))
-    return s.Chord(names.take(2), program[0].centre, literal(rng.uniform(0, 360)), span)
+    return s.Chord(names.take(2), _circle(program).centre, literal(rng.uniform(0, 360)), span)
 
 
 def _a_touch(program: Program, rng: Random, names: Letters) -> Statement:
     lean = 0.0 if rng.random() < 0.5 else literal(rng.uniform(32, 50))
     touch, ends = names.take(1), names.take(2)
-    return s.Touch(ends, touch, program[0].centre, literal(rng.uniform(0, 360)), lean, 1.5)
+    return s.Touch(ends, touch, _circle(program).centre, literal(rng.uniform(0, 360)), lean, 1.5)
 
 
 def _chord(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
@@ -338,12 +353,12 @@ def _right_mark(program: Program, rng: Random, names: Letters) -> Iterator[State
 
 
 def _shade(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
-    yield s.Shade(program[0].points, rng.random() < 0.5)
+    yield s.Shade(_polygon(program).points, rng.random() < 0.5)
 
 
 def _meet(program: Program, rng: Random, names: Letters) -> Iterator[Statement]:
     """The point where both diagonals cross."""
-    a, b, c, d = program[0].points
+    a, b, c, d = list(_polygon(program).points)
     if any(isinstance(one, s.Diagonals) and one.drawn == "both" for one in program):
         yield s.Meet(names.take(1), a + c, b + d)
 

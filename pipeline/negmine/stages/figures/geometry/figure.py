@@ -262,16 +262,16 @@ def _shade(one: s.Shade, figure: Figure) -> None:
         figure.shaded.add(frozenset(one.points or figure.outlines[0]))
 
 
-def _side_mark(name: str, value: str) -> Callable[[Any, Figure], None]:
-    def build(one: Any, figure: Figure) -> None:
+def _side_mark(name: str, value: str) -> Callable[[s.Tick | s.Arrow | s.Length, Figure], None]:
+    def build(one: s.Tick | s.Arrow | s.Length, figure: Figure) -> None:
         _ends(figure, one.ends)
         getattr(figure, name)[frozenset(one.ends)] = getattr(one, value)
 
     return build
 
 
-def _corner_mark(name: str, value: str) -> Callable[[Any, Figure], None]:
-    def build(one: Any, figure: Figure) -> None:
+def _corner_mark(name: str, value: str) -> Callable[[s.Arc | s.Angle, Figure], None]:
+    def build(one: s.Arc | s.Angle, figure: Figure) -> None:
         getattr(figure, name)[_corner(one, figure)] = getattr(one, value)
 
     return build
@@ -290,7 +290,7 @@ def _layout(one: s.Layout, figure: Figure) -> None:
     figure.lettered = one.lettered
 
 
-_BUILD: dict[type, Callable[[Any, Figure], None]] = {
+_BUILD: dict[type, Callable[[Any, Figure], None]] = {  # each takes the type that it stands behind
     s.Triangle: _triangle,
     s.Quadrilateral: _triangle,
     s.Regular: _regular,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from negmine.stages.figures.domain import Claim
 from negmine.stages.figures.geometry import statements as s
-from negmine.stages.figures.program import Program
+from negmine.stages.figures.program import Program, Statement
 
 Say = Callable[[Claim], str]
 
@@ -21,9 +21,9 @@ Say = Callable[[Claim], str]
 
 def claims(program: Program) -> tuple[Claim, ...]:
     """The claims of a program's statements, in their order; without letters where the layout has none."""
-    lettered = program[-1].lettered
+    layout = program[-1]
     found = [claim for one in program if (claim := _claim(one)) is not None]
-    if lettered:
+    if isinstance(layout, s.Layout) and layout.lettered:
         return tuple(found)
     return tuple(dict.fromkeys(_nameless(claim) for claim in found))
 
@@ -33,7 +33,7 @@ def _nameless(claim: Claim) -> Claim:
     return Claim(claim.what, (), "one" if one_diagonal else claim.value)
 
 
-def _claim(one: Any) -> Claim | None:
+def _claim(one: Statement) -> Claim | None:
     make = _CLAIMS.get(type(one))
     return make(one) if make else None
 
@@ -47,7 +47,7 @@ def _divide(one: s.Divide) -> Claim:
     return Claim("divides", (one.point, near, far), "midpoint" if one.ratio == 0.5 else "nearer")
 
 
-def _cevian(kind: str) -> Callable[[Any], Claim]:
+def _cevian(kind: str) -> Callable[[s.Median | s.Altitude | s.Bisector], Claim]:
     return lambda one: Claim("cevian", (one.vertex, one.point, *one.ends), kind)
 
 
@@ -68,7 +68,7 @@ def _touch(one: s.Touch) -> Claim:
     return Claim("touch", (one.ends, one.circle), "secant" if one.lean else "tangent")
 
 
-_CLAIMS: Mapping[type, Callable[[Any], Claim]] = {
+_CLAIMS: Mapping[type, Callable[[Any], Claim]] = {  # each takes the type that it stands behind
     s.Triangle: _triangle,
     s.Quadrilateral: lambda one: Claim("quadrilateral", (one.points,), one.kind),
     s.Regular: lambda one: Claim("regular", (), str(one.sides)),

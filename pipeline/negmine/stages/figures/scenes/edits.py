@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
-from typing import Any, Final
+from typing import Final
 
+from negmine.base.options import Values
 from negmine.stages.figures.domain import Edit, Editor, Proposal
 from negmine.stages.figures.program import Program
 from negmine.stages.figures.scenes import sample as s
 from negmine.stages.figures.scenes.statements import COLOURS, SHAPES, Absent, Box, Point, Tell, Thing
 
-Things = dict[int, Any]
+Things = dict[int, Thing]
+
+
+def _changed(one: Thing, name: str, value: str) -> Thing:
+    """The thing with another shape, colour, pattern or size."""
+    attribute: Values = {name: value}
+    return replace(one, **attribute)
+
 
 _Level = Callable[[int], Editor]
 """An editor of a level: which values an attribute may take depends on it."""
@@ -53,7 +61,7 @@ def _swap(name: str, kind: str) -> _Level:
             return None
         one, other = rng.choice(pairs)
         old, new = getattr(one, name), getattr(other, name)
-        edited = _with(program, replace(one, **{name: new}), replace(other, **{name: old}))
+        edited = _with(program, _changed(one, name, new), replace(other, **{name: old}))
         return Edit(f"swap_{name}", kind, 1, f"{one.id},{other.id}:{name}", str(old), str(new)), edited
 
     return lambda level: edit
@@ -73,7 +81,7 @@ def _replace(name: str, kind: str) -> _Level:
             if not values:
                 return None
             new = rng.choice(values)
-            edited = _with(program, replace(one, **{name: new}))
+            edited = _with(program, _changed(one, name, new))
             return Edit(f"replace_{name}", kind, 1, f"{one.id}:{name}", old, new), edited
 
         return edit
@@ -139,7 +147,7 @@ def _count(level: int) -> Editor:
     return edit
 
 
-def _more(program: Program, model: Any, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
+def _more(program: Program, model: Thing, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
     things, free = things_of(program), free_slots(program)
     if not free or len(things) >= s.room(level)[1]:
         return None
@@ -149,7 +157,7 @@ def _more(program: Program, model: Any, by: tuple[str, ...], rng: Random, level:
     return edit, (*things.values(), new, *(one for one in program if not isinstance(one, Thing)))
 
 
-def _fewer(program: Program, model: Any, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
+def _fewer(program: Program, model: Thing, by: tuple[str, ...], rng: Random, level: int) -> Proposal | None:
     things, told = things_of(program), _told(program)
     alike = [one for one in things.values() if all(getattr(one, name) == getattr(model, name) for name in by)]
     spare = [one for one in alike if one.id not in told]
@@ -175,7 +183,7 @@ def _exists(program: Program, rng: Random) -> Proposal | None:
     if there:
         name, values = rng.choice((("colour", list(COLOURS)), ("shape", list(SHAPES))))
         value = rng.choice([value for value in values if value != getattr(absent, name)])
-        changed = replace(there[0], **{name: value})
+        changed = _changed(there[0], name, value)
     else:
         changed = replace(rng.choice(things), colour=absent.colour, shape=absent.shape)
     old, new = ("yes", "no") if there else ("no", "yes")
@@ -199,7 +207,7 @@ def _all(level: int) -> Editor:
         one = others[0] if others else rng.choice(alike)
         value = word if others else rng.choice([v for v in s.options(tell.about, level) if v != word])
         edit = Edit("all", "negate", 1, f"{one.id}:{tell.about}", getattr(one, tell.about), value)
-        return edit, _with(program, replace(one, **{tell.about: value}))
+        return edit, _with(program, _changed(one, tell.about, value))
 
     return edit
 

@@ -24,6 +24,7 @@ from negmine.stages.negatives.balance.ngrams import (
     ragged,
     runs,
     slot_of,
+    summed,
 )
 
 MOST_BITS: Final = 22
@@ -151,9 +152,8 @@ def likelihood_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Places) 
     for rows, hashes in (before, after):
         inside, words = runs(rows, hashes, 3)
         logs = _log_probability(corpus, folds[inside], words)
-        sums.append(np.bincount(inside, logs, len(edited)))
-    gap: Floats = sums[0] - sums[1]
-    return gap
+        sums.append(summed(inside, logs, len(edited)))
+    return sums[0] - sums[1]
 
 
 def _log_probability(corpus: Corpus, fold: Places, words: tuple[Hashes, ...]) -> Floats:
@@ -184,7 +184,7 @@ def association_gap(corpus: Corpus, texts: Texts, edited: Edited, folds: Places)
         pair, other = _rest(texts, edited, rows)
         pmi = _pmi(corpus, folds[rows[pair]], words[pair], texts.hashes[other])
         number = np.bincount(rows[pair], minlength=len(edited))
-        sums = np.bincount(rows[pair], pmi, len(edited))
+        sums = summed(rows[pair], pmi, len(edited))
         spread += sign * sums
         mean += sign * sums / np.maximum(number, 1)
     return spread, mean

@@ -77,8 +77,7 @@ class FastReader:
                 np.einsum("nh,h->n", np.maximum(common + inside, 0), self.weight[fold]) for inside in (out, put_in)
             ]
             found[here] = likely[0] - likely[1]
-        rounded: Scores = np.round(np.clip(found, -FARTHEST, FARTHEST), 3)
-        return rounded  # so that the last bits of a sum decide nothing
+        return np.clip(found, -FARTHEST, FARTHEST).round(3)  # so that the last bits of a sum decide nothing
 
 
 def pieces(pool: Pool, chosen: Places, text: Places, put: Places, shares: Scores) -> list[Scores]:

@@ -10,8 +10,9 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from negmine.base.arrays import Hashes, Integers, Mask, Places, Starts
+from negmine.base.arrays import Floats, Hashes, Integers, Mask, Places, Starts
 from negmine.base.hashing import hash64
 from negmine.language.vocabulary import packaged_vocabulary
 
@@ -125,6 +126,11 @@ def ragged(starts: Integers, sizes: Integers) -> tuple[Places, Places]:
     """Row and place of each element of rows that begin at `starts` in one array and have `sizes` elements."""
     rows = np.repeat(np.arange(len(sizes)), sizes)
     return rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(starts, sizes)
+
+
+def summed(rows: Places, values: NDArray[np.floating] | NDArray[np.integer], size: int) -> Floats:
+    """Sum of the values of each of `size` rows, [size]."""
+    return np.bincount(rows, values, size).astype(np.float64, copy=False)
 
 
 def before_and_after(texts: Texts, edited: Edited, context: int) -> tuple[tuple[Places, Hashes], tuple[Places, Hashes]]:

@@ -179,7 +179,7 @@ def _fillings(
     return np.array(place, dtype=np.int32), nouns, starts, filled, np.array(fold_of_place, dtype=np.int8)
 
 
-def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:
+def _columns(flat: Sequence[Candidate]) -> Sequence[Sequence[Any]]:  # each of its field's own type
     """The fields of all candidates, each in a sequence of its own."""
     return list(zip(*flat, strict=True)) or [()] * len(Candidate._fields)
 
@@ -337,10 +337,11 @@ def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int) -> P
                 best = np.concatenate([leads, best[~np.isin(pool.caption[best], pool.caption[leads])]])
             used.take(best)
             chosen.append(best)
-    found = np.concatenate(chosen)
+    found: Places = np.concatenate(chosen)
     found = found[np.argsort(pool.caption[found], kind="stable")]
     is_first = np.diff(pool.caption[found], prepend=-1) > 0
-    return found[~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)]
+    kept: Mask = ~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)
+    return found[kept]
 
 
 def first_of_each_kind(pool: Pool, score: Floats, acceptance: Floats, most: int) -> Places:

@@ -20,7 +20,7 @@ import numpy as np
 from negmine.base.arrays import Floats, Hashes, Places, Scores
 from negmine.base.folds import FOLDS
 from negmine.stages.negatives.balance.corpus import Tally, tally
-from negmine.stages.negatives.balance.ngrams import ragged
+from negmine.stages.negatives.balance.ngrams import ragged, summed
 from negmine.stages.negatives.balance.pool import SLOTS, Pool
 
 ROUNDS: Final = 10
@@ -136,8 +136,7 @@ def scores(pool: Pool, table: Scores, chosen: Places | None = None) -> Floats:
         sizes, fold, slots, values = sizes[chosen], fold[chosen], slots[features], values[features]
     places = np.repeat(fold.astype(np.int64) * table.shape[1], sizes) + slots
     entries = np.asarray(table).reshape(-1)[places] * values
-    sums: Floats = np.bincount(np.repeat(np.arange(len(sizes)), sizes), entries, len(sizes))
-    return sums
+    return summed(np.repeat(np.arange(len(sizes)), sizes), entries, len(sizes))
 
 
 def log_weights(pool: Pool, table: Scores) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 from negmine.base.documents import check_kind, fill, load_document, of_document, packaged
 from negmine.base.errors import UsageError
@@ -35,7 +35,7 @@ def load_preset(name: str) -> ParseSettings:
         return fill(ParseSettings, table, weights=weights)
 
 
-def _weights(given: Any) -> tuple[tuple[str, float], ...]:
+def _weights(given: object) -> tuple[tuple[str, float], ...]:
     if not isinstance(given, dict):
         raise UsageError("weights is no table", fix="write one `rule = weight` a line under [weights]")
     for rule, weight in given.items():
