@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from negmine.base.folds import FOLDS, fold_of
 from negmine.language.analyse import load_model, parse
-from negmine.language.slot_table import FEWEST, Counts, Nouns, SlotTable, alike, counted, without_rare
+from negmine.language.slot_table import FEWEST, SlotCounts, Nouns, SlotTable, alike, counted, without_rare
 from negmine.language.slots import ANY, KIND_BITS, Slots, kind_of, last_word, slots_of
 from negmine.language.vocabulary import packaged_vocabulary
 from scipy.optimize import minimize
@@ -75,7 +75,7 @@ def known_nouns(names: list[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in several | single | vocabulary.put_in if name))
 
 
-def vectors(counts: Counts, size: int) -> Any:
+def vectors(counts: SlotCounts, size: int) -> Any:
     """[N, DIMENSIONS] int8."""
     times = counts.times.sum(axis=1)
     of_noun = np.bincount(counts.noun, np.where(counts.slot == ANY, times, 0), size)
@@ -127,7 +127,7 @@ def scores_by_kind(judge: SlotTable, slots: Slots, fold: int, nouns: Any) -> Any
     return found / np.sqrt(np.maximum(number, 1))
 
 
-def write(path: Path, nouns: Nouns, counts: Counts, of_nouns: Any, of_kinds: Any) -> None:
+def write(path: Path, nouns: Nouns, counts: SlotCounts, of_nouns: Any, of_kinds: Any) -> None:
     names = np.frombuffer("\n".join(nouns.names).encode(), dtype=np.uint8)
     steps, times = np.diff(counts.slot, prepend=0), np.minimum(counts.times, np.iinfo(np.uint16).max).astype(np.uint16)
     np.savez_compressed(

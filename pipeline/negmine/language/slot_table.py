@@ -55,7 +55,7 @@ FOLD_BITS: Final = 3
 
 
 @dataclass(frozen=True)
-class Counts:
+class SlotCounts:
     """How often nouns fill slots, sparse.
 
     Attributes:
@@ -72,28 +72,28 @@ class Counts:
         return len(self.slot)
 
 
-def counted(slot: Integers, noun: Integers, fold: Integers) -> Counts:
+def counted(slot: Integers, noun: Integers, fold: Integers) -> SlotCounts:
     """Counts of single mentions, given as columns of equal length."""
     one = np.zeros((len(slot), FOLDS), dtype=np.int32)
     one[np.arange(len(slot)), fold] = 1
-    return added([Counts(np.asarray(slot, np.int64), np.asarray(noun, np.int16), one)])
+    return added([SlotCounts(np.asarray(slot, np.int64), np.asarray(noun, np.int16), one)])
 
 
-def added(several: Iterable[Counts]) -> Counts:
+def added(several: Iterable[SlotCounts]) -> SlotCounts:
     """The sum of counts."""
     parts = list(several)
     key = np.concatenate([(part.slot.astype(np.int64) << NOUN_BITS) | part.noun for part in parts])
     distinct, inverse = np.unique(key, return_inverse=True)
     times = np.zeros((len(distinct), FOLDS), dtype=np.int32)
     np.add.at(times, inverse, np.concatenate([part.times for part in parts]))
-    return Counts(distinct >> NOUN_BITS, (distinct & ((1 << NOUN_BITS) - 1)).astype(np.int16), times)
+    return SlotCounts(distinct >> NOUN_BITS, (distinct & ((1 << NOUN_BITS) - 1)).astype(np.int16), times)
 
 
-def without_rare(counts: Counts) -> Counts:
+def without_rare(counts: SlotCounts) -> SlotCounts:
     """The counts of slots that say something."""
     _, inverse = np.unique(counts.slot, return_inverse=True)
     kept = np.bincount(inverse, counts.times.sum(axis=1))[inverse] >= FEWEST
-    return Counts(counts.slot[kept], counts.noun[kept], counts.times[kept])
+    return SlotCounts(counts.slot[kept], counts.noun[kept], counts.times[kept])
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class SlotTable:
     """
 
     nouns: Nouns
-    counts: Counts
+    counts: SlotCounts
     weights: Floats
     _likely: dict[tuple[int, int], Scores | None] = field(default_factory=dict, repr=False, compare=False)
 
@@ -196,7 +196,7 @@ class SlotTable:
         rounded: Scores = np.round(found, 3).astype(np.float32)  # so that the last bits of a sum decide nothing
         return rounded
 
-    def with_counts(self, counts: Counts) -> SlotTable:
+    def with_counts(self, counts: SlotCounts) -> SlotTable:
         """The same nouns by other counts."""
         return SlotTable(self.nouns, counts, self.weights)
 
@@ -283,5 +283,5 @@ def packaged_slots() -> SlotTable:
     packed = resources.files("negmine.language").joinpath("data", TABLE).read_bytes()
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         names = tuple(arrays["names"].tobytes().decode().split("\n"))
-        counts = Counts(np.cumsum(arrays["slot_steps"]), arrays["noun"], arrays["times"].astype(np.int32))
+        counts = SlotCounts(np.cumsum(arrays["slot_steps"]), arrays["noun"], arrays["times"].astype(np.int32))
         return SlotTable(Nouns(names, alike(arrays["vectors"])), counts, arrays["weights"])

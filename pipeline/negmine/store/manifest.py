@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final, TypeGuard
 
+from negmine.base.counts import Counts
 from negmine.base.errors import DamagedError
 from negmine.base.seal import canonical, digest, seal, unseal
 
@@ -97,7 +97,7 @@ class Manifest:
         return (*(file for part in self.parts for file in part.files), *self.extra)
 
     @property
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Counts:
         return add_counts([self.extra_counts, *(part.counts for part in self.parts)])
 
     @property
@@ -181,12 +181,12 @@ def _damaged(where: str, why: str) -> DamagedError:
     return DamagedError("this is not what a stage writes", where=where, why=why, fix=REDO)
 
 
-def add_counts(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
-    """Sum of counters, keys sorted; what was never counted is 0."""
-    total: Counter[str] = Counter()
+def add_counts(counts: Iterable[Mapping[str, int]]) -> Counts:
+    """Sum of counts, by name in order; what was never counted is 0."""
+    total = Counts()
     for one in counts:
         total.update(one)
-    return Counter(dict(sorted(total.items())))
+    return Counts(dict(sorted(total.items())))
 
 
 def differences(before: object, now: object, name: str) -> list[str]:

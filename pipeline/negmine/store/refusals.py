@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from negmine.base.counts import under
+from negmine.base.counts import Counts
 from negmine.base.errors import InputError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_IMAGE_COLUMN = re.compile(r"noted:columns:.*image <- ([^{},]+?)(?:,|$)")
-_COLUMNS: Final = "noted:columns:"
+_IMAGE_COLUMN = re.compile(r".*image <- ([^{},]+?)(?:,|$)")
+_COLUMNS: Final = "noted:columns"
 
 _HELP: Final = {
     "no_image": "name the column of the images with --image-column, or make their paths of columns, as in "
@@ -38,17 +37,17 @@ _REMEDY: Final = {
 """Reason to what helps with any format; of others the example says enough."""
 
 
-def reasons(counts: Mapping[str, int]) -> dict[str, int]:
+def reasons(counts: Counts) -> dict[str, int]:
     """Reason to number of rows, the commonest first, out of a stage's counts: those under ``rejected:``."""
-    return under(counts, "rejected:")
+    return counts.under("rejected")
 
 
-def named(counts: Mapping[str, int]) -> str:
+def named(counts: Counts) -> str:
     """The `reasons` with their numbers, the commonest first."""
     return ", ".join(f"{reason} {n:,}" for reason, n in reasons(counts).items())
 
 
-def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]:
+def explain(counts: Counts, rejected: Path) -> tuple[str, str | None]:
     """Why many rows were refused, and what helps.
 
     Args:
@@ -63,7 +62,7 @@ def explain(counts: Mapping[str, int], rejected: Path) -> tuple[str, str | None]
     return "; ".join(part for part in said if part), help_
 
 
-def check_share(counts: Mapping[str, int], max_bad: float, rejected: Path) -> None:
+def check_share(counts: Counts, max_bad: float, rejected: Path) -> None:
     """Stop if more than `max_bad` of the rows were rejected.
 
     Raises:
@@ -102,8 +101,8 @@ def _example(rejected: Path, reason: str) -> tuple[str, str]:
     return "", ""
 
 
-def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, str | None]:
-    columns = [name.removeprefix(_COLUMNS) for name in counts if name.startswith(_COLUMNS)]
+def _cause(reason: str, detail: str, counts: Counts) -> tuple[str, str | None]:
+    columns = list(counts.under(_COLUMNS))
     if reason != "missing_image":
         chosen = f"read as: {'; '.join(columns)}" if columns and reason in _HELP else ""
         return chosen, _REMEDY.get(reason) or (_HELP.get(reason) if columns else None)
@@ -116,7 +115,7 @@ def _cause(reason: str, detail: str, counts: Mapping[str, int]) -> tuple[str, st
     if "\\" in name:
         return "these are paths of Windows", "write them with / in place of \\"
     if columns and "::" not in name and not PurePosixPath(name).suffix:
-        found = next(filter(None, map(_IMAGE_COLUMN.fullmatch, counts)), None)
+        found = next(filter(None, map(_IMAGE_COLUMN.fullmatch, columns)), None)
         column = found[1] if found else "image"
         return "these names have no ending", f"add it: --image-column '{{{column}}}.jpg'"
     return "images are looked for below --images", "name the folder that these paths begin in with --images"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.base.addresses import address_of
+from negmine.base.counts import Counts
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.seal import canonical
 from negmine.base.whole_files import read_whole
@@ -280,9 +281,8 @@ def _entry(line: bytes, path: Path, number: int) -> object:
 
 def _shared(manifest: Manifest, part: PartRecord) -> bool:
     """Whether rows of a part lie in ``rejected.parquet`` only, which is written anew when a part is missing."""
-    return any(file.file == REJECTED_FILE and file.rows for file in manifest.extra) and any(
-        name.startswith("rejected:") for name in part.counts
-    )
+    written = any(file.file == REJECTED_FILE and file.rows for file in manifest.extra)
+    return written and Counts(part.counts).total_of("rejected") > 0
 
 
 def _refuse_other(folder: Path, before: Spec, now: Spec, *, finished: bool) -> None:

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from negmine.base.arrays import Places
-from negmine.base.counts import under
 from negmine.outputs.report.read import OBVIOUS, SampledFolder
 from negmine.store import Manifest
 from negmine.store.arrays import Array
@@ -95,7 +94,7 @@ def measure(work: SampledFolder) -> Measures:
         lengths["negatives"] = _words(work, "negatives", "negative")
         names = _column(work, "negatives", "kind").astype(str)
         scores = _column(work, "negatives", "score").astype(np.float64)
-        for name, number in under(made.counts, "kind:").items():
+        for name, number in made.counts.under("kind").items():
             kinds.append(Kind(name, number, _quantiles(scores[names == name])))
         rules = _rules(made)
         scored = scores[np.isfinite(scores)]
@@ -105,20 +104,20 @@ def measure(work: SampledFolder) -> Measures:
     histograms.insert(0, histogram("Words in a text", "Captions beside their negatives.", lengths, whole=True))
     refused = dict[str, int]()
     if "neighbours" in work.stages:
-        refused = under(work.stages["neighbours"].counts, "refused:")
+        refused = work.stages["neighbours"].counts.under("refused")
         histograms.append(_neighbours(work))
     return Measures(tuple(kinds), tuple(rules), refused, tuple(histograms))
 
 
 def _rules(made: Manifest) -> list[Rule]:
     refused: dict[str, dict[str, int]] = {}
-    for name, number in under(made.counts, "rejected:").items():
+    for name, number in made.counts.under("rejected").items():
         rule, _, guard = name.partition(":")
         refused.setdefault(rule, {})[guard] = number
-    accepted = under(made.counts, "accepted:")
+    accepted = made.counts.under("accepted")
     return [
         Rule(name, number, refused.get(name, {}), accepted.get(name, 0))
-        for name, number in under(made.counts, "proposed:").items()
+        for name, number in made.counts.under("proposed").items()
     ]
 
 

@@ -9,7 +9,6 @@ from typing import Final
 from markupsafe import Markup
 
 from negmine.base.addresses import readable
-from negmine.base.counts import under
 from negmine.outputs.report.as_text import flattened
 from negmine.outputs.report.charts import draw_histogram
 from negmine.outputs.report.measure import Measures
@@ -98,11 +97,11 @@ def _tiles(view: WorkView) -> Iterator[dict[str, str]]:
     """Name, value and a remark on each."""
     stages = view.work.stages
     pairs = stages["pairs"].counts["pairs"]
-    rejected = sum(under(stages["pairs"].counts, "rejected:").values())
+    rejected = stages["pairs"].counts.total_of("rejected")
     yield {"name": "pairs", "value": f"{pairs:,}", "more": f"{rejected:,} rows rejected"}
     if "negatives" in stages:
         counts = stages["negatives"].counts
-        covered = pairs - sum(under(counts, "none:").values())
+        covered = pairs - counts.total_of("none")
         yield {
             "name": "captions with a negative",
             "value": f"{covered / max(pairs, 1):.1%}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from typing import IO
 
 import pyarrow as pa
 
+from negmine.base.counts import Counts
 from negmine.base.documents import Document
 from negmine.contract.records import FIGURES, Rejected
 from negmine.engine import PartFunction
@@ -68,7 +68,7 @@ def _draw_part(settings: RenderSettings, make: Maker, index: int, folder: Path) 
     numbers = range(first, min(first + settings.part_size, settings.count))
     records: list[dict[str, object]] = []
     rejected: list[Rejected] = []
-    counts: Counter[str] = Counter(rows=len(numbers))
+    counts = Counts(rows=len(numbers))
 
     def write(stream: IO[bytes]) -> int:
         with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as tar:
@@ -77,7 +77,7 @@ def _draw_part(settings: RenderSettings, make: Maker, index: int, folder: Path) 
                 made = make(number)
                 if isinstance(made, Rejected):
                     rejected.append(made)
-                    counts[f"rejected:{made.reason}"] += 1
+                    counts.add("rejected", made.reason)
                     continue
                 count_group(made, settings.groups.negatives, counts)
                 record, offset = _store_drawings(made, tar, offset)
@@ -85,6 +85,7 @@ def _draw_part(settings: RenderSettings, make: Maker, index: int, folder: Path) 
         return len(records)
 
     drawings = write_file(folder, part_name(index, "tar"), write)
+    counts.check_sum("proposed", "negatives", groups=["refused"])
     table = write_table(folder, part_name(index), pa.Table.from_pylist(records, schema=FIGURES))
     return PartRecord(index, (table, drawings, *write_rejected(folder, index, rejected)), dict(counts))
 
@@ -116,12 +117,17 @@ def _store_drawings(made: Group, tar: tarfile.TarFile, offset: int) -> tuple[dic
     return record, offset
 
 
-def count_group(made: Group, wanted: int, counts: Counter[str]) -> None:
-    """Add a group to counts that reconcile: ``proposed`` = ``negatives`` + all ``refused:REASON``."""
+def count_group(made: Group, wanted: int, counts: Counts) -> None:
+    """Add a group to counts, of which ``proposed`` = ``negatives`` + all ``refused``."""
     negatives = len(made.members) - 1
     counts.update(groups=1, members=len(made.members), negatives=negatives, fewer_than_asked=negatives < wanted)
     for name, number in made.refused.items():
-        counts["proposed" if name == "proposed" else "base" if name.startswith("base") else f"refused:{name}"] += number
+        if name == "proposed" or name.startswith("base"):
+            counts["proposed" if name == "proposed" else "base"] += number
+        else:
+            counts.add("refused", name, number)
     for member in made.members[1:]:
         assert member.edit is not None
-        counts.update([f"kind:{member.edit.kind}", f"type:{member.edit.type}", f"tier:{member.edit.tier}"])
+        counts.add("kind", member.edit.kind)
+        counts.add("type", member.edit.type)
+        counts.add("tier", str(member.edit.tier))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from negmine.base.console import Summary
-from negmine.base.counts import under
 from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.settings import GEOMETRY3K, GroupSettings
 from negmine.store import Manifest
@@ -21,9 +20,9 @@ def summary(manifest: Manifest, settings: GroupSettings, work: Path) -> Summary:
         "images": counts["members"],
         "negatives": counts["negatives"],
         f"groups with fewer than {settings.negatives}": counts["fewer_than_asked"],
-        "by kind": under(counts, "kind:"),
-        "by edit": under(counts, "type:"),
-        "perturbed programs refused": under(counts, "refused:"),
+        "by kind": counts.under("kind"),
+        "by edit": counts.under("type"),
+        "perturbed programs refused": counts.under("refused"),
     }
     here = work_option(work)
     steps = (f"negmine shard{here} --negatives {settings.negatives}", f"negmine audit{here}", f"negmine report{here}")

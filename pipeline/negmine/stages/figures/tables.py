@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from negmine.base.counts import Counts
 from negmine.contract.records import NEGATIVES, PAIRS, SPLIT_MARK, FigureRow, Negative, PairRow, to_table
 from negmine.engine import PartFunction
 from negmine.images.locate import inspect_image
@@ -72,7 +72,8 @@ def _pairs(figures: Path, index: int) -> Iterator[PairRow]:
 def _negatives_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
     records = read_part(figures, index).to_pylist()
     rows = [negative for record in records for negative in _negatives(record)]
-    counts = Counter(f"kind:{row.kind}" for row in rows) + Counter(pairs=len(records), negatives=len(rows))
+    counts = Counts(pairs=len(records), negatives=len(rows))
+    counts.add_each("kind", (row.kind for row in rows))
     file = write_table(folder, part_name(index), to_table(rows, NEGATIVES))
     return PartRecord(index, (file,), dict(counts))
 

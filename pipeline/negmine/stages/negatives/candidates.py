@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from negmine.base.counts import Counts
 from negmine.contract.records import Negative, apply_edits
 from negmine.language.analyse import load_model, parse, read_until
 from negmine.language.caption import Caption
@@ -130,7 +130,7 @@ def candidates_of(
     for _, image_id, text in rows:
         said.setdefault(image_id, {})[text] = known[text]
     others = {image_id: others_of(each) for image_id, each in said.items()}
-    found, counts = list[list[Candidate]](), Counter[str]()
+    found, counts = list[list[Candidate]](), Counts()
     for key, image_id, text in rows:
         siblings = others[image_id][text]
         found.append(list(candidates(key, captions[text], siblings, words, settings, counts)))
@@ -148,10 +148,10 @@ def varied_negatives(
         the candidates = ``negatives`` + ``not_selected``; ``negatives`` = all ``kind:KIND``.
     """
     negatives: list[Negative] = []
-    counts: Counter[str] = Counter(pairs=len(rows))
+    counts = Counts(pairs=len(rows))
     for (key, image_id, text), several in zip(rows, found, strict=True):
         chosen = select(several, settings.per_caption, _generator(settings.seed, key, "select"))
-        counts.update(f"kind:{candidate.rule}" for candidate in chosen)
+        counts.add_each("kind", (candidate.rule for candidate in chosen))
         counts.update(negatives=len(chosen), not_selected=len(several) - len(chosen))
         counts["with_negatives" if chosen else why_none(text)] += 1
         negatives += [
@@ -173,7 +173,7 @@ def candidates(
     siblings: Evidence,
     words: Words,
     settings: ParseSettings,
-    counts: Counter[str],
+    counts: Counts,
 ) -> Iterator[Candidate]:
     """Everything the rules propose for a caption that passes the guards; the other captions of its image are evidence.
 
@@ -188,13 +188,13 @@ def candidates(
             proposed += 1
             candidate = _judged(rule, proposal, case, seen)
             if isinstance(candidate, str):
-                counts[f"rejected:{rule}:{candidate}"] += 1
+                counts.add(f"rejected:{rule}", candidate)
             else:
                 accepted += 1
                 yield candidate
         if proposed:
-            counts[f"proposed:{rule}"] += proposed
-            counts[f"accepted:{rule}"] += accepted
+            counts.add("proposed", rule, proposed)
+            counts.add("accepted", rule, accepted)
 
 
 def _judged(rule: str, proposal: Proposal, case: Case, seen: set[str]) -> Candidate | str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from negmine.base.console import Summary
-from negmine.base.counts import under
+from negmine.base.counts import Counts
 from negmine.store import Manifest
 from negmine.store.options import work_option
 
@@ -15,13 +13,13 @@ from negmine.store.options import work_option
 def summary(manifest: Manifest, work: Path) -> Summary:
     """The figures of a finished run, and what to do with them."""
     counts = manifest.counts
-    none = under(counts, "none:")
+    none = counts.under("none")
     covered = counts["pairs"] - sum(none.values())
     figures = {
         "pairs": counts["pairs"],
         "with a negative": f"{covered:,} ({covered / max(counts['pairs'], 1):.1%})",
         "negatives": counts["negatives"],
-        "by kind": under(counts, "kind:"),
+        "by kind": counts.under("kind"),
         "refused by guard": _by_guard(counts),
         "no negative because": none,
     }
@@ -29,9 +27,9 @@ def summary(manifest: Manifest, work: Path) -> Summary:
     return Summary("negmine parse", "done", figures, {"written to": str(work / "negatives")}, steps)
 
 
-def _by_guard(counts: Mapping[str, int]) -> dict[str, int]:
+def _by_guard(counts: Counts) -> dict[str, int]:
     """``rejected:RULE:GUARD`` summed over rules."""
-    total: Counter[str] = Counter()
-    for name, n in under(counts, "rejected:").items():
-        total[name.rpartition(":")[2]] += n
-    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+    total = Counts()
+    for name, n in counts.under("rejected").items():
+        total.add("guard", name.rpartition(":")[2], n)
+    return total.under("guard")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from negmine.base.arrays import Codes, Hashes, Ids, Mask, Places, Scores
+from negmine.base.counts import Counts
 from negmine.base.hashing import hash64
 from negmine.contract.records import NEIGHBOURS
 from negmine.engine import PartFunction
@@ -74,14 +74,16 @@ class Mined:
 def _mine_part(phase: MinePhase, part: int, folder: Path) -> PartRecord:
     scores, ids, measured = _search(phase, part)
     blocks: list[Rows] = []
-    counts = Counter[str](pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
-    counts.update({f"refused:{name}": 0 for name in reasons(phase.settings.filters)})
+    counts = Counts(pairs=len(ids), candidates=0, kept=0, selected=0, fewer_than_asked=0, refilled=0)
+    for name in reasons(phase.settings.filters):
+        counts.add("refused", name, 0)
     counts.update(measured)
     for start in range(0, len(ids), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(ids)))
         made, some = _judge(phase, part, Mined(rows, ids[rows], ids[rows] != NO_ID, scores[rows]))
         blocks += made
         counts.update(some)
+    counts.check_sum("candidates", "kept", groups=["refused"])
     file = write_table(folder, part_name(part), _table(phase, part, blocks))
     return PartRecord(part, (file,), dict(counts))
 
@@ -103,7 +105,7 @@ def _search(phase: MinePhase, part: int) -> Found:
 # --- reranker --------------------------------------------------------------------------------------------------------
 
 
-def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[list[Rows], Counter[str]]:
+def _judge(phase: MinePhase, part: int, mined: Mined) -> tuple[list[Rows], Counts]:
     """What the table shall hold of a block of queries, and what was counted."""
     settings = phase.settings
     mined = _cut(phase, part, mined)
@@ -337,15 +339,14 @@ def _keys_of_parts(corpus: Corpus, ids: Ids) -> Iterator[pa.Array]:
         yield read_part(corpus.folder, part, ["key"])["key"].combine_chunks().take(pa.array(places))
 
 
-def _counts(outcome: Outcome, settings: RetrieveSettings) -> Counter[str]:
-    """Numbers that reconcile: candidates = kept + all refused."""
+def _counts(outcome: Outcome, settings: RetrieveSettings) -> Counts:
     found, keep, selected = outcome.mined.found, outcome.keep, outcome.selected
-    counts = Counter(
+    counts = Counts(
         candidates=int(found.sum()),
         kept=int(keep.sum()),
         selected=int(selected.sum()),
         fewer_than_asked=int((selected.sum(axis=1) < settings.neighbours).sum()),
     )
     for number, name in enumerate(reasons(settings.filters)):
-        counts[f"refused:{name}"] = int(((outcome.reason == number) & found).sum())
+        counts.add("refused", name, int(((outcome.reason == number) & found).sum()))
     return counts

@@ -5,7 +5,6 @@ Pairs are planned in windows of parts, so that memory and time stay bounded; eac
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from negmine.base.arrays import Ids, Places, Vectors
+from negmine.base.counts import Counts
 from negmine.base.errors import InputError, UsageError
 from negmine.base.hashing import hash64
 from negmine.base.names import pick
@@ -51,8 +51,6 @@ FALSE_NEGATIVES: Final = (
 MEASURED: Final = 200
 """Batches of a window whose similarity is measured."""
 
-_MILLION: Final = 1e6
-"""Counts are whole numbers, so that those of all windows can be added: sums of similarities are in millionths."""
 
 Names = NDArray[np.object_]
 
@@ -85,7 +83,7 @@ def make_plan(
 
 
 def _check_filled(store: Store, settings: PlanSettings) -> None:
-    counts = Counter[str]()
+    counts = Counts()
     for part in store.parts.values():
         counts.update(part.counts)
     if not counts["batches"]:
@@ -248,23 +246,15 @@ def _table(rows: _Rows, made: BatchPlan) -> pa.Table:
 # --- how hard the batches are ----------------------------------------------------------------------------------------
 
 
-def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: BatchPlan) -> dict[str, int]:
-    """Similarity of pairs that meet, and of pairs in random batches under the same rules; see `mean_similarity`."""
+def _similarity(phase: PlanPhase, rows: _Rows, made: BatchPlan, by_chance: BatchPlan) -> Mapping[str, int]:
+    """Mean similarity of pairs that meet, and of pairs in random batches under the same rules."""
     vectors = phase.retriever.vectors
     if vectors is None:
         return {}
-    counts: dict[str, int] = {}
+    counts = Counts()
     for name, one in (("planned", made), ("by_chance", by_chance)):
-        measured = one.batches[:MEASURED]
-        total = sum(_mean_similarity(vectors, rows.ids[batch]) for batch in measured)
-        counts |= {f"measured:{name}": len(measured), f"similar:{name}": round(total * _MILLION)}
+        counts.add_mean(name, [_mean_similarity(vectors, rows.ids[batch]) for batch in one.batches[:MEASURED]])
     return counts
-
-
-def mean_similarity(counts: Mapping[str, int], name: str) -> float | None:
-    """Of ``planned`` batches or those ``by_chance``, as `_similarity` counted it; None where nothing was measured."""
-    batches = counts.get(f"measured:{name}")
-    return counts[f"similar:{name}"] / batches / _MILLION if batches else None
 
 
 def _mean_similarity(vectors: Dense, ids: Ids) -> float:

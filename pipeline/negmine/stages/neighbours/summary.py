@@ -7,8 +7,7 @@ from pathlib import Path
 
 from negmine.base.addresses import address_of
 from negmine.base.console import Summary
-from negmine.base.counts import under
-from negmine.stages.neighbours.plan import mean_similarity
+from negmine.base.counts import Counts
 from negmine.stages.neighbours.report import EXAMPLES_FILE, score_figures
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import STAGE
@@ -31,7 +30,7 @@ def mined(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[st
         "pairs": counts["pairs"],
         **_recall(counts, settings),
         "candidates": counts["candidates"],
-        "refused": under(counts, "refused:"),
+        "refused": counts.under("refused"),
         "kept": counts["kept"],
         "selected": counts["selected"],
         "not drawn": counts["kept"] - counts["selected"],
@@ -41,10 +40,10 @@ def mined(manifest: Manifest, settings: RetrieveSettings, work: Path) -> dict[st
     }
 
 
-def _recall(counts: Mapping[str, int], settings: RetrieveSettings) -> dict[str, str]:
-    if not counts.get("recall_exact"):
+def _recall(counts: Counts, settings: RetrieveSettings) -> dict[str, str]:
+    if not counts["recall_exact"]:
         return {}
-    share = counts["recall_found"] / counts["recall_exact"]
+    share = counts.share("recall_found", of="recall_exact")
     return {f"recall@{settings.candidates} of --index {settings.index}": f"{share:.2%}, measured"}
 
 
@@ -58,7 +57,7 @@ def planned(manifest: Manifest) -> dict[str, object]:
         "left over": counts["left"],
     }
     for name, title in (("planned", "mean similarity in a batch"), ("by_chance", "the same in random batches")):
-        mean = mean_similarity(counts, name)
+        mean = counts.mean(name)
         if mean is not None:
             figures[title] = round(mean, 4)
     return figures

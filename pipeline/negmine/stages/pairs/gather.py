@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine.base.console import progress
+from negmine.base.counts import Counts
 from negmine.base.errors import explain_os_error
 from negmine.base.hashing import hash64
 from negmine.contract.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
@@ -74,7 +74,7 @@ def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path,
         Spill(scratch / "images", _SPILLED, stored("hash")),
         Spill(scratch / "keys", _KEYS, hashed("key")),
     )
-    counts: Counter[str] = Counter(rows=0, pairs=0, parts=0)
+    counts = Counts(rows=0, pairs=0, parts=0)
     with pa.ipc.new_stream(scratch / "rejected.arrow", REJECTED) as refusals:
         for pairs, rejected in _chunks(islice(_noting(rows, counts), limits.rows), limits.max_caption, counts):
             refusals.write_table(to_table(rejected, REJECTED))
@@ -83,9 +83,9 @@ def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path,
         repeated, again = set[int](), set[int]()
         for bucket in filter(len, by_key.buckets()):
             rejected = list(_repeated_keys(bucket, repeated, again))
-            counts.update(f"rejected:{row.reason}" for row in rejected)
+            counts.add_each("rejected", (row.reason for row in rejected))
             refusals.write_table(to_table(rejected, REJECTED))
-    counts["noted:key_of_another_archive"] = len(again)
+    counts.add("noted", "key_of_another_archive", len(again))
     files = []
     unique = (_without(_told_apart(bucket, again), repeated) for bucket in filter(len, by_image.buckets()))
     for index, part in enumerate(cut_at_images(unique, limits.part_size)):
@@ -99,16 +99,16 @@ def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path,
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def _noting(rows: Iterable[Row | Rejected | Noted], counts: Counter[str]) -> Iterator[Row | Rejected]:
+def _noting(rows: Iterable[Row | Rejected | Noted], counts: Counts) -> Iterator[Row | Rejected]:
     for row in rows:
         if isinstance(row, Noted):
-            counts[f"noted:{row}"] += row.number
+            counts.add("noted", str(row), row.number)
         else:
             yield row
 
 
 def _chunks(
-    rows: Iterable[Row | Rejected], max_caption: int, counts: Counter[str]
+    rows: Iterable[Row | Rejected], max_caption: int, counts: Counts
 ) -> Iterator[tuple[pa.Table, list[Rejected]]]:
     """Cleaned rows as tables of `_SPILLED`, with the refused ones beside them."""
     ordinals = iter(enumerate(rows))
@@ -119,7 +119,7 @@ def _chunks(
                 kept = row if isinstance(row, Rejected) else _pair(row, ordinal, max_caption, counts)
                 if isinstance(kept, Rejected):
                     rejected.append(kept)
-                    counts[f"rejected:{kept.reason}"] += 1
+                    counts.add("rejected", kept.reason)
                 else:
                     pairs.append(kept)
             counts["rows"] += len(chunk)
@@ -127,10 +127,9 @@ def _chunks(
             yield pa.Table.from_pylist(pairs, schema=_SPILLED), rejected
 
 
-def _pair(row: Row, ordinal: int, max_caption: int, counts: Counter[str]) -> dict[str, object] | Rejected:
+def _pair(row: Row, ordinal: int, max_caption: int, counts: Counts) -> dict[str, object] | Rejected:
     caption, changes = clean_caption(row.caption or "", max_caption)
-    for change in changes:
-        counts[f"changed:{change}"] += 1
+    counts.add_each("changed", changes)
     if not caption:
         return Rejected(row.row, row.source, row.key, "empty_caption", None)
     if row.key is not None and not (KEY_PATTERN.fullmatch(row.key) and len(row.key) <= MAX_KEY):

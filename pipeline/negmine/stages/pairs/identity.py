@@ -9,7 +9,6 @@ Memory does not grow with the input: rows are dealt by identity, ids by id, and 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from posixpath import normpath
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.base.addresses import is_address
+from negmine.base.counts import Counts
 from negmine.base.hashing import hash64
 from negmine.contract.records import PAIRS
 from negmine.stages.pairs.spill import Hashes, Spill, hashed, stored, together
@@ -37,7 +37,7 @@ def normal_path(image: str) -> str:
     return image if is_address(path) else f"{normpath(path)}{mark}{member}"
 
 
-def settle(parts: Iterable[pa.Table], scratch: Path, counts: Counter[str]) -> Iterator[pa.Table]:
+def settle(parts: Iterable[pa.Table], scratch: Path, counts: Counts) -> Iterator[pa.Table]:
     """The rows of `PAIRS` with their images' final ids, those of an image together, in the order of the ids' hashes.
 
     Args:
@@ -93,7 +93,7 @@ def _of_several(called: pa.Table) -> pa.Table:
     return called.filter(pc.is_in(called["image_id"], value_set=several.combine_chunks()))
 
 
-def _renamed(rows: pa.Table, shared: pa.Table, counts: Counter[str]) -> pa.Table:
+def _renamed(rows: pa.Table, shared: pa.Table, counts: Counts) -> pa.Table:
     """The rows, with one id for each image, and the hash of that id."""
     identities = rows["identity"].to_pylist()
     names, paths = dict[int, set[str]](), dict[int, set[str]]()
@@ -108,9 +108,9 @@ def _renamed(rows: pa.Table, shared: pa.Table, counts: Counter[str]) -> pa.Table
         given = called - own
         usable = {name for name in given if (name, identity) not in useless}
         chosen[identity] = min(usable or own or given)
-        counts["image_id:shared"] += len(usable) < len(given)
-        counts["image_id:several"] += len(usable) > 1
-        counts["image_id:same_bytes"] += len({normalize("NFC", path) for path in own}) > 1
+        counts.add("image_id", "shared", len(usable) < len(given))
+        counts.add("image_id", "several", len(usable) > 1)
+        counts.add("image_id", "same_bytes", len({normalize("NFC", path) for path in own}) > 1)
     hashes = {identity: hash64(name) for identity, name in chosen.items()}
     columns: dict[str, object] = {name: rows[name] for name in PAIRS.names}
     columns["image_id"] = pa.array([chosen[identity] for identity in identities], pa.string())

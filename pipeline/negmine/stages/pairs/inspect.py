@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from negmine.base.counts import Counts
 from negmine.contract.records import PAIRS, PairRow, Rejected
 from negmine.engine import PartFunction
 from negmine.images.decode import BadImageError
@@ -58,11 +59,10 @@ def _inspect_part(gathered: Path, look: Look | None, index: int, folder: Path) -
         table = pa.Table.from_pylist(kept, schema=PAIRS)
     table = table.select(PAIRS.names).combine_chunks()
     files = [write_table(folder, part_name(index), table)]
-    counts = {"pairs": table.num_rows}
-    for row in rejected:
-        counts[f"rejected:{row.reason}"] = counts.get(f"rejected:{row.reason}", 0) + 1
+    counts = Counts(pairs=table.num_rows)
+    counts.add_each("rejected", (row.reason for row in rejected))
     files += write_rejected(folder, index, rejected)
-    return PartRecord(index, tuple(files), counts)
+    return PartRecord(index, tuple(files), dict(counts))
 
 
 def _inspect_rows(rows: list[GatheredRow], look: Look) -> tuple[list[PairRow], list[Rejected]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 
 from negmine import sources
 from negmine.base.console import note, progress
+from negmine.base.counts import Counts
 from negmine.base.storage_errors import explained
 from negmine.contract.records import Rejected
 from negmine.engine import Engine, run_phase, run_stage
@@ -68,7 +68,8 @@ def ingest(settings: IngestSettings, work: Path, engine: Engine, *, overwrite: b
     spec = Spec(Stage.PAIRS, chosen, inputs, context={"images": images})
     make = partial(_make, settings=settings, source=source, images=images, engine=engine)
     counts = run_stage(work / Stage.PAIRS, spec, make, engine.share, overwrite=overwrite).counts
-    if few := counts.get("different_captions"):
+    counts.check_sum("rows", "pairs", groups=["rejected"])
+    if few := counts["different_captions"]:
         note(f"there are only {few:,} different captions: is the column one of questions? --caption-column names it")
     check_share(counts, settings.max_bad, work / Stage.PAIRS / REJECTED_FILE)
     return load_pairs(work)
@@ -105,7 +106,7 @@ def _gather(store: Store, settings: IngestSettings, source: sources.Source) -> M
 def _settle(store: Store, before: Manifest, inspected: Path, part_size: int) -> Manifest:
     """Make the parts of the pairs out of what was inspected."""
     scratch = store.folder / f"{TEMPORARY}settle"
-    counts = Counter({**before.counts, "pairs": 0, "images": 0})
+    counts = Counts({**before.counts, "pairs": 0, "images": 0})
     read = (read_part(inspected, part.index) for part in before.parts)
     with progress("bringing images together", before.counts.get("pairs", 0), "pairs") as bar:
         for index, table in enumerate(gather.cut_at_images(settle(read, scratch, counts), part_size)):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from negmine.base.addresses import address_of
 from negmine.base.console import Summary
-from negmine.base.counts import under
 from negmine.contract.shard_format import HELDOUT
 from negmine.stages.shards.cut import batch_of
 from negmine.stages.shards.settings import ShardSettings
@@ -27,16 +26,16 @@ def summary(made: Mapping[str, Manifest], settings: ShardSettings, work: Path, o
 def _figures(manifest: Manifest) -> dict[str, object]:
     tars = [file for part in manifest.parts for file in part.files]
     groups = {
-        "negatives": "kind:",
-        "image negatives": "image_kind:",
-        "image negatives refused": "image_refused:",
-        "rejected": "rejected:",
+        "negatives": "kind",
+        "image negatives": "image_kind",
+        "image negatives refused": "image_refused",
+        "rejected": "rejected",
     }
     return {
         "shards": len(tars),
         "samples": sum(file.rows for file in tars),
         "MB": round(sum(file.bytes for file in tars) / 1e6, 1),
-        **{name: sum(under(manifest.counts, prefix).values()) for name, prefix in groups.items()},
+        **{name: manifest.counts.total_of(group) for name, group in groups.items()},
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow.compute as pc
 
+from negmine.base.counts import Counts
 from negmine.base.hashing import hash64
 from negmine.contract.records import BatchRow, ImageNegative, PairRow, Rejected, Sample, TextNegative
 from negmine.contract.split import Split
@@ -169,7 +169,7 @@ class ShardSource:
     def __init__(self, tables: Tables, split: Split, slots: int, image_slots: int, encoded: EncodedImages) -> None:
         self._tables, self._split, self._encoded_images = tables, split, encoded
         self._slots, self._image_slots = slots, image_slots
-        self.counts: Counter[str] = Counter()
+        self.counts = Counts()
         self.rejected: list[Rejected] = []
 
     def samples(self, rows: Slice) -> Iterator[Sample]:
@@ -277,13 +277,13 @@ class ShardSource:
             if self._split.holds(image_id):
                 yield other.as_negative(neighbour)
             else:
-                self.counts["image_refused:other_split"] += 1
+                self.counts.add("image_refused", "other_split")
 
     def _usable(self, other: OtherImage) -> tuple[OtherImage, Encoded] | None:
         """The image with its bytes; None, and counted, if there is something wrong with it."""
         image = self._encoded(other.image, other.offset, other.bytes, other.content)
         if isinstance(image, BadImageError):
-            self.counts[f"image_refused:{image.reason}"] += 1
+            self.counts.add("image_refused", image.reason)
             return None
         return other, image
 
@@ -298,12 +298,12 @@ class ShardSource:
 
     def _reject(self, pair: PairRow, error: BadImageError) -> None:
         self.rejected.append(Rejected(None, pair["source"], pair["key"], error.reason, error.detail))
-        self.counts[f"rejected:{error.reason}"] += 1
+        self.counts.add("rejected", error.reason)
         self.counts["rows"] += 1
 
     def _count(self, texts: Iterable[TextNegative], images: Iterable[ImageNegative]) -> None:
-        self.counts.update(f"kind:{negative.kind}" for negative in texts)
-        self.counts.update(f"image_kind:{negative.kind}" for negative in images)
+        self.counts.add_each("kind", (negative.kind for negative in texts))
+        self.counts.add_each("image_kind", (negative.kind for negative in images))
         self.counts["samples"] += 1
         self.counts["rows"] += 1
 

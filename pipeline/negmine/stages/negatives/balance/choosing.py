@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from negmine.base.arrays import Floats, Mask, Places, Scores
+from negmine.base.counts import Counts
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
 from negmine.language.slot_table import FLOOR, PLAUSIBLE, SlotTable
@@ -130,8 +130,8 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
     columns |= {"negative": texts["negative"], "edits": texts["edits"], "kind": kind, "rule": kind}
     columns |= {"slot": np.arange(len(chosen)) - np.searchsorted(captions, captions), "score": score[chosen]}
     table = pa.table({name: columns[name] for name in NEGATIVES.names}).cast(NEGATIVES)
-    kinds = Counter(kind.tolist())
-    counts = Counter({f"kind:{kind}": number for kind, number in kinds.items()})
+    counts = Counts()
+    counts.add_each("kind", kind.tolist())
     given = np.unique(pool.caption[chosen])
     counts.update(
         pairs=len(rows),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from negmine.base.arrays import Scores
 from negmine.engine import PartFunction
-from negmine.language.slot_table import Counts, SlotTable, packaged_slots, plausibility
+from negmine.language.slot_table import SlotCounts, SlotTable, packaged_slots, plausibility
 from negmine.stages.negatives.balance.pool import Pool
 from negmine.stages.negatives.balance.proposing import NOUNS, read_pool
 from negmine.store import PartRecord, part_name
@@ -46,7 +46,7 @@ def judge(table: SlotTable, pool: Pool) -> Scores:
 
 def read_slots(candidates: Path) -> SlotTable:
     """Which nouns stand where, by the packaged captions and those learnt from."""
-    return packaged_slots().with_counts(read_arrays(candidates / NOUNS, Counts))
+    return packaged_slots().with_counts(read_arrays(candidates / NOUNS, SlotCounts))
 
 
 def read_plausibility(folder: Path, index: int) -> Scores:

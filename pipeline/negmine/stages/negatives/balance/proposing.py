@@ -14,7 +14,7 @@ import pyarrow as pa
 from negmine.base.folds import FOLDS
 from negmine.contract.records import edits_column
 from negmine.engine import PartFunction
-from negmine.language.slot_table import Counts, added, counted, packaged_slots, without_rare
+from negmine.language.slot_table import SlotCounts, added, counted, packaged_slots, without_rare
 from negmine.stages.negatives.balance.corpus import Corpus
 from negmine.stages.negatives.balance.counting import WORDS, read_corpus
 from negmine.stages.negatives.balance.ngrams import ragged
@@ -77,7 +77,7 @@ def write_substitutions(folder: Path, parts: int, slots: int) -> list[FileRecord
     ]
 
 
-def count_nouns(pool: Pool) -> Counts:
+def count_nouns(pool: Pool) -> SlotCounts:
     """Nouns of captions by the slots they fill, of the places in which candidates put in another."""
     first = np.flatnonzero(np.diff(pool.place, prepend=-1) > 0)  # candidates that begin a place
     first = first[np.unique(pool.place[first], return_index=True)[1]]
