@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from negmine.base.hashing import hash64
 from negmine.base.html import Segment, edited
 from negmine.contract.records import Edit, FigureRow, NegativeRow, NeighbourRow, PairRow
 from negmine.images.locate import PLACE, place_of
@@ -134,7 +134,7 @@ def draw_examples(work: SampledFolder, count: int, seed: int) -> list[Example]:
 
     The draw depends neither on the order of the rows nor on how they were cut into parts.
     """
-    ranks: dict[str, bytes] = {}
+    ranks: dict[str, int] = {}
     kinds: dict[str, list[str]] = {}
     for part in work.parts:
         ranks |= {key: _rank(key, seed) for key in work.rows(Stage.PAIRS, part, ["key"])["key"].to_pylist()}
@@ -149,8 +149,8 @@ def draw_examples(work: SampledFolder, count: int, seed: int) -> list[Example]:
     return _examples(work, sorted(chosen, key=ranks.__getitem__))
 
 
-def _rank(key: str, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}\n{key}".encode(), digest_size=8).digest()
+def _rank(key: str, seed: int) -> int:
+    return hash64(f"{seed}\n{key}")
 
 
 def _examples(work: SampledFolder, keys: Sequence[str]) -> list[Example]:

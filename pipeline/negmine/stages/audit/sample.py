@@ -84,6 +84,7 @@ def draw(source: Source, size: int, seed: int) -> Sample:
 
 
 def _rank(key: str, seed: int) -> int:
+    """The audit's own draw, as its folds are: nothing is shared with what is judged, and numbers in docs rest on it."""
     return int.from_bytes(hashlib.blake2b(f"{seed}\n{key}".encode(), digest_size=8).digest(), "little")
 
 

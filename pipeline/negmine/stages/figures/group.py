@@ -61,7 +61,7 @@ def make_group(domain: Domain, settings: GroupSettings, index: int) -> Group:
         UsageError: no program of this level can be drawn at this size.
     """
     name = f"{VERSION}|{domain.name}|{settings.level}|{settings.negatives}|{settings.size}|{settings.seed}|{index}"
-    rng = Random(name)
+    rng = Random(name)  # not `base.hashing.generator`: the evidence rests on the bytes of these figures
     base, refused = _base(domain, settings, rng)
     grown = grow(base, settings.level, settings.negatives, rng)
     return _group(domain, settings.seed, name, str(index), grown, refused)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from negmine.base.counts import Counts
+from negmine.base.hashing import hash64
 from negmine.contract.records import Negative, apply_edits
 from negmine.language.analyse import load_model, parse, read_until
 from negmine.language.caption import Caption
@@ -216,5 +216,4 @@ def _judged(rule: str, proposal: Proposal, case: Case, seen: set[str]) -> Candid
 
 def _generator(seed: int, key: str, purpose: str) -> Random:
     """The generator of one choice, the same wherever and whenever it is made."""
-    digest = blake2b(f"{seed}\0{key}\0{purpose}".encode(), digest_size=8).digest()
-    return Random(int.from_bytes(digest, "big"))
+    return Random(hash64(f"{seed}\0{key}\0{purpose}"))
