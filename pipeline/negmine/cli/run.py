@@ -94,11 +94,8 @@ def _examples(folder: Path) -> dict[str, str]:
     """One negative of each kind."""
     if not folder.is_dir():
         return {}
-    import pyarrow.parquet as pq
+    from negmine.store import read_part
 
-    from negmine.store import fetch_local
-
-    table = pq.read_table(fetch_local(folder / "part-00000.parquet"), columns=["caption", "negative", "kind"])
-    rows = table.slice(0, 200)
+    rows = read_part(folder, 0, ["caption", "negative", "kind"]).slice(0, 200)
     shown = {row["kind"]: row for row in reversed(rows.to_pylist())}
     return {kind: f"{row['caption']} -> {row['negative']}" for kind, row in sorted(shown.items())}

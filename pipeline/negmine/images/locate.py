@@ -18,7 +18,7 @@ from negmine.contract.records import MAX_MEMBER_BYTES, THUMBNAIL
 from negmine.contract.tar_headers import UNREADABLE, Header
 from negmine.images.decode import MAX_PIXELS, BadImageError, decode
 from negmine.images.parquet_cells import ParquetCells, is_parquet
-from negmine.store.input_files import filesystem
+from negmine.store.file_systems import file_system, request
 
 if TYPE_CHECKING:
     from negmine.contract.records import PairRow
@@ -105,7 +105,7 @@ class ImageRoot:
     """
 
     def __init__(self, root: str) -> None:
-        self._files, self._root = filesystem(root)
+        self._files, self._root = file_system(root, fresh=False)
         self._remote = is_address(root)
         self._within = self._root if self._remote else os.path.realpath(self._root)
         self._archives: OrderedDict[str, IO[bytes]] = OrderedDict()
@@ -124,8 +124,6 @@ class ImageRoot:
             ResourceError: a store does not answer: that says nothing of the image.
         """
         if self._remote:
-            from negmine.store.remote import request
-
             found = request(partial(self._read, image, offset, size), f"{self._root}/{image}")
         else:
             found = self._read(image, offset, size)

@@ -11,7 +11,7 @@ from negmine.base.console import Summary
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.whole_files import read_whole
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, read_samples
-from negmine.store import JOURNAL, MANIFEST, FileRecord, fetch_local, load_manifest, verify_files, verify_store
+from negmine.store import JOURNAL, MANIFEST, FileRecord, folder_at, load_manifest, verify_files, verify_store
 
 DEPTH: Final = 2
 """Levels of folders below the given one: ``work/embeddings/ENCODER`` is the deepest."""
@@ -111,7 +111,7 @@ def _shards(folder: Path, fast: bool) -> tuple[tuple[FileRecord, ...], list[str]
 def _samples(path: Path, expected: int) -> list[str]:
     """A shard whose bytes are as written may still have been written wrongly: read it as a trainer does."""
     try:
-        with fetch_local(path).open("rb") as stream:
+        with folder_at(path.parent).file(path.name).open("rb") as stream:
             found = sum(1 for _ in read_samples(stream, path.name))
     except DamagedError as error:
         return [" ".join(str(error).split())]

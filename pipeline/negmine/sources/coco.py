@@ -14,6 +14,7 @@ from negmine.sources.json_stream import entries, outline
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, identifier, make_row
 from negmine.store import input_files as files
+from negmine.store.file_systems import file_system
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Coco:
         first = next((name for name in names.values() if isinstance(name, str)), None)
         if self.images is None or first is None or not split:
             return ""
-        system, root = files.filesystem(self.images)
+        system, root = file_system(self.images, fresh=False)
         if system.exists(posixpath.join(root, first)) or not system.isdir(posixpath.join(root, split)):
             return ""
         return split

@@ -11,6 +11,7 @@ from typing import IO, Final
 from negmine.base.errors import UsageError
 from negmine.contract.records import IMAGE_EXTENSIONS
 from negmine.store import input_files as files
+from negmine.store.file_systems import file_system
 
 _BLOCK: Final = 1024 * 1024
 _IMAGE_BYTES: Final = 8 * tarfile.BLOCKSIZE
@@ -40,7 +41,7 @@ def _files(path: str) -> Iterator[files.File]:
     if not files.is_folder(path) or files.has_files(path, (".tar",)):
         yield from files.expand(path, ".tar", some=True)
         return
-    system, inner = files.filesystem(path)
+    system, inner = file_system(path, fresh=False)
     for folder, names in files.walk(path):
         for name in names:
             relative = f"{folder}/{name}" if folder else name

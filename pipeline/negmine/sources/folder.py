@@ -14,6 +14,7 @@ from negmine.sources.captions import MAX_TEXT_BYTES, PLAIN_EXTENSIONS, TEXT_EXTE
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, make_row
 from negmine.store import input_files as files
+from negmine.store.file_systems import file_system
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -42,7 +43,7 @@ class Folder:
     def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         if not files.is_folder(path):
             raise UsageError("this is no folder", where=path, fix="name the folder that holds the images")
-        system, inner = files.filesystem(path)
+        system, inner = file_system(path, fresh=False)
         for folder, names in files.walk(path):
             for found in _by_stem(names).values():
                 yield from _rows(system, inner, folder, found)

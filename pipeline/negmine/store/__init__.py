@@ -17,9 +17,9 @@ from negmine.store.files import (
     write_table,
     write_text,
 )
+from negmine.store.folder import TEMPORARY, folder_at
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, add_counts, differences
-from negmine.store.remote import TEMPORARY, delete_folder, fetch_local, release
 from negmine.store.share import JOINING, WHOLE, Share, ShareDone, run_all
 from negmine.store.stage_folder import (
     JOURNAL,
@@ -51,10 +51,9 @@ __all__ = [
     "Spec",
     "Store",
     "add_counts",
-    "delete_folder",
     "differences",
-    "fetch_local",
     "file_sha256",
+    "folder_at",
     "is_other",
     "load_manifest",
     "locked",
@@ -62,7 +61,6 @@ __all__ = [
     "read_part",
     "reading",
     "refuse_other_settings",
-    "release",
     "remove_leftovers",
     "run_all",
     "scratch",

@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from negmine.store.files import write_file
+from negmine.store.folder import folder_at
 from negmine.store.manifest import FileRecord
-from negmine.store.remote import fetch_local
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -35,7 +35,7 @@ def read_array(path: Path, *, mapped: bool = False) -> Array:
     Args:
         mapped: leave it on the disk, and read what is looked at.
     """
-    found: Array = np.load(fetch_local(path), mmap_mode="r" if mapped else None, allow_pickle=False)
+    found: Array = np.load(_on_disk(path), mmap_mode="r" if mapped else None, allow_pickle=False)
     return found
 
 
@@ -46,8 +46,12 @@ def write_arrays(folder: Path, name: str, arrays: DataclassInstance) -> FileReco
 
 def read_arrays(path: Path, kind: type[Arrays]) -> Arrays:
     """What `write_arrays` wrote, as a `kind`."""
-    with fetch_local(path).open("rb") as stream:
+    with _on_disk(path).open("rb") as stream:
         return kind(*(np.load(stream, allow_pickle=False) for _ in fields(kind)))
+
+
+def _on_disk(path: Path) -> Path:
+    return folder_at(path.parent).file(path.name)
 
 
 def _write(folder: Path, name: str, arrays: list[Array]) -> FileRecord:

@@ -17,9 +17,8 @@ from typing import IO, TYPE_CHECKING
 
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
-from negmine.store import remote
+from negmine.store.folder import TEMPORARY, folder_at
 from negmine.store.manifest import REDO, FileRecord
-from negmine.store.remote import TEMPORARY, fetch_local
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,7 +126,7 @@ def write_file(folder: Path, name: str, write: Callable[[IO[bytes]], int]) -> Fi
         raise explain_os_error(error, str(folder / name)) from error
     finally:
         temporary.unlink(missing_ok=True)
-    remote.send(folder / name)
+    folder_at(folder).send(name)
     return FileRecord(name, rows, stream.bytes, stream.sha256.hexdigest())
 
 
@@ -229,14 +228,14 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
 
     from negmine.contract.records import TABLES
 
-    path = folder / part_name(index)
+    name = part_name(index)
     try:
-        table = pq.read_table(fetch_local(path), columns=columns)
+        table = pq.read_table(folder_at(folder).file(name), columns=columns)
         if folder.name in TABLES:
             _check_columns(table, TABLES[folder.name])
     except (pa.ArrowException, OSError) as error:
         why = str(error).strip().partition("\n")[0]
-        raise DamagedError("this part cannot be read", where=str(path), why=why, fix=REDO) from None
+        raise DamagedError("this part cannot be read", where=str(folder / name), why=why, fix=REDO) from None
     return table
 
 
@@ -264,7 +263,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    with fetch_local(path).open("rb") as file:
+    with folder_at(path.parent).file(path.name).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -276,7 +275,7 @@ def broken_files(
     Args:
         sizes: of all files in the folder, where the caller knows them.
     """
-    problems, sizes = [], remote.sizes(folder) if sizes is None else sizes
+    problems, sizes = [], folder_at(folder).sizes() if sizes is None else sizes
     for file in files:
         size = sizes.get(file.file)
         if size is None:

@@ -12,12 +12,12 @@ from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from negmine.base.addresses import is_address, without_query
 from negmine.base.errors import InputError, UsageError
-from negmine.store.places import fixed_part, local, matches
+from negmine.store.file_systems import file_system
+from negmine.store.places import fixed_part, matches
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -71,33 +71,13 @@ class File:
         return io.BufferedReader(stream)  # its readline takes a limit, that of fsspec's own files does not
 
 
-def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
-    """The fsspec file system of a path or URL, and the path in it.
-
-    Raises:
-        UsageError: no such protocol, or its driver is not installed.
-    """
-    if not is_address(path):
-        return LocalFileSystem(), str(local(path).absolute())
-    try:
-        system, inner = fsspec.core.url_to_fs(path)
-    except (ImportError, ValueError) as error:
-        raise UsageError(
-            "this kind of URL cannot be opened",
-            where=path,
-            why=str(error),
-            fix="install the driver that fsspec asks for, or copy the files to a local folder",
-        ) from None
-    return system, str(inner)
-
-
 def root(path: str) -> str:
     """The folder that file names, and image names by default, are relative to.
 
     A folder is its own root; a file's root is its folder; a pattern's is the folder before its first wildcard. A root
     on this machine is an absolute path.
     """
-    system, inner = filesystem(path)
+    system, inner = file_system(path, fresh=False)
     named = path if is_address(path) else inner
     if system.isdir(inner):
         return named
@@ -107,13 +87,13 @@ def root(path: str) -> str:
 
 
 def is_folder(path: str) -> bool:
-    system, inner = filesystem(path)
+    system, inner = file_system(path, fresh=False)
     return bool(system.isdir(inner))
 
 
 def has_files(path: str, endings: tuple[str, ...]) -> bool:
     """Whether a folder itself, not its sub-folders, has files with one of these endings."""
-    system, inner = filesystem(path)
+    system, inner = file_system(path, fresh=False)
     return any(name.endswith(endings) for name in system.ls(inner, detail=False))
 
 
@@ -128,7 +108,7 @@ def expand(path: str, ending: str | None = None, *, some: bool = False) -> list[
     Raises:
         UsageError: nothing is there.
     """
-    system, inner = filesystem(path)
+    system, inner = file_system(path, fresh=False)
     if system.isdir(inner):
         if ending is None:
             raise UsageError("this is a folder; this format is read from files", where=path, fix="name the file")
@@ -139,7 +119,7 @@ def expand(path: str, ending: str | None = None, *, some: bool = False) -> list[
     if len(missing) == len(found) or (missing and not some):
         where = (missing or [inner])[0]
         raise UsageError("there is no such file", where=where, fix="name a file, or a folder that holds some")
-    base = filesystem(root(path))[1]
+    base = file_system(root(path), fresh=False)[1]
     return [File(system, name, printable(without_query(name).removeprefix(base).lstrip("/"))) for name in found]
 
 
@@ -165,7 +145,7 @@ def walk(path: str) -> Iterator[tuple[str, list[str]]]:
 
     Linked folders are not entered; hidden files and folders are passed over.
     """
-    system, inner = filesystem(path)
+    system, inner = file_system(path, fresh=False)
     local = isinstance(system, LocalFileSystem)
     for folder, folders, names in os.walk(inner, onerror=_refuse) if local else system.walk(inner):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

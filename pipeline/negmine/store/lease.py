@@ -16,8 +16,9 @@ from typing import Final, TypeVar
 
 from negmine.base.addresses import address_of
 from negmine.base.errors import ResourceError
+from negmine.store.file_systems import file_system, request
 from negmine.store.files import lives
-from negmine.store.remote import TEMPORARY, file_system, request
+from negmine.store.folder import TEMPORARY
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from negmine.base.addresses import address_of
 from negmine.base.errors import DamagedError, ResourceError, explain_os_error
 from negmine.store.files import open_own
+from negmine.store.folder import folder_at
 
 LOCK: Final = ".lock"
 _HOLDER: Final = b"host "
@@ -34,7 +34,7 @@ def locked(folder: Path, name: str = LOCK, *, shared: bool = False, waits: bool 
         DamagedError: the lock's file is a link, or the folder is one that a stage would make itself.
     """
     path = folder / name
-    if address_of(folder) is not None:
+    if folder_at(folder).address is not None:
         from negmine.store.lease import leased
 
         folder.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ def place(text: str | Path) -> Path:
     """
     if not is_address(str(text)):
         return local(text)
-    from negmine.store.remote import open_home
+    from negmine.store.folder import open_home
 
     return open_home(address(str(text)))
 

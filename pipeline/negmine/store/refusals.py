@@ -88,9 +88,9 @@ def _example(rejected: Path, reason: str) -> tuple[str, str]:
     """Place and detail of the first row that was refused for `reason`; empty if the table is not there."""
     import pyarrow.parquet as pq
 
-    from negmine.store import fetch_local
+    from negmine.store.folder import folder_at
 
-    path = fetch_local(rejected)
+    path = folder_at(rejected.parent).file(rejected.name)
     if not path.is_file():
         return "", ""
     for batch in pq.ParquetFile(path).iter_batches(columns=["row", "source", "reason", "detail"]):

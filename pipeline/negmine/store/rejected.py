@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from negmine.contract.records import REJECTED, Rejected, to_table
 from negmine.store.files import write_file, write_table
+from negmine.store.folder import folder_at
 from negmine.store.manifest import FileRecord, PartRecord
-from negmine.store.remote import delete, fetch_local
 from negmine.store.stage_folder import REJECTED_FILE, Store
 
 _STEM: Final = "rejected-"
@@ -40,14 +40,14 @@ def merge_rejected(store: Store, gathered: Path | None = None) -> FileRecord:
         rows = 0
         with pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
             for path in [*([gathered] if gathered else []), *sidecars]:
-                for batch in pq.ParquetFile(fetch_local(path)).iter_batches():
+                for batch in pq.ParquetFile(folder_at(path.parent).file(path.name)).iter_batches():
                     writer.write_batch(batch)
                     rows += batch.num_rows
         return rows
 
     record = write_file(store.folder, REJECTED_FILE, write)
     for path in sidecars:
-        delete(path)
+        folder_at(path.parent).delete(path.name)
     for index, part in store.parts.items():
         files = tuple(file for file in part.files if not file.file.startswith(_STEM))
         store.parts[index] = PartRecord(part.index, files, part.counts)

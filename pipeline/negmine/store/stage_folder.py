@@ -15,16 +15,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from negmine.base.addresses import address_of
 from negmine.base.counts import Counts
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.seal import canonical
 from negmine.base.whole_files import read_whole
-from negmine.store import remote
 from negmine.store.files import broken_files, open_own, sync_folder, write_text
+from negmine.store.folder import TEMPORARY, folder_at
 from negmine.store.lock import LOCK, locked
 from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, differences, spec_of
-from negmine.store.remote import TEMPORARY
 from negmine.store.share import WHOLE, Share, ShareDone
 
 MANIFEST: Final = "manifest.json"
@@ -73,7 +71,7 @@ class Store:
         """
         if share.is_rank:
             with locked(folder, shared=True):
-                remote.refresh(folder)
+                folder_at(folder).refresh()
                 if (folder / MANIFEST).exists():
                     yield cls._for_reading(folder, spec, share)
                     return
@@ -89,7 +87,7 @@ class Store:
                 yield cls._for_reading(folder, spec, share)
                 return
         with locked(folder, waits=waits):
-            remote.refresh(folder)
+            folder_at(folder).refresh()
             ranks = _ranks(folder)
             _remove_temporaries(folder)
             if overwrite:
@@ -97,7 +95,7 @@ class Store:
             before = load_manifest(folder) if (folder / MANIFEST).exists() else None
             if before is not None:
                 _refuse_other(folder, before.spec, spec, finished=True)
-                is_broken = partial(broken_files, folder, fast=True, sizes=remote.sizes(folder))
+                is_broken = partial(broken_files, folder, fast=True, sizes=folder_at(folder).sizes())
                 whole = {part.index: part for part in before.parts if not is_broken(part.files)}
                 if len(whole) == len(before.parts) and not is_broken(before.extra):
                     if before.spec.context != spec.context:  # the same, from another place
@@ -109,10 +107,10 @@ class Store:
             else:
                 parts = _resume(folder, spec, _journals(folder))
             _write_journal(folder, JOURNAL, spec, parts.values())
-            remote.delete(folder / MANIFEST)
-            for name in remote.sizes(folder):  # of ranks, and no rank is running
+            folder_at(folder).delete(MANIFEST)
+            for name in folder_at(folder).sizes():  # of ranks, and no rank is running
                 if _OF_RANK.fullmatch(name):
-                    remote.delete(folder / name)
+                    folder_at(folder).delete(name)
             store = cls(folder, spec, parts, None, share, ranks)
             try:
                 yield store
@@ -198,7 +196,7 @@ class Store:
     def send_journal(self) -> None:
         """Let an object store know of the parts entered since the last time; objects cannot be appended to."""
         if self._unsent and self.manifest is None:
-            remote.send(self._journal)
+            folder_at(self.folder).send(self._journal.name)
         self._unsent, self._sent_at = 0, time.monotonic()
 
     def finish(self, extra: Sequence[FileRecord] = (), extra_counts: Mapping[str, int] | None = None) -> Manifest:
@@ -206,7 +204,7 @@ class Store:
         parts = tuple(self.parts[index] for index in sorted(self.parts))
         manifest = Manifest(self.spec, parts, tuple(extra), extra_counts or {})
         write_text(self.folder, MANIFEST, manifest.to_text())
-        remote.delete(self.folder / JOURNAL)
+        folder_at(self.folder).delete(JOURNAL)
         sync_folder(self.folder)
         self.manifest = manifest
         return manifest
@@ -260,8 +258,8 @@ def _resume(folder: Path, spec: Spec, journals: Iterable[Path]) -> dict[int, Par
         if parts:  # else nothing is there that could be mixed
             _refuse_other(folder, before, spec, finished=False)
         found |= {part.index: part for part in parts}
-    whole = address_of(folder) is not None  # an object is whole under its key: sent, measured, then moved there
-    sizes = remote.sizes(folder) if found else {}
+    whole = folder_at(folder).address is not None  # an object is whole under its key: sent, measured, then moved there
+    sizes = folder_at(folder).sizes() if found else {}
     return {i: part for i, part in found.items() if not broken_files(folder, part.files, fast=whole, sizes=sizes)}
 
 
@@ -335,25 +333,25 @@ def refuse_other_settings(folder: Path, stage: str, settings: Mapping[str, objec
 
 def _is_kept(folder: Path) -> bool:
     """Whether a finished stage lies where this process may only read."""
-    return address_of(folder) is None and (folder / MANIFEST).is_file() and not os.access(folder, os.W_OK)
+    return folder_at(folder).address is None and (folder / MANIFEST).is_file() and not os.access(folder, os.W_OK)
 
 
 def _remove_temporaries(folder: Path) -> None:
     for path in folder.glob(f"{TEMPORARY}*"):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    for name in remote.sizes(folder):
+    for name in folder_at(folder).sizes():
         if name.startswith(TEMPORARY):
-            remote.delete(folder / name)
+            folder_at(folder).delete(name)
 
 
 def _remove_results(folder: Path) -> None:
     """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours."""
-    for name in remote.sizes(folder):
+    for name in folder_at(folder).sizes():
         if name in (MANIFEST, JOURNAL) or any(kind.fullmatch(name) for kind in (_RESULT, _OF_RANK)):
-            remote.delete(folder / name)
+            folder_at(folder).delete(name)
     for path in folder.iterdir():
-        if path.is_dir() and path.name.startswith(".") and (address_of(path) or (path / LOCK).exists()):
-            remote.delete_folder(path)
+        if path.is_dir() and path.name.startswith(".") and (folder_at(path).address or (path / LOCK).exists()):
+            folder_at(path).delete_all()
 
 
 # --- reading and verifying -------------------------------------------------------------------------------------------
@@ -389,10 +387,10 @@ def reading(folder: Path) -> Iterator[Manifest]:
     Raises:
         DamagedError: it is not finished, or a file is missing or has another size.
     """
-    remote.refresh(folder)
+    folder_at(folder).refresh()
     load_manifest(folder)  # before the lock, which would create the folder
     with locked(folder, shared=True):
-        remote.refresh(folder)
+        folder_at(folder).refresh()
         manifest = load_manifest(folder)
         problems = broken_files(folder, manifest.files, fast=True)
         if problems:
@@ -403,7 +401,7 @@ def reading(folder: Path) -> Iterator[Manifest]:
 def verify_files(folder: Path, files: Sequence[FileRecord], *, pattern: str, fast: bool) -> list[str]:
     """Problems of a folder that should hold exactly `files` among the names that match the glob `pattern`."""
     listed = {file.file for file in files}
-    there = [folder / name for name in remote.sizes(folder)]
+    there = [folder / name for name in folder_at(folder).sizes()]
     extra = sorted(path.name for path in there if path.match(pattern) and path.name not in listed and not _own(path))
     return [*broken_files(folder, files, fast=fast), *(f"{name} is not listed" for name in extra)]
 

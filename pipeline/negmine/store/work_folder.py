@@ -9,13 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from negmine.base.addresses import address_of
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.contract.records import PAIRS, NegativeRow, PairRow
 from negmine.store import refusals
 from negmine.store.files import read_part
+from negmine.store.folder import folder_at
 from negmine.store.manifest import Manifest
-from negmine.store.remote import refresh
 from negmine.store.stage_folder import JOURNAL, MANIFEST, REJECTED_FILE, load_manifest, reading
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class WorkFolder:
             DamagedError: a stage is unfinished or damaged, or was made from other pairs.
             ResourceError: another run is writing one of them.
         """
-        refresh(path / Stage.PAIRS)
+        folder_at(path / Stage.PAIRS).refresh()
         load_pairs(path)
         names = [*needs, *(name for name in optional if (path / name).is_dir())]
         with ExitStack() as stack:
@@ -103,7 +102,7 @@ class WorkFolder:
 
     @property
     def folder_of_figures(self) -> str:
-        return address_of(self.path / Stage.FIGURES) or str((self.path / Stage.FIGURES).resolve())
+        return folder_at(self.path / Stage.FIGURES).address or str((self.path / Stage.FIGURES).resolve())
 
     def folder(self, stage: str) -> Path | None:
         """Where a stage lies; None if it is not among these."""

@@ -13,7 +13,7 @@ import stamina
 from negmine.base.addresses import is_address, readable
 from negmine.base.errors import ResourceError
 from negmine.base.storage_errors import is_storage_error
-from negmine.store.remote import ATTEMPTS, file_system, retrying
+from negmine.store.file_systems import ATTEMPTS, file_system, retrying
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

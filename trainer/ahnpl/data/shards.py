@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fsspec.implementations.local import LocalFileSystem
 from negmine.base.addresses import is_address
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.base.whole_files import read_whole
 from negmine.contract.shard_format import INDEX_NAME, Index
-from negmine.store.places import local, matches
-from negmine.store.remote import file_system, request
+from negmine.store.file_systems import file_system, request
+from negmine.store.places import matches
 
 WRITE_AGAIN: Final = "run `negmine verify` on its folder, then `negmine shard` again"
 
@@ -104,7 +103,7 @@ def _planned(indexes: Mapping[str, Index]) -> int | None:
 def _expand(pattern: str) -> list[str]:
     """The files that a pattern names."""
     remote = is_address(pattern)
-    files, path = file_system(pattern) if remote else (LocalFileSystem(), str(local(pattern).absolute()))
+    files, path = file_system(pattern)
     try:
         found = request(lambda: matches(files, path), pattern)
     except UsageError as error:
@@ -144,7 +143,7 @@ def _check(url: str, name: str, index: Index) -> Shard:
     entry = next((entry for entry in index.shards if PurePosixPath(entry.file).name == name), None)
     if entry is None:
         raise DamagedError("this shard is not in the index beside it", where=url, fix=WRITE_AGAIN)
-    files, path = file_system(url) if is_address(url) else (LocalFileSystem(), url)
+    files, path = file_system(url)
     size = request(lambda: files.size(path), url)
     if size != entry.bytes and not is_address(url) and is_pointer_file(Path(url)):
         raise DamagedError("this shard is not there yet", where=url, why=POINTER, fix=PULL)

@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-import fsspec
 import torch
 import webdataset
 from negmine.contract.records import KINDS, Sample
 from negmine.contract.shard_format import decode_sample
 from negmine.images.decode import decode
+from negmine.store.file_systems import file_system
 from PIL import Image
 from torch import Tensor
 from webdataset.tariterators import group_by_keys, tar_file_expander
@@ -82,7 +82,8 @@ def hard_negatives(
 def _opened(shards: Iterable[Mapping[str, str]]) -> Iterator[dict[str, object]]:
     """The tars as streams: webdataset would open addresses through a shell."""
     for shard in shards:
-        with fsspec.open(shard["url"], "rb") as stream:
+        files, path = file_system(shard["url"])
+        with files.open(path, "rb") as stream:
             yield {"url": shard["url"], "stream": stream}
 
 

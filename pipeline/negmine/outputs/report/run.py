@@ -19,9 +19,8 @@ from negmine.outputs.report.settings import ReportSettings
 from negmine.outputs.report.work import Audited, WorkView
 from negmine.stages.audit.measure import kinds_from_json
 from negmine.stages.audit.stage import DATA, STAGE
-from negmine.store import fetch_local, write_output
+from negmine.store import folder_at, write_output
 from negmine.store.places import option
-from negmine.store.remote import sizes
 from negmine.store.work_folder import Stage
 
 PAGE: Final = "report.html"
@@ -66,10 +65,10 @@ def _view(path: Path, settings: ReportSettings) -> WorkView:
 
 def _audited(folder: Path) -> Audited | None:
     path = folder / DATA
-    if DATA not in sizes(folder):
+    if DATA not in folder_at(folder).sizes():
         return None
     try:
-        body: Document = json.loads(fetch_local(path).read_text(encoding="utf-8"))
+        body: Document = json.loads(folder_at(folder).text(DATA))
         return Audited(kinds_from_json(body), tuple(map(str, body["notes"])))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(

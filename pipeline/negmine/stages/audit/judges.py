@@ -14,7 +14,7 @@ from negmine.engine import PartFunction
 from negmine.stages.audit.blind import ATTACKERS, FEWEST, Attacker, pairs_of
 from negmine.stages.audit.defects import DETECTORS, Detector
 from negmine.stages.audit.differences import Judged
-from negmine.store import REDO, PartRecord, fetch_local, part_name, write_text
+from negmine.store import REDO, PartRecord, folder_at, part_name, write_text
 
 JUDGES: Final[Mapping[str, Detector | Attacker]] = {**DETECTORS, **ATTACKERS}
 
@@ -102,7 +102,7 @@ def read_answers(folder: Path, judges: Sequence[str]) -> dict[str, Answer]:
 
 def _read_answer(path: Path) -> Answer:
     try:
-        answer: Answer = json.loads(fetch_local(path).read_text())
+        answer: Answer = json.loads(folder_at(path.parent).text(path.name))
         if not isinstance(answer, dict):
             raise TypeError("it is no table")
         return answer

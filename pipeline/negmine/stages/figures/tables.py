@@ -16,7 +16,7 @@ from negmine.images.locate import inspect_image
 from negmine.stages.figures.edits import word_edits
 from negmine.store import (
     PartRecord,
-    fetch_local,
+    folder_at,
     part_name,
     read_part,
     write_table,
@@ -49,7 +49,7 @@ def _pairs_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
 
 def _pairs(figures: Path, index: int) -> Iterator[PairRow]:
     archive = part_name(index, "tar")
-    drawings = fetch_local(figures / archive).read_bytes()
+    drawings = folder_at(figures).read(archive)
     for record in read_part(figures, index).to_pylist():
         base = record["members"][0]
         facts = inspect_image(drawings[base["offset"] : base["offset"] + base["bytes"]])

@@ -41,7 +41,7 @@ from negmine.stages.negatives.balance.rounds import (
 )
 from negmine.stages.negatives.balance.weights import ENOUGH, ROUNDS
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.store import FileRecord, Manifest, Store, delete_folder
+from negmine.store import FileRecord, Manifest, Store, folder_at
 
 COUNTS: Final = ".counts"
 CANDIDATES: Final = ".candidates"
@@ -81,7 +81,7 @@ class Balanced:
         run(store, phase, self.engine, "choosing", self.sizes)
         made = store.finish(extra_counts={name: n for name, n in proposed.counts.items() if name != "pairs"})
         for name in (COUNTS, CANDIDATES, PLAUSIBLE, READINGS, *map(ROUND.format, range(ROUNDS))):
-            delete_folder(store.folder / name)
+            folder_at(store.folder / name).delete_all()
         return made
 
     @cached_property

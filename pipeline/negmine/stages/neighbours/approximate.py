@@ -21,7 +21,7 @@ from negmine.base.errors import UsageError
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.scorers import Dense, FirstOf, Found
 from negmine.stages.neighbours.search import NO_ID, merge, search
-from negmine.store import PartRecord, fetch_local, part_name, write_file
+from negmine.store import PartRecord, folder_at, part_name, write_file
 
 if TYPE_CHECKING:
     import faiss
@@ -191,7 +191,7 @@ class Indexes:
         ids = np.full((len(rows), k), NO_ID, dtype=np.int64)
         for shard in range(self.phase.shards):
             names = self.phase.ids(shard)
-            content = np.fromfile(fetch_local(self.folder / part_name(shard, "faiss")), dtype=np.uint8)
+            content = np.fromfile(folder_at(self.folder).file(part_name(shard, "faiss")), dtype=np.uint8)
             index = faiss.deserialize_index(content)
             parameters = self.phase.text(len(names)).partition(":")[2]
             if parameters:  # those of a search are not in the file

@@ -18,7 +18,7 @@ from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.scorers import Reranker
 from negmine.stages.neighbours.word_sets import COLUMNS, TOLD, Sets, normalised, parsed_sets, plain_sets, to_columns
-from negmine.store import PartRecord, fetch_local, part_name, read_part, write_table
+from negmine.store import PartRecord, folder_at, part_name, read_part, write_table
 from negmine.store.arrays import read_array, write_array
 
 PAIR_FEATURE: Final = np.dtype(
@@ -143,7 +143,9 @@ class PairFeatures:
         def read(part: int, name: str) -> Sets:
             import pyarrow.parquet as pq
 
-            return Sets.of(pq.read_table(fetch_local(self.folder / part_name(part, stem=_SETS)), columns=[name])[name])
+            return Sets.of(
+                pq.read_table(folder_at(self.folder).file(part_name(part, stem=_SETS)), columns=[name])[name]
+            )
 
         return lru_cache(_AT_HAND)(read)
 

@@ -24,7 +24,7 @@ from negmine.stages.neighbours.search import BFLOAT16, FLOAT32, choose_product, 
 from negmine.stages.neighbours.settings import LEXICAL, PlanSettings, RetrieveSettings
 from negmine.stages.neighbours.sharded_index import ShardedIndex, shares_of
 from negmine.stages.neighbours.word_sets import COLUMNS
-from negmine.store import Manifest, Spec, Store, delete_folder, refuse_other_settings, write_file
+from negmine.store import Manifest, Spec, Store, folder_at, refuse_other_settings, write_file
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = Stage.NEIGHBOURS
@@ -118,8 +118,8 @@ def _make(
         run_phase(store, mining, engine, parts, title="mining", unit="pairs", total=total)
     examples = partial(write_examples, corpus=corpus, neighbours=store.folder)
     made = store.finish([write_file(store.folder, EXAMPLES_FILE, examples)])
-    delete_folder(folder)
-    delete_folder(store.folder / INDEX)
+    for hidden in (folder, store.folder / INDEX):
+        folder_at(hidden).delete_all()
     return made
 
 

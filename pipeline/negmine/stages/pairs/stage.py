@@ -37,7 +37,7 @@ from negmine.store import (
     PartRecord,
     Spec,
     Store,
-    delete_folder,
+    folder_at,
     part_name,
     read_part,
     write_table,
@@ -91,7 +91,7 @@ def _make(
     before = run_stage(inspected, store.spec, inspect, engine.share)
     made = _settle(store, before, inspected, settings.part_size)
     for folder in (gathered, inspected):
-        delete_folder(folder)
+        folder_at(folder).delete_all()
     return made
 
 

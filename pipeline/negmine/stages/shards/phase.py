@@ -16,8 +16,8 @@ from negmine.store import (
     PartRecord,
     Store,
     add_counts,
+    folder_at,
     part_name,
-    release,
     write_file,
 )
 from negmine.store.rejected import write_rejected
@@ -46,7 +46,7 @@ def _write_shard(phase: ShardPhase, encoded: EncodedImages, index: int, folder: 
         return write_samples(stream, source.samples(phase.plan[index]))
 
     files = [write_file(folder, part_name(index, "tar", "shard"), write)]
-    release(folder / files[0].file)
+    folder_at(folder).release(files[0].file)
     files += write_rejected(folder, index, source.rejected)
     return PartRecord(index, tuple(files), dict(source.counts))
 

@@ -18,7 +18,7 @@ from negmine.stages.negatives.balance.ngrams import as_texts
 from negmine.stages.negatives.candidates import ParseWorker, read_rows
 from negmine.stages.negatives.frequency import count_words, known_words
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.store import FileRecord, PartRecord, fetch_local, part_name, write_text
+from negmine.store import FileRecord, PartRecord, folder_at, part_name, write_text
 from negmine.store.arrays import read_array, read_arrays, write_array, write_arrays
 
 WORDS: Final = "words.json"
@@ -57,7 +57,7 @@ def write_corpus(folder: Path, parts: int, bits: int) -> list[FileRecord]:
     """What all counted parts say together."""
     words, sizes = Counter[str](), np.zeros((2, FOLDS), dtype=np.int64)
     for index in range(parts):
-        words.update(json.loads(fetch_local(folder / part_name(index, "json", "words")).read_text()))
+        words.update(json.loads(folder_at(folder).text(part_name(index, "json", "words"))))
         sizes += read_array(folder / part_name(index, "npy", "sizes"))
     tallies = (read_arrays(folder / part_name(index, "npy"), Tally) for index in range(parts))
     corpus = corpus_of(tallies, sizes[0], sizes[1], bits)

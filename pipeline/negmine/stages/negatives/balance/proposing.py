@@ -22,7 +22,7 @@ from negmine.stages.negatives.balance.pool import Pool, make_pool
 from negmine.stages.negatives.balance.weights import count_substitutions
 from negmine.stages.negatives.candidates import ParseWorker, Row, no_collection, read_rows
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.store import FileRecord, PartRecord, fetch_local, part_name, write_table
+from negmine.store import FileRecord, PartRecord, folder_at, part_name, write_table
 from negmine.store.arrays import read_arrays, write_array, write_arrays
 
 SUBSTITUTIONS: Final = "substitutions.npy"
@@ -39,7 +39,7 @@ class ProposePhase:
     counts: Path
 
     def setup(self) -> PartFunction:
-        words = json.loads(fetch_local(self.counts / WORDS).read_text())
+        words = json.loads(folder_at(self.counts).text(WORDS))
         worker = ParseWorker(self.settings, counts=words)
         worker.setup()
         return partial(_propose_part, self.pairs, worker, read_corpus(self.counts))

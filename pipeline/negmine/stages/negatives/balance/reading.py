@@ -29,7 +29,7 @@ from negmine.stages.negatives.balance.pool import Pool
 from negmine.stages.negatives.balance.proposing import read_pool
 from negmine.stages.negatives.balance.teaching import Lessons
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.store import FileRecord, PartRecord, fetch_local, part_name, read_part, write_text
+from negmine.store import FileRecord, PartRecord, folder_at, part_name, read_part, write_text
 from negmine.store.arrays import read_arrays, write_arrays
 
 CAPTIONS_READ: Final = 4_000
@@ -172,7 +172,7 @@ def _vocabulary(folder: Path, encoder: str, parts: int) -> Vocabulary:
         {
             word
             for index in range(parts)
-            for word in json.loads(fetch_local(folder / part_name(index, "json", _WORDS)).read_text())
+            for word in json.loads(folder_at(folder).text(part_name(index, "json", _WORDS)))
         }
     )
     made = make_encoder(encoder, "text")

@@ -20,7 +20,7 @@ from negmine.stages.negatives.balance.reading import LESSONS, VOCABULARY, Readin
 from negmine.stages.negatives.balance.teaching import Learnt, Lessons, fast_reader, teach
 from negmine.stages.negatives.balance.weights import ENOUGH, RATE, count_detected, log_ratio, take_put_counts
 from negmine.stages.negatives.settings import ParseSettings
-from negmine.store import FileRecord, PartRecord, fetch_local, part_name, write_text
+from negmine.store import FileRecord, PartRecord, folder_at, part_name, write_text
 from negmine.store.arrays import read_array, read_arrays, write_array, write_arrays
 
 WEIGHTS: Final = "weights.npy"
@@ -78,7 +78,7 @@ class Accuracy:
 
     @classmethod
     def of(cls, folder: Path) -> Accuracy:
-        return cls(**json.loads(fetch_local(folder / ACCURACY).read_text()))
+        return cls(**json.loads(folder_at(folder).text(ACCURACY)))
 
     def __str__(self) -> str:
         reader = "" if self.encoder is None else f", the reader of meanings {self.encoder:.1%}"
