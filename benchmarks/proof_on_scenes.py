@@ -34,10 +34,10 @@ from negmine.engine.local import LocalEngine
 from negmine.stages.figures.domain import Claim, Verdict, no, some
 from negmine.stages.figures.group import make_group
 from negmine.stages.figures.scenes import SCENES
+from negmine.stages.figures.scenes.claims import NUMBERS
 from negmine.stages.figures.scenes.figure import Item, Scene
 from negmine.stages.figures.scenes.oracle import DIRECTIONS, EXTREMES, fitting, judge, words_of
 from negmine.stages.figures.scenes.statements import COLOURS, PATTERNS, SHAPES, SIZES
-from negmine.stages.figures.scenes.words import NUMBERS
 from negmine.stages.figures.settings import SMALLEST, GroupSettings
 from negmine.stages.negatives.candidates import ParseWorker
 from negmine.stages.negatives.presets import load_preset

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from negmine.base.folds import FOLDS, fold_of
 from negmine.language.analyse import load_model, parse
-from negmine.language.slot_table import FEWEST, SlotCounts, Nouns, SlotTable, alike, counted, without_rare
+from negmine.language.slot_table import FEWEST, Nouns, SlotCounts, SlotTable, alike, counted, without_rare
 from negmine.language.slots import ANY, KIND_BITS, Slots, kind_of, last_word, slots_of
 from negmine.language.vocabulary import packaged_vocabulary
 from scipy.optimize import minimize

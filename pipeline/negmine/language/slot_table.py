@@ -51,7 +51,6 @@ FLOOR: Final = -1.2
 PLAUSIBLE: Final = 1.0
 """Plausibility from which on a noun is likely where it is put in; below it serves captions that lack others."""
 NOUN_BITS: Final = 13
-FOLD_BITS: Final = 3
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.stages.figures.domain import Claim
 from negmine.stages.figures.geometry import statements as s
+from negmine.stages.figures.geometry.claims import claims
 from negmine.stages.figures.geometry.families import sample
 from negmine.stages.figures.geometry.figure import Figure, realise
 from negmine.stages.figures.geometry.oracle import judge
 from negmine.stages.figures.geometry.shapes import QUADRILATERALS, TRIANGLES
-from negmine.stages.figures.geometry.words import claims
 from negmine.stages.figures.program import Program, renamed
 
 LAYOUT = s.Layout(0.0, False, 0.05, (0.5, 0.5), True)
@@ -263,7 +263,7 @@ def test_a_square_is_refused_only_by_the_exclusive_phrase() -> None:
     square = polygon((0, 0), (4, 0), (4, 4), (0, 4))
     assert judge(Claim("quadrilateral", ("BCDE",), "rectangle"), square) is False  # "that is not a square"
     wording = {claim.what: claim for claim in claims((s.Quadrilateral("BCDE", "rectangle", ()), LAYOUT))}  # type: ignore[arg-type]
-    from negmine.stages.figures.geometry.words import TEMPLATES
+    from negmine.stages.figures.geometry.claims import TEMPLATES
 
     assert all("not a square" in say(wording["quadrilateral"]) for say in TEMPLATES["quadrilateral"])
 

@@ -14,11 +14,11 @@ from negmine.stages.figures.domain import Claim
 from negmine.stages.figures.draw import raster
 from negmine.stages.figures.group import make_group
 from negmine.stages.figures.scenes import SCENES
+from negmine.stages.figures.scenes.claims import claims
 from negmine.stages.figures.scenes.figure import draw_scene, realise
 from negmine.stages.figures.scenes.oracle import judge
 from negmine.stages.figures.scenes.sample import sample
 from negmine.stages.figures.scenes.statements import COLOURS, SHAPES, Absent, Box, Tell, Thing
-from negmine.stages.figures.scenes.words import claims
 from negmine.stages.figures.settings import GroupSettings
 from scipy import ndimage
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from negmine.base.errors import UsageError
-from negmine.stages.neighbours.pieces import complete, read_piece
 from negmine.stages.neighbours.sampling import SAMPLERS, gumbel_noise, select
+from negmine.stages.neighbours.specs import complete, read_piece
 
 from tests.pipeline.neighbours.conftest import candidates
 

@@ -30,7 +30,7 @@ from ahnpl.losses.features import Features, LossOut, Part
 from ahnpl.losses.lists import WassersteinList
 from ahnpl.losses.margins import RunningMargins
 from ahnpl.losses.mixers import shift_images
-from ahnpl.losses.pieces import Timed, make
+from ahnpl.losses.specs import Timed, make
 from ahnpl.losses.teachers import TeacherSpec
 from ahnpl.losses.terms import TERMS
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from ahnpl.losses.adversarial import AdversarialNegative, AdversarialPositive
 from ahnpl.losses.features import Features
-from ahnpl.losses.pieces import Timed
 from ahnpl.losses.sets import negatives
+from ahnpl.losses.specs import Timed
 from ahnpl.losses.view import Columns, View
 
 

@@ -16,9 +16,9 @@ from ahnpl.losses.features import Features, Part
 from ahnpl.losses.kernel import Logits, mean, row
 from ahnpl.losses.masks import MASKS
 from ahnpl.losses.mixers import MIXERS
-from ahnpl.losses.pieces import Spec, make
 from ahnpl.losses.queue import BANKS
 from ahnpl.losses.sample_weights import SAMPLE_WEIGHTS
+from ahnpl.losses.specs import Spec, make
 from ahnpl.losses.view import Columns, View
 from ahnpl.losses.weights import WEIGHTS
 

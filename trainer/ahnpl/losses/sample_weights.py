@@ -8,7 +8,7 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from ahnpl.losses.kernel import Logits
-from ahnpl.losses.pieces import Timed
+from ahnpl.losses.specs import Timed
 
 
 class Focal(nn.Module):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ahnpl.losses.clusters import cluster
 from ahnpl.losses.kernel import log_count
-from ahnpl.losses.pieces import Timed
 from ahnpl.losses.sets import FROM_NEGATIVES, negatives
+from ahnpl.losses.specs import Timed
 from ahnpl.losses.view import View
 
 

@@ -17,7 +17,7 @@ from negmine.contract.training_runs import TrainingRun
 from negmine.outputs.report.images import LADDER, Album, make_album
 from negmine.outputs.report.read import Example, ImagePlace, Shown
 from negmine.outputs.report.training import runs_context
-from negmine.outputs.report.work import WorkView, work_context
+from negmine.outputs.report.work_context import WorkView, work_context
 from negmine.stages.audit.page import TABLES_STYLE
 
 BYTES_AN_EXAMPLE: Final = 25_000

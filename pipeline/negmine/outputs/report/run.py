@@ -16,7 +16,7 @@ from negmine.outputs.report.measure import measure
 from negmine.outputs.report.page import make_page
 from negmine.outputs.report.read import draw_examples, open_work
 from negmine.outputs.report.settings import ReportSettings
-from negmine.outputs.report.work import Audited, WorkView
+from negmine.outputs.report.work_context import Audited, WorkView
 from negmine.stages.audit.measure import kinds_from_json
 from negmine.stages.audit.stage import DATA, STAGE
 from negmine.store import folder_at, write_output

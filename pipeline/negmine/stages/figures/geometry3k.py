@@ -18,10 +18,10 @@ from negmine.base.documents import Document
 from negmine.base.errors import InputError
 from negmine.base.whole_files import read_whole
 from negmine.stages.figures.geometry import statements as s
+from negmine.stages.figures.geometry.claims import claims
 from negmine.stages.figures.geometry.families import laid_out
 from negmine.stages.figures.geometry.figure import realise
 from negmine.stages.figures.geometry.oracle import judge
-from negmine.stages.figures.geometry.words import claims
 from negmine.stages.figures.program import Program, Statement
 
 MOST: Final[Mapping[str, int]] = {"length": 2, "angle": 2, "right": 1, "lines": 1, "place": 1, "lies": 1}

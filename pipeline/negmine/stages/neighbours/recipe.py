@@ -12,9 +12,9 @@ from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from negmine.base.options import declared
 from negmine.stages.neighbours.filters import FILTERS
-from negmine.stages.neighbours.pieces import complete, read_piece
 from negmine.stages.neighbours.sampling import SAMPLERS
 from negmine.stages.neighbours.settings import RECIPE, RetrieveSettings
+from negmine.stages.neighbours.specs import complete, read_piece
 
 FOLDER: Final = resources.files("negmine.stages.neighbours").joinpath("recipes")
 

@@ -6,13 +6,13 @@ from typing import Final
 
 from negmine.stages.figures.canvas import drawn_style
 from negmine.stages.figures.domain import Domain
+from negmine.stages.figures.geometry.claims import TEMPLATES, claims
 from negmine.stages.figures.geometry.drawing import draw_figure
 from negmine.stages.figures.geometry.edits import editors
 from negmine.stages.figures.geometry.families import LEVELS, sample
 from negmine.stages.figures.geometry.figure import realise
 from negmine.stages.figures.geometry.oracle import judge
 from negmine.stages.figures.geometry.statements import STATEMENTS
-from negmine.stages.figures.geometry.words import TEMPLATES, claims
 from negmine.stages.figures.program import Program
 
 _NUMBERS: Final = ("length", "angle")

@@ -10,6 +10,7 @@ from random import Random
 from typing import Final
 
 from negmine.stages.figures.geometry import statements as s
+from negmine.stages.figures.geometry.claims import claims
 from negmine.stages.figures.geometry.figure import Figure, foot, realise
 from negmine.stages.figures.geometry.shapes import (
     CIRCLE_PAIRS,
@@ -20,7 +21,6 @@ from negmine.stages.figures.geometry.shapes import (
     second_circle,
     triangle,
 )
-from negmine.stages.figures.geometry.words import claims
 from negmine.stages.figures.program import Program, Statement, letters, rounded
 
 LETTERS: Final = "BCDEFGHKMNPRSTVX"
@@ -34,7 +34,6 @@ LEVELS: Final = (
     "with letters and numbers, four or five claims",
 )
 LETTERED_FROM: Final = 3
-VALUES_FROM: Final = 4
 
 FILL: Final = 0.70
 """Share of the frame that a figure fills; the rest is for letters, and for edits that need more room."""

@@ -6,12 +6,12 @@ from typing import Final
 
 from negmine.stages.figures.domain import Domain
 from negmine.stages.figures.program import Program
+from negmine.stages.figures.scenes.claims import TEMPLATES, claims
 from negmine.stages.figures.scenes.edits import editors
 from negmine.stages.figures.scenes.figure import draw_scene, realise, scene_style
 from negmine.stages.figures.scenes.oracle import judge
 from negmine.stages.figures.scenes.sample import LEVELS, sample
 from negmine.stages.figures.scenes.statements import ATTRIBUTES, STATEMENTS, Tell, Thing
-from negmine.stages.figures.scenes.words import TEMPLATES, claims
 
 
 def skeleton(program: Program) -> str:

@@ -55,7 +55,7 @@ class Tell:
     """One sentence of the caption.
 
     Attributes:
-        what: a predicate of `negmine.stages.figures.scenes.words`.
+        what: a predicate of `negmine.stages.figures.scenes.claims`.
         things: ids of the things it is about.
         by: the attributes they are named by.
         about: an attribute that is told of them (for ``all``), or "".

@@ -14,8 +14,6 @@ from math import isfinite
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
 
-Options = Mapping[str, float]
-
 
 def read_piece(text: str) -> tuple[str, dict[str, str]]:
     """Name and options of a piece as a person writes it; the option of ``name=value`` is called ''."""
