@@ -31,7 +31,8 @@ from negmine.stages.neighbours.settings import PlanSettings, RetrieveSettings
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.shards.settings import ShardSettings
 from negmine.store import Manifest
-from negmine.store.places import image_root, place, source
+from negmine.store.folder import place
+from negmine.store.places import image_root, source
 from negmine.store.work_folder import Stage, WorkFolder
 
 if TYPE_CHECKING:

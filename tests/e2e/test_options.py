@@ -16,7 +16,7 @@ from negmine.base.errors import UsageError
 from negmine.base.options import Option, check, declared
 from negmine.cli.app import app
 from negmine.cli.engine_options import EngineOptions
-from negmine.cli.run import TrialOptions
+from negmine.cli.run_options import TrialOptions
 from negmine.stages.pairs.settings import IngestSettings
 from typer.testing import CliRunner
 

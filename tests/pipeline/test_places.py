@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from negmine.base.addresses import MIRROR, address_of, is_address, readable, without_query
 from negmine.base.errors import UsageError
-from negmine.store.places import address, image_root, local, matches, named, on_disk, option, pattern, place, source
+from negmine.store.folder import place
+from negmine.store.places import address, image_root, local, matches, named, on_disk, option, pattern, source
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from negmine.base import console
 from negmine.base.command import Given
 from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
-from negmine.cli.run import RunOptions
+from negmine.cli.run_options import RunOptions
 from negmine.stages.audit.settings import AuditSettings
+from negmine.store.folder import place
 from negmine.store.options import DATA
-from negmine.store.places import place
 
 
 @shares_work

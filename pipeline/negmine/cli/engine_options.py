@@ -16,7 +16,7 @@ from negmine.base.options import Option, check
 from negmine.store.share import JOINING, WHOLE, Share, ShareDone
 
 if TYPE_CHECKING:
-    from negmine.cli.run import RunOptions
+    from negmine.cli.run_options import RunOptions
     from negmine.engine import Engine
 
 _PANEL: Final = "Where it runs"

@@ -8,7 +8,8 @@ from typing import Annotated
 from negmine.base.command import Given
 from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
-from negmine.cli.run import TrialOptions, open_pairs
+from negmine.cli.run import open_pairs
+from negmine.cli.run_options import TrialOptions
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.store.places import named, source

@@ -11,7 +11,8 @@ from typing import Annotated
 from negmine.base.command import Given
 from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
-from negmine.cli.run import SAMPLE, Run, TrialOptions
+from negmine.cli.run import Run
+from negmine.cli.run_options import SAMPLE, TrialOptions
 from negmine.stages.figures.settings import RenderSettings
 from negmine.store import scratch
 from negmine.store.options import DATA

@@ -10,8 +10,8 @@ from typing import Annotated
 from negmine.base import console
 from negmine.base.options import Option
 from negmine.outputs.report.settings import ReportSettings
+from negmine.store.folder import file_place
 from negmine.store.options import DATA, DEFAULT_WORK, AsJson
-from negmine.store.places import file_place
 
 
 def report(

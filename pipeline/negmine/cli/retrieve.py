@@ -8,7 +8,8 @@ from negmine.base.command import Given
 from negmine.base.errors import UsageError
 from negmine.base.options import Option, Values
 from negmine.cli.engine_options import EngineOptions, shares_work
-from negmine.cli.run import TrialOptions, open_pairs
+from negmine.cli.run import open_pairs
+from negmine.cli.run_options import TrialOptions
 from negmine.stages.neighbours.settings import MINE, PlanSettings, RetrieveSettings
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.store.options import RUN

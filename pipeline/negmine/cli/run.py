@@ -7,39 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
 from negmine.base import console
 from negmine.base.console import Summary
-from negmine.base.options import Option
 from negmine.cli.engine_options import EngineOptions
+from negmine.cli.run_options import SAMPLE, RunOptions
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.store import scratch
-from negmine.store.options import DEFAULT_WORK, RUN, AsJson, Work
 
 if TYPE_CHECKING:
     from negmine.engine import Engine
     from negmine.store import Manifest
-
-SAMPLE: Final = 256
-"""Pairs that ``--dry-run`` works on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Where a command works, and how it goes."""
-
-    work: Work = DEFAULT_WORK
-    overwrite: Annotated[bool, Option("make it anew; else a run resumes", panel=RUN)] = False
-    dry_run: bool = False
-    as_json: AsJson = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialOptions(RunOptions):
-    """Those of a command that can be tried."""
-
-    dry_run: Annotated[bool, Option(f"show what {SAMPLE} pairs give; write nothing", panel=RUN)] = False
 
 
 @dataclass(frozen=True)

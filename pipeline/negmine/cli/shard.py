@@ -8,11 +8,12 @@ from typing import Annotated
 from negmine.base.errors import UsageError
 from negmine.base.options import Option
 from negmine.cli.engine_options import EngineOptions, shares_work
-from negmine.cli.run import TrialOptions, open_pairs
+from negmine.cli.run import open_pairs
+from negmine.cli.run_options import TrialOptions
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.shards.settings import ShardSettings
+from negmine.store.folder import place
 from negmine.store.options import DATA
-from negmine.store.places import place
 
 
 @shares_work

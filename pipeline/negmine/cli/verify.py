@@ -10,8 +10,8 @@ from typing import Annotated
 from negmine.base import console
 from negmine.base.errors import DamagedError
 from negmine.base.options import Option
+from negmine.store.folder import place
 from negmine.store.options import AsJson
-from negmine.store.places import place
 
 
 def verify(

@@ -27,7 +27,8 @@ class Phase(Protocol):
 
 
 Load = Callable[[], Callable[..., Any]]
-"""Loads what a server holds, and gives the function that answers from it; run once, in the server."""
+"""Loads what a server holds, and gives the function that answers from it, of a type that whoever asks knows; run once,
+in the server."""
 
 
 class Served(Protocol):

@@ -55,7 +55,7 @@ def _of_distinct(model: Model[Ragged, Ragged], words: Ragged, is_train: bool) ->
     """What the layer within makes of a batch of words (`Ragged`), each distinct one computed once."""
     rows: Any = words.dataXd  # uint64, which thinc's types leave out
     _, first, place = np.unique(_row_hashes(rows), return_index=True, return_inverse=True)
-    all_of_them: Any = np.array([len(first)], dtype=np.int32)
+    all_of_them: Any = np.array([len(first)], dtype=np.int32)  # an array, which is no `Ints1d` to a checker
     found = model.layers[0].predict(Ragged(rows[first], all_of_them))
     return Ragged(found.dataXd[place], words.lengths), None
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Arrays = TypeVar("Arrays", bound=DataclassInstance)
 
 Array = np.ndarray[Any, np.dtype[Any]]
+"""Of any shape and type, as the file says."""
 
 
 def write_array(folder: Path, name: str, array: Array) -> FileRecord:

@@ -17,9 +17,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from negmine.base.addresses import MIRROR, address_of
+from negmine.base.addresses import MIRROR, address_of, is_address
 from negmine.base.errors import UsageError, explain_os_error
 from negmine.store.file_systems import file_system, request
+from negmine.store.places import address, local
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -167,13 +168,31 @@ class _Stored(Folder):
                 self._fetch(name)
 
 
-def open_home(address: str) -> Path:
+def place(text: str | Path) -> Path:
+    """A folder that a command reads and writes: a path as it is, the home of an address.
+
+    Raises:
+        UsageError: no driver for such addresses, or credentials in it.
+        ResourceError: the store refuses, or does not answer.
+    """
+    if not is_address(str(text)):
+        return local(text)
+    return _open_home(address(str(text)))
+
+
+def file_place(text: str | Path) -> Path:
+    """A file that a command writes: as `place` for its folder."""
+    folder, slash, name = str(text).rpartition("/")
+    return place(folder) / name if slash and is_address(str(text)) else local(text)
+
+
+def _open_home(where: str) -> Path:
     """The home of a folder's address, with the folders and control files that lie there now."""
-    file_system(address)  # a person hears first of an address that is none
-    protocol, _, rest = address.partition("://")
+    file_system(where)  # a person hears first of an address that is none
+    protocol, _, rest = where.partition("://")
     rest = posixpath.normpath(rest)
     if rest.partition("/")[0] in ("", ".", ".."):
-        raise UsageError("this address names no bucket", where=address, fix="write it as s3://BUCKET/FOLDER")
+        raise UsageError("this address names no bucket", where=where, fix="write it as s3://BUCKET/FOLDER")
     home = _mirror() / protocol.replace("s3a", "s3") / rest
     _Stored(home, str(address_of(home))).open()
     return home

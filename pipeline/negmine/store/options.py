@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from negmine.base.options import Option
-from negmine.store.places import image_root, on_disk, option, place
+from negmine.store.folder import place
+from negmine.store.places import image_root, on_disk, option
 
 DATA: Final = "What is read and written"
 RUN: Final = "How the run goes"

@@ -75,26 +75,6 @@ def address(text: str) -> str:
 # --- options ---------------------------------------------------------------------------------------------------------
 
 
-def place(text: str | Path) -> Path:
-    """A folder that a command reads and writes: a path as it is, the home of an address.
-
-    Raises:
-        UsageError: no driver for such addresses, or credentials in it.
-        ResourceError: the store refuses, or does not answer.
-    """
-    if not is_address(str(text)):
-        return local(text)
-    from negmine.store.folder import open_home
-
-    return open_home(address(str(text)))
-
-
-def file_place(text: str | Path) -> Path:
-    """A file that a command writes: as `place` for its folder."""
-    folder, slash, name = str(text).rpartition("/")
-    return place(folder) / name if slash and is_address(str(text)) else local(text)
-
-
 def on_disk(text: str | Path) -> Path:
     """A path that cannot lie in an object store.
 

@@ -47,7 +47,7 @@ class Recipe:
     body: Document
     parameters: Document
 
-    def fill(self, value: object) -> Any:
+    def fill(self, value: object) -> Any:  # of the type of `value`, or of a parameter
         """`value` with each ``$name`` replaced by that parameter."""
         if isinstance(value, Mapping):
             return {key: self.fill(inner) for key, inner in value.items()}

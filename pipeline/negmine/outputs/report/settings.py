@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from negmine.base.options import Option, check
+from negmine.store.folder import place
 from negmine.store.options import DATA, RUN, Images, Seed
-from negmine.store.places import on_disk, place
+from negmine.store.places import on_disk
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ Verdict = bool | None
 """True, false beyond doubt, or None: too close to call. Undecided never counts as false."""
 
 Figure = Any
-"""A realised program, as the oracle sees it."""
+"""A realised program, as the oracle sees it: each domain has a type of its own."""
 
 
 class Claim(NamedTuple):

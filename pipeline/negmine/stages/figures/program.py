@@ -17,7 +17,7 @@ Names = str
 class Statement(Protocol):
     """A frozen dataclass of a domain."""
 
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # as the standard library says it
 
 
 Program = tuple[Statement, ...]

@@ -88,7 +88,7 @@ class EmbedPhase:
 
 
 Cells = tuple[Any, ...]
-"""Of a row: a caption, or the place of an image."""
+"""Of a row: a caption, or the place of an image, as the encoder's columns are."""
 
 Fetch = Callable[[Sequence[Cells]], list[Item]]
 
