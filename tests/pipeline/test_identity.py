@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from negmine.base.counts import Counts
 from negmine.base.errors import DamagedError
 from negmine.contract.records import PAIRS
 from negmine.contract.split import Split
@@ -155,7 +155,7 @@ def test_settling_is_what_a_person_would_do(
         ],
         schema=PAIRS,
     )
-    folder, counts = tmp_path_factory.mktemp("settle"), Counter[str]()
+    folder, counts = tmp_path_factory.mktemp("settle"), Counts()
     before, spill.LARGEST = spill.LARGEST, largest  # type: ignore[misc]
     try:
         parts = [table.slice(0, 5), table.slice(5)]

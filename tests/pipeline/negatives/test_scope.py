@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from negmine.base.counts import Counts
 from negmine.language.analyse import parse
 from negmine.language.caption import Caption
 from negmine.stages.negatives.candidates import candidates
@@ -267,9 +267,9 @@ def without_marks(text: str) -> tuple[str, set[int]]:
 
 
 def accepted(
-    caption: Caption, words: Words, rules: tuple[str, ...], seeds: int = 4, counts: Counter[str] | None = None
+    caption: Caption, words: Words, rules: tuple[str, ...], seeds: int = 4, counts: Counts | None = None
 ) -> Iterator[Candidate]:
-    counts = Counter() if counts is None else counts
+    counts = Counts() if counts is None else counts
     for seed in range(seeds):
         settings = ParseSettings(rules=rules, seed=seed)
         yield from candidates("k", caption, together([]), words, settings, counts)
@@ -339,7 +339,7 @@ def test_what_only_looks_like_a_denial_closes_nothing(parsed: Parsed, caption: s
 
 
 def test_refusals_in_scope_are_counted(parsed: Parsed, words: Words) -> None:
-    counts: Counter[str] = Counter()
+    counts = Counts()
     assert not list(accepted(parsed("No birds are on the wire."), words, ("replace_object",), 1, counts))
     assert counts[f"rejected:replace_object:{in_scope.__name__}"] == counts["proposed:replace_object"] > 0
 
