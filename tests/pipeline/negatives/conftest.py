@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
+from negmine.base.counts import Counts
 from negmine.language.analyse import load_model, parse
 from negmine.language.caption import Caption
 from negmine.stages.negatives.candidates import candidates, load_words
@@ -49,7 +49,7 @@ def produced(parsed: Callable[[str], Caption], words: Words) -> Produced:
         found: set[str] = set()
         for seed in range(40):
             settings = replace(base, seed=seed)
-            found |= {c.negative for c in candidates("k", parsed(caption), known, words, settings, Counter())}
+            found |= {c.negative for c in candidates("k", parsed(caption), known, words, settings, Counts())}
         return found
 
     return run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from negmine.base.counts import Counts
 from negmine.contract.records import Edit, apply_edits
 from negmine.language.analyse import MAX_WORDS, parse, read_until
 from negmine.language.capitals import capitals_of
@@ -54,7 +54,7 @@ def made(nlp: Any, words: Words) -> Made:
         parsed, found = parse(nlp, [caption], words.vocabulary)[caption], list[Candidate]()
         for seed in range(SEEDS):
             settings = ParseSettings(rules=rules, seed=seed)
-            found += candidates("k", parsed, Evidence(), words, settings, Counter())
+            found += candidates("k", parsed, Evidence(), words, settings, Counts())
         return found
 
     return run
@@ -450,7 +450,7 @@ def test_words_behind_what_is_parsed_are_known(nlp: Any, words: Words) -> None:
     put_in = set()
     for seed in range(20):
         settings = replace(ParseSettings(rules=("replace_object",)), seed=seed)
-        found = candidates("k", parsed, Evidence(), words, settings, Counter())
+        found = candidates("k", parsed, Evidence(), words, settings, Counts())
         put_in |= {candidate.edits[-1].new for candidate in found}
         assert all(apply_edits(caption, c.edits) == c.negative for c in found)
     assert "cat" in put_in and "horse" not in put_in

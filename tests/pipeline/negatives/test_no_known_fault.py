@@ -6,7 +6,6 @@ The detectors read texts alone and share no code with the rules and guards.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from negmine.base.counts import Counts
 from negmine.language.analyse import parse
 from negmine.stages.audit.defects import defects_of
 from negmine.stages.negatives.candidates import ParseWorker, candidates
@@ -129,7 +129,7 @@ def made(nlp: Any, words: Words) -> Made:
         for seed in range(SEEDS):
             settings = ParseSettings(rules=rules, seed=seed)
             for text in captions:
-                several = candidates(text, parsed[text], Evidence(), words, settings, Counter())
+                several = candidates(text, parsed[text], Evidence(), words, settings, Counts())
                 found |= dict.fromkeys((text, candidate.negative) for candidate in several)
         return list(found)
 
