@@ -24,7 +24,7 @@ Hint: TypeAlias = Any
 """What stands behind the colon of a field, as ``float | None``: Python has no type yet for all of these (PEP 747)."""
 
 Values = dict[str, Any]
-"""What was given of some settings: field to value, each of its field's own type, which a dictionary cannot say."""
+"""Values by the names of fields or parameters, each of a type of its own, which a dictionary cannot say."""
 
 
 @dataclass(frozen=True, kw_only=True)
