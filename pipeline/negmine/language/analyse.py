@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from negmine.base.errors import UsageError
@@ -79,17 +80,21 @@ def find_model(name: str | None) -> str:
 
 
 def load_model(name: str | None) -> Language:
-    """A spaCy pipeline with tagger and parser only; `name` as for `find_model`.
+    """A spaCy pipeline with tagger and parser only, loaded once a process; `name` as for `find_model`.
 
     Raises:
         UsageError: the model is not installed, or has no tagger or parser.
     """
+    return _loaded(find_model(name))
+
+
+@lru_cache(maxsize=1)
+def _loaded(found: str) -> Language:
     import spacy
     from thinc.api import use_ops
 
     from negmine.language.faster_spacy import NumpyProducts, embed_words_once
 
-    found = find_model(name)
     info = spacy.util.get_package_path(found)
     unneeded = [part for part in spacy.util.load_meta(info / "meta.json")["pipeline"] if part not in NEEDED]
     with use_ops(NumpyProducts.name):
