@@ -3,6 +3,7 @@
     python benchmarks/mining_quality.py planted CAPTIONS.jsonl IMAGES    one line a caption: image, caption
     python benchmarks/mining_quality.py single CAPTIONS.jsonl IMAGES
     python benchmarks/mining_quality.py paraphrases SUGARCREPE_PP_FOLDER CAPTIONS.json
+    python benchmarks/mining_quality.py evidence CAPTIONS.json
 
 planted: every caption becomes an image of its own, with a copy of its image that was scaled and compressed again; so
 what shows the same image is a known false negative. One table for captions (MiniLM), one for images
@@ -13,6 +14,8 @@ similarity, and images whose signatures differ in at most 8 bits (which near_ima
 paraphrases: SugarCrepe++ in COCO captions, text only. With the threshold at which a measure refuses a tenth of the true
 negatives, how many paraphrases does it refuse? True negatives are the captions made by hand, which differ in one word
 or in order, or the ten nearest captions of other images.
+evidence: against how many captions of an image, which are true of it, do the others speak as much as `doubtful` asks
+for? The weights come from the images of one half, the captions from the other, both ways.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +32,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from negmine.encoders import make_encoder
 from negmine.engine.local import LocalEngine
+from negmine.language.analyse import load_model, parse
+from negmine.language.vocabulary import packaged_vocabulary
+from negmine.stages.neighbours.evidence import UNIT, View, untold, view, weight_of
 from negmine.stages.neighbours.recipe import load_recipe, override
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
@@ -49,6 +55,8 @@ ALONE = (
     "near_truth",
     "concept",
     "structure",
+    "entailed",
+    "doubtful",
     "percentage",
     "adaptive_margin",
 )
@@ -57,14 +65,17 @@ SUSPECT, BITS = 0.9, 8
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["planted", "single", "paraphrases"])
+    parser.add_argument("what", choices=["planted", "single", "paraphrases", "evidence"])
     parser.add_argument("captions", type=Path)
-    parser.add_argument("other", type=Path)
+    parser.add_argument("other", type=Path, nargs="?")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
-        {"planted": planted, "single": single, "paraphrases": paraphrases}[options.what](
-            options.captions, options.other, Path(folder)
-        )
+        if options.what == "evidence":
+            true_captions(options.captions)
+        else:
+            {"planted": planted, "single": single, "paraphrases": paraphrases}[options.what](
+                options.captions, options.other, Path(folder)
+            )
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------
@@ -228,6 +239,42 @@ def similarity(name: str, query: Any, others: Any, vectors: Any, sets: Any) -> A
 def recall(same: Any, other: Any) -> float:
     """Share of `same` at or above the threshold that a tenth of `other` is at or above."""
     return float(np.mean(same > np.quantile(other, 0.9)))
+
+
+# --- evidence --------------------------------------------------------------------------------------------------------
+
+NATS, OTHERS = (1.0, 2.0, 3.0, 4.0, 5.0), (1, 2, 4)
+
+
+def true_captions(captions: Path) -> None:
+    images: dict[int, list[str]] = {}
+    for row in json.loads(captions.read_text())["annotations"]:
+        images.setdefault(row["image_id"], []).append(" ".join(row["caption"].split()))
+    parsed = parse(load_model(None), [text for texts in images.values() for text in texts], packaged_vocabulary())
+    halves = [[[parsed[text] for text in texts] for texts in list(images.values())[half::2]] for half in (0, 1)]
+    reached = {number: np.zeros(len(NATS)) for number in OTHERS}
+    asked = Counter[int]()
+    for half, others in (halves, halves[::-1]):
+        weights = untold(others)
+        for image in half:
+            seen = [view(caption) for caption in image]
+            for place, one in enumerate(seen):
+                rest = seen[:place] + seen[place + 1 :]
+                for number in (number for number in OTHERS if number <= len(rest)):
+                    asked[number] += 1
+                    reached[number] += np.array(NATS) <= evidence(one, rest[:number], weights)
+    table = Table("at least, nats", "e^-nats", *(f"{number} others" for number in OTHERS), title="true captions")
+    for place, nats in enumerate(NATS):
+        shares = (f"{reached[number][place] / asked[number]:.1%}" for number in OTHERS)
+        table.add_row(str(nats), f"{np.exp(-nats):.1%}", *shares)
+    Console().print(table)
+
+
+def evidence(one: View, others: list[View], weights: Mapping[str, float]) -> float:
+    """What speaks against a caption by what others leave out, in nats."""
+    whole = View((), *(frozenset().union(*sets) for sets in zip(*(other[1:] for other in others), strict=True)))
+    left_out = (g for g in one.grounds if whole.applies(g) and g.claim not in whole.told)
+    return float(sum(weight_of(ground, weights) for ground in left_out) / UNIT * np.sqrt(len(others)))
 
 
 if __name__ == "__main__":

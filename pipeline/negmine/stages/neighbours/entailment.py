@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from itertools import combinations
 from typing import Final, NamedTuple
 
 from negmine.language.caption import NO, Caption, Phrase, Token
@@ -27,6 +28,9 @@ from negmine.language.lexicon import PLURAL_OF, Lexicon, packaged_lexicon
 from negmine.language.vocabulary import NONE, Vocabulary, packaged_vocabulary
 
 _BREATHING: Final = frozenset({"person", "animal"})
+_KINDS: Final = frozenset({"person", "animal", "plant", "food"})
+"""Classes of the lexicon that are words of captions too."""
+
 _SEVERAL: Final = "+"
 
 
@@ -52,6 +56,11 @@ def follows(claims: frozenset[str], contrary: frozenset[str], told: frozenset[st
 def said(caption: Caption) -> Said:
     """What a caption tells of its image, and what it claims of any."""
     return _reader().said(caption)
+
+
+def known_by(noun: str) -> frozenset[str]:
+    """The nouns that are true of an image that shows it, itself among them."""
+    return _reader().known_by(noun)
 
 
 @cache
@@ -111,7 +120,7 @@ class _Reader:
 
     def _thing(self, caption: Caption, phrase: Phrase, told: set[str], claims: set[str], contrary: set[str]) -> None:
         names = self._parts(caption, phrase)
-        known = NONE.union(*map(self._known_by, names))
+        known = NONE.union(*map(self.known_by, names))
         told.update(f"n {word}" for word in known)
         doing = NONE.union(*(self._tells.get(name, NONE) for name in names))  # a skier skis
         told.update(f"v {other}" for word in doing for other in self._done_by(word))
@@ -125,7 +134,7 @@ class _Reader:
             if not before.isdisjoint(self._alone):
                 contrary.add(f"n {head}={_SEVERAL}")
             return
-        several = self._known_by(head)
+        several = self.known_by(head)
         told.update(f"n {word}={_SEVERAL}" for word in several)
         if number:
             told.update(f"n {word}={number}" for word in several)
@@ -156,12 +165,15 @@ class _Reader:
             return None if concepts & self._concepts(last) else min(concepts)
         return name if entry.classes or tuple(words) in self.vocabulary.units else None
 
-    def _known_by(self, noun: str) -> frozenset[str]:
+    def known_by(self, noun: str) -> frozenset[str]:
         """What is there where a noun is."""
         found = self._nouns.get(noun)
         if found is None:
             own = self.lexicon.implied(noun) | {noun}.union(*(self._named(word) for word in self._aliases(noun)))
-            found = self._nouns[noun] = own
+            kind = self.lexicon.broad_class(noun)
+            if kind == "animal":  # a sheep is no timid person
+                own = frozenset(word for word in own if self.lexicon.broad_class(word) != "person")
+            found = self._nouns[noun] = own | ({kind} & _KINDS)  # WordNet's hypernyms are kept for a few steps only
         return found
 
     def _aliases(self, noun: str) -> frozenset[str]:
@@ -190,14 +202,15 @@ class _Reader:
         return before | {other.name for other in caption.phrases if other.whole == phrase.head != other.head}
 
     def _together(self, caption: Caption, told: set[str]) -> None:
-        """A man and a woman are two people."""
-        for one, other in caption.conjuncts:
-            if one in caption.phrase_of and other in caption.phrase_of:
-                pair = [caption.phrases[caption.phrase_of[head]] for head in (one, other)]
-                both = frozenset.intersection(*(self._known_by(self._parts(caption, p)[-1]) for p in pair))
-                told.update(f"n {word}={_SEVERAL}" for word in both)
-                if all(self._number(caption, phrase) == 1 for phrase in pair):
-                    told.update(f"n {word}=2" for word in both)
+        """A bus behind a car: several vehicles. A man and a woman are two people."""
+        for pair in combinations(caption.phrases, 2):
+            if pair[0].name == pair[1].name:
+                continue
+            both = frozenset.intersection(*(self.known_by(self._parts(caption, phrase)[-1]) for phrase in pair))
+            told.update(f"n {word}={_SEVERAL}" for word in both)
+            one, other = (phrase.head for phrase in pair)
+            if caption.are_conjuncts(one, other) and all(self._number(caption, phrase) == 1 for phrase in pair):
+                told.update(f"n {word}=2" for word in both)
 
     # --- what they are like ---
 
@@ -215,7 +228,7 @@ class _Reader:
                     claims.add(f"v {token.lemma}")
             return
         same = self.vocabulary.attribute_signs[value.name] | {value.name, word}
-        told.update(f"a {one} {thing}" for one in same for thing in self._known_by(noun))
+        told.update(f"a {one} {thing}" for one in same for thing in self.known_by(noun))
         dimension = self.vocabulary.dimensions[value.dimension]
         if dimension.is_usual(value.name, noun) or noun in self._usual.get(word, NONE):
             return
@@ -229,7 +242,7 @@ class _Reader:
         inside = {i for phrase in caption.phrases for i in range(phrase.unit, phrase.head + 1)}
         for i, token in enumerate(caption.tokens):
             if token.pos == "NOUN" and i not in inside:
-                told.update(f"n {word}" for word in self._known_by(token.lemma))
+                told.update(f"n {word}" for word in self.known_by(token.lemma))
                 if token.lemma not in self._nothing:
                     claims.add(f"n {token.lemma}")
 
@@ -273,7 +286,7 @@ class _Reader:
                 continue
             subject, item = (caption.phrases[n].name for n in (relation.subject, relation.object))
             kind, near = self.lexicon.broad_class(subject), self.vocabulary.near.get(relation.name, NONE)
-            told.update(f"{relation.name} {word} {kind}" for word in self._known_by(item))
+            told.update(f"{relation.name} {word} {kind}" for word in self.known_by(item))
             contrary.update(
                 f"{other} {item} {kind}"
                 for several in self.vocabulary.contraries.get(relation.name, ())

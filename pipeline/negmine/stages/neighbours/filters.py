@@ -148,6 +148,17 @@ def entailed(found: Candidates, *, missing: float = 0) -> Mask:
     return np.asarray(found.texts.entailed(int(missing)))
 
 
+def doubtful(found: Candidates, *, evidence: float = 3.0) -> Mask:
+    """A caption that may be true of the query's image: what captions of that image leave out of what it says is
+    evidence of less than so many nats that it is false (see `evidence`).
+
+    Refuses no images.
+    """
+    if found.images:
+        return np.zeros(found.score.shape, dtype=np.bool_)
+    return np.asarray(found.texts.evidence(found.own["captions"]) < evidence)
+
+
 def structure(found: Candidates, *, overlap: float = 0.8) -> Mask:
     """A caption whose objects, attributes, relations and numbers agree so far, mean of the four (SPACE-2, #42)."""
     return np.asarray(found.texts.structure() >= overlap)
@@ -219,6 +230,7 @@ FILTERS: Final[dict[str, Callable[..., Mask]]] = {
     "concept": concept,
     "structure": structure,
     "entailed": entailed,
+    "doubtful": doubtful,
     "percentage": percentage,
     "margin": margin,
     "adaptive_margin": adaptive_margin,
@@ -243,6 +255,7 @@ NEEDS: Final[dict[str, str]] = {
     "concept": "concepts",
     "structure": "structure",
     "entailed": "entailment",
+    "doubtful": "evidence",
 }
 """Filters that look at sets of words: which."""
 

@@ -11,13 +11,21 @@ from typing import Final
 
 import numpy as np
 
-from negmine.base.arrays import Ids, Mask, Records
+from negmine.base.arrays import Ids, Mask, Places, Records
 from negmine.base.hashing import hash64
 from negmine.contract.records import THUMBNAIL_BYTES
 from negmine.engine import PartFunction
 from negmine.stages.neighbours.corpus import Corpus
 from negmine.stages.neighbours.scorers import Reranker
-from negmine.stages.neighbours.word_sets import COLUMNS, TOLD, Sets, normalised, parsed_sets, plain_sets, to_columns
+from negmine.stages.neighbours.word_sets import (
+    COLUMNS,
+    OF_IMAGES,
+    Sets,
+    normalised,
+    parsed_sets,
+    plain_sets,
+    to_columns,
+)
 from negmine.store import PartRecord, folder_at, part_name, read_part, write_table
 from negmine.store.arrays import read_array, write_array
 
@@ -31,11 +39,13 @@ PAIR_FEATURE: Final = np.dtype(
         ("thumbnail", np.uint8, (THUMBNAIL_BYTES,)),
         ("seen", np.bool_),
         ("first", np.bool_),
+        ("captions", np.int32),
         ("positive", np.float32),
     ]
 )
-"""Hashes of key, image id, caption and its normalised words; the image's signature and thumbnail, and whether
-there are any; whether the pair is the first of its image; how similar its own truth is (NaN where nothing tells)."""
+"""Hashes of key, image id, caption and its normalised words; the image's signature and thumbnail, and whether there are
+any; whether the pair is the first of its image, and how many pairs that has; how similar its own truth is (NaN where
+nothing tells)."""
 
 _SETS: Final = "sets"
 _AT_HAND: Final = 64
@@ -71,13 +81,13 @@ def _facts_of_part(phase: PairFeaturesPhase, index: int, folder: Path) -> PartRe
     features["thumbnail"] = np.frombuffer(looks, dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)
     features["seen"] = [signature is not None for signature in signatures]
     features["first"] = [at == 0 or images[at] != images[at - 1] for at in range(len(images))]
+    features["captions"] = _group_sizes(features["first"])
     features["positive"] = phase.reranker.positives(index, features["first"], lowest=phase.positive == "lowest")
 
     files = [write_array(folder, part_name(index, "npy"), features)]
     if phase.sets:
         sets = _sets_of(captions, phase.sets)
-        if TOLD in sets:
-            sets[TOLD] = _of_images(sets[TOLD], features["first"])
+        sets |= {name: _of_images(sets[name], features["first"]) for name in OF_IMAGES if name in sets}
         files.append(write_table(folder, part_name(index, stem=_SETS), to_columns(sets)))
     return PartRecord(index, tuple(files), {"pairs": len(features)})
 
@@ -88,6 +98,12 @@ def _sets_of(captions: Sequence[str], kinds: tuple[str, ...]) -> dict[str, list[
         made |= parsed_sets(captions)
     wanted = {name for kind in kinds for name in COLUMNS[kind]}
     return {name: rows for name, rows in made.items() if name in wanted}
+
+
+def _group_sizes(first: Mask) -> Places:
+    """[n] how many rows the image of each has."""
+    sizes = np.diff([*np.flatnonzero(first), len(first)])
+    return np.repeat(sizes, sizes)
 
 
 def _of_images(sets: Sequence[Sequence[int]], first: Mask) -> list[list[int]]:
@@ -124,8 +140,8 @@ class PairFeatures:
         return self.corpus.gather(ids, self.of_part)
 
     def sets(self, ids: Ids, name: str) -> Sets:
-        """One kind of set of some pairs [n]; what is told is that of their images."""
-        if name == TOLD:
+        """One kind of set of some pairs [n]; what is told or covered is that of their images."""
+        if name in OF_IMAGES:
             ids = self.corpus.gather(ids, self.first_ids)
         taken, order = [], []
         for part, where, places in self.corpus.split(ids):
@@ -160,5 +176,4 @@ class PairFeatures:
 
     def most_captions(self, part: int) -> int:
         """Pairs of the image that has most of them, in a part; at least 1."""
-        starts = np.flatnonzero(self.of_part(part)["first"])
-        return int(np.diff([*starts, self.corpus.sizes[part]]).max(initial=1))
+        return int(self.of_part(part)["captions"].max(initial=1))

@@ -21,17 +21,20 @@ if TYPE_CHECKING:
     from negmine.language.caption import Caption
 
 LEVELS: Final = ("objects", "attributes", "relations", "numbers")
+GROUNDS: Final = ("left_out", "given", "holds", "weight")
+"""The grounds of `evidence` side by side: no sets, but lists of one length."""
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "words": ("words",),
     "concepts": ("concepts", "implied"),
     "structure": LEVELS,
     "entailment": ("told", "claims", "contrary"),
+    "evidence": ("told", "covered", *GROUNDS),
 }
 """What a filter asks for, and the sets that takes."""
 
-TOLD: Final = "told"
-"""The set that belongs to an image, not to one caption of it."""
+OF_IMAGES: Final = ("told", "covered")
+"""The sets that belong to an image, not to one caption of it."""
 
 _CONTENT: Final = frozenset({"NOUN", "PROPN", "VERB", "ADJ", "NUM", "ADP"})
 
@@ -47,7 +50,8 @@ def plain_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
 
 
 def parsed_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
-    """``concepts``, ``implied``, the four levels of structure, and what it tells and claims, of each caption.
+    """``concepts``, ``implied``, the four levels of structure, what it tells and claims, and what would speak against
+    it, of each caption.
 
     Raises:
         UsageError: the spaCy model is missing.
@@ -55,8 +59,12 @@ def parsed_sets(captions: Sequence[str]) -> dict[str, list[list[int]]]:
     parse = _parser()
     parsed = parse(dict.fromkeys(captions))
     sets = {text: _sets_of(caption) for text, caption in parsed.items()}
-    names = (*COLUMNS["concepts"], *COLUMNS["structure"], *COLUMNS["entailment"])
-    return {name: [sets[text][name] for text in captions] for name in names}
+    return {
+        name: [sets[text][name] for text in captions]
+        for kind, names in COLUMNS.items()
+        if kind != "words"
+        for name in names
+    }
 
 
 @cache
@@ -74,8 +82,10 @@ def _sets_of(caption: Caption) -> dict[str, list[int]]:
     from negmine.language.caption import NO
     from negmine.language.lexicon import packaged_lexicon
     from negmine.stages.neighbours.entailment import said
+    from negmine.stages.neighbours.evidence import covered, grounds, weight_of
 
     lexicon, what = packaged_lexicon(), said(caption)
+    against = grounds(caption, what)
     phrases, tokens = caption.phrases, caption.tokens
     concepts = {t.lemma for t in tokens if t.pos in _CONTENT} | {phrase.name for phrase in phrases}
     nouns = {t.lemma for t in tokens if t.pos == "NOUN"} | {phrase.name for phrase in phrases}
@@ -97,12 +107,21 @@ def _sets_of(caption: Caption) -> dict[str, list[int]]:
         "told": _numbers(what.told),
         "claims": _numbers(what.claims),
         "contrary": _numbers(what.contrary),
+        "covered": _numbers(covered(caption, what)),
+        "left_out": [_number(ground.claim) for ground in against],
+        "given": [_number(ground.given) for ground in against],
+        "holds": [int(ground.holds) for ground in against],
+        "weight": [weight_of(ground) for ground in against],
     }
 
 
 def _numbers(words: Iterable[str]) -> list[int]:
     """A set of words as ascending numbers."""
-    return sorted({hash64(word) >> 34 for word in words})
+    return sorted(set(map(_number, words)))
+
+
+def _number(word: str) -> int:
+    return hash64(word) >> 34
 
 
 def to_columns(sets: dict[str, list[list[int]]]) -> pa.Table:
@@ -146,14 +165,25 @@ def shared(one: Sets, other: Sets) -> Places:
     return np.asarray(matrices[0].multiply(matrices[1]).sum(axis=1)).ravel()
 
 
-def found_in(these: Sets, whole: Sets, which: Places) -> Places:
-    """[n] how many elements of set i are in set ``which[i]`` of the others."""
+def is_in(these: Sets, whole: Sets, which: Places) -> Mask:
+    """For each element of set i whether it is in set ``which[i]`` of the others."""
     known = np.repeat(np.arange(len(whole.sizes)) << 30, whole.sizes) | whole.values
     asked = np.repeat(which << 30, these.sizes) | these.values
     at = np.searchsorted(known, asked)
     hits = at < len(known)
     hits[hits] = known[at[hits]] == asked[hits]
-    return np.bincount(np.repeat(np.arange(len(these.sizes)), these.sizes), hits, len(these.sizes)).astype(np.int64)
+    return np.asarray(hits)
+
+
+def found_in(these: Sets, whole: Sets, which: Places) -> Places:
+    """[n] how many elements of set i are in set ``which[i]`` of the others."""
+    return _sums(these, is_in(these, whole, which))
+
+
+def _sums(sets: Sets, of_elements: Mask | Places) -> Places:
+    """[n] sum over the elements of each set."""
+    whole = np.concatenate([[0], np.cumsum(of_elements, dtype=np.int64)])
+    return np.asarray(whole[sets.starts[1:]] - whole[sets.starts[:-1]])
 
 
 @dataclass(frozen=True)
@@ -198,6 +228,23 @@ class Texts:
         follows = claims.sizes - found_in(claims, told, which) <= missing
         entailed = follows & (claims.sizes > missing) & (found_in(contrary, told, which) == 0)
         return np.asarray(entailed).reshape(self.shape)
+
+    def evidence(self, captions: Places) -> Floats:
+        """[Q, C] what speaks against the candidate's caption being true of the query's image, in nats.
+
+        Args:
+            captions: [Q] how many captions the query's image has.
+        """
+        from negmine.stages.neighbours.evidence import UNIT
+
+        queries, width = self.shape
+        which = np.repeat(np.arange(queries), width)
+        told, covered = self.own("told"), self.own("covered")
+        claims, given, holds, weight = (self.theirs(name) for name in GROUNDS)
+        applies = np.where(holds.values, is_in(given, told, which), ~is_in(given, covered, which))
+        silent = ~is_in(claims, told, which) & ~is_in(claims, covered, which)
+        left_out = _sums(weight, weight.values * (applies & silent)).reshape(self.shape)
+        return np.asarray(left_out / UNIT * np.sqrt(captions)[:, None])
 
     def structure(self) -> Floats:
         """[Q, C] mean over the levels that either caption has of the elements in common over those of both."""
