@@ -55,8 +55,6 @@ ALONE = (
     "near_truth",
     "concept",
     "structure",
-    "entailed",
-    "doubtful",
     "percentage",
     "adaptive_margin",
 )
