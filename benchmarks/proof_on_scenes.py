@@ -7,8 +7,9 @@ renderer writes, and the oracle says whether the scene makes it true. With ``--r
 guards is judged, chosen or not; with ``--preset`` what `negmine parse` chooses.
 
 A noun or an attribute of which nothing drawn can be called (*a banner*, *a plaid star*) fits nothing and makes its
-sentence false. A sentence that is none of the renderer's is not read; the negative is then counted as unread, unless
-another of its sentences is false. Undecided is what the oracle finds too close to call.
+sentence false, and so does a place that is not drawn (*in a field*). Another sentence that is none of the renderer's is
+not read; the negative is then counted as unread, with the reason, unless another of its sentences is false. Undecided
+is what the oracle finds too close to call.
 
 A true negative is implied if it stays true when everything is taken away that the caption can do without, things and
 what they are like: then the caption alone shows that it is true, and the rule is at fault. The others are true of what
@@ -157,8 +158,10 @@ _SAME_PLACE: Final = {
     r"outside of\b": "outside",
     r"(?:inside of|in)(?= the grey box)": "inside",
     r"(?:atop|on)(?= an? )": "on top of",
+    r"exactly (?:several|many)\b": "at least three",
+    r"can see (?:several|many)\b(.*) and no more$": r"can see at least three\1",
 }
-"""Other words of the rules for what the renderer says."""
+"""Other words of the rules for what the renderer says; *several* is more than two."""
 
 _SAME_WORD: Final = {
     "spotted": "dotted",
@@ -263,7 +266,24 @@ def _said(sentence: str, scene: Scene) -> Verdict | str:
     claim = read(sentence)
     if claim is not None:
         return None if _doubtful(claim, scene) else judge(claim, scene)
-    return _denied(sentence, scene)
+    denied = _denied(sentence, scene)
+    return False if denied == UNREAD and _is_nowhere(sentence, scene) else denied
+
+
+_PLACED: Final = re.compile(
+    r".*\b(?:in|on|at|by|near|inside|outside|behind|beside|under|below|above|over|to|of) (?:an?|the) (?P<item>[a-z -]+)"
+)
+_DEPICTIONS: Final = frozenset({"picture", "image", "photo", "photograph", "painting", "drawing", "sketch", "poster"})
+"""What a scene might be said to be in."""
+
+
+def _is_nowhere(sentence: str, scene: Scene) -> bool:
+    """Whether a thing is said to be somewhere that is not drawn; the grey box is."""
+    found = _PLACED.fullmatch(sentence.strip().rstrip(".").lower())
+    if found is None or _DENYING.search(sentence) or not _DOUBTFUL.isdisjoint(found["item"].split()):
+        return False
+    item = _named(found["item"])
+    return not fitting(scene, item) and item.split()[-1] not in _DEPICTIONS
 
 
 def _doubtful(claim: Claim, scene: Scene) -> bool:
@@ -274,16 +294,39 @@ def _doubtful(claim: Claim, scene: Scene) -> bool:
 
 def _denied(sentence: str, scene: Scene) -> Verdict | str:
     """*There is no star above a circle*: false if there is one. *A star is not above a circle*: true of any star that
-    is not."""
+    is not. *The highest object is not a star*: false if it is one."""
     text = sentence.strip()
     none = re.sub(r"\bno (?=[a-z])", "a ", text, count=1)
     if none != text and (claim := read(none)) is not None:
         return no(judge(claim, scene))
     without = re.sub(r" (?:is|are) not ", " is ", text, count=1)
     claim = read(without) if without != text else None
-    if claim is None or claim.what not in ("relation", "box"):
+    if claim is None or claim.what not in ("relation", "box", "extreme"):
         return UNREAD
+    if text.startswith("The "):
+        return no(judge(claim, scene))
     return some(no(judge(claim, _only(scene, item, claim.of[0]))) for item in fitting(scene, claim.of[0]))
+
+
+_DENYING: Final = re.compile(r"\b(?:not|no)\b")
+
+
+def why_unread(negative: str, caption: str) -> str:
+    """What is in the way of reading a negative."""
+    if sorted(_words_of(negative)) == sorted(_words_of(caption)):
+        return "the caption's words in another order"
+    sentences = [sentence.strip() for sentence in _SENTENCE.findall(negative)]
+    unread = [one for one in sentences if read(one) is None and one not in caption]
+    if any(map(_DENYING.search, unread)):
+        return "a denial"
+    places = [found["item"] for one in unread if (found := _PLACED.fullmatch(one.rstrip(".").lower()))]
+    if any(not _DOUBTFUL.isdisjoint(item.split()) for item in places):
+        return "beside the grey box"
+    return "a relation that is not drawn" if places else "other words"
+
+
+def _words_of(text: str) -> list[str]:
+    return re.findall("[a-z]+", text.lower())
 
 
 def _only(scene: Scene, item: Item, phrase: str) -> Scene:
@@ -294,39 +337,45 @@ def _only(scene: Scene, item: Item, phrase: str) -> Scene:
 
 @dataclass(frozen=True)
 class Found:
-    """Verdicts by (difficulty, kind), and true negatives to look at."""
+    """Verdicts by (difficulty, kind), why some were not read, by kind, and negatives to look at."""
 
     captions: Counter[str]
     verdicts: Counter[tuple[str, str, str]]
+    reasons: Counter[tuple[str, str]]
     examples: Mapping[tuple[str, str], list[tuple[str, str]]]
 
     @classmethod
     def of(cls, several: Sequence[Found]) -> Found:
         captions, verdicts, examples = Counter[str](), Counter[tuple[str, str, str]](), defaultdict(list)
+        reasons = Counter[tuple[str, str]]()
         for one in several:
             captions.update(one.captions)
             verdicts.update(one.verdicts)
+            reasons.update(one.reasons)
             for key, pairs in one.examples.items():
                 examples[key] = (examples[key] + pairs)[:EXAMPLES]
-        return cls(captions, verdicts, examples)
+        return cls(captions, verdicts, reasons, examples)
 
 
 def judged(told: Sequence[Drawn], negatives: Sequence[Sequence[tuple[str, str]]]) -> Found:
     """What the oracle says of (kind, negative) of each scene."""
-    verdicts = Counter[tuple[str, str, str]]()
+    verdicts, reasons = Counter[tuple[str, str, str]](), Counter[tuple[str, str]]()
     examples = defaultdict[tuple[str, str], list[tuple[str, str]]](list)
     for one, several in zip(told, negatives, strict=True):
         level = one.key.partition("-")[0]
         for kind, negative in several:
             said = verdict(negative, one.scene)
             verdicts[level, kind, said] += 1
+            if said == UNREAD:
+                said = f"{UNREAD}: {why_unread(negative, one.caption)}"
+                reasons[kind, said] += 1
             if said == TRUE:
                 if implied := verdict(negative, bare(one, negative)) == TRUE:
                     verdicts[level, kind, IMPLIED] += 1
                 said = IMPLIED if implied else said
             if said != FALSE and len(examples[kind, said]) < EXAMPLES:
                 examples[kind, said].append((one.caption, negative))
-    return Found(Counter(one.key.partition("-")[0] for one in told), verdicts, examples)
+    return Found(Counter(one.key.partition("-")[0] for one in told), verdicts, reasons, examples)
 
 
 # --- every candidate -------------------------------------------------------------------------------------------------
@@ -419,6 +468,8 @@ def show(found: Found) -> None:
             _percent(n[IMPLIED], decided),
         )
     console.print(table)
+    for (kind, reason), number in sorted(found.reasons.items()):
+        console.print(f"{kind}, {reason}: {number:,}", highlight=False)
     for (kind, said), pairs in sorted(found.examples.items()):
         console.print(f"\n{kind}: {said}", highlight=False)
         for caption, negative in pairs:

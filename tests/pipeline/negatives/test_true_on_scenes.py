@@ -33,6 +33,11 @@ TRUE = [
         "A purple purple square left of a black diamond. A striped striped square right of a black circle.",
     ),
     ("A red cross is above a black diamond.", "A cross red is above a diamond black."),
+    (
+        "One can see a yellow square. There are at least two circles.",
+        "One can see a square. There are at least two yellow circles.",
+    ),
+    ("A blue star. Some triangles are not plain.", "A star. Some blue triangles are not plain."),
 ]
 
 

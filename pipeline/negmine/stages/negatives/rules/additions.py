@@ -32,6 +32,9 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _PLACES = frozenset({"room", "venue", "station", "in_place", "on_place", "court", "waters"})
 """Groups of places, which one is in and seldom beside."""
 
+_PART_OF = frozenset({"some", "any"})
+"""Determiners of a part, of which a narrower part may be told as well."""
+
 _USUAL = frozenset({"black", "white", "brown", "gray"})
 """Colours so common that an unmentioned one may well be true."""
 
@@ -201,8 +204,10 @@ def _may_drop(caption: Caption, attribute: int, words: Words) -> bool:
 
 
 def _may_gain(caption: Caption, phrase: Phrase, words: Words) -> bool:
-    """Whether a noun is a thing without an adjective."""
-    vocabulary = words.vocabulary
+    """Whether a noun is a thing without an adjective, and told of whole: of "at least two dogs" two may be black."""
+    vocabulary, before = words.vocabulary, caption.tokens[phrase.first].text.lower()
+    if before in _PART_OF or not caption.scopes.isdisjoint(range(phrase.first, phrase.head + 1)):
+        return False
     if phrase.attributes or phrase.whole != phrase.head or phrase.name in vocabulary.scenes:
         return False
     if phrase.name in vocabulary.vague:
