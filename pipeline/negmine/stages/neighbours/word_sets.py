@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from negmine.language.caption import Caption
 
 LEVELS: Final = ("objects", "attributes", "relations", "numbers")
-GROUNDS: Final = ("left_out", "given", "holds", "weight")
-"""The grounds of `evidence` side by side: no sets, but lists of one length."""
+GROUNDS: Final = ("claims", "given", "weight")
+"""The grounds of `evidence` side by side: lists of one length; a weight is negative where what is given must hold."""
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "words": ("words",),
@@ -105,13 +105,11 @@ def _sets_of(caption: Caption) -> dict[str, list[int]]:
             f"{tokens[phrase.numeral].text.lower()} {phrase.name}" for phrase in phrases if phrase.numeral != NO
         ),
         "told": _numbers(what.told),
-        "claims": _numbers(what.claims),
         "contrary": _numbers(what.contrary),
         "covered": _numbers(covered(caption, what)),
-        "left_out": [_number(ground.claim) for ground in against],
+        "claims": [_number(ground.claim) for ground in against],
         "given": [_number(ground.given) for ground in against],
-        "holds": [int(ground.holds) for ground in against],
-        "weight": [weight_of(ground) for ground in against],
+        "weight": [-weight_of(ground) if ground.holds else weight_of(ground) for ground in against],
     }
 
 
@@ -240,10 +238,10 @@ class Texts:
         queries, width = self.shape
         which = np.repeat(np.arange(queries), width)
         told, covered = self.own("told"), self.own("covered")
-        claims, given, holds, weight = (self.theirs(name) for name in GROUNDS)
-        applies = np.where(holds.values, is_in(given, told, which), ~is_in(given, covered, which))
+        claims, given, weight = (self.theirs(name) for name in GROUNDS)
+        applies = np.where(weight.values < 0, is_in(given, told, which), ~is_in(given, covered, which))
         silent = ~is_in(claims, told, which) & ~is_in(claims, covered, which)
-        left_out = _sums(weight, weight.values * (applies & silent)).reshape(self.shape)
+        left_out = _sums(weight, np.abs(weight.values) * (applies & silent)).reshape(self.shape)
         return np.asarray(left_out / UNIT * np.sqrt(captions)[:, None])
 
     def structure(self) -> Floats:
