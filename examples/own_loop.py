@@ -2,7 +2,7 @@
 
 import sys
 
-import ahnpl.model.towers  # noqa: F401  small models to try it with: tiny, tiny-conv
+import negmine.encoders.towers  # noqa: F401  small models to try it with: tiny, tiny-conv
 import open_clip
 import torch
 from ahnpl.data.webdataset import hard_negatives

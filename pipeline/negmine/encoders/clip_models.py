@@ -318,6 +318,8 @@ def _configuration(name: str) -> tuple[Document, Document]:
     """``model_cfg`` and ``preprocess_cfg`` of a model by name."""
     import open_clip
 
+    import negmine.encoders.towers  # noqa: F401  tells open_clip of our small models
+
     if name.startswith(LOCAL):
         return read_config(Path(name.removeprefix(LOCAL)))
     return deepcopy(open_clip.get_model_config(name)), {}
@@ -458,8 +460,10 @@ def _check_value(name: str, value: object, kind: Hint) -> None:
 
 
 def _is_timms(name: object) -> bool:
-    """An architecture of timm's; ``hf-hub:...`` and ``local-dir:...`` are none."""
+    """An architecture of timm's, or our own; ``hf-hub:...`` and ``local-dir:...`` are none."""
     import timm
+
+    import negmine.encoders.towers  # noqa: F401  tells timm of it
 
     return isinstance(name, str) and bool(timm.is_model(name))
 

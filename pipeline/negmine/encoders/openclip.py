@@ -33,6 +33,8 @@ class OpenClip:
     def identity(self) -> str:
         import open_clip
 
+        import negmine.encoders.towers  # noqa: F401  tells open_clip of our small models
+
         if self._name not in open_clip.list_models():
             raise UsageError(f"open_clip knows no model {self._name!r}", fix="see open_clip.list_models()")
         file = Path(self._weights)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from negmine.engine.local import LocalEngine
 from negmine.stages.neighbours.open_scorers import resolved
 from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
+from safetensors.torch import save_file
 
 from tests.pipeline.neighbours.conftest import pairs_of, table
 
@@ -29,7 +32,6 @@ TINY = {
 def write_checkpoint(folder: Path, seed: int) -> Any:
     """What ahnpl-train leaves, of an untrained model; returns the model."""
     from open_clip.model import CLIP
-    from safetensors.torch import save_file
 
     torch.manual_seed(seed)
     model = CLIP(**TINY).eval()
@@ -69,6 +71,27 @@ def test_mining_with_the_latest_checkpoint_of_a_run(small_work: Path, tmp_path: 
         make_encoder(f"checkpoint:{tmp_path}/none", "text").identity()
 
 
+def test_a_run_of_the_small_model_of_ours(tmp_path: Path) -> None:
+    """Read in a process of its own: here timm has been told of its tower."""
+    import negmine.encoders.towers  # noqa: F401
+    import open_clip
+
+    torch.manual_seed(3)
+    model = open_clip.create_model("tiny-conv").eval()
+    save_file(model.state_dict(), tmp_path / "open_clip_model.safetensors")
+    config = json.dumps({"model_cfg": open_clip.get_model_config("tiny-conv")})
+    (tmp_path / "open_clip_config.json").write_text(config)
+    code = (
+        "from negmine.encoders import make_encoder\n"
+        f"encoder = make_encoder('checkpoint:{tmp_path}', 'text'); encoder.identity(); encoder.load()\n"
+        "print(*encoder.encode(['a'], ['a dog on a mat'])[0])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    with torch.inference_mode():
+        text = model.encode_text(open_clip.get_tokenizer("ViT-B-32")(["a dog on a mat"]), normalize=True)[0].numpy()
+    np.testing.assert_allclose(np.array(said.split(), dtype=np.float32), text, atol=1e-5)
+
+
 def test_a_checkpoint_that_names_code_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "run", 1)
     evil = {"hf_tokenizer_name": "x", "tokenizer_kwargs": {"trust_remote_code": True}}
@@ -105,7 +128,7 @@ def test_weights_that_do_not_say_their_activation(tmp_path: Path, capsys: pytest
 
 
 def test_a_model_gone_wrong_is_noticed(small_work: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     write_checkpoint(tmp_path / "run", 1)
     weights = load_file(tmp_path / "run" / "open_clip_model.safetensors")

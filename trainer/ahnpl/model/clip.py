@@ -2,7 +2,7 @@
 
 `tiny` is the built-in model for two CPU cores: a ViT of 2.0 M parameters at 64 px and a text tower of 0.8 M (beside a
 token table of 6.3 M), made from open_clip's own configuration, so that open_clip loads its checkpoints. `tiny-conv` is
-smaller and learns drawn scenes from scratch in minutes. `ahnpl.model.towers` tells open_clip of both.
+smaller and learns drawn scenes from scratch in minutes. `negmine.encoders.towers` tells open_clip of both.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.names import pick
 from negmine.encoders.clip_models import LOCAL, WEIGHTS_NAME, build, make_tokenizer, plan_model, text_config
+from negmine.encoders.towers import OWN_MODELS
 from open_clip.model import CLIP, get_model_preprocess_cfg
 from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import Tensor, nn
@@ -31,7 +32,6 @@ from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, model_name_of, v
 from ahnpl.model.lora import add_low_rank
 from ahnpl.model.packing import Packed, pack
 from ahnpl.model.ranks import Ranks
-from ahnpl.model.towers import OWN_MODELS
 
 if TYPE_CHECKING:
     from open_clip.model import CLIP
@@ -275,7 +275,7 @@ def parameter_counts(model: ClipModel) -> dict[str, int]:
 
 
 def is_own(name: str) -> bool:
-    """Whether a model is one of our small ones, which open_clip knows only after `import ahnpl.model.towers`."""
+    """Whether a model is one of our small ones, which open_clip knows only after `import negmine.encoders.towers`."""
     return (OWN_MODELS / f"{name}.json").is_file()
 
 

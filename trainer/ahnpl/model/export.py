@@ -13,13 +13,13 @@ from typing import IO, Final
 import torch
 from negmine.base.errors import DamagedError, InputError, UsageError, explain_os_error
 from negmine.encoders.clip_models import CONFIG_NAME, LOCAL, METADATA, WEIGHTS_NAME
+from negmine.encoders.towers import OWN_TOWER
 from negmine.store import remove_leftovers, write_file
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from ahnpl.model.checkpoint import STATE_NAME, as_json, find_checkpoint, model_name_of, read_json
 from ahnpl.model.clip import ClipModel, ModelSpec, is_own, load_model
-from ahnpl.model.towers import OWN_TOWER
 
 RUN_NAME: Final = "run.json"
 SUFFIXES: Final = (".safetensors", ".pt")
@@ -156,7 +156,7 @@ def _imports(model: ClipModel, out: Path) -> str:
     """A file names one of our small models, or a folder our image tower: open_clip must be told what that is."""
     tower = model.config["model_cfg"]["vision_cfg"].get("timm_model_name")
     is_ours = is_own(model_name(model)) if out.suffix else tower == OWN_TOWER
-    return "import open_clip, ahnpl.model.towers" if is_ours else "import open_clip"
+    return "import open_clip, negmine.encoders.towers" if is_ours else "import open_clip"
 
 
 def _arguments(model: ClipModel, out: Path) -> str:
