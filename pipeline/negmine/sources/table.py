@@ -28,6 +28,9 @@ _FEW_WORDS: Final = 3
 _SAMPLE: Final = 100
 _LEAST_QUOTED: Final = 3
 _MOST_LINES: Final = 100
+_CELL = r' *+(?:"(?:[^"\\]|\\["D\\]?+)*+"|(?!")(?:[^D\\]|\\["D\\]?+)*+)'
+_ESCAPED: Final = {d: re.compile(f"{_CELL}(?:D{_CELL})*+".replace("D", d), re.DOTALL) for d in QUOTING}
+"""Cells with backslashes before what is meant as it stands: nothing follows the quote that closes one."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"', re.DOTALL)
 
 csv.field_size_limit(MAX_TEXT)  # of the whole process; a cell may be as long as the text of any other format
@@ -273,6 +276,8 @@ def _unescaped(text: str, delimiter: str, cells: int) -> list[str] | None:
     """The cells of a line that has backslashes before quotes or delimiters, as Spark, MySQL and pandas' `escapechar`
     write; None where it has none, or means something else by them."""
     if delimiter not in QUOTING or not ('\\"' in text or f"\\{delimiter}" in text):
+        return None
+    if not _ESCAPED[delimiter].fullmatch(text.rstrip("\r\n")):
         return None
     others = re.sub(rf'\\(?!["{delimiter}\\])', r"\\\\", text)
     with suppress(csv.Error, ValueError):
