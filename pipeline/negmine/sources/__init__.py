@@ -20,7 +20,7 @@ from negmine.sources.digest import digest
 from negmine.sources.flickr import Flickr
 from negmine.sources.folder import Folder
 from negmine.sources.json_rows import Json
-from negmine.sources.json_stream import is_spread
+from negmine.sources.json_stream import is_spread, outline
 from negmine.sources.jsonl import Jsonl
 from negmine.sources.karpathy import Karpathy
 from negmine.sources.noted import Noted
@@ -56,7 +56,6 @@ _FOREIGN: Final = (
     (b"\xfe\xff", "it is UTF-16 text", "save it as UTF-8"),
     (b"\xff\xd8\xff", "it is a JPEG image", "name a file of captions, or a folder of images with .txt files"),
     (b"\x89PNG", "it is a PNG image", "name a file of captions, or a folder of images with .txt files"),
-    (b"[", "it is a JSON array, but not of objects", "write one object a line, each with a caption"),
     (b"<", "it is a web page or XML", "check the download"),
 )
 """What people give that is no input: first bytes, what it is, what to do."""
@@ -92,11 +91,10 @@ def open_source(
         pick("format", format, SOURCES)
     said = columns or Columns()
     asked = [_told(source, said, images) for source in _ALL]
-    head = files.head(path)
-    if format is not None:
-        source: Source | None = next(source for source in asked if source.name == format)
-    else:
-        source = next((source for source in asked if source.recognises(path, head)), None)
+    for head in files.heads(path):
+        fits = (one for one in asked if (one.recognises(path, head) if format is None else one.name == format))
+        if source := next(fits, None):
+            break
     if source is None and not _foreign(head):
         source = next((source for source in asked if head and files.has_ending(path, source.endings)), None)
         if source is None and (said.delimiter or not said.header):
@@ -140,6 +138,12 @@ def _foreign(head: bytes) -> tuple[str, str] | None:
     if is_spread(head):
         return "it is one JSON object after the other, spread over several lines each", (
             "write one object a line: jq -c . FILE > NEW.jsonl"
+        )
+    if (seen := outline(head)) and None in seen.arrays:
+        if seen.is_whole or seen.arrays[None]:
+            return "it is a JSON array, but not of objects", "write one object a line, each with a caption"
+        return f"its first object is broken, cut, or longer than {files.MAX_LINE_BYTES:,} bytes", (
+            "look at the first lines; write one object a line, each with a caption"
         )
     text = head.removeprefix(files.BOM).lstrip()
     return next(((what, fix) for magic, what, fix in _FOREIGN if text.startswith(magic)), None)

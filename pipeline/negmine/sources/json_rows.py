@@ -17,6 +17,7 @@ from negmine.sources.row import Row, Unusable, excerpt
 from negmine.store import input_files as files
 
 _HEAD_BYTES: Final = 1024 * 1024
+"""As much of a file as its columns are chosen by, if they show there."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Json(WithColumns):
         array = self._array(seen)
         if self._is_row(seen):
             return array is not None and has_images(seen.names(array))
-        return any(map(seen.objects, seen.arrays)) or self._is_columns(seen)
+        is_all = seen.is_whole or not files.HEAD_BYTES <= len(head) < files.MAX_LINE_BYTES
+        return self._has_rows(seen) or (is_all and any(map(seen.objects, seen.arrays)))
 
     def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
         for file in files.expand(path):
@@ -44,7 +46,10 @@ class Json(WithColumns):
 
     def _read(self, file: files.File) -> Iterator[Row | Rejected | Noted]:
         with file.open() as stream:
-            seen = outline(stream.read(_HEAD_BYTES))
+            for head in files.heads_of(stream, _HEAD_BYTES):
+                seen = outline(head)
+                if seen is None or self._has_rows(seen):
+                    break
         if seen is None:
             raise InputError(
                 "this is not one JSON document",
@@ -90,6 +95,11 @@ class Json(WithColumns):
                 yield from choice.rows(cells[0][0], file.name, values)
         except ValueError:
             raise files.damaged(file.path, f"the lists {', '.join(wanted)} differ in length") from None
+
+    def _has_rows(self, seen: Outline) -> bool:
+        """Whether captions show: in the document's own objects, in an array's, or as a list."""
+        alone = None in seen.arrays and bool(seen.objects(None))
+        return alone or self._array(seen) is not None or self._is_columns(seen)
 
     def _array(self, seen: Outline) -> str | None:
         """The name of the array whose objects have captions, and images if any has both."""

@@ -57,10 +57,12 @@ class Outline:
     Attributes:
         values: top-level names with a value that is no array; empty if the document is an array.
         arrays: name to the first entries; the name is None for a document that is an array.
+        is_whole: whether this is all of it.
     """
 
     values: dict[str, object] = field(default_factory=dict)
     arrays: dict[str | None, list[object]] = field(default_factory=dict)
+    is_whole: bool = False
 
     def objects(self, array: str | None) -> list[dict[str, object]]:
         return [entry for entry in self.arrays[array] if isinstance(entry, dict)]
@@ -87,6 +89,7 @@ def outline(head: bytes) -> Outline | None:
             elif len(entries := found.arrays.setdefault(name, [])) < SAMPLE and value is not _EMPTY:
                 entries.append(value)
         document.finish()
+        found.is_whole = True
     except _Malformed as problem:
         return None if problem.more else found  # the head ends in the middle of the document
     return found

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 HEAD_BYTES: Final = 64 * 1024
-"""As much of a file as formats are recognised by."""
+"""As much of a file as most formats are recognised by."""
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """Longer lines are rejected unread: a file without line ends must not fill the memory."""
@@ -123,21 +123,41 @@ def expand(path: str, ending: str | None = None, *, some: bool = False) -> list[
     return [File(system, name, printable(without_query(name).removeprefix(base).lstrip("/"))) for name in found]
 
 
-def head(path: str) -> bytes:
-    """The first bytes of the first file that has some; empty for a folder.
+def heads(path: str) -> Iterator[bytes]:
+    """`heads_of` the first file that has some bytes; one, empty, for a folder.
 
     Raises:
         UsageError: nothing is there.
         InputError: all files are empty.
     """
     if is_folder(path):
-        return b""
+        yield b""
+        return
     found = expand(path, some=True)
     for file in found:
         with suppress(FileNotFoundError), file.open() as stream:
-            if start := stream.read(HEAD_BYTES):
-                return start
+            for start in heads_of(stream):
+                if not start:
+                    break
+                yield start
+            else:
+                return
     raise InputError("this file is empty", where=found[0].path, fix="make or download it again")
+
+
+def heads_of(stream: IO[bytes], least: int = HEAD_BYTES) -> Iterator[bytes]:
+    """The first bytes of a file, at `least` so many, and twice as many each time if they are of JSON: its first value
+    may be as long as a line, and only behind it is seen what the file holds."""
+    head = stream.read(least)
+    yield head
+    while is_json(head) and len(head) < MAX_LINE_BYTES and (more := stream.read(len(head))):
+        head += more
+        yield head
+
+
+def is_json(head: bytes) -> bool:
+    """Whether a file that begins so can be JSON, or lines of it."""
+    return head.removeprefix(BOM).lstrip().startswith((b"{", b"["))
 
 
 def walk(path: str) -> Iterator[tuple[str, list[str]]]:

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -110,7 +111,8 @@ def test_a_named_format_overrides_the_content(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08\x00rest", "gzip"),
         (b"PK\x03\x04rest", "zip"),
         ("image,caption\n".encode("utf-16"), "UTF-16"),
-        (b'["a.jpg", "b.jpg"]', "JSON array"),
+        (b'["a.jpg", "b.jpg"]', "not of objects"),
+        (b'[{"a": "b"', "first object is broken, cut"),
         (b"\xff\xd8\xff\xe0", "JPEG"),
         (b"<html>not found</html>", "web page"),
         (b"hello", "hello"),
@@ -121,6 +123,35 @@ def test_what_is_no_input_is_named(tmp_path: Path, content: bytes, said: str) ->
     path.write_bytes(content)
     with pytest.raises(UsageError, match=said):
         open_source(str(path))
+
+
+ROW = {"image": "a.jpg", "caption": "a dog"}
+NOTE = {"id": 2, "image_id": 7, "caption": "a dog"}
+LONG = "x" * 200_000
+"""Longer than the bytes by which most files are recognised."""
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("json", [{"notes": LONG} | ROW, ROW]),
+        ("json", {"notes": LONG, "data": [ROW]}),
+        ("json", {"makers": [{"name": "a"}], "notes": [LONG, LONG], "data": [ROW]}),
+        ("json", [{"notes": LONG * 8} | ROW]),
+        ("coco", {"info": {"notes": LONG}, "images": [{"id": 7, "file_name": "a.jpg"}], "annotations": [NOTE]}),
+        ("coco", {"licenses": [{"text": LONG}], "annotations": [NOTE], "images": [{"id": 7, "file_name": "a.jpg"}]}),
+        ("karpathy", {"images": [{"boxes": LONG, "filename": "a.jpg", "sentences": [{"raw": "a dog"}]}]}),
+        ("jsonl", {"boxes": [{"name": LONG}]} | ROW),
+        ("jsonl", ROW | {"notes": LONG}),
+    ],
+)
+def test_what_is_recognised_behind_a_long_beginning(tmp_path: Path, name: str, body: Any) -> None:
+    path = tmp_path / "file.data"
+    path.write_text(json.dumps(body) + "\n" + (json.dumps(ROW) + "\n") * (name == "jsonl"))
+    source = open_source(str(path))
+    assert source.name == name
+    rows, _ = read_all(source, path)
+    assert all(isinstance(row, Row) and row.caption == "a dog" for row in rows) and rows
 
 
 def test_nothing_there(tmp_path: Path) -> None:
