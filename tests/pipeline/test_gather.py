@@ -190,3 +190,17 @@ def test_notes_are_counted_and_are_no_rows(tmp_path: Path) -> None:
     assert record.counts["noted:extra_member"] == 3
     record, _ = run(tmp_path / "b", items)
     assert (record.counts["noted:extra_member"], record.counts["noted:broken_json"]) == (4, 1)
+
+
+def test_a_bucket_is_never_in_memory_as_its_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapped file counts as memory of the process, and a bucket that is dealt again may be of any size."""
+    monkeypatch.setattr(spill, "LARGEST", 64)
+    rows = pa.table({"hash": pa.array([hash64(str(n)) for n in range(20_000)], pa.uint64())})
+    dealt = spill.Spill(tmp_path / "spill", rows.schema, spill.stored("hash"))
+    dealt.add(rows)
+    read = []
+    for bucket in dealt.buckets():
+        assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+        assert len(bucket) <= 64
+        read += bucket["hash"].to_pylist()
+    assert sorted(read) == sorted(rows["hash"].to_pylist())

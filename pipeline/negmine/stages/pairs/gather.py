@@ -23,7 +23,7 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
 from negmine.sources import Noted, Row
 from negmine.stages.pairs.identity import normal_path
-from negmine.stages.pairs.spill import Spill, hashed, stored
+from negmine.stages.pairs.spill import Spill, hashed, stored, together
 from negmine.store import REJECTED_FILE, TEMPORARY, FileRecord, PartRecord, part_name, write_file, write_table
 
 CHUNK: Final = 8_192  # rows in memory while reading
@@ -34,8 +34,13 @@ _SPILLED: Final = pa.schema(
     [*_ROW, pa.field("hash", pa.uint64()), pa.field("ordinal", pa.int64()), pa.field("given", pa.bool_())]
 )
 _KEYS: Final = pa.schema(
-    [_SPILLED.field(n) for n in ("key", "image_id", "caption", "row", "source", "ordinal", "given", "image_offset")]
+    [
+        _SPILLED.field(name)
+        for name in ("key", "image_id", "caption", "row", "source", "ordinal", "given", "image_offset", "hash")
+    ]
 )
+_REPEATS: Final = pa.schema([_SPILLED.field("hash"), _SPILLED.field("ordinal"), pa.field("again", pa.bool_())])
+"""Rows whose key an earlier row has; `again` where it starts again in another archive."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,10 @@ def gather(rows: Iterable[Row | Rejected | Noted], folder: Path, limits: Limits)
 
 
 def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path, limits: Limits) -> PartRecord:
-    by_image, by_key = (
+    by_image, by_key, repeats = (
         Spill(scratch / "images", _SPILLED, stored("hash")),
         Spill(scratch / "keys", _KEYS, hashed("key")),
+        Spill(scratch / "repeats", _REPEATS, stored("hash")),
     )
     counts = Counts(rows=0, pairs=0, parts=0)
     with pa.ipc.new_stream(scratch / "rejected.arrow", REJECTED) as refusals:
@@ -80,14 +86,16 @@ def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path,
             refusals.write_table(to_table(rejected, REJECTED))
             by_image.add(pairs)
             by_key.add(pairs.select(_KEYS.names))
-        repeated, again = set[int](), set[int]()
+        counts.add("noted", "key_of_another_archive", 0)  # said where there is none, too
         for bucket in filter(len, by_key.buckets()):
-            rejected = list(_repeated_keys(bucket, repeated, again))
+            found = list(_repeats(bucket))
+            repeats.add(pa.Table.from_pylist([row for row, _ in found], schema=_REPEATS))
+            rejected = [refusal for _, refusal in found if refusal is not None]
+            counts.add("noted", "key_of_another_archive", len(found) - len(rejected))
             counts.add_each("rejected", (row.reason for row in rejected))
             refusals.write_table(to_table(rejected, REJECTED))
-    counts.add("noted", "key_of_another_archive", len(again))
     files = []
-    unique = (_without(_told_apart(bucket, again), repeated) for bucket in filter(len, by_image.buckets()))
+    unique = (_unique(bucket, repeated) for bucket, repeated in together(by_image, repeats) if len(bucket))
     for index, part in enumerate(cut_at_images(unique, limits.part_size)):
         files.append(write_table(folder, part_name(index), part.select(_ROW.names)))
         counts["parts"] += 1
@@ -191,30 +199,40 @@ def _key(image_id: str, caption: str) -> str:
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-def _repeated_keys(bucket: pa.Table, repeated: set[int], again: set[int]) -> Iterator[Rejected]:
-    """Rows whose key an earlier row has; "earlier" is by image and caption, not by place in the input.
+def _repeats(bucket: pa.Table) -> Iterator[tuple[dict[str, Any], Rejected | None]]:
+    """Rows of `_REPEATS`, and the refusal of each whose key does not start again in another archive.
 
-    Adds their ordinals to `repeated`; or to `again`, where keys start again in another archive.
+    "Earlier" is by image and caption, not by place in the input.
     """
     counts = pc.value_counts(bucket["key"])
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     rows = bucket.filter(pc.is_in(bucket["key"], twice)).sort_by([(name, "ascending") for name in _KEYS.names[:4]])
     previous, archives = None, set[str]()
     for row in rows.to_pylist():
+        repeat = {"hash": row["hash"], "ordinal": row["ordinal"], "again": False}
         if row["key"] != previous:
             previous, archives = row["key"], {row["source"]}
         elif row["given"] and row["image_offset"] is not None and row["source"] not in archives:
             archives.add(row["source"])
-            again.add(row["ordinal"])
+            yield repeat | {"again": True}, None
         else:
-            repeated.add(row["ordinal"])
             reason = "duplicate_key" if row["given"] else "duplicate_pair"
-            yield Rejected(row["row"], row["source"], row["key"], reason, None)
+            yield repeat, Rejected(row["row"], row["source"], row["key"], reason, None)
 
 
-def _told_apart(bucket: pa.Table, again: set[int]) -> pa.Table:
-    """The rows with keys that another archive has too under a key with a hash of their own archive's name."""
-    chosen = pc.is_in(bucket["ordinal"], pa.array(sorted(again), pa.int64()))
+def _unique(bucket: pa.Table, repeats: pa.Table) -> pa.Table:
+    """The rows that stay, in the order of their images; keys that another archive has too with a hash of their own
+    archive's name."""
+    if len(repeats):
+        again = repeats["again"].combine_chunks()
+        bucket = _told_apart(bucket, repeats["ordinal"].filter(again))
+        bucket = bucket.filter(pc.invert(pc.is_in(bucket["ordinal"], repeats["ordinal"].filter(pc.invert(again)))))
+    return bucket.sort_by([("hash", "ascending"), ("image_id", "ascending"), ("key", "ascending")])
+
+
+def _told_apart(bucket: pa.Table, again: pa.ChunkedArray) -> pa.Table:
+    """The rows, those of these ordinals under another key."""
+    chosen = pc.is_in(bucket["ordinal"], again)
     if not pc.any(chosen).as_py():
         return bucket
     archives = bucket["source"].to_pylist()
@@ -222,11 +240,6 @@ def _told_apart(bucket: pa.Table, again: set[int]) -> pa.Table:
     own = pa.array([marks[name] for name in archives])
     keys = pc.if_else(chosen, pc.binary_join_element_wise(bucket["key"], own, "-"), bucket["key"])
     return bucket.set_column(bucket.schema.get_field_index("key"), _SPILLED.field("key"), keys)
-
-
-def _without(bucket: pa.Table, ordinals: set[int]) -> pa.Table:
-    keep = pc.invert(pc.is_in(bucket["ordinal"], pa.array(sorted(ordinals), pa.int64())))
-    return bucket.filter(keep).sort_by([("hash", "ascending"), ("image_id", "ascending"), ("key", "ascending")])
 
 
 def cut_at_images(tables: Iterable[pa.Table], part_size: int) -> Iterator[pa.Table]:
@@ -264,8 +277,8 @@ def _cut(starts: np.ndarray[tuple[int], np.dtype[np.int64]], at: int, rows: int,
 def _write_rejected(path: Path, folder: Path) -> FileRecord:
     def write(stream: IO[bytes]) -> int:
         rows = 0
-        with pa.ipc.open_stream(path) as reader, pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
-            for batch in reader:
+        with pa.OSFile(str(path)) as file, pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
+            for batch in pa.ipc.open_stream(file):
                 writer.write_batch(batch)
                 rows += batch.num_rows
         return rows

@@ -94,15 +94,20 @@ class Spill:
     def _read(self, number: int) -> pa.Table:
         if not self._rows[number]:
             return self._schema.empty_table()
-        with pa.ipc.open_stream(self._path(number)) as reader:
-            return reader.read_all().select(self._schema.names)
+        pa.default_memory_pool().release_unused()  # of buckets before, which is more than they had
+        with self._open(number) as file:
+            return pa.ipc.open_stream(file).read_all().select(self._schema.names)
+
+    def _open(self, number: int) -> pa.OSFile:
+        """A file by its path would be mapped: all of a large bucket were then in memory while it is dealt again."""
+        return pa.OSFile(str(self._path(number)))
 
     def _dealt_again(self, number: int, bits: int) -> Spill:
         """The rows of one bucket by so many further bits; its file goes."""
         finer = Spill(self._folder / f"{number:02d}", self._schema, self._hashes, bits, self._used + self._bits)
         if self._rows[number]:
-            with pa.ipc.open_stream(self._path(number)) as reader:
-                for rows in _in_large_tables(reader):
+            with self._open(number) as file:
+                for rows in _in_large_tables(pa.ipc.open_stream(file)):
                     finer._deal(rows)
             self._path(number).unlink()
         return finer
