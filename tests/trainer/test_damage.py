@@ -208,6 +208,9 @@ def test_links_in_a_run_folder_are_removed_and_what_they_lead_to_is_not(run: Tra
     assert not folder.is_symlink() and len(list(folder.iterdir())) == 1
     shutil.rmtree(folder)
     folder.symlink_to(precious)
+    with pytest.raises(DamagedError, match=r"is a link(.|\n)*--out"):
+        train(make_plan(longer))
+    assert load_any(run.out)  # who only reads may follow it
     train(make_plan(longer), overwrite=True)
     assert not folder.is_symlink()
     assert (precious / STEP / STATE_NAME).is_file() and len(list(precious.iterdir())) == 1

@@ -19,11 +19,12 @@ def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:
 
     Raises:
         UsageError: ``--resume never`` in a folder that holds a run.
-        DamagedError: the checkpoint is of another model or of other settings.
+        DamagedError: the checkpoint is of another model or of other settings, or ``checkpoints`` is a link.
     """
     if overwrite:
         for name in ("checkpoints", ckpt.BEST_NAME, "metrics.jsonl"):
             ckpt.remove(folder / name)
+    _check_no_link(folder / "checkpoints")
     if folder.is_dir():
         ckpt.remove_unfinished(folder)
     resume, earlier = plan.config.resume, ckpt.list_checkpoints(folder)
@@ -41,6 +42,17 @@ def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:
         return None
     _check_settings(plan, start)
     return start
+
+
+def _check_no_link(checkpoints: Path) -> None:
+    """Old checkpoints are removed; a link would let whoever hands on a run choose whose."""
+    if checkpoints.is_symlink():
+        raise DamagedError(
+            "this folder of checkpoints is a link",
+            where=str(checkpoints),
+            why="a run writes and removes nothing outside of its folder",
+            fix="remove the link; to have a run on another disk, name that place with --out",
+        )
 
 
 def _check_settings(plan: Plan, start: Path) -> None:
