@@ -167,6 +167,7 @@ def test_settings_are_made_of_what_was_typed() -> None:
         ("--depth 6", "--depth is 6"),
         ("--times 0", "--times is 0"),
         ("--breadth nan", "--breadth is"),
+        ("--breadth inf", "--breadth is"),
     ):
         assert said in str(called(command, *words.split()).exception)
 

@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from negmine.base.seal import seal
@@ -20,6 +21,7 @@ from negmine.store import locked
 
 from tests.e2e.harness import (
     CAPTIONS,
+    NEGMINE,
     SAMPLE,
     copy,
     hashes,
@@ -265,6 +267,17 @@ def _without_privilege() -> None:
         libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: takes effect at exec
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_full_disk_behind_what_is_said(stream: str, work: Path) -> None:
+    """Once in words, and of messages not even that: there is nowhere to write it."""
+    with Path("/dev/full").open("w") as full:
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
+        path = work if stream == "stdout" else work / "nothing"
+        done = subprocess.run([NEGMINE, "verify", path], text=True, **streams)
+    assert done.returncode == {"stdout": 5, "stderr": 2}[stream]
+    assert stream == "stderr" or ("no space left" in done.stderr and "Traceback" not in done.stderr)
+
+
 def test_no_permission_to_write(work: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir()
@@ -279,6 +292,15 @@ def test_no_permission_to_read(tmp_path: Path) -> None:
     captions.chmod(0)
     outcome = negmine("parse", captions, "--work", tmp_path / "work", prepare=_without_privilege)
     refused(outcome, 2, "may not be read", captions)
+
+
+def test_outputs_among_what_they_are_made_of(work: Path, tmp_path: Path) -> None:
+    mine = copy(work, tmp_path / "work")
+    before = hashes(mine)
+    for name in ("pairs/manifest.json", "pairs/part-00000.parquet"):
+        refused(negmine("export", "jsonl", "--work", mine, "--out", mine / name), 2, "a finished stage", name)
+    refused(negmine(*_shard(mine, mine / "negatives")), 2, "what they are made of")
+    assert hashes(mine) == before
 
 
 def test_a_file_in_place_of_the_folder(work: Path, tmp_path: Path) -> None:

@@ -13,13 +13,22 @@ import pytest
 import torch
 from ahnpl.cli.models import load_any
 from ahnpl.data.shards import open_shards
-from ahnpl.model.checkpoint import STATE_NAME, WEIGHTS_NAME, prune, read_best, read_state, remove_unfinished
+from ahnpl.model.checkpoint import (
+    STATE_NAME,
+    WEIGHTS_NAME,
+    list_checkpoints,
+    prune,
+    read_best,
+    read_state,
+    remove_unfinished,
+)
 from ahnpl.model.clip import ModelSpec, load_model
 from ahnpl.training.config import TrainConfig
 from ahnpl.training.loop import train
 from ahnpl.training.plan import make_plan
 from negmine.base.errors import DamagedError
 from negmine.base.seal import seal
+from negmine.contract.training_runs import read_metrics
 from negmine.outputs.verify import verify
 
 STEP = "step-00000002"
@@ -189,6 +198,21 @@ def test_shards_that_git_lfs_did_not_download_are_named_as_such(shards: Path, tm
     (folder / "index.json").write_text(pointer)
     with pytest.raises(DamagedError, match=r"Git LFS pointer[^\0]*git lfs pull"):
         open_shards([str(folder / "*.tar")])
+
+
+def test_what_was_learnt_before_a_shard_was_found_damaged_is_saved(
+    run: TrainConfig, shards: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(shards, tmp_path / "copied")
+    path = sorted(copied.glob("*.tar"))[-1]
+    path.write_bytes(path.read_bytes().replace(b"circle", b"cirkle", 1))
+    config = replace(
+        run, shards=(f"{copied}/*.tar",), out=str(tmp_path / "new"), steps=200, save_every=None, log_every=1
+    )
+    with pytest.raises(DamagedError, match=path.name):
+        train(make_plan(config))
+    last = max(row["step"] for row in read_metrics(tmp_path / "new"))
+    assert read_state(list_checkpoints(tmp_path / "new")[-1])["step"] == last > 0
 
 
 # --- links in the place of folders -----------------------------------------------------------------------------------

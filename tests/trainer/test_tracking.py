@@ -62,7 +62,10 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "false")
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "wandb.id").symlink_to(tmp_path / "precious")
     log(["wandb"], tmp_path, ROWS)
+    assert (tmp_path / "precious").read_text() == "kept"
     first = (tmp_path / "wandb.id").read_text()
     log(["wandb"], tmp_path, [(3, {"loss": 0.5})], resumed_step=2)
     runs = [path.name for path in (tmp_path / "wandb").glob("offline-run-*")]

@@ -121,7 +121,11 @@ def run(app: Callable[[], object]) -> NoReturn:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has a command ignore SIGHUP
             signal.signal(number, signal.default_int_handler)
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except NegmineError as error:
         _report(error)
     except OSError as error:
@@ -144,13 +148,24 @@ def run(app: Callable[[], object]) -> NoReturn:
 
 
 class _Unread(io.FileIO):
-    """Where a command writes. When the reader of a pipe goes away, the command finishes its work all the same."""
+    """Where a command writes. When the reader of a pipe goes away, the command finishes its work all the same.
+
+    Attributes:
+        is_heard: whether it is an error that nothing more can be written; it is one but once.
+    """
+
+    is_heard = True
 
     def write(self, content: ReadableBuffer) -> int:
         try:
             return super().write(content)
         except BrokenPipeError:
             return memoryview(content).nbytes
+        except OSError:
+            if not self.is_heard:
+                return memoryview(content).nbytes
+            self.is_heard = False
+            raise
 
 
 def _unread(stream: TextIO) -> TextIO:
@@ -159,6 +174,7 @@ def _unread(stream: TextIO) -> TextIO:
         return stream
     raw = _Unread(stream.fileno(), "wb", closefd=False)
     if stream is sys.__stderr__:  # without a buffer, which a signal's handler could not enter while it is written
+        raw.is_heard = False
         return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=stream.isatty())
 

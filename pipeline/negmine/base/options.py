@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from negmine.base.errors import UsageError
@@ -116,6 +117,8 @@ def check_value(name: str, option: Option, value: Any) -> None:  # of the type t
     if value is None:
         return
     spelt, least, most = option.spelt(name), option.least, option.most
+    if isinstance(value, float) and not isfinite(value):
+        raise UsageError(f"{spelt} is {value}", fix="give a number")
     if (least is not None and not value >= least) or (most is not None and not value <= most):
         said = f"choose {least or 0:g} {'or more' if most is None else f'to {most:g}'}"
         raise UsageError(f"{spelt} is {value}", fix=said)

@@ -19,11 +19,10 @@ from negmine.store.files import (
 )
 from negmine.store.folder import TEMPORARY, folder_at
 from negmine.store.lock import LOCK, locked
-from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, add_counts, differences
+from negmine.store.manifest import MANIFEST, REDO, FileRecord, Manifest, PartRecord, Spec, add_counts, differences
 from negmine.store.share import JOINING, WHOLE, Share, ShareDone, run_all
 from negmine.store.stage_folder import (
     JOURNAL,
-    MANIFEST,
     REJECTED_FILE,
     Store,
     is_other,

@@ -18,11 +18,15 @@ from typing import IO, TYPE_CHECKING
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.store.folder import TEMPORARY, folder_at
-from negmine.store.manifest import REDO, FileRecord
+from negmine.store.manifest import MANIFEST, REDO, FileRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from _typeshed import ReadableBuffer
+
+
+RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
+"""What stages leave in their folders beside a manifest."""
 
 
 def part_name(index: int, extension: str = "parquet", stem: str = "part") -> str:
@@ -149,8 +153,12 @@ def write_output(path: Path, write: Callable[[IO[bytes]], int]) -> FileRecord:
         write: as for `write_file`.
 
     Raises:
+        UsageError: it would take the place of a file of a stage.
         ResourceError: no space or no permission; nothing is left behind.
     """
+    ours = path.name == MANIFEST or RESULT.fullmatch(path.name)
+    if ours and path.is_file() and (path.parent / MANIFEST).is_file():
+        raise UsageError("this is a file of a finished stage", where=str(path), fix="name another file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent, path.name)

@@ -12,6 +12,7 @@ from negmine.base.errors import DamagedError
 from negmine.base.seal import canonical, digest, seal, unseal
 
 STORE_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
 
 REDO: Final = "run the stage again with --overwrite"
 """What to do about a stage that cannot be trusted."""

@@ -19,13 +19,12 @@ from negmine.base.counts import Counts
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.seal import canonical
 from negmine.base.whole_files import read_whole
-from negmine.store.files import broken_files, open_own, sync_folder, write_text
+from negmine.store.files import RESULT, broken_files, open_own, sync_folder, write_text
 from negmine.store.folder import TEMPORARY, folder_at
 from negmine.store.lock import LOCK, locked
-from negmine.store.manifest import REDO, FileRecord, Manifest, PartRecord, Spec, differences, spec_of
+from negmine.store.manifest import MANIFEST, REDO, FileRecord, Manifest, PartRecord, Spec, differences, spec_of
 from negmine.store.share import WHOLE, Share, ShareDone
 
-MANIFEST: Final = "manifest.json"
 SEND_EVERY: Final = 5.0
 """Seconds between two copies of a journal to an object store."""
 
@@ -35,7 +34,6 @@ _DIGITS: Final = 16
 """Of the checksum of a journal's line."""
 
 _OF_RANK = re.compile(r"\.(journal|lock)-\d+-of-(\d+)(\.jsonl)?")
-_RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
 
 
 class Store:
@@ -347,7 +345,7 @@ def _remove_temporaries(folder: Path) -> None:
 def _remove_results(folder: Path) -> None:
     """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours."""
     for name in folder_at(folder).sizes():
-        if name in (MANIFEST, JOURNAL) or any(kind.fullmatch(name) for kind in (_RESULT, _OF_RANK)):
+        if name in (MANIFEST, JOURNAL) or any(kind.fullmatch(name) for kind in (RESULT, _OF_RANK)):
             folder_at(folder).delete(name)
     for path in folder.iterdir():
         if path.is_dir() and path.name.startswith(".") and (folder_at(path).address or (path / LOCK).exists()):

@@ -14,8 +14,8 @@ from negmine.contract.records import PAIRS, NegativeRow, PairRow
 from negmine.store import refusals
 from negmine.store.files import read_part
 from negmine.store.folder import folder_at
-from negmine.store.manifest import Manifest
-from negmine.store.stage_folder import JOURNAL, MANIFEST, REJECTED_FILE, load_manifest, reading
+from negmine.store.manifest import MANIFEST, Manifest
+from negmine.store.stage_folder import JOURNAL, REJECTED_FILE, load_manifest, reading
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -270,7 +270,7 @@ class Trainer:
         """The batches, until any rank stops; an error of one rank's stream is raised on all.
 
         The vote comes before a step's first collective, so that no rank waits for one that has left. However this
-        ends, the stream is closed: its thread must not outlive the run.
+        ends, the stream is closed: its thread must not outlive the run. Whatever the error is, the last step is saved.
         """
         with closing(batches):
             while True:
@@ -279,8 +279,13 @@ class Trainer:
                     batch = next(batches, None)
                 except NegmineError as problem:
                     error = problem
-                if self.plan.ranks.agree(self.stop.is_set(), error):
-                    self.stopped = True
+                try:
+                    self.stopped = self.plan.ranks.agree(self.stop.is_set(), error)
+                except NegmineError:
+                    if self.state.step:
+                        self.save()
+                    raise
+                if self.stopped:
                     return
                 if batch is None:
                     return

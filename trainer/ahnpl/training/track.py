@@ -119,8 +119,8 @@ def _wandb(run: Path, config: Mapping[str, object], resumed_step: int) -> Tracke
     """
     refused = import_module("wandb").Error
     kept = run / "wandb.id"
-    if not resumed_step or not kept.is_file():
-        kept.write_text(secrets.token_hex(8), encoding="utf-8")
+    if not resumed_step or kept.is_symlink() or not kept.is_file():  # a link may lead to what is nobody's id
+        write_text(run, kept.name, secrets.token_hex(8))
     try:
         return RunLogger("wandb", run, config, dir=str(run), id=kept.read_text(encoding="utf-8"), resume="allow")
     except refused as error:

@@ -199,7 +199,7 @@ def _key(image_id: str, caption: str) -> str:
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-def _repeats(bucket: pa.Table) -> Iterator[tuple[dict[str, Any], Rejected | None]]:
+def _repeats(bucket: pa.Table) -> Iterator[tuple[dict[str, object], Rejected | None]]:
     """Rows of `_REPEATS`, and the refusal of each whose key does not start again in another archive.
 
     "Earlier" is by image and caption, not by place in the input.

@@ -49,10 +49,12 @@ def write_shards(
         The manifests, by ``train`` and ``heldout``; a split without samples is absent.
 
     Raises:
-        UsageError: nobody said where the images are.
+        UsageError: nobody said where the images are, or `out` is a stage's folder.
         InputError: more than `settings.max_bad` of the samples have no usable image.
         DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
     """
+    if out.name in set(Stage) and out.resolve().parent == work.resolve():
+        raise UsageError("the shards would lie among what they are made of", where=str(out), fix="choose another --out")
     needs = [Stage.PLAN] if settings.plan else []
     with WorkFolder.open(work, needs, _OPTIONAL) as folder:
         if settings.image_negatives and Stage.NEIGHBOURS not in folder.stages:
