@@ -169,7 +169,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         list(open_source(str(tmp_path), "jsonl").read(str(tmp_path)))
     with pytest.raises(UsageError, match="no folder"):
         list(SOURCES["folder"].read(str(tmp_path / "00.tar")))
-    with pytest.raises(UsageError, match="cannot be opened"):
+    with pytest.raises(UsageError, match="is not known"):
         open_source("nosuch://bucket/a.jsonl")
 
 
