@@ -51,6 +51,15 @@ def test_counts_add_up(manifest: Manifest) -> None:
     assert counts["negatives"] == total("kind:")
 
 
+def test_captions_that_get_a_kind_admit_it(manifest: Manifest, work: Path) -> None:
+    rows = pq.read_table(work / "negatives/part-00000.parquet", columns=["key", "kind"]).to_pylist()
+    got = Counter(kind for _, kind in {(row["key"], row["kind"]) for row in rows})
+    assert manifest.counts.under("gets") == dict(sorted(got.items(), key=lambda item: (-item[1], item[0])))
+    admits = manifest.counts.under("admits")
+    assert all(number <= admits[kind] <= manifest.counts["pairs"] for kind, number in got.items())
+    assert admits["replace_count"] > got["replace_count"]  # some are thinned away
+
+
 def test_rows_are_the_chosen_negatives(manifest: Manifest, work: Path) -> None:
     rows = pq.read_table(work / "negatives/part-00000.parquet").to_pylist()
     assert len(rows) == manifest.counts["negatives"]

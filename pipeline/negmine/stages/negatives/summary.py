@@ -20,11 +20,19 @@ def summary(manifest: Manifest, work: Path) -> Summary:
         "with a negative": f"{covered:,} ({covered / max(counts['pairs'], 1):.1%})",
         "negatives": counts["negatives"],
         "by kind": counts.under("kind"),
+        **_served(counts),
         "refused by guard": _by_guard(counts),
         "no negative because": none,
     }
     steps = tuple(f"negmine {command}{work_option(work)}" for command in ("report", "retrieve", "shard"))
     return Summary("negmine parse", "done", figures, {"written to": str(work / "negatives")}, steps)
+
+
+def _served(counts: Counts) -> dict[str, dict[str, str]]:
+    """How many of the captions that admit a kind got one of it; of a balanced choice only."""
+    admits = counts.under("admits")
+    served = {kind: f"{counts.share(f'gets:{kind}', of=f'admits:{kind}'):.0%} of {n:,}" for kind, n in admits.items()}
+    return {"captions that admit a kind and get it": served} if served else {}
 
 
 def _by_guard(counts: Counts) -> dict[str, int]:

@@ -132,6 +132,9 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
     table = pa.table({name: columns[name] for name in NEGATIVES.names}).cast(NEGATIVES)
     counts = Counts()
     counts.add_each("kind", kind.tolist())
+    for group, of_some in (("admits", slice(None)), ("gets", chosen)):
+        kinds, _ = np.unique(np.stack([pool.kind[of_some], pool.caption[of_some]]), axis=1)
+        counts.add_each(group, np.array(chooser.settings.rules)[kinds].tolist())
     given = np.unique(pool.caption[chosen])
     counts.update(
         pairs=len(rows),
