@@ -81,7 +81,7 @@ def test_another_process_loads_it(name: str, out: str, told_of_us: bool, tmp_pat
     written = export(model, tmp_path / out)
     code = f"{written.imports}; model = {written.load}; print(sum(p.double().sum().item() for p in model.parameters()))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert ("ahnpl" in code) == told_of_us
+    assert ("negmine.encoders.towers" in code) == told_of_us
     ours = sum(p.double().sum().item() for p in model.network.parameters())
     assert float(done.stdout) == pytest.approx(ours, rel=1e-12)
 
