@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -19,13 +20,14 @@ from ahnpl.data.stream import Stream
 from ahnpl.losses import Features, build_loss
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer, parameter_counts
 from ahnpl.training.memory import estimate_memory, trial_batch
-from ahnpl.training.mfu import known_peak
+from ahnpl.training.mfu import FlopMeter, known_peak
 from ahnpl.training.plan import _auto_precision
 from negmine.base.errors import DamagedError, Exit, UsageError, is_out_of_memory
 from open_clip.model import CLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.trainer.conftest import make_batch, make_long_sample, texts_only, write_shards
 
@@ -203,6 +205,23 @@ def test_a_scale_of_one_entry_is_a_scalar(tiny: ClipModel) -> None:
 )
 def test_peaks_by_the_words_of_a_name(name: str, peak: float | None) -> None:
     assert known_peak(name) == peak
+
+
+def test_a_counted_step_is_the_step() -> None:
+    """torch's counter gives the same number, and other gradients: it takes SiLU's apart."""
+    weights = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def gradient(counted: AbstractContextManager[object]) -> torch.Tensor:
+        first = weights[0].clone().requires_grad_()
+        with counted:
+            (torch.nn.functional.silu(weights[1] @ first) @ weights[1]).square().sum().backward()
+        assert first.grad is not None
+        return first.grad
+
+    meter, theirs = FlopMeter(torch.device("cpu"), "fp32"), FlopCounterMode(display=False)
+    assert torch.equal(gradient(meter.counted()), gradient(nullcontext()))
+    gradient(theirs)
+    assert meter.per_step == theirs.get_total_flops() == 4 * 2 * 64**3
 
 
 def test_auto_is_a_precision_that_the_gpu_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:

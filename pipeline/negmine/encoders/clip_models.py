@@ -15,7 +15,8 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeGuard, get_type_hints
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, get_type_hints
 
 from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, ResourceError, UsageError, is_out_of_memory
@@ -193,6 +194,13 @@ def make_tokenizer(name: str, text_cfg: Document) -> Tokenizer:
             fix="run once where there is a network; it is kept in the cache of huggingface_hub (HF_HOME)",
         ) from None
     return made
+
+
+def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
+    """The files of a tokenizer of the hub, by name: open_clip looks for them in a model's folder, and nowhere else."""
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
 def text_config(name: str) -> Document:

@@ -3,6 +3,7 @@
 RUN/checkpoints/step-00000100/
     open_clip_config.json        with the weights: ``open_clip.create_model("local-dir:FOLDER")``
     open_clip_model.safetensors
+    tokenizer.json ...           where the tokenizer is not CLIP's
     training.safetensors         optimiser, loss state, random state
     state.json                   step, settings, counters, the sha256 of the tensors; sealed by a checksum of its own
 RUN/best.json                    which step evaluated best
@@ -14,7 +15,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -44,12 +45,14 @@ class Checkpoint:
         config: its open_clip configuration.
         training: optimiser, loss and random state, flat names to tensors.
         state: numbers, names and settings; see `read_state`.
+        tokenizer: files of a tokenizer that open_clip looks for beside the weights.
     """
 
     model: Mapping[str, Tensor]
     config: Document
     training: Mapping[str, Tensor]
     state: Document
+    tokenizer: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def save(run: Path, checkpoint: Checkpoint) -> Path:
@@ -248,6 +251,8 @@ def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
         for name, tensors in ((WEIGHTS_NAME, checkpoint.model), (TRAINING_NAME, checkpoint.training)):
             record = write_file(temporary, name, partial(_write_bytes, to_bytes(_contiguous(tensors))))
             sums[name] = record.sha256
+        for name, content in checkpoint.tokenizer.items():
+            write_file(temporary, name, partial(_write_bytes, content))
         write_json(temporary / CONFIG_NAME, checkpoint.config)
         write_text(temporary, STATE_NAME, seal({"version": VERSION, **checkpoint.state, "sha256": sums}))
         temporary.rename(folder)

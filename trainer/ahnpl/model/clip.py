@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import open_clip
 import torch
@@ -19,7 +19,15 @@ from negmine.base.console import note
 from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.names import pick
-from negmine.encoders.clip_models import LOCAL, WEIGHTS_NAME, build, make_tokenizer, plan_model, text_config
+from negmine.encoders.clip_models import (
+    LOCAL,
+    WEIGHTS_NAME,
+    build,
+    make_tokenizer,
+    plan_model,
+    text_config,
+    tokenizer_files,
+)
 from negmine.encoders.towers import OWN_MODELS
 from open_clip.model import CLIP, get_model_preprocess_cfg
 from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
@@ -91,6 +99,14 @@ class ClipModel(nn.Module):
     def tokenizer(self) -> Callable[[], Callable[[list[str]], Tensor]]:
         """What makes the model's tokenizer, here or in another process."""
         return partial(make_tokenizer, self.spec.name, self.config["model_cfg"]["text_cfg"])
+
+    @cached_property
+    def tokenizer_files(self) -> dict[str, bytes]:
+        """What must lie beside the weights for open_clip to make the tokenizer; nothing for CLIP's, which it has."""
+        if not self.config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"):
+            return {}
+        made: Any = self.tokenizer()()
+        return tokenizer_files(made.tokenizer)
 
     @property
     def context_length(self) -> int:

@@ -99,7 +99,8 @@ def export(model: ClipModel, out: Path, *, overwrite: bool = True) -> Exported:
     Raises:
         UsageError: another suffix, a file for a model that open_clip knows no name of, or something else is at `out`.
         InputError: a weight is not finite.
-        ResourceError: the disk is full or not writable; no half file remains.
+        ResourceError: the disk is full or not writable; no half file remains. Or the tokenizer of a folder could not
+            be downloaded.
     """
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.network.state_dict().items()}
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
@@ -111,7 +112,8 @@ def export(model: ClipModel, out: Path, *, overwrite: bool = True) -> Exported:
         raise UsageError(f"{out.suffix} is no format of weights", fix=f"one of {', '.join(SUFFIXES)}, or a folder")
     load = f"open_clip.create_model({_arguments(model, out)})"
     weights = out if out.suffix else out / WEIGHTS_NAME
-    files = {} if out.suffix else {out / CONFIG_NAME: as_json(model.config).encode()}
+    beside = {} if out.suffix else {CONFIG_NAME: as_json(model.config).encode(), **model.tokenizer_files}
+    files = {out / name: content for name, content in beside.items()}
     files[weights] = _to_bytes(state, weights.suffix, json.dumps(model.config))
     try:
         for path in files:

@@ -62,7 +62,8 @@ def save_state(state: TrainState, plan: Plan) -> Path:
         "scaler": state.scaler.state_dict(),
     }
     weights = plain_state(state.average.model.network if state.average else network)
-    return ckpt.save(Path(plan.config.out), ckpt.Checkpoint(weights, state.model.config, training, told))
+    kept = ckpt.Checkpoint(weights, state.model.config, training, told, state.model.tokenizer_files)
+    return ckpt.save(Path(plan.config.out), kept)
 
 
 def restore_state(state: TrainState, plan: Plan, folder: Path) -> None:
