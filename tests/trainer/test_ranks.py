@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from ahnpl.data.batch import Batch
-from ahnpl.losses import build_loss
+from ahnpl.losses import build_loss, list_recipes
 from ahnpl.model.checkpoint import list_checkpoints
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.model.ranks import Ranks, _is_of_connection
@@ -31,10 +32,37 @@ from negmine.contract.training_runs import read_metrics
 from torch import nn
 
 from tests.trainer.conftest import MICRO, make_batch, make_sample, texts_only, write_shards
+from tests.trainer.losses.batches import built, random_features
 
 CPU = torch.device("cpu")
 CASES = [("ahnpl", 1, False), ("ce_clip", 2, False), ("mmclip_both", 2, False), ("ahnpl", 2, True), ("siglip", 1, True)]
 """Recipe, parts, and whether each process computes its own rows of the loss."""
+
+
+ROW_WISE = [name for name in list_recipes() if not build_loss(name).whole_terms]
+TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-12}
+WITH_ROWS = ("image", "text", "text_negatives", "image_negatives")
+"""Features that each process has its own rows of, with gradient."""
+
+
+def of_own_rows(recipe: str, kind: torch.dtype, ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Loss and gradients of random features, of which this process has its share."""
+    features, size = random_features(batch=8), 8 // ranks.count
+    own = slice(ranks.rank * size, (ranks.rank + 1) * size)
+    given = {field.name: getattr(features, field.name) for field in fields(features)}
+    given |= {"image_ids": torch.tensor([7, 7, 8, 9, 9, 9, 5, 8]), "logit_bias": torch.tensor(-3.0)}
+    tensors = {n: t[own] if t.ndim else t for n, t in given.items() if isinstance(t, torch.Tensor)}
+    tensors = {n: t.to(kind) if t.is_floating_point() else t for n, t in tensors.items()}
+    leaves = {n: tensors[n].requires_grad_() for n in (*WITH_ROWS, "logit_scale", "logit_bias")}
+    loss = built(recipe).to(kind)
+    loss.begin_step(4, 10)
+    total = loss(ranks.gather(replace(features, **tensors), local=True)).total
+    total.backward()
+    ranks.average(loss)
+    found = {n: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for n, leaf in leaves.items()}
+    found = {n: one if n in WITH_ROWS else ranks.mean(one) * ranks.count for n, one in found.items()}
+    weights = {f"of the loss: {n}": p.grad for n, p in loss.named_parameters() if p.grad is not None}
+    return {**found, **weights, "total": ranks.mean(total.detach()), **loss.state_dict()}
 
 
 def make_model(name: str, dropout: float = 0.0) -> ClipModel:
@@ -67,6 +95,8 @@ def share_a_step(rank: int, count: int, name: str, port: int, folder: str) -> No
         for recipe, parts, local in CASES:
             found = gradients(name, recipe, make_batch().split(count)[rank], ranks, parts, local=local)
             torch.save(found, Path(folder) / f"{recipe}-{local}-{rank}.pt")
+        rows = {(recipe, kind): of_own_rows(recipe, kind, ranks) for recipe in ROW_WISE for kind in TOLERANCES}
+        torch.save(rows, Path(folder) / f"rows-{rank}.pt")
 
 
 def free_port() -> int:
@@ -81,14 +111,43 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any], tolerance: float) 
         torch.testing.assert_close(ours[name], value, atol=tolerance, rtol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_ranks_have_the_gradient_of_the_joined_batch(micro: str, tmp_path: Path, count: int) -> None:
-    mp.spawn(share_a_step, (count, micro, free_port(), str(tmp_path)), nprocs=count)  # type: ignore[no-untyped-call]
+@pytest.fixture(scope="module", params=[2, 4])
+def shared(request: pytest.FixtureRequest, micro: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    """So many processes, and where each left what it found."""
+    folder = tmp_path_factory.mktemp("shared")
+    mp.spawn(share_a_step, (request.param, micro, free_port(), str(folder)), nprocs=request.param)  # type: ignore[no-untyped-call]
+    return request.param, folder
+
+
+def test_ranks_have_the_gradient_of_the_joined_batch(micro: str, shared: tuple[int, Path]) -> None:
+    count, folder = shared
     for recipe, _, local in CASES:
         alone = gradients(micro, recipe, make_batch(), Ranks(), 1)
         assert alone["visual.conv1.weight"].abs().max() > 1e-4 and alone["token_embedding.weight"].abs().max() > 1e-4
         for rank in range(count):
-            assert_same(torch.load(tmp_path / f"{recipe}-{local}-{rank}.pt"), alone, 1e-8)
+            assert_same(torch.load(folder / f"{recipe}-{local}-{rank}.pt"), alone, 1e-8)
+
+
+def test_own_rows_of_a_loss_are_the_whole_one(shared: tuple[int, Path]) -> None:
+    """In every recipe that admits it: loss, gradients, and what it remembers."""
+    count, folder = shared
+    ranks = [torch.load(folder / f"rows-{rank}.pt") for rank in range(count)]
+    for recipe, (kind, tolerance) in itertools.product(ROW_WISE, TOLERANCES.items()):
+        whole = of_own_rows(recipe, kind, Ranks())
+        assert whole["image"].abs().max() > 1e-4, recipe
+        for name, expected in whole.items():
+            parts = [rank[recipe, kind][name] for rank in ranks]
+            for found in [torch.cat(parts)] if name in WITH_ROWS else parts:
+                error, size = (found - expected).abs().max(), expected.abs().max().clamp_min(1)
+                assert error <= tolerance * size, f"{recipe}, {kind}, {name}: {error}"
+
+
+@pytest.mark.parametrize("recipe", sorted(set(list_recipes()) - set(ROW_WISE)))
+def test_what_needs_the_whole_batch_is_refused_by_name(recipe: str) -> None:
+    terms = ", ".join(build_loss(recipe).whole_terms)
+    for option in ({"local_loss": True}, {"loss_rows": 8}):
+        with pytest.raises(UsageError, match=rf"recipe {recipe} needs all rows(.|\n)*terms? {terms}\n"):
+            make_plan(TrainConfig(recipe=recipe, **option))  # type: ignore[arg-type]
 
 
 COCA = {

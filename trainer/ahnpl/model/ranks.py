@@ -1,9 +1,9 @@
 """The processes of one run, as ``torchrun`` starts them: who is who, what they agree on, and what they gather.
 
 Every rank encodes its share of the batch, gathers the others' features with gradient, and computes the loss of the
-whole batch, or with ``--local-loss`` of its own rows. The backward pass of the gather sums over ranks and
-`DistributedDataParallel` averages, so that the gradient is the one of a single process on the joined batch either way.
-Without a gradient through the gather it would lack a term; that is not offered.
+whole batch, or with ``--local-loss`` of its own rows. The backward pass of the gather gives each rank the gradient of
+the batch's loss at its own features, as large as a single process has it (which matters in fp16), and gradients of
+weights are summed over ranks. Without a gradient through the gather it would lack a term; that is not offered.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from ahnpl.losses import Features
 
 TIMEOUT: Final = timedelta(minutes=30)
 """Longest wait for a rank that hangs; one that dies is noticed at once. Rank 0 may evaluate for that long."""
+
+SCALARS: Final = ("logit_scale", "logit_bias")
+"""Of `Features`, what does not belong to a sample."""
 
 T = TypeVar("T")
 
@@ -131,6 +134,7 @@ class Ranks:
         values = {field.name: getattr(features, field.name) for field in fields(features)}
         gather = _gathered_for_own_rows if local else _gathered_for_all
         whole = {name: gather(value) for name, value in values.items() if _has_rows(value)}
+        whole |= {name: _Shared.apply(values[name]) for name in SCALARS if values[name] is not None}
         own = len(features.text)
         return replace(features, **whole, rows=slice(self.rank * own, (self.rank + 1) * own) if local else None)
 
@@ -149,7 +153,7 @@ class Ranks:
                 dist.broadcast(tensor.detach(), src=0)
 
     def average(self, module: nn.Module) -> None:
-        """Average the gradients of a module that is not wrapped in `DistributedDataParallel`."""
+        """Average the gradients of a module that is not in `DistributedDataParallel`, and sees all ranks' features."""
         if self.count > 1:
             for parameter in module.parameters():
                 if parameter.grad is not None:
@@ -177,10 +181,8 @@ def _gathered(tensor: Tensor, how: type[_GatherForAll]) -> Tensor:
 
 
 class _GatherForAll(torch.autograd.Function):
-    """``[B, ...]`` of each rank to ``[W * B, ...]``; backwards, the sum over ranks of the gradient of the own rows.
-
-    All ranks compute the same loss, so that the sum is W times the own gradient: no message is needed for it.
-    """
+    """``[B, ...]`` of each rank to ``[W * B, ...]``; backwards, the gradient of the own rows: all ranks compute the
+    same loss, and no message is needed for it."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, tensor: Tensor) -> Tensor:
@@ -190,19 +192,31 @@ class _GatherForAll(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
-        count = dist.get_world_size()
-        return gradients[0].chunk(count)[dist.get_rank()] * count
+        return gradients[0].chunk(dist.get_world_size())[dist.get_rank()]
 
 
 class _GatherForOwnRows(_GatherForAll):
-    """The same where each rank computes other rows of the loss: the gradients differ, and are summed by a message."""
+    """The same where each rank computes other rows of the loss: the gradients differ, and a message averages them, as
+    the batch's loss is the mean of the ranks'."""
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
         whole = gradients[0].contiguous()
         own = torch.empty_like(whole[: len(whole) // dist.get_world_size()])
         dist.reduce_scatter_tensor(own, whole)
-        return own
+        return own / dist.get_world_size()
+
+
+class _Shared(torch.autograd.Function):
+    """A value that all ranks have, such as the logit scale; backwards, one rank's part of the sum over ranks."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
+        return gradients[0] / dist.get_world_size()
 
 
 def _is_of_connection(error: RuntimeError) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 from negmine.base.errors import UsageError
 from timm.layers.norm_act import convert_sync_batchnorm
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,7 +18,7 @@ from ahnpl.training.memory import trial_batch
 
 
 def distributed(model: ClipModel, ranks: Ranks, *, reads_bias: bool = False) -> nn.Module:
-    """The model as it is trained by several processes together: each backward pass averages their gradients.
+    """The model as it is trained by several processes together: each backward pass sums their gradients.
 
     Args:
         reads_bias: whether the loss reads the model's logit bias.
@@ -33,7 +36,16 @@ def distributed(model: ClipModel, ranks: Ranks, *, reads_bias: bool = False) -> 
             )
         model.network = convert_sync_batchnorm(model.network)  # type: ignore[no-untyped-call]
     freeze_unreached(model, reads_bias=reads_bias)
-    return DistributedDataParallel(model, gradient_as_bucket_view=True)
+    towers = DistributedDataParallel(model, gradient_as_bucket_view=True)
+    towers.register_comm_hook(None, lambda _, bucket: _sum(bucket))
+    return towers
+
+
+def _sum(bucket: Any) -> torch.futures.Future[Tensor]:
+    """In place of the average: what comes back from `Ranks.gather` is a rank's part of the gradient."""
+    sent = dist.all_reduce(bucket.buffer(), async_op=True)
+    assert sent is not None
+    return sent.get_future().then(lambda done: done.value()[0])
 
 
 def normalises_over_batch(model: nn.Module) -> bool:
@@ -51,7 +63,7 @@ def freeze_unreached(model: ClipModel, *, reads_bias: bool) -> None:
         read = [found.image, found.text, found.logit_scale]
         if reads_bias and found.logit_bias is not None:
             read.append(found.logit_bias)
-        torch.autograd.backward([tensor.sum() for tensor in read])
+        torch.autograd.backward([tensor.sum() for tensor in read if tensor.requires_grad])  # a locked tower's does not
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.grad is not None)
         parameter.grad = None

@@ -23,15 +23,13 @@ from torch.nn.parallel import DistributedDataParallel
 from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, LossOut, RecipeLoss
 from ahnpl.model.clip import ClipModel
-from ahnpl.model.ranks import Ranks
+from ahnpl.model.ranks import SCALARS, Ranks
 from ahnpl.training.data_parallel import distributed, normalises_over_batch
 from ahnpl.training.ema import Teacher
 
 HALVES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _LEARNT: Final = ("image", "text", "text_negatives", "image_negatives", "image_negative_texts")
 """The features that carry a gradient into the towers."""
-_SCALARS: Final = ("logit_scale", "logit_bias")
-"""And what does not belong to a sample."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ class Objective:
                 rows = slice(row, row + len(chunk.keys))
                 found = _with_gradients(features, cached.leaves, _LEARNT, rows)
                 if last:
-                    found += _with_gradients(features, cached.leaves, _SCALARS, ...)
+                    found += _with_gradients(features, cached.leaves, SCALARS, ...)
                 tensors, gradients = zip(*found, strict=True)
                 torch.autograd.backward(tensors, gradients)
             row += len(chunk.keys)
@@ -173,7 +171,7 @@ def _joined(chunks: list[Features]) -> Features:
 
 def _leaves(features: Features) -> Features:
     """The same features, the learnt ones as leaves that collect gradients."""
-    learnt = {name: getattr(features, name) for name in (*_LEARNT, *_SCALARS)}
+    learnt = {name: getattr(features, name) for name in (*_LEARNT, *SCALARS)}
     return replace(features, **{n: t.detach().clone().requires_grad_() for n, t in learnt.items() if t is not None})
 
 
