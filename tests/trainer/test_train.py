@@ -31,8 +31,9 @@ from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokeni
 from ahnpl.training.config import TrainConfig
 from ahnpl.training.ema import Teacher
 from ahnpl.training.loop import TrainResult, train
-from ahnpl.training.optimise import learning_rate, make_optimiser
+from ahnpl.training.optimise import learning_rate, make_optimiser, set_learning_rate
 from ahnpl.training.plan import make_draw, make_plan
+from ahnpl.training.process import products_rounded
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
 
@@ -215,6 +216,29 @@ class TestOptimiser:
         assert {"model.logit_scale", "model.ln_final.weight", "model.visual.class_embedding"} <= set(plain["names"])
         assert all("bias" not in name and "ln" not in name for name in decayed["names"])
         assert len(decayed["names"]) + len(plain["names"]) == len(list(model.network.parameters()))
+
+    def test_weights_of_the_loss_have_a_rate_of_their_own(self) -> None:
+        model, loss = load_model(ModelSpec("tiny")), build_loss("amcl")
+        modules = {"model": model.network, "loss": loss}
+        optimiser = make_optimiser(modules, 0.1, betas=(0.9, 0.999), eps=1e-8, scales={"loss": 10.0})
+        set_learning_rate(optimiser, 0.5)
+        rates = {name: group["lr"] for group in optimiser.param_groups for name in group["names"]}
+        assert rates["model.visual.proj"] == 0.5 and len(rates) == len(list(model.network.parameters())) + len(
+            list(loss.parameters())
+        )
+        assert {rate for name, rate in rates.items() if name.startswith("loss.")} == {5.0}
+        assert optimiser.defaults["betas"] == (0.9, 0.999) and optimiser.defaults["eps"] == 1e-8
+
+    def test_products_are_rounded_while_a_run_lasts(self, configure: Callable[..., TrainConfig]) -> None:
+        seen = []
+        with products_rounded("high"):
+            seen.append(torch.get_float32_matmul_precision())
+        assert [*seen, torch.get_float32_matmul_precision()] == ["high", "highest"]
+
+    @pytest.mark.parametrize("wrong", [{"beta1": 1.0}, {"beta2": 1.5}, {"eps": -1.0}, {"matmul_precision": "tf32"}])
+    def test_wrong_values(self, configure: Callable[..., TrainConfig], wrong: dict[str, Any]) -> None:
+        with pytest.raises(UsageError, match=next(iter(wrong)).replace("_", "[-_ ]")):
+            configure(**wrong)
 
     def test_learning_rate(self) -> None:
         rates = [learning_rate(step, 100, 10, 1.0) for step in range(100)]

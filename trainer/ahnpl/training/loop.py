@@ -30,7 +30,7 @@ from ahnpl.training.mfu import FlopMeter
 from ahnpl.training.objective import Objective
 from ahnpl.training.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from ahnpl.training.plan import Plan, make_model, make_stream
-from ahnpl.training.process import stop_on_signals, sums_in_one_order
+from ahnpl.training.process import products_rounded, stop_on_signals, sums_in_one_order
 from ahnpl.training.resume import starting_point
 from ahnpl.training.state import TrainState, restore_state, save_state
 from ahnpl.training.track import JsonLines, Terminal, Tracker, open_trackers
@@ -81,6 +81,7 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
     with ExitStack() as stack:
         stack.enter_context(ranks.joined(plan.device))
         stack.enter_context(sums_in_one_order(plan.device, on_gpu=plan.config.deterministic))
+        stack.enter_context(products_rounded(plan.config.matmul_precision))
         ranks.first_does(lambda: stack.enter_context(locked(folder)))
         start = ranks.first_does(lambda: starting_point(plan, folder, overwrite))
         trainer = Trainer(plan, stack.enter_context(stop_on_signals()))
@@ -147,7 +148,13 @@ class Trainer:
         self.state = TrainState(
             model=model,
             loss=loss,
-            optimiser=make_optimiser({"model": model.network, "loss": loss}, config.weight_decay),
+            optimiser=make_optimiser(
+                {"model": model.network, "loss": loss},
+                config.weight_decay,
+                betas=(config.beta1, config.beta2),
+                eps=config.eps,
+                scales={"loss": config.loss_lr_scale},
+            ),
             scaler=torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16"),
             average=EmaModel(model, config.ema) if config.ema else None,
             teacher=teacher,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import cos, pi
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -12,20 +13,35 @@ from torch.optim import AdamW
 _NO_DECAY = ("bn", "ln", "bias", "logit_scale")
 
 
-def make_optimiser(modules: Mapping[str, nn.Module], weight_decay: float) -> AdamW:
+def make_optimiser(
+    modules: Mapping[str, nn.Module],
+    weight_decay: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.98),
+    eps: float = 1e-6,
+    scales: Mapping[str, float] = MappingProxyType({}),
+) -> AdamW:
     """AdamW over all parameters; gains, biases and the logit scale do not decay (open_clip's rule).
 
     Each group carries its parameters' names, for checkpoints.
+
+    Args:
+        scales: module to the part of the learning rate that its parameters get; 1 where it is not named.
     """
-    named = named_parameters(modules)
-    plain = {name: p for name, p in named.items() if p.ndim < 2 or any(mark in name for mark in _NO_DECAY)}
-    decayed = {name: p for name, p in named.items() if name not in plain}
-    groups = [
-        {"params": list(group.values()), "names": list(group), "weight_decay": decay}
-        for group, decay in ((decayed, weight_decay), (plain, 0.0))
-        if group
+    groups: dict[tuple[bool, float], dict[str, nn.Parameter]] = {}
+    for name, parameter in named_parameters(modules).items():
+        plain = parameter.ndim < 2 or any(mark in name for mark in _NO_DECAY)
+        groups.setdefault((plain, scales.get(name.partition(".")[0], 1.0)), {})[name] = parameter
+    listed = [
+        {
+            "params": list(group.values()),
+            "names": list(group),
+            "weight_decay": 0.0 if plain else weight_decay,
+            "scale": scale,
+        }
+        for (plain, scale), group in sorted(groups.items(), key=lambda one: one[0][0])
     ]
-    return AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6, fused=True)
+    return AdamW(listed, lr=0.0, betas=betas, eps=eps, fused=True)
 
 
 def named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
@@ -47,7 +63,7 @@ def learning_rate(step: int, total: int, warmup: int, peak: float) -> float:
 
 def set_learning_rate(optimiser: AdamW, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["scale"]
 
 
 def optimiser_tensors(optimiser: AdamW) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What a run changes in its process while it lasts: how signals are heard, and the order of sums."""
+"""What a run changes in its process while it lasts: what signals do, how products are rounded and sums ordered."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ def stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def products_rounded(precision: str) -> Iterator[None]:
+    """On a GPU products of float32 matrices take TF32 (``high``) or bf16 (``medium``).
+
+    Args:
+        precision: of ``torch.set_float32_matmul_precision``.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager
