@@ -41,9 +41,10 @@ SHARED = {"formats": IngestSettings, "work-folder": TrialOptions, "scaling": Eng
 OTHERS = {
     "benchmarks": "captions data report goal others seeds only turns groups times",
     "pytest": "full",
-    "torchrun": "nnodes nproc-per-node no-python rdzv-backend rdzv-endpoint rdzv-conf rdzv-id local-addr",
+    "torchrun": "nnodes nproc-per-node no-python rdzv-backend rdzv-endpoint rdzv-conf rdzv-id local-addr "
+    "shutdown-timeout",
     "ray": "head disable-usage-stats include-dashboard",
-    "srun": "ntasks",
+    "srun": "ntasks signal",
     "hf": "local-dir",
     "open_clip": "accum-freq",
 }
@@ -68,7 +69,7 @@ def shown(command: Any) -> set[str]:
 
 
 def named(text: str) -> set[str]:
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text))
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z0-9]", text))
 
 
 def page(name: str) -> str:

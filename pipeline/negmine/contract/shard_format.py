@@ -7,6 +7,9 @@ A sample is a run of adjacent members that share a key::
     000000123.json       `Sample` without its bytes, with "version"
     000000123.neg0.jpg   an image negative
 
+A sidecar is such a tar beside somebody else's of the same name: it has no images, and its JSON says under ``beside``
+under which key of that tar the image lies.
+
 Writing is deterministic: fixed member order, mode 0644, no owner, mtime 0. Reading accepts regular files with these
 extensions only; nothing is unpickled, nothing is unpacked to disk, links and paths that leave the folder are refused.
 """
@@ -85,6 +88,11 @@ class Index:
     def samples(self) -> int:
         return sum(shard.samples for shard in self.shards)
 
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether the images lie in somebody else's tars of the same names."""
+        return self.settings.get("sidecar") is True
+
     def to_json(self) -> str:
         return seal(
             {
@@ -129,6 +137,19 @@ class Index:
         return index
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Where the image of a sidecar's sample lies in the tar of the same name.
+
+    Attributes:
+        key: the path of its member up to the first dot of the file name.
+        content: `negmine.images.locate.content_hash` of the encoded image; None if nobody looked.
+    """
+
+    key: str
+    content: int | None = None
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -138,13 +159,22 @@ def write_samples(stream: IO[bytes], samples: Iterable[Sample]) -> int:
     Raises:
         ValueError: a key that would be split or misread, or that occurred before.
     """
+    return _write(stream, ((sample.key, _members(sample)) for sample in samples))
+
+
+def write_sidecar(stream: IO[bytes], samples: Iterable[tuple[Sample, Beside]]) -> int:
+    """Write samples without their images, each with the place of its image. See `write_samples`."""
+    return _write(stream, ((sample.key, _texts(sample, beside)) for sample, beside in samples))
+
+
+def _write(stream: IO[bytes], samples: Iterable[tuple[str, Iterable[tuple[str, bytes]]]]) -> int:
     seen: set[str] = set()
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as tar:
-        for sample in samples:
-            if not KEY_PATTERN.fullmatch(sample.key) or sample.key in seen:
-                raise ValueError(f"key {sample.key!r} is {'duplicate' if sample.key in seen else 'malformed'}")
-            seen.add(sample.key)
-            for name, content in _members(sample):
+        for key, members in samples:
+            if not KEY_PATTERN.fullmatch(key) or key in seen:
+                raise ValueError(f"key {key!r} is {'duplicate' if key in seen else 'malformed'}")
+            seen.add(key)
+            for name, content in members:
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -153,14 +183,18 @@ def write_samples(stream: IO[bytes], samples: Iterable[Sample]) -> int:
 
 def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
     yield f"{sample.key}.{sample.extension}", sample.image
-    yield f"{sample.key}.txt", sample.caption.encode()
-    yield f"{sample.key}.json", describe(sample).encode()
+    yield from _texts(sample)
     for negative, content in zip(sample.image_negatives, sample.image_negative_bytes, strict=True):
         yield f"{sample.key}.{negative.member}", content
 
 
-def describe(sample: Sample) -> str:
-    """The sample's JSON member."""
+def _texts(sample: Sample, beside: Beside | None = None) -> Iterator[tuple[str, bytes]]:
+    yield f"{sample.key}.txt", sample.caption.encode()
+    yield f"{sample.key}.json", describe(sample, beside).encode()
+
+
+def describe(sample: Sample, beside: Beside | None = None) -> str:
+    """The sample's JSON member, and in a sidecar where its image lies."""
     body = {
         "version": SCHEMA_VERSION,
         "key": sample.key,
@@ -169,8 +203,15 @@ def describe(sample: Sample) -> str:
         "negatives": [asdict(negative) for negative in sample.negatives],
         "image_negatives": [asdict(negative) for negative in sample.image_negatives],
         "neighbours": sample.neighbours,
+        **({"beside": asdict(beside)} if beside else {}),
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def key_of_member(name: str) -> str:
+    """The key of a tar's member, as WebDataset has it: its path up to the first dot of the file name."""
+    *folders, file = [part for part in name.split("/") if part not in ("", ".")] or [""]
+    return "/".join((*folders, file.partition(".")[0]))
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -187,6 +228,24 @@ def read_samples(stream: IO[bytes], where: str) -> Iterator[Sample]:
         DamagedError: a cut tar, members that are not adjacent, a duplicate key, a sample without image, caption or
             JSON, or JSON of another schema version.
     """
+    return (decode_sample(key, members, where) for key, members in _groups(stream, where))
+
+
+def read_sidecar(stream: IO[bytes], where: str) -> Iterator[tuple[Sample, Beside]]:
+    """Samples of one tar of a sidecar, without their images, and where these lie.
+
+    Raises:
+        DamagedError: see `read_samples`.
+    """
+    for key, members in _groups(stream, where):
+        sample, beside = _decoded(key, members, where, "")
+        if beside is None:
+            raise _damaged(where, f"sample {key} says no image beside it")
+        yield sample, beside
+
+
+def _groups(stream: IO[bytes], where: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The members of each sample by extension."""
     key, members, seen = None, dict[str, bytes](), set[str]()
     for name, content in read_members(stream, where):
         match = _MEMBER.fullmatch(name)
@@ -194,7 +253,7 @@ def read_samples(stream: IO[bytes], where: str) -> Iterator[Sample]:
             continue  # somebody's extra member: never decoded, whatever it is called
         if match[1] != key:
             if key is not None:
-                yield decode_sample(key, members, where)
+                yield key, members
             key, members = match[1], {}
             if key in seen:
                 raise _damaged(where, f"key {key} occurs twice, or its members are not adjacent")
@@ -203,7 +262,7 @@ def read_samples(stream: IO[bytes], where: str) -> Iterator[Sample]:
             raise _damaged(where, f"member {name} occurs twice")
         members[match[2]] = content
     if key is not None:
-        yield decode_sample(key, members, where)
+        yield key, members
 
 
 def read_members(stream: IO[bytes], where: str) -> Iterator[tuple[str, bytes]]:
@@ -240,19 +299,25 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
         DamagedError: something is missing or malformed.
     """
     extension = next((e for e in IMAGE_EXTENSIONS if e in members), None)
-    if extension is None or "txt" not in members or "json" not in members:
+    if extension is None:
         raise _damaged(where, f"sample {key} has {sorted(members)}, needs an image, txt and json")
+    return _decoded(key, members, where, extension)[0]
+
+
+def _decoded(key: str, members: dict[str, bytes], where: str, extension: str) -> tuple[Sample, Beside | None]:
+    if "txt" not in members or "json" not in members:
+        raise _damaged(where, f"sample {key} has {sorted(members)}, needs {'an image, ' * bool(extension)}txt and json")
     body = _body(members["json"], key, where)
     try:
         caption = members["txt"].decode()
         images = tuple(members[negative.member] for negative in body.image_negatives)
     except (KeyError, UnicodeDecodeError) as error:
         raise _damaged(where, f"sample {key}: {error!r}") from None
-    return Sample(
+    sample = Sample(
         key=key,
         image_id=body.image_id,
         caption=caption,
-        image=members[extension],
+        image=members[extension] if extension else b"",
         extension=extension,
         captions=body.captions,
         negatives=body.negatives,
@@ -260,6 +325,7 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
         image_negative_bytes=images,
         neighbours=body.neighbours,
     )
+    return sample, body.beside
 
 
 @dataclass(frozen=True)
@@ -271,6 +337,7 @@ class _Body:
     negatives: tuple[TextNegative, ...]
     image_negatives: tuple[ImageNegative, ...]
     neighbours: tuple[str, ...]
+    beside: Beside | None = None
 
 
 def _body(content: bytes, key: str, where: str) -> _Body:

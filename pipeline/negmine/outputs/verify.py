@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from negmine.base.console import Summary
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.whole_files import read_whole
-from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, read_samples
+from negmine.contract.shard_format import HELDOUT, INDEX_NAME, Index, read_samples, read_sidecar
 from negmine.store import JOURNAL, MANIFEST, FileRecord, folder_at, load_manifest, verify_files, verify_store
 
 DEPTH: Final = 2
@@ -104,15 +104,16 @@ def _shards(folder: Path, fast: bool) -> tuple[tuple[FileRecord, ...], list[str]
         others = [file for file in load_manifest(folder).files if not file.file.endswith(".tar")]
         problems += verify_files(folder, others, pattern=INDEX_NAME, fast=fast)
     if not fast and not problems:
-        problems += [problem for shard in listed for problem in _samples(folder / shard.file, shard.rows)]
+        read = read_sidecar if index.is_sidecar else read_samples
+        problems += [problem for shard in listed for problem in _samples(folder / shard.file, shard.rows, read)]
     return listed, problems
 
 
-def _samples(path: Path, expected: int) -> list[str]:
+def _samples(path: Path, expected: int, read: Callable[[IO[bytes], str], Iterator[object]]) -> list[str]:
     """A shard whose bytes are as written may still have been written wrongly: read it as a trainer does."""
     try:
         with folder_at(path.parent).file(path.name).open("rb") as stream:
-            found = sum(1 for _ in read_samples(stream, path.name))
+            found = sum(1 for _ in read(stream, path.name))
     except DamagedError as error:
         return [" ".join(str(error).split())]
     return [] if found == expected else [f"{path.name} has {found} samples, should have {expected}"]

@@ -35,7 +35,10 @@ def evaluate(
     benchmark: Annotated[
         str | None, Option("FORMAT:PATH, e.g. bivlc:FOLDER, zeroshot:FOLDER or rows:FILE, instead of shards.")
     ] = None,
-    images: Annotated[Path | None, Option("Folder of the benchmark's images.", parser=on_disk)] = None,
+    images: Annotated[
+        Path | None,
+        Option("Folder of the benchmark's images, or of the tars that sidecars lie beside.", parser=on_disk),
+    ] = None,
     preprocess: Preprocess = None,
     against: Annotated[
         str | None,
@@ -101,12 +104,14 @@ def _task(
     from negmine.base.errors import UsageError
     from negmine.base.names import pick
 
-    from ahnpl.data.shards import open_shards
+    from ahnpl.data.shards import check_images, open_shards
     from ahnpl.evaluation.benchmarks import BENCHMARKS
     from ahnpl.evaluation.tasks import score_shards
 
     if benchmark is None:
-        held_out = open_shards(shards or HELD_OUT)
+        beside = None if images is None else str(images)
+        held_out = open_shards(shards or HELD_OUT, beside)
+        check_images(beside, held_out)
         return partial(score_shards, held_out), held_out.samples, f"{len(held_out.shards)} shards"
     if shards:
         raise UsageError("--shards and --benchmark exclude each other", fix="evaluate one after the other")

@@ -106,4 +106,5 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
     beside = (f"{config.shards[0].rpartition('/')[0] or '.'}/{HELDOUT}/*.tar",)
     held_out = " ".join(map(option, config.eval_shards or beside))
     evaluate = f"ahnpl-eval --checkpoint {option(config.out)} --shards {held_out}"
+    evaluate += f" --images {option(config.images)}" if config.images else ""
     return console.Summary("ahnpl-train", headline, trained(result), outputs=outputs, next_steps=(evaluate,))

@@ -109,6 +109,8 @@ class Decoder(Dataset[Batch]):
     def _try(self, located: Located, epoch: int, bad: list[BadSample]) -> Decoded | None:
         """The sample; None if it is bad, which is then noted in `bad`."""
         try:
+            if located.lacks is not None:
+                raise BadImage(located.lacks)
             return self._decode_one(located.sample, epoch)
         except BadImage as error:
             bad.append(BadSample(located.sample.key, located.shard, str(error)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -21,12 +21,17 @@ WRITE_AGAIN: Final = "run `negmine verify` on its folder, then `negmine shard` a
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar, as its folder's index describes it."""
+    """One tar, as its folder's index describes it.
+
+    Attributes:
+        beside: of a sidecar, the tar that the images lie in.
+    """
 
     url: str
     samples: int
     bytes: int
     sha256: str
+    beside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,15 @@ class ShardSet:
         return hashlib.sha256(" ".join(shard.sha256 for shard in self.shards).encode()).hexdigest()[:16]
 
 
-def open_shards(patterns: Sequence[str]) -> ShardSet:
+def open_shards(patterns: Sequence[str], images: str | None = None) -> ShardSet:
     """Find shards and check each against the ``index.json`` beside it.
 
     Args:
         patterns: paths, globs, brace expressions, or fsspec URLs of these.
+        images: the folder of the tars that sidecars lie beside, or its address.
 
     Raises:
-        UsageError: a pattern that matches nothing.
+        UsageError: a pattern that matches nothing, or a sidecar without its tars.
         DamagedError: an index is missing or damaged, a shard is not in it, or its size differs.
     """
     urls = list(dict.fromkeys(url for pattern in patterns for url in _expand(pattern)))
@@ -76,7 +82,8 @@ def open_shards(patterns: Sequence[str]) -> ShardSet:
         folder, name = _split(url)
         if folder not in indexes:
             indexes[folder] = _read_index(folder)
-        shards.append(_check(url, name, indexes[folder]))
+        shard = _check(url, name, indexes[folder])
+        shards.append(replace(shard, beside=_beside(shard, name, images)) if indexes[folder].is_sidecar else shard)
     kinds: dict[str, int] = {}
     for index in indexes.values():
         for kind, count in index.kinds.items():
@@ -86,6 +93,36 @@ def open_shards(patterns: Sequence[str]) -> ShardSet:
         for name in ("negatives_per_sample", "image_negatives_per_sample")
     )
     return ShardSet(tuple(shards), most, kinds, most_images, _planned(indexes))
+
+
+def check_images(images: str | None, *sets: ShardSet | None) -> None:
+    """Refuse a folder of images that nothing is looked for in.
+
+    Raises:
+        UsageError: none of the sets is a sidecar.
+    """
+    if images is not None and not any(shard.beside for one in sets if one for shard in one.shards):
+        raise UsageError("these shards have their images in them", where=f"--images {images}", fix="leave out --images")
+
+
+def _beside(shard: Shard, name: str, images: str | None) -> str:
+    """The tar of the same name that has the images of a sidecar's."""
+    if images is None:
+        raise UsageError(
+            "this is a sidecar, whose images lie in other tars",
+            where=shard.url,
+            fix="name the folder of these: --images FOLDER",
+        )
+    url = f"{images.rstrip('/')}/{name}"
+    files, path = file_system(url)
+    if not request(lambda: bool(files.isfile(path)), url):
+        raise UsageError(
+            "the tar that this sidecar lies beside is not there",
+            where=url,
+            why=f"{shard.url} is for a tar of the same name",
+            fix="name the folder that the sidecar was made for, or fewer --shards",
+        )
+    return url
 
 
 def _planned(indexes: Mapping[str, Index]) -> int | None:

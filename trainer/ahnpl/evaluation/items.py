@@ -84,4 +84,5 @@ def shard_items(shards: ShardSet) -> Iterator[Item]:
             for negative, content in zip(sample.image_negatives, sample.image_negative_bytes, strict=True)
         )
         others = tuple(caption for caption in sample.captions if caption != sample.caption)
-        yield Item(sample.image_id, sample.image, sample.caption, foils, located.shard, twins, also_true=others)
+        image = None if located.lacks else sample.image
+        yield Item(sample.image_id, image, sample.caption, foils, located.shard, twins, also_true=others)

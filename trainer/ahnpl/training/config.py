@@ -12,6 +12,7 @@ from negmine.store.options import on_disk_text
 from negmine.store.places import named, pattern
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
+MATMULS: Final = ("highest", "high", "medium")
 TOWERS: Final = ("image", "text")
 
 MAY_CHANGE: Final = "may change when a run goes on"
@@ -32,6 +33,9 @@ class TrainConfig:
         MAY_CHANGE,
     ] = ("data/*.tar",)
     """Where they lie may change; what is in them may not, see `ahnpl.training.plan`."""
+    images: Annotated[
+        str | None, Option("Folder of the tars that sidecars lie beside, or its address.", parser=named), MAY_CHANGE
+    ] = None
     recipe: Annotated[
         str, Option("clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.", parser=named)
     ] = "ahnpl"
@@ -70,6 +74,12 @@ class TrainConfig:
     warmup: Annotated[int | None, Option("Steps.", least=0, unset="50, at most a tenth of the run")] = None
     weight_decay: Annotated[float, Option("Of AdamW.", least=0)] = 0.1
     """As in AHNPL; never on gains, biases and the logit scale."""
+    beta1: Annotated[float, Option("Decay of AdamW's mean of gradients.", least=0)] = 0.9
+    beta2: Annotated[float, Option("Decay of AdamW's mean of their squares.", least=0)] = 0.98
+    eps: Annotated[float, Option("Of AdamW's divisor.", least=0)] = 1e-6
+    """As open_clip has them for ViTs; it takes 0.999 and 1e-8 for ResNets."""
+    loss_lr_scale: Annotated[float, Option("Rate of the loss' own weights, in parts of the towers'.", least=0)] = 1.0
+    """Of learned heads, margins, and a bias beside a model that has none."""
     clip_grad: Annotated[float, Option("Largest gradient norm; 0 is no limit.", least=0)] = 1.0
     negatives: Annotated[int | None, Option("K text negatives per caption.", least=0, unset="all in the shards")] = None
     kind_weights: Annotated[str, Option("KIND=WEIGHT,... where K negatives are drawn from more.")] = ""
@@ -77,6 +87,11 @@ class TrainConfig:
     """See `ahnpl.data.stream.Draw`."""
     precision: Annotated[str, Option("auto, fp32, bf16 or fp16; the loss is fp32 always.", one_of=PRECISIONS)] = "auto"
     """``auto`` is fp32 on a CPU, bf16 on a GPU, and fp16 on one that only emulates bf16."""
+    matmul_precision: Annotated[
+        str,
+        Option("float32 products on a GPU: highest; high (TF32), medium (bf16): faster, rounded.", one_of=MATMULS),
+    ] = "highest"
+    """The loss is float32 always, towers with ``--precision fp32``. torch's ``set_float32_matmul_precision``."""
     lock: Annotated[str | None, Option("image or text: the tower whose weights stay.", one_of=TOWERS)] = None
     lora: Annotated[int, Option("Rank of low-rank updates to train in place of the weights; 0: none.", least=0)] = 0
     grad_checkpointing: Annotated[bool, Option("Compute activations again instead of keeping them.")] = False
@@ -114,8 +129,9 @@ class TrainConfig:
                 raise UsageError(
                     f"--{name} is {parts}, and a batch has {self.batch_size} captions", fix="choose fewer parts"
                 )
-        if not self.ema < 1:
-            raise UsageError(f"--ema is {self.ema}, it must be below 1", fix="use a decay such as 0.999, or 0 for none")
+        for name, decay, usual in (("ema", self.ema, 0.999), ("beta1", self.beta1, 0.9), ("beta2", self.beta2, 0.98)):
+            if not decay < 1:
+                raise UsageError(f"--{name} is {decay}, it must be below 1", fix=f"use a decay such as {usual}")
         if not self.out:
             run = f"{Path(self.model).name}-{Path(self.recipe).stem}"
             object.__setattr__(self, "out", str(Path("runs") / run))

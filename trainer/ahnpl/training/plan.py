@@ -18,7 +18,7 @@ from negmine.encoders.clip_models import read_preprocess
 from ahnpl.data.decode import Decoder
 from ahnpl.data.draw import Draw
 from ahnpl.data.order import CanonicalRank
-from ahnpl.data.shards import ShardSet, open_shards
+from ahnpl.data.shards import ShardSet, check_images, open_shards
 from ahnpl.data.stream import Stream
 from ahnpl.losses import RecipeLoss, build_loss
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
@@ -75,8 +75,9 @@ def make_plan(config: TrainConfig) -> Plan:
         torch.manual_seed(config.seed)
         loss = _build_loss(config)  # may draw weights of its own
     _check_rows(config, loss)
-    shards = open_shards(config.shards)
-    eval_shards = open_shards(config.eval_shards) if config.eval_shards else None
+    shards = open_shards(config.shards, config.images)
+    eval_shards = open_shards(config.eval_shards, config.images) if config.eval_shards else None
+    check_images(config.images, shards, eval_shards)
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
     ranks = Ranks.of_environment()
     canonical_ranks = _canonical_ranks(config, ranks)

@@ -11,6 +11,7 @@ from negmine.contract.shard_format import Index, ShardEntry, write_samples
 from negmine.contract.split import Split
 from negmine.engine import PartFunction
 from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.sidecar import SidecarPhase
 from negmine.stages.shards.write import EncodedImages, ShardSource, Slice, Tables
 from negmine.store import (
     PartRecord,
@@ -51,7 +52,7 @@ def _write_shard(phase: ShardPhase, encoded: EncodedImages, index: int, folder: 
     return PartRecord(index, tuple(files), dict(source.counts))
 
 
-def make_index(store: Store, phase: ShardPhase, batch: int | None) -> Index:
+def make_index(store: Store, phase: ShardPhase | SidecarPhase, batch: int | None) -> Index:
     """``index.json`` of a store whose parts are all shards.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
+from negmine.base.errors import UsageError
 from negmine.base.options import Option, check
 from negmine.images.decode import MAX_PIXELS
 from negmine.store.options import Images, MaxBad, MaxPixels, Seed
@@ -24,6 +25,7 @@ class ShardSettings:
     train_fraction: Annotated[float, Option("share of the images; others are held out", least=0, most=1)] = 0.9
     negatives: Annotated[int, Option("K, text negatives of a sample, at most", least=0)] = 4
     image_negatives: Annotated[int, Option("images of selected neighbours in a sample, at most", least=0)] = 0
+    sidecar: Annotated[bool, Option("texts alone, beside the tars that the images lie in")] = False
     plan: Annotated[bool, Option("training samples in the batches of `retrieve --plan`")] = False
     image_size: Annotated[int | None, Option("shrink to this short side, pixels", least=16)] = None
     max_pixels: MaxPixels = MAX_PIXELS
@@ -31,7 +33,15 @@ class ShardSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        copied = {"image-negatives": self.image_negatives, "plan": self.plan, "image-size": self.image_size}
+        refused = [f"--{name}" for name, value in copied.items() if value]
+        if self.sidecar and refused:
+            raise UsageError(
+                f"--sidecar excludes {', '.join(refused)}",
+                why="a sidecar has no images, and its samples are in the order of the tars beside it",
+            )
 
     def chosen(self) -> dict[str, object]:
         """What changes the shards, apart from the images themselves."""
-        return {name: value for name, value in asdict(self).items() if name not in ("images", "max_bad")}
+        left_out = ("images", "max_bad", *(() if self.sidecar else ("sidecar",)))
+        return {name: value for name, value in asdict(self).items() if name not in left_out}

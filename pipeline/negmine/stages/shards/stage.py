@@ -15,6 +15,7 @@ from negmine.engine import Engine, run_phase, run_stage
 from negmine.stages.shards.cut import batch_of, cut_plan, plan_shards
 from negmine.stages.shards.phase import ShardPhase, make_index
 from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.sidecar import SidecarPhase, plan_sidecar
 from negmine.stages.shards.write import Tables
 from negmine.store import (
     MANIFEST,
@@ -67,15 +68,24 @@ def write_shards(
         if images is None:
             raise UsageError("the pairs were read without images", where=str(work), fix="add --images FOLDER")
         images = image_root(images)
+        if settings.sidecar and Stage.FIGURES in folder.stages:
+            raise UsageError("figures lie in no tar of yours", where=str(work), fix="leave out --sidecar")
         steps: dict[str, Callable[[], Manifest]] = {}
         for name, place in (("train", out), ("heldout", out / HELDOUT)):
             split = Split(settings.train_fraction, settings.seed, name == "heldout")
-            planned = settings.plan and not split.heldout
-            plan = cut_plan(folder, settings) if planned else plan_shards(folder, split, settings.shard_size)
-            if plan or (place / MANIFEST).exists():  # an emptied split must not keep its old shards
-                phase = ShardPhase(_tables(folder, planned), split, tuple(plan), settings, images)
+            phase = _phase(folder, split, settings, images)
+            if phase.plan or (place / MANIFEST).exists():  # an emptied split must not keep its old shards
                 steps[name] = partial(_write_split, phase, place, folder, engine, overwrite)
         return dict(zip(steps, run_all(steps.values()), strict=True))
+
+
+def _phase(folder: WorkFolder, split: Split, settings: ShardSettings, images: str) -> ShardPhase | SidecarPhase:
+    if settings.sidecar:
+        tars = plan_sidecar(folder, split)
+        return SidecarPhase(_tables(folder, False), split, tuple(tars.values()), tuple(tars), settings, images)
+    planned = settings.plan and not split.heldout
+    plan = cut_plan(folder, settings) if planned else plan_shards(folder, split, settings.shard_size)
+    return ShardPhase(_tables(folder, planned), split, tuple(plan), settings, images)
 
 
 def _tables(folder: WorkFolder, planned: bool) -> Tables:
@@ -84,7 +94,9 @@ def _tables(folder: WorkFolder, planned: bool) -> Tables:
     return Tables(folder.path / Stage.PAIRS, negatives, neighbours, figures, plan, len(folder.pairs.parts))
 
 
-def _write_split(phase: ShardPhase, place: Path, work: WorkFolder, engine: Engine, overwrite: bool) -> Manifest:
+def _write_split(
+    phase: ShardPhase | SidecarPhase, place: Path, work: WorkFolder, engine: Engine, overwrite: bool
+) -> Manifest:
     inputs = {name: made.digest for name, made in work.stages.items() if name != Stage.PLAN or not phase.split.heldout}
     packages = {"pillow": version("pillow")} if phase.settings.image_size else {}
     chosen = {**phase.settings.chosen(), "split": HELDOUT if phase.split.heldout else "train"}

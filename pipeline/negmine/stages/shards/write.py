@@ -227,17 +227,7 @@ class ShardSource:
         return replace(chosen, pairs=pairs, batches=[row["batch"] for row in planned])
 
     def _read(self, parts: Iterable[int], wanted: Callable[[PairRow], bool]) -> Chosen:
-        """The wanted pairs of these parts, and what belongs to the parts."""
-        tables, chosen = self._tables, Chosen([], None, {}, {}, {}, {})
-        for part in parts:
-            for pair in read_part(tables.pairs, part).to_pylist():
-                chosen.captions.setdefault(pair["image_id"], []).append(pair["caption"])
-                if wanted(pair):
-                    chosen.pairs.append(pair)
-            chosen.negatives.update(text_negatives(tables.negatives, part, self._slots))
-            chosen.neighbours.update(selected_neighbours(tables.neighbours, part))
-            chosen.figures.update(figure_negatives(tables.figures, part))
-        return chosen
+        return read_chosen(self._tables, parts, self._slots, wanted)
 
     def _others(self, chosen: Chosen) -> dict[str, FoundPair]:
         """The pairs whose images are wanted as negatives."""
@@ -306,6 +296,20 @@ class ShardSource:
         self.counts.add_each("image_kind", (negative.kind for negative in images))
         self.counts["samples"] += 1
         self.counts["rows"] += 1
+
+
+def read_chosen(tables: Tables, parts: Iterable[int], slots: int, wanted: Callable[[PairRow], bool]) -> Chosen:
+    """The wanted pairs of these parts, and what belongs to the parts."""
+    chosen = Chosen([], None, {}, {}, {}, {})
+    for part in parts:
+        for pair in read_part(tables.pairs, part).to_pylist():
+            chosen.captions.setdefault(pair["image_id"], []).append(pair["caption"])
+            if wanted(pair):
+                chosen.pairs.append(pair)
+        chosen.negatives.update(text_negatives(tables.negatives, part, slots))
+        chosen.neighbours.update(selected_neighbours(tables.neighbours, part))
+        chosen.figures.update(figure_negatives(tables.figures, part))
+    return chosen
 
 
 def read_batches(plan: Path, part: int) -> list[BatchRow]:

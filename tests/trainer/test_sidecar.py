@@ -1,0 +1,220 @@
+"""Negatives beside somebody's tars: nothing is copied, nothing is changed, and the run is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ahnpl.cli import eval_app
+from ahnpl.data.read import read_through
+from ahnpl.data.shards import open_shards
+from ahnpl.training.config import TrainConfig
+from ahnpl.training.loop import TrainResult, train
+from ahnpl.training.plan import make_plan
+from negmine.base.errors import DamagedError, InputError, UsageError
+from negmine.contract.records import Sample
+from negmine.contract.shard_format import read_samples
+from negmine.contract.training_runs import read_metrics
+from negmine.engine.local import LocalEngine
+from negmine.outputs.verify import verify
+from negmine.stages.pairs.settings import IngestSettings
+from negmine.stages.pairs.stage import ingest
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.stage import write_shards
+from typer.testing import CliRunner
+
+from tests.pipeline.conftest import add_negatives
+from tests.trainer.conftest import make_sample
+from tests.trainer.conftest import write_shards as write_whole
+
+TARS, EACH = 3, 12
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def members(number: int) -> Iterable[tuple[str, bytes]]:
+    """As img2dataset writes a sample; every fourth image has two captions."""
+    key, sample = f"{number // EACH:05d}{number % EACH:04d}", make_sample(number)
+    captions = [sample.caption, f"there is {sample.caption}"][: 1 + (number % 4 == 0)]
+    told = {"key": key, "caption": "\n".join(captions), "url": f"https://x/{key}", "status": "success", "sha256": ""}
+    yield f"{key}.jpg", sample.image
+    yield f"{key}.json", json.dumps({} if len(captions) > 1 else told).encode()
+    yield f"{key}.txt", "\n".join(captions).encode()
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A folder as img2dataset leaves it."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for tar in range(TARS):
+        numbers = range(tar * EACH, (tar + 1) * EACH)
+        write_tar(folder / f"{tar:05d}.tar", (one for number in numbers for one in members(number)))
+        (folder / f"{tar:05d}_stats.json").write_text("{}")
+    return folder
+
+
+def sums(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def work(theirs: Path, tmp_path: Path) -> Path:
+    work = tmp_path / "work"
+    ingest(IngestSettings(str(theirs), part_size=10), work, LocalEngine(1))
+    add_negatives(work)
+    return work
+
+
+def sidecar(work: Path, out: Path, **options: Any) -> Path:
+    write_shards(ShardSettings(sidecar=True, negatives=2, **options), work, out, LocalEngine(1))
+    return out
+
+
+def whole(work: Path, ours: Path, out: Path, **options: Any) -> Path:
+    """Shards with everything inside, made by the way that copies images, each sample at the place of the sidecar's."""
+    write_shards(ShardSettings(negatives=2, **options), work, out / "all", LocalEngine(1))
+    tars = [*(out / "all").glob("*.tar"), *(out / "all" / "heldout").glob("*.tar")]
+    samples: dict[str, Sample] = {}
+    for tar in tars:
+        with tar.open("rb") as stream:
+            samples |= {sample.key: sample for sample in read_samples(stream, tar.name)}
+    groups = []
+    for path in sorted(ours.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            groups.append([samples[name.removesuffix(".txt")] for name in tar.getnames() if name.endswith(".txt")])
+    return write_whole(out / "placed", groups)
+
+
+def run(micro: str, shards: Path, out: Path, images: Path | None = None, **options: Any) -> TrainResult:
+    given = {"recipe": "ahnpl", "steps": 4, "batch_size": 8, "lr": 1e-3, "workers": 0, "log_every": 1, **options}
+    beside = None if images is None else str(images)
+    config = TrainConfig(shards=(f"{shards}/*.tar",), images=beside, model=micro, out=str(out), **given)
+    return train(make_plan(config))
+
+
+def losses(run: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(run) if "loss" in row]
+
+
+def test_it_trains_as_shards_with_everything_inside(theirs: Path, work: Path, tmp_path: Path, micro: str) -> None:
+    before = sums(theirs)
+    ours = sidecar(work, tmp_path / "ours", train_fraction=0.8)
+    inside = whole(work, ours, tmp_path / "inside", train_fraction=0.8)
+    for tar in ours.rglob("*.tar"):
+        with tarfile.open(tar) as opened:
+            assert {name.rpartition(".")[2] for name in opened.getnames()} == {"txt", "json"}
+    run(micro, ours, tmp_path / "a", theirs)
+    run(micro, inside, tmp_path / "b")
+    assert losses(tmp_path / "a") == losses(tmp_path / "b") and len(losses(tmp_path / "a")) == 4
+    assert sums(theirs) == before
+    assert all(not found.problems for found in verify(ours))
+
+    arguments = ["--checkpoint", f"{tmp_path / 'a'}", "--shards", f"{ours}/heldout/*.tar", "--images", str(theirs)]
+    scored = CliRunner().invoke(eval_app, [*arguments, "--json"])
+    assert scored.exit_code == 0, scored.output
+    heldout = whole(work, ours / "heldout", tmp_path / "again", train_fraction=0.8)
+    again = CliRunner().invoke(eval_app, [*arguments[:2], "--shards", f"{heldout}/*.tar", "--json"])
+    assert json.loads(scored.stdout)["figures"] == json.loads(again.stdout)["figures"]
+
+
+def test_any_number_of_workers_gives_the_same_bytes(work: Path, tmp_path: Path) -> None:
+    one = sidecar(work, tmp_path / "one")
+    write_shards(ShardSettings(sidecar=True, negatives=2), work, tmp_path / "two", LocalEngine(2))
+    assert sums_of_tars(one) == sums_of_tars(tmp_path / "two") != {}
+
+
+def sums_of_tars(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.tar")}
+
+
+class TestOtherTars:
+    """Somebody's own download of the same set: some images failed, some are others now."""
+
+    def test_missing_and_other_images_are_counted(self, theirs: Path, work: Path, tmp_path: Path, micro: str) -> None:
+        ours = sidecar(work, tmp_path / "ours", train_fraction=1)
+        gone, other = "00000.tar", "00001.tar"
+        write_tar(theirs / gone, (one for number in range(1, EACH) for one in members(number)))
+        changed = dict(one for number in range(EACH, 2 * EACH) for one in members(number))
+        changed["000010003.jpg"] = make_sample(99).image
+        write_tar(theirs / other, changed.items())
+        found = list(read_through(open_shards([f"{ours}/*.tar"], str(theirs)).shards))
+        lacks = {one.sample.key: one.lacks for one in found if one.lacks}
+        assert lacks == {
+            "000000000-0": "there is no image under key 000000000",
+            "000000000-1": "there is no image under key 000000000",
+            "000010003": "the image under key 000010003 is another than the sidecar was made for",
+        }
+        result = run(micro, ours, tmp_path / "run", theirs, steps=5, max_bad=0.2)
+        assert 0 < result.bad <= 3
+        with pytest.raises(
+            InputError, match=r"more than --max-bad 0.01(.|\n)*0000[01]\.tar, key(.|\n)*image under key"
+        ):
+            run(micro, ours, tmp_path / "strict", theirs, steps=5)
+
+    def test_a_sidecar_made_for_other_shards(self, theirs: Path, work: Path, tmp_path: Path, micro: str) -> None:
+        ours = sidecar(work, tmp_path / "ours")
+        others = tmp_path / "others"
+        others.mkdir()
+        with pytest.raises(UsageError, match=r"tar that this sidecar lies beside is not there(.|\n)*others/00000\.tar"):
+            run(micro, ours, tmp_path / "run", others)
+        for tar in range(TARS):
+            write_tar(others / f"{tar:05d}.tar", (one for n in range(900, 912) for one in members(n)))
+        with pytest.raises(InputError, match="no image under key 0000"):
+            run(micro, ours, tmp_path / "run", others)
+
+    def test_a_cut_tar_is_damage(self, theirs: Path, work: Path, tmp_path: Path) -> None:
+        ours = sidecar(work, tmp_path / "ours")
+        content = (theirs / "00002.tar").read_bytes()
+        (theirs / "00002.tar").write_bytes(content[: len(content) // 2 + 77])
+        with pytest.raises(DamagedError, match=r"theirs/00002\.tar"):
+            list(read_through(open_shards([f"{ours}/*.tar"], str(theirs)).shards))
+
+
+class TestRefusals:
+    def test_of_the_trainer(self, theirs: Path, work: Path, tmp_path: Path, micro: str, shards: Path) -> None:
+        ours = sidecar(work, tmp_path / "ours")
+        with pytest.raises(UsageError, match=r"images lie in other tars(.|\n)*--images"):
+            run(micro, ours, tmp_path / "run")
+        with pytest.raises(UsageError, match="have their images in them"):
+            run(micro, shards, tmp_path / "run", theirs)
+
+    @pytest.mark.parametrize("option", [{"image_size": 64}, {"image_negatives": 1}, {"plan": True}])
+    def test_options_that_it_excludes(self, option: dict[str, Any]) -> None:
+        with pytest.raises(UsageError, match=f"--sidecar excludes --{next(iter(option)).replace('_', '-')}"):
+            ShardSettings(sidecar=True, **option)
+
+    def test_images_in_no_tar(self, small: Callable[[], Path], tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"these images lie in none(.|\n)*a\.jpg"):
+            sidecar(small(), tmp_path / "ours")
+
+    def test_two_tars_of_one_name(self, theirs: Path, tmp_path: Path) -> None:
+        work, folders = tmp_path / "both", [theirs, tmp_path / "second"]
+        folders[1].mkdir()
+        (folders[1] / "00000.tar").write_bytes((theirs / "00001.tar").read_bytes())
+        ingest(IngestSettings(f"{tmp_path}/*/00000.tar"), work, LocalEngine(1))
+        with pytest.raises(UsageError, match=r"two have one name(.|\n)*00000\.tar"):
+            sidecar(work, tmp_path / "ours", train_fraction=1)
+
+    @pytest.fixture
+    def small(self, tmp_path: Path) -> Callable[[], Path]:
+        def make() -> Path:
+            (tmp_path / "files").mkdir()
+            (tmp_path / "files" / "a.jpg").write_bytes(make_sample(0).image)
+            (tmp_path / "files" / "a.txt").write_text(make_sample(0).caption)
+            ingest(IngestSettings(str(tmp_path / "files")), tmp_path / "work", LocalEngine(1))
+            return tmp_path / "work"
+
+        return make
