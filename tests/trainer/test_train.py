@@ -380,6 +380,21 @@ class TestResume:
         with pytest.raises(DamagedError, match=named):
             fit(configure(steps=1, **change))
 
+    @pytest.mark.parametrize(("option", "value"), [("eps", 1e-8), ("matmul_precision", "high")])
+    def test_what_a_record_does_not_name_was_fixed_at_todays_default(
+        self, configure: Callable[..., TrainConfig], option: str, value: object
+    ) -> None:
+        config = configure(steps=1)
+        path = fit(config).checkpoint / "state.json"
+        state = json.loads(path.read_text())
+        for later in ("beta1", "beta2", "eps", "loss_lr_scale", "matmul_precision"):
+            del state["settings"][later]
+        del state["checksum"]
+        path.write_text(json.dumps(state))
+        with pytest.raises(DamagedError, match=rf"settings\.{option}: .* -> .*{value}"):
+            fit(configure(steps=1, **{option: value}))
+        assert fit(config).resumed == 1
+
     def test_other_shards_are_refused(self, configure: Callable[..., TrainConfig], shards: Path) -> None:
         fit(configure(steps=1))
         with pytest.raises(DamagedError, match="shards"):
@@ -485,6 +500,7 @@ class TestTrouble:
             {"batch_size": 1},
             {"precision": "fp8"},
             {"lr": -1.0},
+            {"eps": 0.0},
             {"seed": 10**400},
             {"canonical_ranks": 10**9},
             {"grad_cache_chunks": 10**9},

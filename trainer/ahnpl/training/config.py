@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -76,7 +77,7 @@ class TrainConfig:
     """As in AHNPL; never on gains, biases and the logit scale."""
     beta1: Annotated[float, Option("Decay of AdamW's mean of gradients.", least=0)] = 0.9
     beta2: Annotated[float, Option("Decay of AdamW's mean of their squares.", least=0)] = 0.98
-    eps: Annotated[float, Option("Of AdamW's divisor.", least=0)] = 1e-6
+    eps: Annotated[float, Option("Of AdamW's divisor; above 0.", least=0)] = 1e-6
     """As open_clip has them for ViTs; it takes 0.999 and 1e-8 for ResNets."""
     loss_lr_scale: Annotated[float, Option("Rate of the loss' own weights, in parts of the towers'.", least=0)] = 1.0
     """Of learned heads, margins, and a bias beside a model that has none."""
@@ -132,6 +133,12 @@ class TrainConfig:
         for name, decay, usual in (("ema", self.ema, 0.999), ("beta1", self.beta1, 0.9), ("beta2", self.beta2, 0.98)):
             if not decay < 1:
                 raise UsageError(f"--{name} is {decay}, it must be below 1", fix=f"use a decay such as {usual}")
+        if not self.eps:
+            raise UsageError(
+                "--eps is 0, it must be above 0",
+                why="AdamW would divide 0 by 0 for a weight that no gradient has reached",
+                fix="use 1e-6 or 1e-8",
+            )
         if not self.out:
             run = f"{Path(self.model).name}-{Path(self.recipe).stem}"
             object.__setattr__(self, "out", str(Path("runs") / run))
@@ -150,6 +157,11 @@ def settings(config: TrainConfig, **derived: object) -> dict[str, object]:
     """What must be equal for a run to go on, as JSON values. `derived` are facts such as the shards' fingerprint."""
     given = {name: getattr(config, name) for name, one in declared(type(config)).items() if MAY_CHANGE not in one.marks}
     return {**given, **derived}
+
+
+def begun_with(recorded: Mapping[str, object]) -> dict[str, object]:
+    """A run's settings by its record. One that it does not name could not be set then, and had today's default."""
+    return {**settings(TrainConfig()), **recorded}
 
 
 def describe(config: TrainConfig) -> dict[str, object]:

@@ -8,6 +8,7 @@ from negmine.base.errors import DamagedError, UsageError
 from negmine.store import differences
 
 from ahnpl.model import checkpoint as ckpt
+from ahnpl.training.config import begun_with
 from ahnpl.training.plan import DRAWS, Plan
 
 
@@ -71,7 +72,7 @@ def _check_settings(plan: Plan, start: Path) -> None:
             fix="finish it with that version, start again with --overwrite, or go on from its weights in another --out "
             "with --pretrained and this folder",
         )
-    changed = differences(state["settings"], plan.settings, "settings")
+    changed = differences(begun_with(state["settings"]), plan.settings, "settings")
     if changed:
         raise DamagedError(
             "this run was begun with other settings",
