@@ -1,8 +1,8 @@
 """The hash that every deterministic choice, order and grouping rests on, and the generators that are seeded by it.
 
 A choice is drawn from a generator of ``(seed, purpose, *key)``: what else is drawn, in which order and by which process
-changes nothing. Figures, proposals of rules and the audit's sample were drawn before there was one spelling of this and
-keep theirs: evidence rests on their bytes.
+changes nothing. Figures, proposals of rules and the audit's sample have generators of their own, for evidence rests on
+their bytes.
 """
 
 from __future__ import annotations

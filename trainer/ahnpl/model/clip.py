@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import open_clip
 import torch
@@ -40,9 +40,6 @@ from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, model_name_of, v
 from ahnpl.model.lora import add_low_rank
 from ahnpl.model.packing import Packed, pack
 from ahnpl.model.ranks import Ranks
-
-if TYPE_CHECKING:
-    from open_clip.model import CLIP
 
 
 @dataclass(frozen=True)

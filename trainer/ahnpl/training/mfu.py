@@ -40,7 +40,7 @@ def known_peak(name: str) -> float | None:
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts as torch's ``FlopCounterMode`` does, and leaves every operation as it is: that one takes some apart, such
-    as the way back through SiLU, and a step that is counted differed in the last bits from one that is not."""
+    as the way back through SiLU, and the step that is counted must be the step that is not, bit for bit."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from negmine.stages.neighbours.search import NO_ID, make_product, pair_scores, s
 from negmine.stages.neighbours.settings import Source
 from negmine.stages.neighbours.word_sets import normalised
 from negmine.store import file_sha256, read_part
-
-if TYPE_CHECKING:
-    pass
 
 ROWS_AT_ONCE: Final = 1_024
 
