@@ -15,7 +15,7 @@ from negmine.language.analyse import load_model, parse
 from negmine.language.caption import Caption
 from negmine.language.vocabulary import packaged_vocabulary
 from negmine.stages.neighbours.entailment import Said, said
-from negmine.stages.neighbours.evidence import Ground, covered, grounds, untold, weight_of
+from negmine.stages.neighbours.evidence import Ground, Kinds, covered, grounds, untold, weight_of
 from negmine.stages.neighbours.filters import FILTERS
 from negmine.stages.neighbours.recipe import load_recipe, override
 from negmine.stages.neighbours.settings import RetrieveSettings
@@ -131,6 +131,13 @@ def test_what_is_rare_is_pooled() -> None:
     weights = untold(images)
     assert weights == {name: pytest.approx(-log(61 / 62)) for name in ("n :animal", "n")}
     assert weight_of(reading("a lion")[2][0], weights) == round(-100 * log(61 / 62))
+
+
+def test_a_noun_names_one_kind() -> None:
+    boats = frozenset({"boat", "vessel"})
+    assert Kinds({"boat": boats, "container": frozenset({"container"})}).named_by("vessel") == "boat"
+    with pytest.raises(ValueError, match="vessel"):
+        Kinds({"boat": boats, "container": frozenset({"container", "vessel"})})
 
 
 CAPTIONS = (

@@ -98,10 +98,20 @@ def covered(caption: Caption, what: Said) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class _Kinds:
-    """Kinds of things, the more special first, with the nouns that name no more than the kind."""
+class Kinds:
+    """Kinds of things, the more special first, with the nouns that name no more than the kind.
+
+    Raises:
+        ValueError: a noun names two kinds.
+    """
 
     nouns: Mapping[str, frozenset[str]]
+
+    def __post_init__(self) -> None:
+        named = Counter(noun for nouns in self.nouns.values() for noun in nouns)
+        twice = sorted(noun for noun, kinds in named.items() if kinds > 1)
+        if twice:
+            raise ValueError(f"a noun names one kind only; leave all but one: {', '.join(twice)}")
 
     def of(self, thing: str) -> str:
         """The kind of a thing; the thing itself if it is of none."""
@@ -114,9 +124,9 @@ class _Kinds:
 
 
 @cache
-def _kinds() -> _Kinds:
+def _kinds() -> Kinds:
     lines: Sequence[str] = tomllib.loads(_read("entailment.toml"))["kinds"]
-    return _Kinds({words[0]: frozenset(words) for words in map(str.split, lines)})
+    return Kinds({words[0]: frozenset(words) for words in map(str.split, lines)})
 
 
 def untold(images: Iterable[Iterable[Caption]]) -> dict[str, float]:
