@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from negmine.base.addresses import MIRROR, address_of, is_address, readable, without_query
 from negmine.base.errors import UsageError
-from negmine.store.folder import place
+from negmine.store.folder import file_place, place
 from negmine.store.places import address, image_root, local, matches, named, on_disk, option, pattern, source
 
 
@@ -80,6 +80,12 @@ def test_names_and_paths_in_one_option(here: Path) -> None:
     assert [named(text) for text in ("openai", "./swaps", "a//b")] == ["openai", "./swaps", "a//b"]
     assert named("../x.yaml") == str(here / "x.yaml") == named("~/x.yaml") == named(f"file://{here}/x.yaml")
     assert named("local-dir:b", "local-dir:") == f"local-dir:{here}/a/b" == named("local-dir:../a/b", "local-dir:")
+
+
+@pytest.mark.parametrize("text", ["s3://bucket", "s3://bucket/", "s3://bucket/work/", "s3://", "memory://bucket/.."])
+def test_an_address_of_a_file_names_one(text: str) -> None:
+    with pytest.raises(UsageError, match=r"names no file(.|\n)*BUCKET"):
+        file_place(text)
 
 
 def test_a_image_root_is_one_place_for_later_commands(here: Path) -> None:

@@ -181,9 +181,17 @@ def place(text: str | Path) -> Path:
 
 
 def file_place(text: str | Path) -> Path:
-    """A file that a command writes: as `place` for its folder."""
-    folder, slash, name = str(text).rpartition("/")
-    return place(folder) / name if slash and is_address(str(text)) else local(text)
+    """A file that a command writes: as `place` for its folder.
+
+    Raises:
+        UsageError: an address of a bucket or a folder; see `place` for more.
+    """
+    if not is_address(str(text)):
+        return local(text)
+    folder, _, name = str(text).rpartition("/")
+    if not is_address(folder) or name in ("", ".", ".."):
+        raise UsageError("this address names no file", where=address(str(text)), fix="write it as s3://BUCKET/FILE")
+    return place(folder) / name
 
 
 def _open_home(where: str) -> Path:
