@@ -79,7 +79,7 @@ def need(module: str, package: str, extra: str = "offline") -> ModuleType:
         UsageError: the package is not installed.
     """
     if find_spec(module) is None:
-        raise UsageError(f"this encoder needs the package {package}", fix=f"pip install 'negmine[{extra}]'")
+        raise UsageError(f"this needs the package {package}", fix=f"pip install 'negmine[{extra}]'")
     return import_module(module)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.trainers import WordLevelTrainer
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, ViTConfig
 
 CAPTIONS = Path(__file__).parents[3] / "data/sample/captions.jsonl"
 LEARNT = 40
@@ -81,6 +82,13 @@ def test_a_text_is_as_likely_among_others_as_alone(folder: Path) -> None:
         assert score == pytest.approx(expected, abs=1e-3)
 
 
+def test_of_a_text_beyond_the_context_the_beginning_counts(folder: Path) -> None:
+    model = CausalModel(f"hf:{folder}")
+    model.load()
+    long, longer = (model.log_probabilities(["a dog on " * times])[0] for times in (100, 200))
+    assert np.isfinite(long) and long == longer
+
+
 def test_what_is_far_less_likely_than_its_caption_is_refused_and_workers_change_no_byte(
     folder: Path, pairs: Path, tmp_path: Path
 ) -> None:
@@ -110,6 +118,17 @@ def test_a_folder_of_something_else_is_refused_and_runs_nothing(folder: Path, tm
     with pytest.raises(InputError, match="no causal language model"):
         CausalModel(f"hf:{place}").load()
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_of_something_else_is_refused_before_anything_is_made(
+    folder: Path, pairs: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(folder, place)
+    ViTConfig().save_pretrained(place)
+    with pytest.raises(InputError, match="no causal language model"):
+        parsed(pairs, tmp_path / "work", f"hf:{place}")
+    assert not list((tmp_path / "work/negatives").glob(".candidates"))
 
 
 def test_a_judge_of_an_unbalanced_choice_is_a_usage_error() -> None:

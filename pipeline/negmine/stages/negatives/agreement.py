@@ -53,7 +53,9 @@ def is_sure(caption: Caption, head: int) -> bool:
     if tokens[head].dep not in ("nsubj", "nsubjpass", "ROOT"):
         return True
     is_plural = tokens[head].tag in ("NNS", "NNPS")
-    verbs = (tokens[verb] for verb in agreeing_verbs(caption, head))
+    verbs = [tokens[verb] for verb in agreeing_verbs(caption, head)]
+    if len(listed) > 1 and any(agreeing(verb.text, is_plural=True) != verb.text.lower() for verb in verbs):
+        return False  # a verb of one, so the list is none: "a man in suit and tie is"
     if any(verb.tag == "VBZ" and agreeing(verb.text, is_plural=True) == verb.text.lower() for verb in verbs):
         return False  # a verb no dictionary knows
     rest = next(sentence[head - sentence[0] + 1 :] for sentence in sentences(tokens) if head in sentence)
@@ -111,6 +113,8 @@ def _finite_of(caption: Caption, verb: int) -> Iterator[int]:
     auxiliaries = [child for child in caption.children[verb] if tokens[child].dep in ("aux", "auxpass")]
     first = min(auxiliaries, default=verb)
     text = tokens[first].text.lower()
-    is_mistagged = tokens[first].pos == "VERB" and is_third_person(text)  # "butts", taken for a past
+    is_mistagged = tokens[first].pos == "VERB" and (
+        is_third_person(text) or (tokens[first].tag == "VB" and tokens[first].dep == "ROOT" and first == verb)
+    )  # "butts", taken for a past; "giraffes eat", for an infinitive
     if tokens[first].tag in _FINITE or text in _PAST_OF_BE or is_mistagged:
         yield first

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from negmine.base.counts import Counts
 from negmine.base.hashing import hash64
@@ -36,9 +36,6 @@ from negmine.stages.negatives.select import Candidate, select
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.siblings import others_of
 from negmine.store import read_part
-
-if TYPE_CHECKING:
-    pass
 
 Row = tuple[str, str, str]
 """Key, image id and caption of a pair."""

@@ -123,7 +123,8 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
     is_judged = chooser.settings.judge is not None  # in all parts, and not only in those that are learnt from
     plausibility = read_plausibility(phase.plausible, index) if is_judged else judge(slots, pool)
     chosen, score = chooser.choose(pool, plausibility)
-    implausible = int((plausible_share(pool, plausibility) == 0).sum())
+    not_read = int(np.isneginf(plausibility).sum())
+    implausible = int((plausible_share(pool, plausibility) == 0).sum()) - not_read
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
     kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()
@@ -141,7 +142,8 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
         with_negatives=len(given),
         negatives=len(chosen),
         implausible=implausible,
-        not_selected=len(pool) - len(chosen) - implausible,
+        not_read=not_read,
+        not_selected=len(pool) - len(chosen) - implausible - not_read,
     )
     for place in sorted(set(range(len(rows))) - set(given.tolist())):
         counts[why_none(rows[place][2])] += 1

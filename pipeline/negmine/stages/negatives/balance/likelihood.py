@@ -17,7 +17,7 @@ import numpy as np
 from negmine.base.arrays import Floats, Places, Scores
 from negmine.encoders.causal import CausalModel
 from negmine.engine import PartFunction
-from negmine.language.slot_table import BOUNDS
+from negmine.language.slot_table import BOUNDS, SlotTable
 from negmine.stages.negatives.balance.choosing import Chooser, Found
 from negmine.stages.negatives.balance.judging import judge, read_slots
 from negmine.stages.negatives.balance.proposing import read_pool
@@ -46,12 +46,15 @@ class LikelihoodPhase:
         assert self.settings.judge is not None
         model = CausalModel(self.settings.judge)
         model.load()
-        return partial(_judge_part, self, model, Chooser.read(self.settings, self.candidates, self.found))
+        chooser = Chooser.read(self.settings, self.candidates, self.found)
+        return partial(_judge_part, self, model, chooser, read_slots(self.candidates))
 
 
-def _judge_part(phase: LikelihoodPhase, model: CausalModel, chooser: Chooser, index: int, folder: Path) -> PartRecord:
+def _judge_part(
+    phase: LikelihoodPhase, model: CausalModel, chooser: Chooser, slots: SlotTable, index: int, folder: Path
+) -> PartRecord:
     pool = read_pool(phase.candidates, index)
-    place = chooser.best(pool, judge(read_slots(phase.candidates), pool), MOST_JUDGED)
+    place = chooser.best(pool, judge(slots, pool), MOST_JUDGED)
     captions = read_part(phase.pairs, index, ["caption"])["caption"].take(pool.caption[place]).to_pylist()
     negatives = read_part(phase.candidates, index, ["negative"])["negative"].take(place).to_pylist()
     scored = model.log_probabilities([*captions, *negatives])
@@ -64,12 +67,12 @@ def _judge_part(phase: LikelihoodPhase, model: CausalModel, chooser: Chooser, in
 
 
 def by_likelihood(candidates: int, place: Places, gap: Floats) -> Scores:
-    """The plausibility of each of C candidates, [C] float32; of those that were not read the least there is.
+    """The plausibility of each of C candidates, [C] float32; -inf of those that were not read.
 
     Args:
         place: [R], of those that were read.
         gap: [R], log probability of the caption less that of the negative, nats.
     """
-    found = np.full(candidates, BOUNDS[0], dtype=np.float32)
+    found = np.full(candidates, -np.inf, dtype=np.float32)
     found[place] = np.clip(AS_LIKELY - gap, *BOUNDS)
     return found
