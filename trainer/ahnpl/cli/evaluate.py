@@ -36,8 +36,8 @@ def evaluate(
         str | None, Option("FORMAT:PATH, e.g. bivlc:FOLDER, zeroshot:FOLDER or rows:FILE, instead of shards.")
     ] = None,
     images: Annotated[
-        Path | None,
-        Option("Folder of the benchmark's images, or of the tars that sidecars lie beside.", parser=on_disk),
+        str | None,
+        Option("Folder of the benchmark's images, or folder or address of the tars beside sidecars.", parser=pattern),
     ] = None,
     preprocess: Preprocess = None,
     against: Annotated[
@@ -98,7 +98,7 @@ def _check_columns(benchmark: str | None, columns: Columns) -> None:
 
 
 def _task(
-    shards: tuple[str, ...], benchmark: str | None, images: Path | None
+    shards: tuple[str, ...], benchmark: str | None, images: str | None
 ) -> tuple[Callable[[ClipModel, Settings], Report], int | None, str]:
     """What scores a model, how many items if known, and a name for where they come from."""
     from negmine.base.errors import UsageError
@@ -109,9 +109,8 @@ def _task(
     from ahnpl.evaluation.tasks import score_shards
 
     if benchmark is None:
-        beside = None if images is None else str(images)
-        held_out = open_shards(shards or HELD_OUT, beside)
-        check_images(beside, held_out)
+        held_out = open_shards(shards or HELD_OUT, images)
+        check_images(images, held_out)
         return partial(score_shards, held_out), held_out.samples, f"{len(held_out.shards)} shards"
     if shards:
         raise UsageError("--shards and --benchmark exclude each other", fix="evaluate one after the other")
@@ -119,4 +118,4 @@ def _task(
     found = BENCHMARKS[pick("benchmark format", name, BENCHMARKS)]
     if not path:
         raise UsageError(f"--benchmark {name} has no path", fix=f"--benchmark {name}:PATH")
-    return partial(found.score, on_disk(path), images), None, benchmark
+    return partial(found.score, on_disk(path), None if images is None else on_disk(images)), None, benchmark

@@ -35,7 +35,7 @@ class TrainConfig:
     ] = ("data/*.tar",)
     """Where they lie may change; what is in them may not, see `ahnpl.training.plan`."""
     images: Annotated[
-        str | None, Option("Folder of the tars that sidecars lie beside, or its address.", parser=named), MAY_CHANGE
+        str | None, Option("Folder of the tars that sidecars lie beside, or its address.", parser=pattern), MAY_CHANGE
     ] = None
     recipe: Annotated[
         str, Option("clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.", parser=named)
