@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ahnpl.cli import eval_app
 from ahnpl.data.read import read_through
@@ -27,6 +30,8 @@ from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
 from negmine.stages.shards.settings import ShardSettings
 from negmine.stages.shards.stage import write_shards
+from negmine.stages.shards.summary import summary
+from negmine.store import Store
 from typer.testing import CliRunner
 
 from tests.pipeline.conftest import add_negatives
@@ -129,6 +134,12 @@ def test_it_trains_as_shards_with_everything_inside(theirs: Path, work: Path, tm
     again = CliRunner().invoke(eval_app, [*arguments[:2], "--shards", f"{heldout}/*.tar", "--json"])
     assert json.loads(scored.stdout)["figures"] == json.loads(again.stdout)["figures"]
 
+    address = "memory://sidecar/theirs"
+    for tar in theirs.glob("*.tar"):
+        fsspec.filesystem("memory").pipe_file(f"/sidecar/theirs/{tar.name}", tar.read_bytes())
+    stored = CliRunner().invoke(eval_app, [*arguments[:-1], address, "--json"])
+    assert json.loads(stored.stdout)["figures"] == json.loads(scored.stdout)["figures"], stored.output
+
 
 def test_any_number_of_workers_gives_the_same_bytes(work: Path, tmp_path: Path) -> None:
     one = sidecar(work, tmp_path / "one")
@@ -183,6 +194,69 @@ class TestOtherTars:
             list(read_through(open_shards([f"{ours}/*.tar"], str(theirs)).shards))
 
 
+class TestPlaces:
+    """What is not of this stage is never replaced, and what is goes when it is made anew."""
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    @pytest.mark.parametrize("place", ["theirs", "link", "work/../theirs"])
+    def test_the_tars_themselves(self, theirs: Path, work: Path, tmp_path: Path, place: str, overwrite: bool) -> None:
+        before = sums(theirs)
+        (tmp_path / "link").symlink_to(theirs)
+        with pytest.raises(UsageError, match=r"did not write would be replaced(.|\n)*0000\d\.tar(.|\n)*--out"):
+            write_shards(ShardSettings(sidecar=True), work, tmp_path / place, LocalEngine(1), overwrite=overwrite)
+        assert sums(theirs) == before
+
+    @pytest.mark.parametrize("name", ["heldout/00001.tar", "index.json", "rejected.parquet"])
+    def test_somebody_elses_file(self, work: Path, tmp_path: Path, name: str) -> None:
+        file = tmp_path / "ours" / name
+        file.parent.mkdir(parents=True)
+        file.write_text("mine")
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match=rf"would be replaced(.|\n)*{name}"):
+                write_shards(
+                    ShardSettings(sidecar=True, train_fraction=0.5),
+                    work,
+                    tmp_path / "ours",
+                    LocalEngine(1),
+                    overwrite=overwrite,
+                )
+        assert [path for path in (tmp_path / "ours").rglob("*") if path.is_file()] == [file]
+
+    def test_our_own_shards_that_the_images_lie_in(self, work: Path, tmp_path: Path) -> None:
+        data, again = tmp_path / "data", tmp_path / "again"
+        write_shards(ShardSettings(train_fraction=1), work, data, LocalEngine(1))
+        (tmp_path / "link.tar").symlink_to(data / "shard-00000.tar")
+        ingest(IngestSettings(str(tmp_path / "link.tar")), again, LocalEngine(1))
+        before = sums(data)
+        for settings in (ShardSettings(train_fraction=1), ShardSettings(negatives=1, sidecar=True)):
+            with pytest.raises(UsageError, match=r"that the images lie in(.|\n)*data/shard-00000\.tar"):
+                write_shards(settings, again, data, LocalEngine(1), overwrite=True)
+        assert sums(data) == before
+
+    def test_made_anew_it_has_no_stale_tars(self, theirs: Path, work: Path, tmp_path: Path) -> None:
+        ours = sidecar(work, tmp_path / "ours", train_fraction=1)
+        (ours / "notes.txt").write_text("mine")
+        held_out = ShardSettings(sidecar=True, train_fraction=0)
+        write_shards(held_out, work, ours, LocalEngine(1), overwrite=True)
+        assert [path.name for path in ours.glob("*.t*")] == ["notes.txt"]
+        assert not [problem for found in verify(ours) for problem in found.problems]
+        assert open_shards([f"{ours}/heldout/*.tar"], str(theirs)).samples == TARS * EACH * 5 // 4
+        write_shards(ShardSettings(sidecar=True, train_fraction=1), work, ours, LocalEngine(1), overwrite=True)
+        assert not [*ours.glob("heldout/*.tar")] and len([*ours.glob("*.tar")]) == TARS
+        assert not [problem for found in verify(ours) for problem in found.problems]
+
+    def test_what_a_killed_run_wrote_is_its_own(
+        self, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also a tar that was not entered in the journal yet."""
+        whole = sums_of_tars(sidecar(work, tmp_path / "whole"))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Store, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            sidecar(work, tmp_path / "ours")
+        assert len(sums_of_tars(tmp_path / "ours")) == 1
+        assert sums_of_tars(sidecar(work, tmp_path / "ours")) == whole
+
+
 class TestRefusals:
     def test_of_the_trainer(self, theirs: Path, work: Path, tmp_path: Path, micro: str, shards: Path) -> None:
         ours = sidecar(work, tmp_path / "ours")
@@ -197,16 +271,33 @@ class TestRefusals:
             ShardSettings(sidecar=True, **option)
 
     def test_images_in_no_tar(self, small: Callable[[], Path], tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"these images lie in none(.|\n)*a\.jpg"):
+        with pytest.raises(UsageError, match=r"these images lie in no tar(.|\n)*a\.jpg"):
             sidecar(small(), tmp_path / "ours")
 
-    def test_two_tars_of_one_name(self, theirs: Path, tmp_path: Path) -> None:
-        work, folders = tmp_path / "both", [theirs, tmp_path / "second"]
-        folders[1].mkdir()
-        (folders[1] / "00000.tar").write_bytes((theirs / "00001.tar").read_bytes())
-        ingest(IngestSettings(f"{tmp_path}/*/00000.tar"), work, LocalEngine(1))
-        with pytest.raises(UsageError, match=r"two have one name(.|\n)*00000\.tar"):
-            sidecar(work, tmp_path / "ours", train_fraction=1)
+    def test_images_in_cells_of_a_table(self, tmp_path: Path) -> None:
+        rows = [{"image": {"bytes": make_sample(n).image}, "caption": make_sample(n).caption} for n in range(4)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+        ingest(IngestSettings(str(tmp_path / "t.parquet")), tmp_path / "work", LocalEngine(1))
+        with pytest.raises(UsageError, match=r"these images lie in no tar(.|\n)*t\.parquet::image"):
+            sidecar(tmp_path / "work", tmp_path / "ours")
+
+    def test_tars_in_several_folders(self, theirs: Path, tmp_path: Path) -> None:
+        """Also of different names, one for each split: one `--images` could not name both."""
+        work, second = tmp_path / "both", tmp_path / "second"
+        second.mkdir()
+        (second / "other.tar").write_bytes((theirs / "00001.tar").read_bytes())
+        (theirs / "00002.tar").rename(second / "00000.tar")
+        ingest(IngestSettings(f"{tmp_path}/*/*.tar"), work, LocalEngine(1))
+        for fraction in (0, 0.5, 1):
+            with pytest.raises(UsageError, match=r"several folders(.|\n)*second/.*tar, theirs/.*tar(.|\n)*parse each"):
+                sidecar(work, tmp_path / "ours", train_fraction=fraction)
+        assert not (tmp_path / "ours").exists()
+
+    def test_one_folder_below_the_root(self, theirs: Path, tmp_path: Path) -> None:
+        ingest(IngestSettings(f"{tmp_path}/th*/*.tar"), tmp_path / "work", LocalEngine(1))
+        made = write_shards(ShardSettings(sidecar=True), tmp_path / "work", tmp_path / "ours", LocalEngine(1))
+        assert made["train"].spec.context["images"] == str(theirs)
+        assert f"--images {theirs}" in summary(made, ShardSettings(sidecar=True), tmp_path, tmp_path).next_steps[0]
 
     @pytest.fixture
     def small(self, tmp_path: Path) -> Callable[[], Path]:

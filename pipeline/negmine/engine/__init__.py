@@ -93,19 +93,26 @@ def of_part(error: BaseException, part: int, folder: Path, others: int = 0) -> B
 
 
 def run_stage(
-    folder: Path, spec: Spec, make: Callable[[Store], Manifest], share: Share | None, *, overwrite: bool = False
+    folder: Path,
+    spec: Spec,
+    make: Callable[[Store], Manifest],
+    share: Share | None,
+    *,
+    overwrite: bool = False,
+    names: Sequence[str] | None = None,
 ) -> Manifest:
     """What `make` leaves in the folder of a stage, or of a phase with results of its own, unless it is there.
 
     Args:
         make: runs the phases on the open store, and finishes it.
         share: which parts this run makes; None for what one of several ranks makes while the others wait.
+        names: see `Store.open`.
 
     Raises:
         ResourceError: another run holds the folder.
         DamagedError: it holds results of other settings or other input, and `overwrite` is off.
     """
-    with Store.open(folder, spec, share or WHOLE, overwrite=overwrite, waits=share is None) as store:
+    with Store.open(folder, spec, share or WHOLE, overwrite=overwrite, waits=share is None, names=names) as store:
         return store.manifest or make(store)
 
 

@@ -21,7 +21,12 @@ def write_rejected(folder: Path, index: int, rows: Sequence[Rejected]) -> list[F
     """The rejected rows of a part, in a file that `merge_rejected` takes up; no file for no rows."""
     if not rows:
         return []
-    return [write_table(folder, f"{_STEM}{index:05d}.parquet", to_table(rows, REJECTED))]
+    return [write_table(folder, rejected_name(index), to_table(rows, REJECTED))]
+
+
+def rejected_name(index: int) -> str:
+    """The file that `write_rejected` writes."""
+    return f"{_STEM}{index:05d}.parquet"
 
 
 def merge_rejected(store: Store, gathered: Path | None = None) -> FileRecord:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.base.counts import Counts
-from negmine.base.errors import DamagedError, explain_os_error
+from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.seal import canonical
 from negmine.base.whole_files import read_whole
 from negmine.store.files import RESULT, broken_files, open_own, sync_folder, write_text
@@ -32,6 +32,9 @@ JOURNAL: Final = ".journal.jsonl"
 REJECTED_FILE: Final = "rejected.parquet"
 _DIGITS: Final = 16
 """Of the checksum of a journal's line."""
+
+_NAMES: Final = "names"
+"""Of the files that a run may write, in the first line of its journal: what it writes before it is killed is known."""
 
 _OF_RANK = re.compile(r"\.(journal|lock)-\d+-of-(\d+)(\.jsonl)?")
 
@@ -55,13 +58,22 @@ class Store:
     @classmethod
     @contextmanager
     def open(
-        cls, folder: Path, spec: Spec, share: Share = WHOLE, *, overwrite: bool = False, waits: bool = False
+        cls,
+        folder: Path,
+        spec: Spec,
+        share: Share = WHOLE,
+        *,
+        overwrite: bool = False,
+        waits: bool = False,
+        names: Sequence[str] | None = None,
     ) -> Iterator[Store]:
         """Lock a folder for this spec and find out what is already there, also of what ranks made.
 
         Args:
             share: which parts this run makes; several ranks may have the folder open, each with a journal of its own.
             waits: for another run that holds the folder.
+            names: of the files that this run may write, where others' files may lie beside them (`check_own`). None:
+                the folder is the stage's alone, and what lies in it is told by `RESULT`.
 
         Raises:
             ResourceError: another run holds the folder.
@@ -74,7 +86,7 @@ class Store:
                     yield cls._for_reading(folder, spec, share)
                     return
                 with locked(folder, f".lock-{share}"):
-                    store = cls._of_rank(folder, spec, share)
+                    store = cls._of_rank(folder, spec, share, names)
                     try:
                         yield store
                     finally:
@@ -89,7 +101,7 @@ class Store:
             ranks = _ranks(folder)
             _remove_temporaries(folder)
             if overwrite:
-                _remove_results(folder)
+                _remove_results(folder, None if names is None else own_files(folder))
             before = load_manifest(folder) if (folder / MANIFEST).exists() else None
             if before is not None:
                 _refuse_other(folder, before.spec, spec, finished=True)
@@ -104,7 +116,7 @@ class Store:
                 parts = {i: part for i, part in whole.items() if not _shared(before, part)}
             else:
                 parts = _resume(folder, spec, _journals(folder))
-            _write_journal(folder, JOURNAL, spec, parts.values())
+            _write_journal(folder, JOURNAL, spec, parts.values(), names)
             folder_at(folder).delete(MANIFEST)
             for name in folder_at(folder).sizes():  # of ranks, and no rank is running
                 if _OF_RANK.fullmatch(name):
@@ -131,11 +143,11 @@ class Store:
         return cls(folder, spec, {part.index: part for part in before.parts}, before, share)
 
     @classmethod
-    def _of_rank(cls, folder: Path, spec: Spec, share: Share) -> Store:
+    def _of_rank(cls, folder: Path, spec: Spec, share: Share, names: Sequence[str] | None) -> Store:
         """A store for one of several ranks: it knows what was joined and its own parts, and removes nothing."""
         journal = f".journal-{share}.jsonl"
         parts = _resume(folder, spec, [folder / JOURNAL, folder / journal])
-        _write_journal(folder, journal, spec, (part for i, part in parts.items() if share.holds(i)))
+        _write_journal(folder, journal, spec, (part for i, part in parts.items() if share.holds(i)), names)
         return cls(folder, spec, parts, None, share, share.count)
 
     @property
@@ -208,8 +220,11 @@ class Store:
         return manifest
 
 
-def _write_journal(folder: Path, name: str, spec: Spec, parts: Iterable[PartRecord]) -> None:
-    lines = [asdict(spec), *(asdict(part) for part in parts)]
+def _write_journal(
+    folder: Path, name: str, spec: Spec, parts: Iterable[PartRecord], names: Sequence[str] | None
+) -> None:
+    first = asdict(spec) | ({} if names is None else {_NAMES: names})
+    lines = [first, *(asdict(part) for part in parts)]
     write_text(folder, name, b"".join(map(_line, lines)).decode())
 
 
@@ -342,10 +357,65 @@ def _remove_temporaries(folder: Path) -> None:
             folder_at(folder).delete(name)
 
 
-def _remove_results(folder: Path) -> None:
-    """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours."""
+def own_files(folder: Path) -> set[str]:
+    """The files of a folder that its manifest and its journals list, written or about to be written.
+
+    Where these cannot be read, or are an earlier version's, what is called like a file of a stage is one.
+    """
+    there = set(folder_at(folder).sizes())
+    try:
+        listed = {file.file for file in load_manifest(folder).files} if (folder / MANIFEST).exists() else set[str]()
+        return there & listed.union(*map(_journal_names, _journals(folder)))
+    except DamagedError:
+        return set(filter(RESULT.fullmatch, there))
+
+
+def _journal_names(journal: Path) -> set[str]:
+    """The files that a journal lists.
+
+    Raises:
+        DamagedError: it is damaged, or of an earlier version.
+    """
+    lines = journal.read_bytes().split(b"\n")[:-1]
+    if not lines:
+        return set()
+    first, *others = (_entry(line, journal, number) for number, line in enumerate(lines, 1))
+    names = first.get(_NAMES) if isinstance(first, dict) else None
+    if not isinstance(names, list):
+        raise DamagedError("this journal does not say what is written", where=str(journal), fix=REDO)
+    parts = [PartRecord.from_json(part, str(journal)) for part in others]
+    return {*map(str, names), *(file.file for part in parts for file in part.files)}
+
+
+def check_own(folder: Path, names: Iterable[str]) -> set[str]:
+    """Refuse to write files in the place of somebody's. Gives back those that are the stage's own (`own_files`).
+
+    Raises:
+        UsageError: a file, a link or a folder of one of these names lies there that no manifest or journal lists.
+    """
+    there = set(folder_at(folder).sizes())  # before the journals: what a run writes is in its journal by then
+    own = own_files(folder)
+    others = [name for name in names if name not in own and (name in there or os.path.lexists(folder / name))]
+    if others:
+        more = f" and {len(others) - 1:,} more" if others[1:] else ""
+        raise UsageError(
+            "a file that this command did not write would be replaced",
+            where=f"{folder / others[0]}{more}",
+            why=f"no {MANIFEST} and no journal beside it lists it",
+            fix="choose another --out, or move it away",
+        )
+    return own
+
+
+def _remove_results(folder: Path, own: Collection[str] | None) -> None:
+    """Delete what a run of a stage and of its hidden phases leaves; other files in the folder are not ours.
+
+    Args:
+        own: the stage's files; None where they are told by their names.
+    """
+    is_own = RESULT.fullmatch if own is None else own.__contains__
     for name in folder_at(folder).sizes():
-        if name in (MANIFEST, JOURNAL) or any(kind.fullmatch(name) for kind in (RESULT, _OF_RANK)):
+        if name in (MANIFEST, JOURNAL) or is_own(name) or _OF_RANK.fullmatch(name):
             folder_at(folder).delete(name)
     for path in folder.iterdir():
         if path.is_dir() and path.name.startswith(".") and (folder_at(path).address or (path / LOCK).exists()):

@@ -136,6 +136,17 @@ def test_open_clip_reads_our_shards(small_work: Path, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["shard-00001.tar", "index.json", "heldout/shard-00000.tar"])
+def test_a_file_of_somebody_is_not_replaced(small_work: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=f"did not write would be replaced(.|\n)*{name}"):
+            write_shards(SETTINGS, small_work, tmp_path / "out", LocalEngine(1), overwrite=overwrite)
+    assert file.read_text() == "mine" and not [*tmp_path.glob("out/**/manifest.json")]
+
+
 def test_small_side_is_shrunk_once(small_work: Path, tmp_path: Path) -> None:
     write_shards(ShardSettings(train_fraction=1.0, image_size=96), small_work, tmp_path / "out", LocalEngine(1))
     sizes = {Image.open(io.BytesIO(sample.image)).size for sample in samples_of(tmp_path / "out")}

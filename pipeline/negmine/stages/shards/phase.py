@@ -21,7 +21,7 @@ from negmine.store import (
     part_name,
     write_file,
 )
-from negmine.store.rejected import write_rejected
+from negmine.store.rejected import rejected_name, write_rejected
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class ShardPhase:
     plan: tuple[Slice, ...]
     settings: ShardSettings
     images: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files that the parts may have."""
+        return tuple(name for index in range(len(self.plan)) for name in (_shard_name(index), rejected_name(index)))
 
     def setup(self) -> PartFunction:
         encoded = EncodedImages(self.images, self.settings.image_size, self.settings.max_pixels)
@@ -46,10 +51,14 @@ def _write_shard(phase: ShardPhase, encoded: EncodedImages, index: int, folder: 
     def write(stream: IO[bytes]) -> int:
         return write_samples(stream, source.samples(phase.plan[index]))
 
-    files = [write_file(folder, part_name(index, "tar", "shard"), write)]
+    files = [write_file(folder, _shard_name(index), write)]
     folder_at(folder).release(files[0].file)
     files += write_rejected(folder, index, source.rejected)
     return PartRecord(index, tuple(files), dict(source.counts))
+
+
+def _shard_name(index: int) -> str:
+    return part_name(index, "tar", "shard")
 
 
 def make_index(store: Store, phase: ShardPhase | SidecarPhase, batch: int | None) -> Index:

@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
+import pyarrow.compute as pc
+
+from negmine.base.counts import Counts
 from negmine.base.errors import UsageError
 from negmine.contract.records import PairRow, Sample
 from negmine.contract.shard_format import Beside, key_of_member, write_sidecar
@@ -30,6 +33,7 @@ class SidecarPhase:
     Attributes:
         plan: rows of each tar.
         tars: their paths, as the pairs have them.
+        images: the folder that all of them lie in.
     """
 
     tables: Tables
@@ -39,48 +43,63 @@ class SidecarPhase:
     settings: ShardSettings
     images: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files that the parts have."""
+        return tuple(PurePosixPath(tar).name for tar in self.tars)
+
     def setup(self) -> PartFunction:
         return partial(_write_tar, self)
 
 
-def plan_sidecar(folder: WorkFolder, split: Split) -> dict[str, Slice]:
-    """Somebody's tars to the rows of a split whose images lie in them, reading only ids and paths.
+def plan_sidecar(folder: WorkFolder, split: Split, images: str) -> tuple[str, dict[str, Slice]]:
+    """The folder of somebody's tars, and each to the rows of a split whose images lie in it.
+
+    Args:
+        images: what the paths of the pairs begin in.
 
     Raises:
-        UsageError: an image that lies in no tar, or two tars of one name.
+        UsageError: an image, of either split, that lies in no tar, or tars in several folders.
     """
     found: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    folders: dict[PurePosixPath, str] = {}
     for part in folder.pairs.parts:
-        rows = folder.rows(Stage.PAIRS, part.index, ["image_id", "image"])
-        for image_id, image in zip(rows["image_id"].to_pylist(), rows["image"].to_pylist(), strict=True):
-            if split.holds(image_id):
-                found[_place_of(image)[0]][part.index] += 1
-    by_name: dict[str, str] = {}
-    for tar in found:
-        other = by_name.setdefault(PurePosixPath(tar).name, tar)
-        if other != tar:
-            raise UsageError(
-                "a sidecar has a tar for each of yours under the same name, and two have one name",
-                where=f"{other}, {tar}",
-                fix="make a sidecar of each folder by itself",
-            )
-    return {tar: Slice(tuple(sorted(of)), 0, of.total()) for tar, of in sorted(found.items())}
-
-
-def _place_of(image: str | None) -> tuple[str, str]:
-    """The tar that an image lies in, and its member there."""
-    tar, mark, member = (image or "").partition(_MEMBER)
-    if not mark:
+        for row in folder.rows(Stage.PAIRS, part.index, ["image_id", "image", "image_offset"]).to_pylist():
+            if row["image_offset"] is None:  # cells of tables are written as members are, and have no place in a file
+                raise UsageError(
+                    "a sidecar lies beside tars, and these images lie in no tar",
+                    where=row["image"] or "pairs without images",
+                    fix="leave out --sidecar: shards then have the images in them",
+                )
+            tar, _ = _place_of(row["image"])
+            folders.setdefault(PurePosixPath(tar).parent, tar)
+            if split.holds(row["image_id"]):
+                found[tar][part.index] += 1
+    if len(folders) > 1:
         raise UsageError(
-            "a sidecar lies beside tars, and these images lie in none",
-            where=image or "pairs without images",
-            fix="leave out --sidecar: shards then have the images in them",
+            "these tars lie in several folders, and --images can name one to those who read the sidecar",
+            where=", ".join(tar for _, tar in sorted(folders.items())[:2]),
+            fix="parse each folder with a --work of its own, or links to all tars in one folder",
         )
-    return tar, member
+    beside = "/".join([images.rstrip("/"), *(next(iter(folders)).parts if folders else ())])
+    return beside or "/", {tar: Slice(tuple(sorted(of)), 0, of.total()) for tar, of in sorted(found.items())}
+
+
+def tars_of(folder: WorkFolder) -> set[str]:
+    """The files that hold the images of all pairs, where a file holds several."""
+    columns = (folder.rows(Stage.PAIRS, part.index, ["image"])["image"] for part in folder.pairs.parts)
+    inside = (column.filter(pc.match_substring(column, _MEMBER)) for column in columns)
+    return {_place_of(image)[0] for column in inside for image in pc.unique(column).to_pylist()}
+
+
+def _place_of(image: str) -> tuple[str, str]:
+    """The file that an image lies in, and what it is called there."""
+    file, _, member = image.partition(_MEMBER)
+    return file, member
 
 
 def _write_tar(phase: SidecarPhase, index: int, folder: Path) -> PartRecord:
-    counts: Counter[str] = Counter()
+    counts = Counts()
 
     def write(stream: IO[bytes]) -> int:
         return write_sidecar(stream, _samples(phase, index, counts))
@@ -90,19 +109,19 @@ def _write_tar(phase: SidecarPhase, index: int, folder: Path) -> PartRecord:
     return PartRecord(index, (file,), dict(counts))
 
 
-def _samples(phase: SidecarPhase, index: int, counts: Counter[str]) -> Iterator[tuple[Sample, Beside]]:
+def _samples(phase: SidecarPhase, index: int, counts: Counts) -> Iterator[tuple[Sample, Beside]]:
     """The samples of one tar in the order of their images."""
     tar = phase.tars[index]
 
     def wanted(pair: PairRow) -> bool:
-        return phase.split.holds(pair["image_id"]) and _place_of(pair["image"])[0] == tar
+        return phase.split.holds(pair["image_id"]) and _place_of(pair["image"] or "")[0] == tar
 
     chosen = read_chosen(phase.tables, phase.plan[index].parts, phase.settings.negatives, wanted)
     for pair in sorted(chosen.pairs, key=lambda pair: (pair["image_offset"] or 0, pair["key"])):
         key, texts = pair["key"], chosen.negatives.get(pair["key"], ())
         neighbours = tuple(neighbour.key for neighbour in chosen.neighbours.get(key, []))
         captions = tuple(chosen.captions[pair["image_id"]])
-        counts.update(f"kind:{negative.kind}" for negative in texts)
+        counts.add_each("kind", (negative.kind for negative in texts))
         counts.update(("samples", "rows"))
         sample = Sample(key, pair["image_id"], pair["caption"], b"", "", captions, texts, neighbours=neighbours)
-        yield sample, Beside(key_of_member(_place_of(pair["image"])[1]), pair["content"])
+        yield sample, Beside(key_of_member(_place_of(pair["image"] or "")[1]), pair["content"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import posixpath
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from negmine.base.addresses import is_address
 from negmine.base.errors import UsageError
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME
 from negmine.contract.split import Split
@@ -15,7 +18,7 @@ from negmine.engine import Engine, run_phase, run_stage
 from negmine.stages.shards.cut import batch_of, cut_plan, plan_shards
 from negmine.stages.shards.phase import ShardPhase, make_index
 from negmine.stages.shards.settings import ShardSettings
-from negmine.stages.shards.sidecar import SidecarPhase, plan_sidecar
+from negmine.stages.shards.sidecar import SidecarPhase, plan_sidecar, tars_of
 from negmine.stages.shards.write import Tables
 from negmine.store import (
     MANIFEST,
@@ -23,6 +26,8 @@ from negmine.store import (
     Manifest,
     Spec,
     Store,
+    check_own,
+    folder_at,
     run_all,
     write_text,
 )
@@ -50,7 +55,8 @@ def write_shards(
         The manifests, by ``train`` and ``heldout``; a split without samples is absent.
 
     Raises:
-        UsageError: nobody said where the images are, or `out` is a stage's folder.
+        UsageError: nobody said where the images are, `out` is a stage's folder, or a file would be replaced that is
+            somebody's, or that images lie in.
         InputError: more than `settings.max_bad` of the samples have no usable image.
         DamagedError: a stage is unfinished or damaged, or the stages do not belong together.
     """
@@ -70,19 +76,25 @@ def write_shards(
         images = image_root(images)
         if settings.sidecar and Stage.FIGURES in folder.stages:
             raise UsageError("figures lie in no tar of yours", where=str(work), fix="leave out --sidecar")
-        steps: dict[str, Callable[[], Manifest]] = {}
-        for name, place in (("train", out), ("heldout", out / HELDOUT)):
-            split = Split(settings.train_fraction, settings.seed, name == "heldout")
-            phase = _phase(folder, split, settings, images)
-            if phase.plan or (place / MANIFEST).exists():  # an emptied split must not keep its old shards
-                steps[name] = partial(_write_split, phase, place, folder, engine, overwrite)
+        splits = {
+            name: (_phase(folder, Split(settings.train_fraction, settings.seed, heldout), settings, images), place)
+            for name, heldout, place in (("train", False, out), ("heldout", True, out / HELDOUT))
+        }
+        own = {place: check_own(place, _names(phase)) for phase, place in splits.values()}
+        if any(own.values()):
+            _check_no_source(folder, images, own)
+        steps: dict[str, Callable[[], Manifest]] = {
+            name: partial(_write_split, phase, place, folder, engine, overwrite)
+            for name, (phase, place) in splits.items()
+            if phase.plan or own[place] or (place / MANIFEST).exists()  # an emptied split must not keep its old shards
+        }
         return dict(zip(steps, run_all(steps.values()), strict=True))
 
 
 def _phase(folder: WorkFolder, split: Split, settings: ShardSettings, images: str) -> ShardPhase | SidecarPhase:
     if settings.sidecar:
-        tars = plan_sidecar(folder, split)
-        return SidecarPhase(_tables(folder, False), split, tuple(tars.values()), tuple(tars), settings, images)
+        beside, tars = plan_sidecar(folder, split, images)
+        return SidecarPhase(_tables(folder, False), split, tuple(tars.values()), tuple(tars), settings, beside)
     planned = settings.plan and not split.heldout
     plan = cut_plan(folder, settings) if planned else plan_shards(folder, split, settings.shard_size)
     return ShardPhase(_tables(folder, planned), split, tuple(plan), settings, images)
@@ -92,6 +104,42 @@ def _tables(folder: WorkFolder, planned: bool) -> Tables:
     negatives, neighbours, figures = map(folder.folder, _OPTIONAL)
     plan = folder.folder(Stage.PLAN) if planned else None
     return Tables(folder.path / Stage.PAIRS, negatives, neighbours, figures, plan, len(folder.pairs.parts))
+
+
+def _names(phase: ShardPhase | SidecarPhase) -> tuple[str, ...]:
+    """Of the files that a split may have."""
+    return (*phase.names, REJECTED_FILE, INDEX_NAME)
+
+
+def _check_no_source(folder: WorkFolder, images: str, names: Mapping[Path, Collection[str]]) -> None:
+    """Refuse to replace or remove a tar that images lie in: shards of an earlier run may have been read as pairs.
+
+    Args:
+        images: their root.
+        names: of the files that this run may replace or remove, by folder.
+
+    Raises:
+        UsageError: one of them is such a tar.
+    """
+    sources = {place for tar in tars_of(folder) for place in _real_places(f"{images.rstrip('/')}/{tar}")}
+    for at, of in names.items():
+        root = folder_at(at).address or str(at)
+        for name in of:
+            if not sources.isdisjoint(_real_places(f"{root}/{name}")):
+                raise UsageError(
+                    "this is a tar that the images lie in, and it would be replaced",
+                    where=f"{root}/{name}",
+                    fix="choose another --out",
+                )
+
+
+def _real_places(path: str) -> set[str]:
+    """A file's place by the one name it has however it is written, and that of a link of this name."""
+    if is_address(path):
+        protocol, _, rest = path.rpartition("::")[2].partition("://")
+        return {f"{protocol.replace('s3a', 's3')}://{posixpath.normpath(rest)}"}
+    folder, _, name = path.rpartition("/")
+    return {os.path.realpath(path), f"{os.path.realpath(folder or '/')}/{name}"}
 
 
 def _write_split(
@@ -109,7 +157,7 @@ def _write_split(
         return store.finish([rejected, write_text(place, INDEX_NAME, make_index(store, phase, batch).to_json())])
 
     spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
-    made = run_stage(place, spec, write, engine.share, overwrite=overwrite)
+    made = run_stage(place, spec, write, engine.share, overwrite=overwrite, names=_names(phase))
     if phase.plan:
         check_share(made.counts, phase.settings.max_bad, place / REJECTED_FILE)
     return made

@@ -21,8 +21,8 @@ def summary(made: Mapping[str, Manifest], settings: ShardSettings, work: Path, o
     batch = f" --batch-size {batch_of(load_manifest(work / Stage.PLAN), work / Stage.PLAN)}" if settings.plan else ""
     train = f"ahnpl-train --shards {_tars_in(out)} --eval-shards {_tars_in(out / HELDOUT)}{batch}"
     if settings.sidecar:
-        images = settings.images or load_manifest(work / Stage.PAIRS).spec.context.get("images")
-        train += f" --images {option(str(images))}"
+        beside = next((manifest.spec.context.get("images") for manifest in made.values()), None)
+        train += f" --images {option(str(beside))}"
     return Summary("negmine shard", "done", figures, {"written to": str(out)}, (train, f"negmine verify {option(out)}"))
 
 
