@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from negmine.engine.local import LocalEngine
 from negmine.language.analyse import load_model, parse
 from negmine.language.vocabulary import packaged_vocabulary
-from negmine.stages.neighbours.entailment import Said, follows, said
+from negmine.stages.neighbours.entailment import UNREAD, Said, follows, said
 from negmine.stages.neighbours.filters import FILTERS
 from negmine.stages.neighbours.recipe import load_recipe, override
 from negmine.stages.neighbours.settings import RetrieveSettings
@@ -32,6 +32,19 @@ def reading(text: str) -> Said:
 @cache
 def _model() -> Any:
     return load_model(None)
+
+
+@pytest.mark.parametrize(
+    ("caption", "claims"),
+    [
+        ("a man in a red shirt pets a dog or a cat", {"n man", "n shirt", "a red shirt", "v pet"}),
+        ("at least three dogs on a couch", {"n dog", "n couch"}),
+        ("a man without a red hat rides a horse", {"n man", "n horse", "v ride"}),
+        ("no dog", set()),
+    ],
+)
+def test_what_is_denied_or_left_open_is_no_claim(caption: str, claims: set[str]) -> None:
+    assert reading(caption).claims == claims | {UNREAD}
 
 
 def is_true(candidate: str, captions: Sequence[str]) -> bool:
@@ -76,6 +89,8 @@ def test_what_follows(candidate: str, captions: Sequence[str]) -> None:
         ("a dog", ("a hot dog on a plate",)),
         ("a poodle on a couch", ("a dog on a couch",)),  # more special
         ("no dog on a couch", ("a dog on a couch",)),
+        ("a giraffe eats hay or leaves", ("a giraffe eats grass",)),
+        ("a couch without a dog", ("a dog on a couch",)),
         ("what a lovely day", ("a dog on a couch",)),  # claims nothing
         ("ein Hund auf dem Sofa und eine Katze", ("a dog on a couch",)),
     ],

@@ -10,7 +10,8 @@ and *woman*, *street* and *road*): a more general caption is true. A claim is
 
 Contrary are the opposite of an attribute that speakers leave out (*small* to *large*), another posture, and a place
 that excludes the one that is told (*under the table* to *on the table*). Opinions, measures and what is usual (*a
-wooden table*) claim nothing.
+wooden table*) claim nothing. What is denied or left open (*no dog*, *a cat or a dog on a couch*) is not read: the rest
+is claimed, and `UNREAD`, which nothing tells.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _KINDS: Final = frozenset({"person", "animal", "plant", "food"})
 """Classes of the lexicon that are words of captions too."""
 
 _SEVERAL: Final = "+"
+
+UNREAD: Final = "?"
+"""The claim of a caption that says more than is read: it follows from nothing."""
 
 
 class Said(NamedTuple):
@@ -105,15 +109,17 @@ class _Reader:
             return Said(NONE, NONE, NONE)
         told, claims, contrary = set[str](), set[str](), set[str]()
         for phrase in caption.phrases:
-            self._thing(caption, phrase, told, claims, contrary)
+            read = claims if caption.scopes.isdisjoint(range(phrase.unit, phrase.head + 1)) else set[str]()
+            self._thing(caption, phrase, told, read, contrary)
             for attribute in phrase.attributes:
-                self._attribute(caption.tokens[attribute], phrase, told, claims, contrary)
+                kept = set[str]() if attribute in caption.scopes else read
+                self._attribute(caption.tokens[attribute], phrase, told, kept, contrary)
         self._loose(caption, told, claims)
         self._actions(caption, told, claims, contrary)
         self._together(caption, told)
         self._places(caption, told, contrary)
-        if caption.scopes:  # "no dog", "a cat or a dog": what it claims is not read
-            claims.clear()
+        if caption.scopes:
+            claims.add(UNREAD)
         return Said(frozenset(told), frozenset(claims), frozenset(contrary))
 
     # --- things ---
@@ -138,7 +144,8 @@ class _Reader:
         told.update(f"n {word}={_SEVERAL}" for word in several)
         if number:
             told.update(f"n {word}={number}" for word in several)
-        if head in self._nothing | self._either:
+        counted = caption.scopes.isdisjoint(range(phrase.first, phrase.unit))
+        if head in self._nothing | self._either or not counted:
             return
         claims.add(f"n {head}={number or _SEVERAL}")
         if not number and not self._many.isdisjoint(self._measures(caption, phrase)):
@@ -243,7 +250,7 @@ class _Reader:
         for i, token in enumerate(caption.tokens):
             if token.pos == "NOUN" and i not in inside:
                 told.update(f"n {word}" for word in self.known_by(token.lemma))
-                if token.lemma not in self._nothing:
+                if token.lemma not in self._nothing and i not in caption.scopes:
                     claims.add(f"n {token.lemma}")
 
     # --- what they do ---
@@ -263,7 +270,7 @@ class _Reader:
                 contrary.update(f"p {other}" for other in self._postures - {verb})
             if breathes:
                 told.update(f"p {other}" for other in self._postures & {verb})
-            if verb not in self._idle:
+            if verb not in self._idle and i not in caption.scopes:
                 claims.add(f"v {verb}")
 
     def _breathes(self, caption: Caption, verb: int) -> bool:

@@ -29,7 +29,7 @@ from negmine.language.caption import Caption
 from negmine.language.co_mention import concepts_of, packaged_co_mention
 from negmine.language.lexicon import packaged_lexicon
 from negmine.language.vocabulary import packaged_vocabulary
-from negmine.stages.neighbours.entailment import Said, known_by, said
+from negmine.stages.neighbours.entailment import UNREAD, Said, known_by, said
 
 UNIT: Final = 100
 """Weights are whole numbers of hundredths of a nat, so that sums do not depend on their order."""
@@ -73,6 +73,8 @@ def weight_of(ground: Ground, table: Mapping[str, float] | None = None) -> int:
 
 
 def _ground(claim: str) -> Ground:
+    if claim == UNREAD:  # it may be so: no table has a weight for it
+        return Ground(claim, _NOTHING, False, (claim,))
     what, rest = claim.split(" ", 1)
     if what == "v":
         return Ground(claim, _NOTHING, False, (claim, "v"))
@@ -135,7 +137,7 @@ def untold(images: Iterable[Iterable[Caption]]) -> dict[str, float]:
     for image in images:
         for one, other in permutations(map(view, image), 2):
             for ground in one.grounds:
-                if ground.rates and other.applies(ground):
+                if ground.rates and ground.claim != UNREAD and other.applies(ground):
                     asked[ground.rates] += 1
                     left_out[ground.rates] += ground.claim not in other.told
     pooled, lost = Counter[str](), Counter[str]()
