@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,17 +22,18 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from ahnpl.data.decode import Decoder
 from ahnpl.data.shards import open_shards
 from ahnpl.evaluation.items import shard_items
 from ahnpl.evaluation.run import evaluate
-from ahnpl.losses import build_loss, list_recipes
+from ahnpl.losses import LossOut, build_loss, list_recipes
 from ahnpl.model.checkpoint import find_checkpoint, list_checkpoints, read_best
 from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer
 from ahnpl.training.config import TrainConfig
-from ahnpl.training.ema import Teacher
+from ahnpl.training.ema import EmaModel, Teacher
 from ahnpl.training.loop import TrainResult, train
 from ahnpl.training.optimise import learning_rate, make_optimiser, set_learning_rate
-from ahnpl.training.plan import make_draw, make_plan
+from ahnpl.training.plan import Plan, make_draw, make_plan
 from ahnpl.training.process import products_rounded
 from negmine.base.errors import DamagedError, Exit, InputError, InterruptedRun, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
@@ -66,6 +67,31 @@ def fit(config: TrainConfig, **options: Any) -> TrainResult:
 
 def losses(run: str) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in read_metrics(Path(run)) if "loss" in row]
+
+
+@contextmanager
+def short_of_memory(config: TrainConfig, where: str, step: int) -> Iterator[Plan]:
+    """A plan whose run asks for more memory than there is, after so many steps."""
+    plan, calls = make_plan(config), count()
+
+    def ask(*_: object) -> None:
+        if next(calls) == step:
+            torch.empty(2**50)
+
+    def ask_backwards(_module: object, _given: object, out: LossOut) -> None:
+        out.total.register_hook(ask)
+
+    def first_ask(act: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: (ask(), act(*given))[1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        if where == "images":
+            patch.setattr(Decoder, "__getitems__", first_ask(Decoder.__getitems__))
+        elif where == "average":
+            patch.setattr(EmaModel, "follow", first_ask(EmaModel.follow))
+        else:
+            plan.loss.register_forward_hook(ask if where == "loss" else ask_backwards)
+        yield plan
 
 
 def weights(run: str) -> dict[str, torch.Tensor]:
@@ -284,6 +310,30 @@ class TestResume:
         assert losses(parts.out) == losses(whole.out)
         ours, theirs = weights(parts.out), weights(whole.out)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    @pytest.mark.parametrize(
+        ("recipe", "where"), [("ahnpl", "loss"), ("contriever", "loss"), ("clip", "images"), ("ahnpl", "backward")]
+    )
+    def test_a_run_that_is_out_of_memory_goes_on_bit_for_bit(
+        self, configure: Callable[..., TrainConfig], tmp_path: Path, recipe: str, where: str
+    ) -> None:
+        """Once margins, queues and running means have moved, too, and in a worker's place."""
+        options = {"recipe": recipe, "steps": 3, **({"model": "tiny-conv"} if where == "backward" else {})}
+        whole, parts = configure(**options), configure(**options, out=str(tmp_path / "parts"))
+        fit(whole)
+        with pytest.raises(RuntimeError, match="can't allocate memory"), short_of_memory(parts, where, step=2) as plan:
+            train(plan)
+        assert [path.name for path in list_checkpoints(Path(parts.out))] == ["step-00000002"]
+        assert fit(parts).resumed == 2
+        assert losses(parts.out) == losses(whole.out)
+        ours, theirs = weights(parts.out), weights(whole.out)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    def test_half_a_step_is_not_saved(self, configure: Callable[..., TrainConfig]) -> None:
+        config = configure(epochs=1, ema=0.5)
+        with pytest.raises(RuntimeError, match="can't allocate memory"), short_of_memory(config, "average", 3) as plan:
+            train(plan)
+        assert list_checkpoints(Path(config.out)) == []
 
     @pytest.mark.parametrize("recipe", ["ahnpl", "degla", "mochi"])
     def test_averages_teachers_and_draws_go_on_bit_for_bit(

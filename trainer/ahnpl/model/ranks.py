@@ -82,18 +82,18 @@ class Ranks:
         finally:
             dist.destroy_process_group()
 
-    def agree(self, stop: bool, error: NegmineError | None = None) -> bool:
+    def agree(self, stop: bool, error: Exception | None = None) -> bool:
         """Vote before a step: does any rank stop?
 
         Raises:
-            NegmineError: the first rank's that has one, on all ranks.
+            Exception: the first rank's that has one, on all ranks.
         """
         if self.count > 1:
             vote = torch.tensor([int(stop), int(error is not None)])
             dist.all_reduce(vote)
             stop = bool(vote[0])
             if vote[1]:
-                errors: list[NegmineError | None] = [None] * self.count
+                errors: list[Exception | None] = [None] * self.count
                 dist.all_gather_object(errors, error)
                 error = next(one for one in errors if one is not None)
         if error is not None:

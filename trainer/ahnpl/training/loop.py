@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from negmine.base.console import note
-from negmine.base.errors import InputError, InterruptedRun, NegmineError
+from negmine.base.errors import InputError, InterruptedRun
 from negmine.store import locked
 from torch import Tensor
 
@@ -164,13 +164,25 @@ class Trainer:
         self.trackers: list[Tracker] = []
         self.report: Report | None = None
         self.stopped = False
+        self._saved = 0
+        self._whole: list[dict[str, Tensor]] | None = None  # buffers of the last step; None while weights move
 
     def fit(self) -> None:
         """Train until the last step: epoch after epoch, each scored and saved at its end.
 
+        Whatever else ends it, such as memory that is short, the last step is saved.
+
         Raises:
             InterruptedRun: told to stop before the last step, which was saved.
         """
+        self._saved, self._whole = self.state.step, _buffers(self.state)
+        try:
+            self._fit()
+        except Exception:
+            self._rescue()
+            raise
+
+    def _fit(self) -> None:
         plan, state, per_epoch = self.plan, self.state, self.stream.steps_per_epoch
         while state.step < plan.steps:
             epoch, done = divmod(state.step, per_epoch)
@@ -219,6 +231,7 @@ class Trainer:
         self.objective.backward(state.scaler.scale(out.total))
         state.scaler.unscale_(state.optimiser)
         norm = clip_gradients(state.optimiser, config.clip_grad)
+        self._whole = None
         state.scaler.step(state.optimiser)
         state.scaler.update()
         state.optimiser.zero_grad(set_to_none=True)
@@ -231,6 +244,7 @@ class Trainer:
             state.average.follow(state.model.network)
         if state.teacher is not None:
             state.teacher.after_step(state.step, state.model.network)
+        self._whole = _buffers(state)
         return out, norm
 
     def evaluate(self) -> None:
@@ -266,7 +280,19 @@ class Trainer:
 
     def save(self) -> Path:
         """A checkpoint of the last step, written by rank 0; its folder."""
+        self._saved = self.state.step
         return self.plan.ranks.first_does(lambda: save_state(self.state, self.plan))
+
+    def _rescue(self) -> None:
+        """Save the last step after an error, unless it is saved or the next one has begun to move weights.
+
+        Rank 0 does it alone: who fails in the middle of a step cannot ask the others.
+        """
+        if self._whole is None or self._saved == self.state.step or not self.plan.ranks.first:
+            return
+        for module, buffers in zip((self.state.model.network, self.state.loss), self._whole, strict=True):
+            module.load_state_dict(buffers, strict=False)
+        save_state(self.state, self.plan)
 
     def prune(self) -> None:
         """Remove checkpoints that are neither among the last nor the best."""
@@ -274,21 +300,21 @@ class Trainer:
             ckpt.prune(self.folder, self.plan.config.keep)
 
     def _agreed(self, batches: Generator[Batch]) -> Iterator[Batch]:
-        """The batches, until any rank stops; an error of one rank's stream is raised on all.
+        """The batches, until any rank stops; an error of one rank's stream is raised on all, the last step saved.
 
         The vote comes before a step's first collective, so that no rank waits for one that has left. However this
-        ends, the stream is closed: its thread must not outlive the run. Whatever the error is, the last step is saved.
+        ends, the stream is closed: its thread must not outlive the run.
         """
         with closing(batches):
             while True:
                 batch, error = None, None
                 try:
                     batch = next(batches, None)
-                except NegmineError as problem:
+                except Exception as problem:  # noqa: BLE001 (all ranks raise it)
                     error = problem
                 try:
                     self.stopped = self.plan.ranks.agree(self.stop.is_set(), error)
-                except NegmineError:
+                except Exception:
                     if self.state.step:
                         self.save()
                     raise
@@ -302,6 +328,7 @@ class Trainer:
         """Stop at a loss that is not a number; it is the same on all ranks, so all stop."""
         if torch.isfinite(out.total):
             return
+        self._whole = None  # the weights may be what is wrong
         path, step = self.folder / "non_finite.json", self.state.step
         parts = {name: str(float(value.detach())) for name, value in out.parts.items()}
         keys = self.plan.ranks.collect(batch.keys)
@@ -323,3 +350,9 @@ class Trainer:
                 f"left out: it reads {self.state.model.context_length} tokens; shorten the captions, or use a model "
                 "that reads more"
             )
+
+
+def _buffers(state: TrainState) -> list[dict[str, Tensor]]:
+    """Copies of what a forward pass changes of the network and of the loss: running means, margins, queues."""
+    modules = (state.model.network, state.loss)
+    return [{name: buffer.clone() for name, buffer in module.named_buffers()} for module in modules]
