@@ -17,10 +17,12 @@ import pytest
 from ahnpl.cli import eval_app
 from ahnpl.data.read import read_through
 from ahnpl.data.shards import open_shards
+from ahnpl.data.webdataset import hard_negatives
 from ahnpl.training.config import TrainConfig
 from ahnpl.training.loop import TrainResult, train
 from ahnpl.training.plan import make_plan
 from negmine.base.errors import DamagedError, InputError, UsageError
+from negmine.contract import tar_images
 from negmine.contract.records import Sample
 from negmine.contract.shard_format import read_samples
 from negmine.contract.training_runs import read_metrics
@@ -186,11 +188,34 @@ class TestOtherTars:
         with pytest.raises(InputError, match="no image under key 0000"):
             run(micro, ours, tmp_path / "run", others)
 
+    def test_what_parse_passes_over(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two tars joined by ``cat``, and a member larger than any image may be."""
+        theirs, work, parts = tmp_path / "theirs", tmp_path / "work", [tmp_path / "a.tar", tmp_path / "b.tar"]
+        theirs.mkdir()
+        large = next(members(0))[0].replace(".jpg", ".npy"), b"0" * 100_000
+        write_tar(parts[0], [*members(0), large, *members(1)])
+        write_tar(parts[1], members(2))
+        (theirs / "00000.tar").write_bytes(b"".join(part.read_bytes() for part in parts))
+        monkeypatch.setattr(tar_images, "MAX_MEMBER_BYTES", 50_000)
+        ingest(IngestSettings(str(theirs)), work, LocalEngine(1))
+        ours = sidecar(work, tmp_path / "ours", train_fraction=1)
+        found = list(read_through(open_shards([f"{ours}/*.tar"], str(theirs)).shards))
+        assert [one.sample.image for one in found] == [make_sample(n).image for n in (0, 0, 1, 2)]
+        assert not [one.lacks for one in found if one.lacks]
+
+    @pytest.mark.parametrize("between", [b"\0" * 512, b"x" * 10240])
+    def test_what_is_no_tar_behind_a_tar(self, theirs: Path, work: Path, tmp_path: Path, between: bytes) -> None:
+        ours = sidecar(work, tmp_path / "ours")
+        tar = theirs / "00002.tar"
+        tar.write_bytes(tar.read_bytes() + between + tar.read_bytes())
+        with pytest.raises(DamagedError, match=r"theirs/00002\.tar(.|\n)*download or write this tar again"):
+            list(read_through(open_shards([f"{ours}/*.tar"], str(theirs)).shards))
+
     def test_a_cut_tar_is_damage(self, theirs: Path, work: Path, tmp_path: Path) -> None:
         ours = sidecar(work, tmp_path / "ours")
         content = (theirs / "00002.tar").read_bytes()
         (theirs / "00002.tar").write_bytes(content[: len(content) // 2 + 77])
-        with pytest.raises(DamagedError, match=r"theirs/00002\.tar"):
+        with pytest.raises(DamagedError, match=r"theirs/00002\.tar(.|\n)*download or write this tar again"):
             list(read_through(open_shards([f"{ours}/*.tar"], str(theirs)).shards))
 
 
@@ -262,10 +287,14 @@ class TestRefusals:
         ours = sidecar(work, tmp_path / "ours")
         with pytest.raises(UsageError, match=r"images lie in other tars(.|\n)*--images"):
             run(micro, ours, tmp_path / "run")
+        with pytest.raises(UsageError, match=r"hard_negatives(.|\n)*without --sidecar"):
+            hard_negatives(f"{ours}/*.tar", lambda image: image, lambda texts: texts, negatives=1)
         with pytest.raises(UsageError, match="have their images in them"):
             run(micro, shards, tmp_path / "run", theirs)
 
-    @pytest.mark.parametrize("option", [{"image_size": 64}, {"image_negatives": 1}, {"plan": True}])
+    @pytest.mark.parametrize(
+        "option", [{"image_size": 64}, {"image_negatives": 1}, {"plan": True}, {"shard_size": 9}, {"max_pixels": 9}]
+    )
     def test_options_that_it_excludes(self, option: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match=f"--sidecar excludes --{next(iter(option)).replace('_', '-')}"):
             ShardSettings(sidecar=True, **option)

@@ -142,7 +142,7 @@ class Beside:
     """Where the image of a sidecar's sample lies in the tar of the same name.
 
     Attributes:
-        key: the path of its member up to the first dot of the file name.
+        key: of its member, see `negmine.contract.tar_images.split_name`.
         content: `negmine.images.locate.content_hash` of the encoded image; None if nobody looked.
     """
 
@@ -206,12 +206,6 @@ def describe(sample: Sample, beside: Beside | None = None) -> str:
         **({"beside": asdict(beside)} if beside else {}),
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-
-
-def key_of_member(name: str) -> str:
-    """The key of a tar's member, as WebDataset has it: its path up to the first dot of the file name."""
-    *folders, file = [part for part in name.split("/") if part not in ("", ".")] or [""]
-    return "/".join((*folders, file.partition(".")[0]))
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import IO, Final
 from negmine.base import lfs
 from negmine.contract.records import IMAGE_EXTENSIONS, KEY_PATTERN, MAX_MEMBER_BYTES, Rejected
 from negmine.contract.tar_headers import UNREADABLE, Header, NoMember
+from negmine.contract.tar_images import split_name
 from negmine.sources.captions import MAX_TEXT_BYTES, TEXT_EXTENSIONS, Captions, captions_of
 from negmine.sources.noted import Noted
 from negmine.sources.row import Row, Unusable, excerpt, make_row
@@ -34,8 +35,7 @@ class _Member:
 
     Attributes:
         number: counts the archive's members from 1.
-        key: the path up to the first dot of the file name, as WebDataset has it.
-        extension: what follows that dot, in lower case.
+        key: see `split_name`, as for `extension`.
     """
 
     number: int
@@ -236,21 +236,19 @@ def _checked(number: int, info: tarfile.TarInfo) -> _Member | None:
     Raises:
         Unusable: ``unsafe_path``, ``not_a_regular_file`` or ``member_too_large``.
     """
-    *folders, name = [part for part in info.name.split("/") if part not in ("", ".")] or [""]
-    if info.name.startswith("/") or ".." in (*folders, name):
+    key, extension = split_name(info.name)
+    if info.name.startswith("/") or ".." in info.name.split("/"):
         raise Unusable("unsafe_path", f"{excerpt(info.name)} leaves the archive's folder")
-    if not name:
+    if not (key or extension):
         raise Unusable("unsafe_path", f"{excerpt(info.name)} is no file name")
     if not info.isreg() or info.issparse():
         raise Unusable("not_a_regular_file", f"{excerpt(info.name)} is a link, a device or sparse")
-    stem, _, extension = name.partition(".")
-    extension = extension.lower()
     if _IMAGE_NEGATIVE.fullmatch(extension):
         return None
     limit = MAX_TEXT_BYTES if extension in TEXT_EXTENSIONS else MAX_MEMBER_BYTES
     if _is_known(extension) and info.size > limit:
         raise Unusable("member_too_large", f"{excerpt(info.name)} has {info.size:,} bytes, the limit is {limit:,}")
-    return _Member(number, "/".join((*folders, stem)), extension, info)
+    return _Member(number, key, extension, info)
 
 
 def _is_known(extension: str) -> bool:

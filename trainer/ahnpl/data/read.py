@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import IO, Final
 
 from negmine.base.addresses import readable
 from negmine.base.errors import DamagedError
 from negmine.base.storage_errors import is_storage_error
-from negmine.contract.records import IMAGE_EXTENSIONS, Sample
-from negmine.contract.shard_format import Beside, key_of_member, read_members, read_samples, read_sidecar
+from negmine.contract.records import Sample
+from negmine.contract.shard_format import Beside, read_samples, read_sidecar
+from negmine.contract.tar_images import OBTAIN_AGAIN, read_images
 from negmine.images.locate import content_hash
 
 from ahnpl.data.resuming import Resuming
@@ -80,7 +80,7 @@ def read_through(shards: Sequence[Shard]) -> Iterator[Located]:
 
 def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
     """The samples of one shard; the last is given out only when the tar has ended where it should, byte for byte."""
-    source, stream = _opened(stack, shard.url)
+    source, stream = _opened(stack, shard.url, WRITE_AGAIN)
     samples = _samples(stack, shard, stream)
     pending = next(samples, None)
     for count in range(1, shard.samples + 1):
@@ -106,39 +106,35 @@ def _read(stack: ExitStack, shard: Shard) -> Iterator[Located]:
         pending = following
 
 
-def _opened(stack: ExitStack, url: str) -> tuple[Resuming, io.BufferedReader]:
+def _opened(stack: ExitStack, url: str, fix: str) -> tuple[Resuming, io.BufferedReader]:
     try:
         source = Resuming(url)
         return source, stack.enter_context(io.BufferedReader(source, _READ_AHEAD))
     except Exception as error:
         if not is_storage_error(error):
             raise
-        raise DamagedError(
-            "this shard cannot be opened", where=url, why=readable(str(error)), fix=WRITE_AGAIN
-        ) from None
+        raise DamagedError("this shard cannot be opened", where=url, why=readable(str(error)), fix=fix) from None
 
 
 def _samples(stack: ExitStack, shard: Shard, stream: IO[bytes]) -> Iterator[Located]:
     """The samples of an open shard, and of a sidecar with the images of the tar beside it."""
     if shard.beside is None:
         return (Located(sample, shard.url) for sample in read_samples(stream, shard.url))
-    images = read_members(_opened(stack, shard.beside)[1], shard.beside)
+    images = read_images(_opened(stack, shard.beside, OBTAIN_AGAIN)[1], shard.beside)
     return _joined(read_sidecar(stream, shard.url), images, shard.beside)
 
 
 def _joined(
-    samples: Iterable[tuple[Sample, Beside]], members: Iterable[tuple[str, bytes]], tar: str
+    samples: Iterable[tuple[Sample, Beside]], images: Iterable[tuple[str, str, bytes]], tar: str
 ) -> Iterator[Located]:
     """Samples in the order of their images in a tar; at the end those whose image it does not have."""
     waiting: defaultdict[str, list[tuple[Sample, Beside]]] = defaultdict(list)
     for sample, beside in samples:
         waiting[beside.key].append((sample, beside))
-    for name, content in members:
-        key, extension = key_of_member(name), name.rpartition(".")[2].lower()
-        if extension in IMAGE_EXTENSIONS and PurePosixPath(name).name.count(".") == 1:
-            for sample, beside in waiting.pop(key, ()):
-                is_other = beside.content is not None and beside.content != content_hash(content)
-                lacks = f"the image under key {key} is another than the sidecar was made for" if is_other else None
-                yield Located(replace(sample, image=content, extension=extension), tar, lacks)
+    for key, extension, content in images:
+        for sample, beside in waiting.pop(key, ()):
+            is_other = beside.content is not None and beside.content != content_hash(content)
+            lacks = f"the image under key {key} is another than the sidecar was made for" if is_other else None
+            yield Located(replace(sample, image=content, extension=extension), tar, lacks)
     for key, left in waiting.items():
         yield from (Located(sample, tar, f"there is no image under key {key}") for sample, _ in left)

@@ -111,7 +111,8 @@ def _beside(shard: Shard, name: str, images: str | None) -> str:
         raise UsageError(
             "this is a sidecar, whose images lie in other tars",
             where=shard.url,
-            fix="name the folder of these: --images FOLDER",
+            fix="name the folder of these, --images FOLDER, to ahnpl-train or ahnpl-eval; hard_negatives, and what "
+            "else reads shards alone, needs some that were written without --sidecar",
         )
     url = f"{images.rstrip('/')}/{name}"
     files, path = file_system(url)

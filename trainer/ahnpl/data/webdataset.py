@@ -63,7 +63,7 @@ def hard_negatives(
         ``image_valid`` ``[J]``.
 
     Raises:
-        UsageError: a pattern that names no file.
+        UsageError: a pattern that names no file, or a sidecar.
         DamagedError: while reading: a sample that lacks a member or has one of another type.
         BadImageError: while reading: an image that cannot be decoded.
     """

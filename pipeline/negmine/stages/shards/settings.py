@@ -33,12 +33,12 @@ class ShardSettings:
 
     def __post_init__(self) -> None:
         check(self)
-        copied = {"image-negatives": self.image_negatives, "plan": self.plan, "image-size": self.image_size}
-        refused = [f"--{name}" for name, value in copied.items() if value]
+        copied = ("image_negatives", "plan", "image_size", "shard_size", "max_pixels")
+        refused = [f"--{name.replace('_', '-')}" for name in copied if getattr(self, name) != getattr(type(self), name)]
         if self.sidecar and refused:
             raise UsageError(
                 f"--sidecar excludes {', '.join(refused)}",
-                why="a sidecar has no images, and its samples are in the order of the tars beside it",
+                why="a sidecar has no images, and its samples are those of the tars beside it, in their order",
             )
 
     def chosen(self) -> dict[str, object]:

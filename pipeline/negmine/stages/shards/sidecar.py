@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from negmine.base.counts import Counts
 from negmine.base.errors import UsageError
 from negmine.contract.records import PairRow, Sample
-from negmine.contract.shard_format import Beside, key_of_member, write_sidecar
+from negmine.contract.shard_format import Beside, write_sidecar
 from negmine.contract.split import Split
+from negmine.contract.tar_images import split_name
 from negmine.engine import PartFunction
 from negmine.stages.shards.settings import ShardSettings
 from negmine.stages.shards.write import Slice, Tables, read_chosen
@@ -124,4 +125,4 @@ def _samples(phase: SidecarPhase, index: int, counts: Counts) -> Iterator[tuple[
         counts.add_each("kind", (negative.kind for negative in texts))
         counts.update(("samples", "rows"))
         sample = Sample(key, pair["image_id"], pair["caption"], b"", "", captions, texts, neighbours=neighbours)
-        yield sample, Beside(key_of_member(_place_of(pair["image"] or "")[1]), pair["content"])
+        yield sample, Beside(split_name(_place_of(pair["image"] or "")[1])[0], pair["content"])
