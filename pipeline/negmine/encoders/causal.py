@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from safetensors import SafetensorError
 
 from negmine.base.arrays import Floats
 from negmine.base.errors import InputError, UsageError
@@ -84,21 +84,45 @@ class CausalModel:
 
         Raises:
             UsageError: transformers is not installed.
-            InputError: the folder holds no causal language model that transformers reads without code of its own.
+            InputError: the folder holds no causal language model that transformers reads without code of its own:
+                weights or the tokenizer are missing, or a word's number depends on the words behind it.
         """
         transformers, self._device = need("transformers", "transformers", "judge"), device()
         transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
         kind = "float32" if self._device == "cpu" else "bfloat16"
         with self._explained():
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, **_LOCAL)
-            read = transformers.AutoModelForCausalLM.from_pretrained
-            self._model = read(self.folder, use_safetensors=True, dtype=kind, **_LOCAL).eval().to(self._device)
+            read = partial(transformers.AutoModelForCausalLM.from_pretrained, output_loading_info=True, **_LOCAL)
+            model, told = read(self.folder, use_safetensors=True, dtype=kind)
+            if told["missing_keys"]:
+                raise ValueError(f"weights are missing: {', '.join(sorted(told['missing_keys'])[:3])} ...")
+            self._model = model.eval().to(self._device)
+            self._check()
+
+    def _check(self) -> None:
+        """Raise ValueError unless the tokenizer fits, and no word's number depends on the words behind it."""
+        import torch
+
+        ids = torch.tensor([self._tokenizer.encode(PROMPT, add_special_tokens=False)] * 2, device=self._device)
+        if ids.shape[1] < 2:
+            raise ValueError("its tokenizer is missing: it makes nothing of a text")
+        if int(ids.max()) >= self._words():
+            raise ValueError("its tokenizer knows more words than the model")
+        ids[1, -1] = ids[1, 0]
+        with torch.inference_mode():
+            one, other = self._model(input_ids=ids).logits[:, :-1].float()
+        if not torch.allclose(one, other, rtol=0, atol=1e-5 * float(one.abs().max())):
+            raise ValueError("it looks at the words behind a word too, so that it tells no probabilities of texts")
+
+    def _words(self) -> int:
+        return int(self._model.get_input_embeddings().num_embeddings)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # a stranger's folder makes transformers raise whatever there is
             raise InputError(
                 "this is no causal language model that can be read",
                 where=str(self.folder),
@@ -134,6 +158,12 @@ class CausalModel:
         prompt = [*first, *tokens.encode(PROMPT, add_special_tokens=False)]
         most = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         rows = [(prompt + tokens.encode(text, add_special_tokens=False))[:most] for text in texts]
+        if max((max(row) for row in rows), default=0) >= self._words():
+            raise InputError(
+                "the judge's tokenizer knows more words than its model",
+                where=str(self.folder),
+                fix="name a folder whose tokenizer and weights belong together",
+            )
         for batch in _batches(rows):
             ids = torch.zeros(len(batch), max(map(len, batch)), dtype=torch.long)
             mask = torch.zeros_like(ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.stage import parse_pairs
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.trainers import WordLevelTrainer
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, ViTConfig
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, ViTConfig
 
 CAPTIONS = Path(__file__).parents[3] / "data/sample/captions.jsonl"
 LEARNT = 40
@@ -129,6 +131,40 @@ def test_a_model_of_something_else_is_refused_before_anything_is_made(
     with pytest.raises(InputError, match="no causal language model"):
         parsed(pairs, tmp_path / "work", f"hf:{place}")
     assert not list((tmp_path / "work/negatives").glob(".candidates"))
+
+
+def without_weights(place: Path) -> None:
+    weights = load_file(place / "model.safetensors")
+    save_file({name: rows for name, rows in weights.items() if "mlp" not in name}, place / "model.safetensors")
+
+
+def cut(place: Path) -> None:
+    weights = place / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5_000])
+
+
+def without_tokenizer(place: Path) -> None:
+    for file in place.glob("tokenizer*"):
+        file.unlink()
+
+
+def both_ways(place: Path) -> None:
+    size = json.loads((place / "config.json").read_text())["vocab_size"]
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertForMaskedLM(BertConfig(vocab_size=size, **shape)).save_pretrained(place)
+
+
+def no_object(place: Path) -> None:
+    (place / "config.json").write_text("[]")
+
+
+@pytest.mark.parametrize("damage", [without_weights, cut, without_tokenizer, both_ways, no_object])
+def test_what_tells_no_probabilities_is_refused(damage: Callable[[Path], None], folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(folder, place)
+    damage(place)
+    with pytest.raises(InputError, match="no causal language model"):
+        CausalModel(f"hf:{place}").load()
 
 
 def test_a_judge_of_an_unbalanced_choice_is_a_usage_error() -> None:

@@ -47,6 +47,8 @@ def is_sure(caption: Caption, head: int) -> bool:
     "A woman talking on the phone [looks] away" and "Two dogs run and [bark]" may hold one more, taken for a noun.
     """
     tokens = caption.tokens
+    if "as well as" in caption.text.lower():
+        return False  # what it joins, the verb does not see
     listed = [head, *(i for pair in caption.conjuncts if head in pair for i in pair)]
     if any(tokens[child].text.lower() in ("or", "nor") for i in listed for child in caption.children[i]):
         return False  # the verb follows the nearest
@@ -82,7 +84,7 @@ def _may_follow(caption: Caption, i: int, is_plural: bool) -> bool:
         return False
     is_form = token.tag == "NN" and may_be_verb(token) if is_plural else may_be_third_person(token)
     is_doubtful = not any(p.first <= i <= p.head for p in caption.phrases)  # "a woman in red talks"
-    is_behind = before.tag == "CC" or (before.tag == "NN" and not is_plural and before.head == i)
+    is_behind = before.tag == "CC" or (before.tag == ("NNS" if is_plural else "NN") and before.head == i)
     return is_form and (is_doubtful or is_behind)
 
 
@@ -114,7 +116,7 @@ def _finite_of(caption: Caption, verb: int) -> Iterator[int]:
     first = min(auxiliaries, default=verb)
     text = tokens[first].text.lower()
     is_mistagged = tokens[first].pos == "VERB" and (
-        is_third_person(text) or (tokens[first].tag == "VB" and tokens[first].dep == "ROOT" and first == verb)
+        is_third_person(text) or (tokens[first].tag == "VB" and tokens[first].dep in ("ROOT", "conj") and first == verb)
     )  # "butts", taken for a past; "giraffes eat", for an infinitive
     if tokens[first].tag in _FINITE or text in _PAST_OF_BE or is_mistagged:
         yield first

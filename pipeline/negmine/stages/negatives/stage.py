@@ -38,7 +38,7 @@ def parse_pairs(settings: ParseSettings, work: Path, engine: Engine, *, overwrit
     packages = {name: version(name) for name in ("spacy", "lemminflect", model)}
     with WorkFolder.open(work) as folder:
         inputs = {str(Stage.PAIRS): folder.pairs.digest}
-        chosen = {name: value for name, value in asdict(settings).items() if name != "wordnet"}
+        chosen = {name: value for name, value in asdict(settings).items() if name not in ("wordnet", "judge")}
         if settings.wordnet is not None:
             inputs["wordnet"] = digest(settings.wordnet)
         if settings.reads:

@@ -13,6 +13,7 @@ from negmine.stages.negatives.agreement import is_sure, number_changes
 from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words
 from negmine.stages.negatives.rules.one_or_several import (
     inflected_unit,
+    is_counted_alone,
     is_described_by,
     is_one_thing,
     is_uncounted,
@@ -36,6 +37,8 @@ _TOGETHER = frozenset({"each", "other", "another", "both", "together", "one", "o
 def replace_count(caption: Caption, words: Words, rng: Random) -> Iterator[Proposal]:
     """Replace a number before a noun by a near one, "a" by "two" or "three", and words of quantity by others."""
     for phrase in caption.phrases:
+        if not is_counted_alone(caption, phrase):
+            continue
         if phrase.head == phrase.whole and not is_uncounted(phrase, words):
             if phrase.numeral != NO:
                 yield from _other_number(caption, phrase, words, rng)

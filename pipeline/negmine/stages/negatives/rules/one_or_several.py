@@ -27,6 +27,13 @@ def is_one_thing(caption: Caption, phrase: Phrase) -> bool:
     )
 
 
+def is_counted_alone(caption: Caption, phrase: Phrase) -> bool:
+    """Whether a number before the phrase would be its own: no "man's boot", no "both two men"."""
+    within = caption.tokens[phrase.first : phrase.head]
+    is_owned = any(token.tag == "POS" for token in within)
+    return not is_owned and not (phrase.first and caption.tokens[phrase.first - 1].text.lower() == "both")
+
+
 def is_uncounted(phrase: Phrase, words: Words) -> bool:
     """Whether a count before the noun makes a measure or an idiom of it: "two ways"."""
     return not words.vocabulary.uncounted.isdisjoint({phrase.name, phrase.name.split(" ")[-1]})

@@ -87,8 +87,8 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
         return
     if any(caption.tokens[i].tag == "CD" for i in range(phrase.head, phrase.whole)):
         return
-    if phrase.name == PAIR and counted.text.lower() in words.vocabulary.nouns["plural"]:
-        return  # one pair of scissors
+    if phrase.name == PAIR and words.lexicon.broad_class(counted.lemma) not in _ANIMATE:
+        return  # one pair of scissors, or of gloves
     takes_singular = number_changes(caption, phrase.head, is_plural=True)
     broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
     fitting = (
