@@ -83,7 +83,7 @@ def test_other_unusable_inputs(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     refused(negmine("parse", tmp_path / "folder", "--work", work), 2, "holds no .tar files")
     refused(negmine("parse", CAPTIONS, "--format", "jsonnl", "--work", work), 2, "the nearest: jsonl")
-    refused(negmine("parse", "nowhere://bucket/captions.jsonl", "--work", work), 2, "URL")
+    refused(negmine("parse", "nowhere://bucket/captions.jsonl", "--work", work), 2, "s3://, gs://, hf://, https://")
 
 
 def test_the_columns_are_named_on_the_command_line(tmp_path: Path) -> None:
