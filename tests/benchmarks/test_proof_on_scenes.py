@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,14 +26,8 @@ SCENE = Scene(
 
 
 @pytest.fixture(scope="module")
-def proof() -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("proof_on_scenes", ROOT / "benchmarks" / "proof_on_scenes.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["proof_on_scenes"] = module  # its data classes look themselves up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["proof_on_scenes"]
+def proof(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("proof_on_scenes")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,14 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def scaling() -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("scaling", ROOT / "benchmarks" / "scaling.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scaling"] = module  # its data classes look themselves up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["scaling"]
+def scaling(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("scaling")
 
 
 @pytest.fixture

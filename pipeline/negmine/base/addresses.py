@@ -7,6 +7,7 @@ address can be read off the path, so paths are all that stages, workers and othe
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,12 @@ _SHORTEST_SECRET: Final = 8
 
 def is_address(text: str) -> bool:
     return _ADDRESS.match(text) is not None and not text.startswith(_LOCAL)
+
+
+def one_spelling(address: str) -> str:
+    """An address by the one name of its place: ``s3a`` is ``s3``, and ``..`` leads back."""
+    protocol, _, rest = address.partition("://")
+    return f"{protocol.replace('s3a', 's3')}://{posixpath.normpath(rest)}"
 
 
 def is_web(address: str) -> bool:

@@ -167,6 +167,9 @@ image i makes caption j true."""
 TABLES: Final = {"pairs": PAIRS, "negatives": NEGATIVES, "neighbours": NEIGHBOURS, "figures": FIGURES}
 """What the parts in a stage's folder are, by its name."""
 
+MEMBER_MARK: Final = "::"
+"""In a pair's image, between an archive and its member."""
+
 SPLIT_MARK: Final = "~"
 """In an image id ``unit~rest``: images of one unit lie on one side of a split into training and held-out images."""
 

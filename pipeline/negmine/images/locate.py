@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Final
 from unicodedata import normalize
 
 from negmine.base.addresses import is_address
-from negmine.contract.records import MAX_MEMBER_BYTES, THUMBNAIL
+from negmine.contract.records import MAX_MEMBER_BYTES, MEMBER_MARK, THUMBNAIL
 from negmine.contract.tar_headers import UNREADABLE, Header
 from negmine.images.decode import MAX_PIXELS, BadImageError, decode
 from negmine.images.parquet_cells import ParquetCells, is_parquet
@@ -131,7 +131,7 @@ class ImageRoot:
         return found
 
     def _read(self, image: str, offset: int | None, size: int | None) -> bytes:
-        archive, _, member = image.partition("::")
+        archive, _, member = image.partition(MEMBER_MARK)
         try:
             if not member:
                 return bytes(self._files.cat_file(self._regular(image)))

@@ -17,7 +17,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from negmine.base.addresses import MIRROR, address_of, is_address
+from negmine.base.addresses import MIRROR, address_of, is_address, one_spelling
 from negmine.base.errors import UsageError, explain_os_error
 from negmine.store.file_systems import file_system, request
 from negmine.store.places import address, local
@@ -197,11 +197,10 @@ def file_place(text: str | Path) -> Path:
 def _open_home(where: str) -> Path:
     """The home of a folder's address, with the folders and control files that lie there now."""
     file_system(where)  # a person hears first of an address that is none
-    protocol, _, rest = where.partition("://")
-    rest = posixpath.normpath(rest)
+    protocol, _, rest = one_spelling(where).partition("://")
     if rest.partition("/")[0] in ("", ".", ".."):
         raise UsageError("this address names no bucket", where=where, fix="write it as s3://BUCKET/FOLDER")
-    home = _mirror() / protocol.replace("s3a", "s3") / rest
+    home = _mirror() / protocol / rest
     _Stored(home, str(address_of(home))).open()
     return home
 

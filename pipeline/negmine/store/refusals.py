@@ -8,6 +8,7 @@ from typing import Final
 
 from negmine.base.counts import Counts
 from negmine.base.errors import InputError
+from negmine.contract.records import MEMBER_MARK
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _IMAGE_COLUMN = re.compile(r".*image <- ([^{},]+?)(?:,|$)")
@@ -114,7 +115,7 @@ def _cause(reason: str, detail: str, counts: Counts) -> tuple[str, str | None]:
         )
     if "\\" in name:
         return "these are paths of Windows", "write them with / in place of \\"
-    if columns and "::" not in name and not PurePosixPath(name).suffix:
+    if columns and MEMBER_MARK not in name and not PurePosixPath(name).suffix:
         found = next(filter(None, map(_IMAGE_COLUMN.fullmatch, columns)), None)
         column = found[1] if found else "image"
         return "these names have no ending", f"add it: --image-column '{{{column}}}.jpg'"

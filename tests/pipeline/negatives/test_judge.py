@@ -28,7 +28,7 @@ from tokenizers.trainers import WordLevelTrainer
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, ViTConfig
 
 CAPTIONS = Path(__file__).parents[3] / "data/sample/captions.jsonl"
-LEARNT = 40
+LEARNT = 24
 """Captions of the sample that the tests parse."""
 
 
@@ -57,7 +57,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def parsed(pairs: Path, work: Path, judge: str | None, workers: int = 1) -> bytes:
     engine = LocalEngine(workers)
-    ingest(IngestSettings(str(pairs), part_size=20), work, engine)
+    ingest(IngestSettings(str(pairs), part_size=12), work, engine)
     parse_pairs(ParseSettings(judge=judge, reader="none"), work, engine)
     return b"".join(part.read_bytes() for part in sorted((work / "negatives").glob("part-*.parquet")))
 
@@ -99,9 +99,21 @@ def test_what_is_far_less_likely_than_its_caption_is_refused_and_workers_change_
     judged = parsed(pairs, tmp_path / "judged", f"hf:{folder}")
     assert judged == parsed(pairs, tmp_path / "twice", f"hf:{folder}", workers=2)
     parsed(pairs, tmp_path / "unjudged", None)
+    counts = json.loads((tmp_path / "judged/negatives/manifest.json").read_text())["counts"]
+    served = sum(counts[name] for name in ("negatives", "not_selected", "implausible", "not_read"))
+    assert counts["accepted"] == served and counts["not_read"] > 0
     with_judge, without = gaps(tmp_path / "judged", model), gaps(tmp_path / "unjudged", model)
     assert with_judge.max() <= AS_LIKELY - FLOOR + 1e-3 < without.max()
     assert with_judge.mean() < without.mean() - 1
+
+
+def test_a_folder_without_weights_is_refused_before_anything_is_made(folder: Path, pairs: Path, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(folder, place)
+    (place / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match="not the folder of a model"):
+        parsed(pairs, tmp_path / "work", f"hf:{place}")
+    assert not (tmp_path / "work/negatives").exists()
 
 
 @pytest.mark.parametrize("name", ["hf:", "gpt2", "hf:nowhere"])
@@ -112,7 +124,7 @@ def test_a_judge_that_is_none_is_a_usage_error(name: str, pairs: Path, tmp_path:
 
 def test_a_folder_of_something_else_is_refused_and_runs_nothing(folder: Path, tmp_path: Path) -> None:
     place = tmp_path / "model"
-    place.mkdir()
+    shutil.copytree(folder, place)
     told = json.loads((folder / "config.json").read_text())
     told |= {"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "mine.Model", "AutoConfig": "mine.Config"}}
     (place / "config.json").write_text(json.dumps(told))

@@ -13,6 +13,7 @@ from typing import Final
 
 from negmine.base.errors import InputError, UsageError
 from negmine.base.whole_files import read_whole
+from negmine.contract.records import MEMBER_MARK
 from negmine.images.decode import BadImageError
 from negmine.images.locate import ImageRoot
 from negmine.store.input_files import BOM, MAX_LINE_BYTES, numbered_lines, walk
@@ -163,7 +164,7 @@ class ImageFolder:
         Raises:
             InputError: several files may be meant, or one file stands for two names.
         """
-        if "::" in name:
+        if MEMBER_MARK in name:
             with suppress(BadImageError):
                 return self._source.read(name, offset, size)
             return None

@@ -165,7 +165,7 @@ class Trainer:
         self.report: Report | None = None
         self.stopped = False
         self._saved = 0
-        self._whole: list[dict[str, Tensor]] | None = None  # buffers of the last step; None while weights move
+        self._buffers: list[dict[str, Tensor]] | None = None  # of the last step; None while weights move
 
     def fit(self) -> None:
         """Train until the last step: epoch after epoch, each scored and saved at its end.
@@ -175,7 +175,7 @@ class Trainer:
         Raises:
             InterruptedRun: told to stop before the last step, which was saved.
         """
-        self._saved, self._whole = self.state.step, _buffers(self.state)
+        self._saved, self._buffers = self.state.step, _copied_buffers(self.state)
         try:
             self._fit()
         except Exception:
@@ -231,7 +231,7 @@ class Trainer:
         self.objective.backward(state.scaler.scale(out.total))
         state.scaler.unscale_(state.optimiser)
         norm = clip_gradients(state.optimiser, config.clip_grad)
-        self._whole = None
+        self._buffers = None
         state.scaler.step(state.optimiser)
         state.scaler.update()
         state.optimiser.zero_grad(set_to_none=True)
@@ -244,7 +244,7 @@ class Trainer:
             state.average.follow(state.model.network)
         if state.teacher is not None:
             state.teacher.after_step(state.step, state.model.network)
-        self._whole = _buffers(state)
+        self._buffers = _copied_buffers(state)
         return out, norm
 
     def evaluate(self) -> None:
@@ -288,9 +288,9 @@ class Trainer:
 
         Rank 0 does it alone: who fails in the middle of a step cannot ask the others.
         """
-        if self._whole is None or self._saved == self.state.step or not self.plan.ranks.first:
+        if self._buffers is None or self._saved == self.state.step or not self.plan.ranks.first:
             return
-        for module, buffers in zip((self.state.model.network, self.state.loss), self._whole, strict=True):
+        for module, buffers in zip((self.state.model.network, self.state.loss), self._buffers, strict=True):
             module.load_state_dict(buffers, strict=False)
         save_state(self.state, self.plan)
 
@@ -328,7 +328,7 @@ class Trainer:
         """Stop at a loss that is not a number; it is the same on all ranks, so all stop."""
         if torch.isfinite(out.total):
             return
-        self._whole = None  # the weights may be what is wrong
+        self._buffers = None  # the weights may be what is wrong
         path, step = self.folder / "non_finite.json", self.state.step
         parts = {name: str(float(value.detach())) for name, value in out.parts.items()}
         keys = self.plan.ranks.collect(batch.keys)
@@ -352,7 +352,7 @@ class Trainer:
             )
 
 
-def _buffers(state: TrainState) -> list[dict[str, Tensor]]:
+def _copied_buffers(state: TrainState) -> list[dict[str, Tensor]]:
     """Copies of what a forward pass changes of the network and of the loss: running means, margins, queues."""
     modules = (state.model.network, state.loss)
     return [{name: buffer.clone() for name, buffer in module.named_buffers()} for module in modules]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from ahnpl.training.config import TrainConfig
+
 _NO_DECAY = ("bn", "ln", "bias", "logit_scale")
 
 
@@ -17,8 +19,8 @@ def make_optimiser(
     modules: Mapping[str, nn.Module],
     weight_decay: float,
     *,
-    betas: tuple[float, float] = (0.9, 0.98),
-    eps: float = 1e-6,
+    betas: tuple[float, float] = (TrainConfig.beta1, TrainConfig.beta2),
+    eps: float = TrainConfig.eps,
     scales: Mapping[str, float] = MappingProxyType({}),
 ) -> AdamW:
     """AdamW over all parameters; gains, biases and the logit scale do not decay (open_clip's rule).

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from negmine.base.addresses import is_address
 from negmine.base.counts import Counts
 from negmine.base.hashing import hash64
-from negmine.contract.records import PAIRS
+from negmine.contract.records import MEMBER_MARK, PAIRS
 from negmine.stages.pairs.spill import Hashes, Spill, hashed, stored, together
 
 _BY_IDENTITY: Final = pa.schema([*PAIRS, pa.field("identity", pa.uint64())])
@@ -33,7 +33,7 @@ _SETTLED: Final = pa.schema([*PAIRS, pa.field("hash", pa.uint64())])
 def normal_path(image: str) -> str:
     """One spelling of a path: ``./a.jpg``, ``b//../a.jpg`` and ``a.jpg`` are one image. The names of a tar's members
     stay as they are, and so do addresses."""
-    path, mark, member = image.partition("::")
+    path, mark, member = image.partition(MEMBER_MARK)
     return image if is_address(path) else f"{normpath(path)}{mark}{member}"
 
 

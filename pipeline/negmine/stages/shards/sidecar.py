@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO
 
 import pyarrow.compute as pc
 
 from negmine.base.counts import Counts
 from negmine.base.errors import UsageError
-from negmine.contract.records import PairRow, Sample
+from negmine.contract.records import MEMBER_MARK, PairRow, Sample
 from negmine.contract.shard_format import Beside, write_sidecar
 from negmine.contract.split import Split
 from negmine.contract.tar_images import split_name
@@ -22,9 +22,6 @@ from negmine.stages.shards.settings import ShardSettings
 from negmine.stages.shards.write import Slice, Tables, read_chosen
 from negmine.store import PartRecord, folder_at, write_file
 from negmine.store.work_folder import Stage, WorkFolder
-
-_MEMBER: Final = "::"
-"""Between a tar and its member, in the pairs."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +86,13 @@ def plan_sidecar(folder: WorkFolder, split: Split, images: str) -> tuple[str, di
 def tars_of(folder: WorkFolder) -> set[str]:
     """The files that hold the images of all pairs, where a file holds several."""
     columns = (folder.rows(Stage.PAIRS, part.index, ["image"])["image"] for part in folder.pairs.parts)
-    inside = (column.filter(pc.match_substring(column, _MEMBER)) for column in columns)
+    inside = (column.filter(pc.match_substring(column, MEMBER_MARK)) for column in columns)
     return {_place_of(image)[0] for column in inside for image in pc.unique(column).to_pylist()}
 
 
 def _place_of(image: str) -> tuple[str, str]:
     """The file that an image lies in, and what it is called there."""
-    file, _, member = image.partition(_MEMBER)
+    file, _, member = image.partition(MEMBER_MARK)
     return file, member
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from negmine.base.addresses import is_address
+from negmine.base.addresses import is_address, one_spelling
 from negmine.base.errors import UsageError
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME
 from negmine.contract.split import Split
@@ -136,8 +135,7 @@ def _check_no_source(folder: WorkFolder, images: str, names: Mapping[Path, Colle
 def _real_places(path: str) -> set[str]:
     """A file's place by the one name it has however it is written, and that of a link of this name."""
     if is_address(path):
-        protocol, _, rest = path.rpartition("::")[2].partition("://")
-        return {f"{protocol.replace('s3a', 's3')}://{posixpath.normpath(rest)}"}
+        return {one_spelling(path.rpartition("::")[2])}
     folder, _, name = path.rpartition("/")
     return {os.path.realpath(path), f"{os.path.realpath(folder or '/')}/{name}"}
 

@@ -24,7 +24,7 @@ PER_MEASURE = 3
 """Draws for one measure."""
 
 _TWO = frozenset({"couple", "pair"})
-PAIR, LOT = "pair", "lot"
+_PAIR, _LOT = "pair", "lot"
 _THINGS = frozenset({"artifact", "food", "plant", "object"})
 MEASURED_BY = {
     "crowd": frozenset({"person"}),
@@ -35,7 +35,7 @@ MEASURED_BY = {
 }
 """Broad classes of what a measure is said of, where it is not said of all: no herd of shoes."""
 
-ONE, PLURAL, GROUP, COUPLE = "one", "plural", "group", "couple"
+_ONE, _PLURAL, _GROUP, _COUPLE = "one", "plural", "group", "couple"
 _PEOPLE = frozenset({"person", "people"})
 _NO_SINGULAR = frozenset({"cattle", "police", "livestock", "poultry", "clothes"})
 _ARTICLES = frozenset({"a", "an"})
@@ -87,7 +87,7 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
         return
     if any(caption.tokens[i].tag == "CD" for i in range(phrase.head, phrase.whole)):
         return
-    if phrase.name == PAIR and words.lexicon.broad_class(counted.lemma) not in _ANIMATE:
+    if phrase.name == _PAIR and words.lexicon.broad_class(counted.lemma) not in _ANIMATE:
         return  # one pair of scissors, or of gloves
     takes_singular = number_changes(caption, phrase.head, is_plural=True)
     broad_class = "person" if counted.lemma in ("people", "person") else words.lexicon.broad_class(counted.lemma)
@@ -96,7 +96,7 @@ def _other_measure(caption: Caption, phrase: Phrase, words: Words, rng: Random) 
         for measure in words.vocabulary.measured[phrase.name]
         if broad_class in MEASURED_BY.get(measure, {broad_class})
         and not (takes_singular and measure in _TWO)
-        and not (measure == LOT and phrase.determiner == NO)
+        and not (measure == _LOT and phrase.determiner == NO)
     )
     for other in words.drawn(rng, sorted(fitting), PER_MEASURE):
         signs = words.vocabulary.measured.keys() - words.vocabulary.measured[other]
@@ -114,22 +114,24 @@ def _exchange(place: int, old: str, new: str, signs: frozenset[str]) -> Proposal
 
 def _several(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
     """ "a giraffe" -> "giraffes", "several giraffes", "a couple of giraffes", "a group of giraffes"."""
-    if not _may_act(caption, phrase, words, phrase.determiner + 1):
+    if not _is_countable_subject(caption, phrase, words, phrase.determiner + 1):
         return
     vocabulary, place = words.vocabulary, phrase.determiner
     noun = Change(phrase.unit, phrase.head, inflected_unit(caption, phrase, is_plural=True))
     verbs, signs = number_changes(caption, phrase.head, is_plural=True), signs_of_several(phrase.name, words)
     for new in vocabulary.more_than_two:
-        yield _number((Change(place, place, new), noun, *verbs), "a", new, signs | vocabulary.signs_of_more)
+        yield _of_number((Change(place, place, new), noun, *verbs), "a", new, signs | vocabulary.signs_of_more)
     if phrase.unit == place + 1:
         bare: tuple[Change, ...] = (Change(place, phrase.head, noun.text),)
     else:
         bare = (Change(place, place + 1, caption.tokens[place + 1].text), noun)
-    yield _number((*bare, *verbs), "a", PLURAL, signs)
+    yield _of_number((*bare, *verbs), "a", _PLURAL, signs)
     couple = frozenset(vocabulary.counts[2])
-    yield _number((Change(place, place, "a couple of"), noun, *verbs), "a", COUPLE, signs | couple)
+    yield _of_number((Change(place, place, "a couple of"), noun, *verbs), "a", _COUPLE, signs | couple)
     if words.lexicon.broad_class(phrase.name) in _ANIMATE:
-        yield _number((Change(place, place, "a group of"), noun, *verbs), "a", GROUP, signs | vocabulary.signs_of_more)
+        yield _of_number(
+            (Change(place, place, "a group of"), noun, *verbs), "a", _GROUP, signs | vocabulary.signs_of_more
+        )
 
 
 def _one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
@@ -138,13 +140,14 @@ def _one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
     says_how_many = first < phrase.unit and old in (*words.vocabulary.more_than_two, "some")
     if phrase.determiner != NO and not says_how_many:
         return
-    if not _may_act(caption, phrase, words, first + says_how_many) or _is_told_together(caption, phrase):
+    behind = first + 1 if says_how_many else first
+    if not _is_countable_subject(caption, phrase, words, behind) or _is_told_together(caption, phrase):
         return
     noun = inflected_unit(caption, phrase, is_plural=False)
-    described = first + says_how_many < phrase.unit
+    described = behind < phrase.unit
     changes: tuple[Change, ...]
     if says_how_many:
-        following = caption.tokens[first + 1].text if described else noun
+        following = caption.tokens[behind].text if described else noun
         changes = (Change(first, first, article(following)), Change(phrase.unit, phrase.head, noun))
     elif described:
         text = moved(caption, first, first)
@@ -152,7 +155,7 @@ def _one(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
     else:
         changes = (Change(first, phrase.head, f"{article(noun)} {noun}"),)
     verbs = number_changes(caption, phrase.head, is_plural=False)
-    yield _single((*changes, *verbs), old if says_how_many else PLURAL, phrase.name, words)
+    yield _single((*changes, *verbs), old if says_how_many else _PLURAL, phrase.name, words)
 
 
 def _one_of_measured(caption: Caption, phrase: Phrase, words: Words) -> Iterator[Proposal]:
@@ -176,8 +179,12 @@ def _one_of_measured(caption: Caption, phrase: Phrase, words: Words) -> Iterator
     yield _single((change, *number_changes(caption, phrase.head, is_plural=False)), phrase.name, name, words)
 
 
-def _may_act(caption: Caption, phrase: Phrase, words: Words, first: int) -> bool:
-    """Whether a phrase is about countable things of which the caption tells, described by known attributes only."""
+def _is_countable_subject(caption: Caption, phrase: Phrase, words: Words, first: int) -> bool:
+    """Whether a phrase names countable things that the caption is about, described by known attributes only.
+
+    Args:
+        first: the token behind what tells how many.
+    """
     known = phrase.name in _PEOPLE or (
         words.vocabulary.names_concept(phrase.name) and phrase.name not in words.vocabulary.general
     )
@@ -199,16 +206,16 @@ def _is_told_together(caption: Caption, phrase: Phrase) -> bool:
 
 
 def _single(changes: tuple[Change, ...], old: str, noun: str, words: Words) -> Proposal:
-    facts = tuple((ONE, name) for name in sorted(kin_of(noun, words)))
-    return _number(changes, old, ONE, frozenset(words.vocabulary.counts[1]), facts)
+    facts = tuple((_ONE, name) for name in sorted(kin_of(noun, words)))
+    return _of_number(changes, old, _ONE, frozenset(words.vocabulary.counts[1]), facts)
 
 
-def _number(
+def _of_number(
     changes: tuple[Change, ...],
     old: str,
     new: str,
     signs: frozenset[str],
     facts: tuple[tuple[str, ...], ...] = (),
 ) -> Proposal:
-    counted = ONE if old == "a" else old
+    counted = _ONE if old == "a" else old
     return Proposal(changes, old=old, new=new, repeatable=True, signs=signs, facts=facts, substitution=(counted, new))
