@@ -9,7 +9,8 @@ from random import Random
 
 import negmine
 from negmine.language.caption import Caption
-from negmine.stages.negatives.proposal import Change, Proposal, Words
+from negmine.language.changes import Change
+from negmine.stages.negatives.proposal import Proposal, Words
 from negmine.stages.negatives.rules import RULES
 
 WEATHER = ("sunny", "rainy", "snowy", "foggy")

@@ -7,8 +7,9 @@ from random import Random
 
 from negmine.contract.records import apply_edits
 from negmine.language.caption import Caption
+from negmine.language.changes import realise
 from negmine.stages.negatives.guards import case_of, evidence, is_heard, refusal, text_refusal, together
-from negmine.stages.negatives.proposal import Words, realise
+from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import DEFAULT_RULES, RULES
 
 IMAGES = [

@@ -15,9 +15,10 @@ from negmine.base.errors import UsageError
 from negmine.contract.records import KINDS, Edit, Negative, apply_edits
 from negmine.language.analyse import load_model, parse
 from negmine.language.caption import Caption
+from negmine.language.changes import Change, realise
 from negmine.stages.negatives.candidates import ParseWorker, Row, candidates_of, varied_negatives
 from negmine.stages.negatives.guards import normalised
-from negmine.stages.negatives.proposal import Change, Words, realise
+from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.select import MOST_PER_WORD, Candidate, select
 from negmine.stages.negatives.settings import ParseSettings

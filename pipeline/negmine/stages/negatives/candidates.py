@@ -16,6 +16,7 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import Negative, apply_edits
 from negmine.language.analyse import load_model, parse, read_until
 from negmine.language.caption import Caption
+from negmine.language.changes import realise
 from negmine.language.lexicon import packaged_lexicon
 from negmine.language.recognise import why_foreign
 from negmine.language.vocabulary import packaged_vocabulary
@@ -30,7 +31,7 @@ from negmine.stages.negatives.guards import (
     refusal,
     text_refusal,
 )
-from negmine.stages.negatives.proposal import Proposal, Words, realise
+from negmine.stages.negatives.proposal import Proposal, Words
 from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.select import Candidate, select
 from negmine.stages.negatives.settings import ParseSettings

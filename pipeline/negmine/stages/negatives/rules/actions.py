@@ -7,9 +7,10 @@ from random import Random
 
 from negmine.language.analyse import subject_of
 from negmine.language.caption import NO, Caption
+from negmine.language.changes import Change
 from negmine.language.inflect import inflected
 from negmine.language.vocabulary import Action
-from negmine.stages.negatives.proposal import Change, Proposal, Words
+from negmine.stages.negatives.proposal import Proposal, Words
 
 PER_VERB = 6
 """Draws for one verb."""

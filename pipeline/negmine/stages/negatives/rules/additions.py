@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from random import Random
 
 from negmine.language.caption import Caption, Phrase, Relation
+from negmine.language.changes import Change, moved
 from negmine.language.inflect import article
 from negmine.language.slots import slots_behind
 from negmine.language.vocabulary import NONE, Value
-from negmine.stages.negatives.proposal import Change, Filling, Proposal, Words, moved
+from negmine.stages.negatives.proposal import Filling, Proposal, Words
 from negmine.stages.negatives.rules.attributes import fits, is_shaded
 from negmine.stages.negatives.rules.objects import ONLY_THE
 from negmine.stages.negatives.rules.spans import phrase_end

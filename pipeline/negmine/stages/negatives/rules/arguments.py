@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from itertools import combinations
 from random import Random
 
+from negmine.language.agreement import has_its_verb
 from negmine.language.caption import NO, Caption, Phrase, Relation
+from negmine.language.changes import Change, moved
 from negmine.language.vocabulary import NONE
-from negmine.stages.negatives.agreement import has_its_verb
-from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words, moved
+from negmine.stages.negatives.proposal import Level, Proposal, Swap, Words
 from negmine.stages.negatives.roles import are_alike
 from negmine.stages.negatives.rules.likely import COMITATIVE, goes_with, may_turn
 from negmine.stages.negatives.rules.spans import has_pronoun, phrase_end

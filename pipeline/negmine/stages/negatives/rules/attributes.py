@@ -7,8 +7,9 @@ from random import Random
 from typing import NamedTuple
 
 from negmine.language.caption import NO, Caption
+from negmine.language.changes import Change
 from negmine.language.vocabulary import NONE, Dimension, Value
-from negmine.stages.negatives.proposal import Change, Proposal, Words
+from negmine.stages.negatives.proposal import Proposal, Words
 
 PER_ATTRIBUTE = 8
 """Draws for one attribute."""

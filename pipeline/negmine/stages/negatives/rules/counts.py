@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import combinations
 from random import Random
 
+from negmine.language.agreement import is_sure, number_changes
 from negmine.language.caption import NO, Caption, Phrase
+from negmine.language.changes import Change
 from negmine.language.inflect import article
 from negmine.language.vocabulary import NONE
-from negmine.stages.negatives.agreement import is_sure, number_changes
-from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words
+from negmine.stages.negatives.proposal import Level, Proposal, Swap, Words
 from negmine.stages.negatives.rules.one_or_several import (
     inflected_unit,
     is_counted_alone,

@@ -14,7 +14,8 @@ from random import Random
 from typing import Final, NamedTuple
 
 from negmine.language.caption import Caption
-from negmine.stages.negatives.proposal import Change, Proposal, Words
+from negmine.language.changes import Change
+from negmine.stages.negatives.proposal import Proposal, Words
 
 PER_NAME: Final = 2
 PER_VALUE: Final = 2

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from random import Random
 
 from negmine.language.caption import Caption, Phrase
+from negmine.language.changes import Change, moved
 from negmine.language.inflect import article
-from negmine.stages.negatives.proposal import Change, Proposal, Words, moved
+from negmine.stages.negatives.proposal import Proposal, Words
 
 _ADDITIVE = {"with": "without", "without": "with"}
 _BE = frozenset({"is", "are", "was", "were"})

@@ -7,10 +7,11 @@ from random import Random
 from typing import NamedTuple
 
 from negmine.language.caption import NO, Caption, Phrase, Token
+from negmine.language.changes import Change
 from negmine.language.inflect import numbered, plural
 from negmine.language.slots import Slots, last_word, of_phrase, slots_of, whole_of
 from negmine.language.vocabulary import NONE, Place
-from negmine.stages.negatives.proposal import ALIKE, Change, Filling, Proposal, Words, governor_of
+from negmine.stages.negatives.proposal import ALIKE, Filling, Proposal, Words, governor_of
 from negmine.stages.negatives.rules.attributes import fits
 from negmine.stages.negatives.rules.quantities import MEASURED_BY
 

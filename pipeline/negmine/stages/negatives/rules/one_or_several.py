@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from negmine.language.agreement import is_sure
 from negmine.language.caption import NO, Caption, Phrase
 from negmine.language.inflect import numbered, plural
-from negmine.stages.negatives.agreement import is_sure
 from negmine.stages.negatives.proposal import Words, preposition_before
 
 _COUNTABLE = frozenset({"person", "animal", "artifact", "food", "plant"})

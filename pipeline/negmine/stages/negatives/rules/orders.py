@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from negmine.language.caption import Caption
-from negmine.stages.negatives.proposal import Change, Proposal, Words, moved
+from negmine.language.changes import Change, moved
+from negmine.stages.negatives.proposal import Proposal, Words
 
 SPAN = 3
 """Words of one span, of those that are shuffled as a whole."""

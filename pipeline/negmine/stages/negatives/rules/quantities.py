@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+from negmine.language.agreement import number_changes
 from negmine.language.caption import NO, Caption, Phrase
+from negmine.language.changes import Change, moved
 from negmine.language.inflect import article, numbered
-from negmine.stages.negatives.agreement import number_changes
-from negmine.stages.negatives.proposal import Change, Proposal, Words, moved
+from negmine.stages.negatives.proposal import Proposal, Words
 from negmine.stages.negatives.rules.one_or_several import (
     inflected_unit,
     is_described_by,

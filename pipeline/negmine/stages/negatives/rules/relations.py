@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from random import Random
 
 from negmine.language.caption import NO, Caption, Relation
+from negmine.language.changes import Change
 from negmine.language.vocabulary import NONE
-from negmine.stages.negatives.proposal import Change, Proposal, Words
+from negmine.stages.negatives.proposal import Proposal, Words
 
 _EXACTLY = frozenset({"right", "just", "directly", "immediately", "close", "nearly"})
 """Words for a short way before a preposition: not "right far from"."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import combinations
 from random import Random
 
+from negmine.language.agreement import has_its_verb, number_changes
 from negmine.language.caption import NO, Caption, Phrase
+from negmine.language.changes import Change, moved
 from negmine.language.inflect import numbered
 from negmine.language.vocabulary import NONE
-from negmine.stages.negatives.agreement import has_its_verb, number_changes
-from negmine.stages.negatives.proposal import Change, Level, Proposal, Swap, Words, moved
+from negmine.stages.negatives.proposal import Level, Proposal, Swap, Words
 from negmine.stages.negatives.roles import are_alike
 from negmine.stages.negatives.rules.attributes import fits, is_shaded
 from negmine.stages.negatives.rules.counts import swapped_counts

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from negmine.language.caption import Caption
+from negmine.language.changes import Change
 from negmine.language.inflect import agreeing, is_third_person
 from negmine.language.mend import may_be_third_person, may_be_verb, sentences
-from negmine.stages.negatives.proposal import Change
 
 _FINITE = ("VBZ", "VBP")
 _PAST_OF_BE = ("was", "were")
