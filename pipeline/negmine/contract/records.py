@@ -53,8 +53,9 @@ KINDS: Final = (
     "geometry_mark",
     "geometry_style",
     "retrieved",
+    "rewrite",
 )
-"""How a negative differs from the truth."""
+"""How a negative differs from the truth; a `rewrite` in more than one thing, or in what cannot be told."""
 
 DIRECTIONS: Final = ("i2i", "i2t", "t2i", "t2t")
 """Retrieval directions, query first: ``t2i`` finds images for a caption."""
@@ -80,6 +81,10 @@ PAIRS: Final = _schema(
     ("source", pa.string()),
 )
 
+_EDITS: Final = pa.list_(
+    pa.struct([("start", pa.int32()), ("end", pa.int32()), ("old", pa.string()), ("new", pa.string())])
+)
+
 NEGATIVES: Final = _schema(
     ("key", pa.string()),
     ("image_id", pa.string()),
@@ -87,13 +92,23 @@ NEGATIVES: Final = _schema(
     ("negative", pa.string()),
     ("kind", pa.string()),
     ("rule", pa.string()),
-    (
-        "edits",
-        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("old", pa.string()), ("new", pa.string())])),
-    ),
+    ("edits", _EDITS),
     ("score", pa.float32(), True),
     ("slot", pa.int32()),
 )
+
+TEXTS: Final = _schema(
+    ("key", pa.string()),
+    ("image_id", pa.string()),
+    ("caption", pa.string()),
+    ("text", pa.string()),
+    ("is_true", pa.bool_()),
+    ("kind", pa.string()),
+    ("rule", pa.string()),
+    ("edits", _EDITS),
+    ("score", pa.float32(), True),
+)
+"""Texts that others wrote for captions (`Text`), in the order of the pairs; no rule and no guard has seen them."""
 
 NEIGHBOURS: Final = _schema(
     ("key", pa.string()),
@@ -164,8 +179,17 @@ FIGURES: Final = _schema(
 style are JSON; ``image``, ``offset`` and ``bytes`` name the image in the part's tar; ``matrix[i][j]`` says whether
 image i makes caption j true."""
 
-TABLES: Final = {"pairs": PAIRS, "negatives": NEGATIVES, "neighbours": NEIGHBOURS, "figures": FIGURES}
-"""What the parts in a stage's folder are, by its name."""
+TEXTS_FOLDER: Final = "texts"
+"""Around the folders of texts, one a source: ``work/texts/NAME``."""
+
+TABLES: Final = {
+    "pairs": PAIRS,
+    "negatives": NEGATIVES,
+    "neighbours": NEIGHBOURS,
+    "figures": FIGURES,
+    TEXTS_FOLDER: TEXTS,
+}
+"""What the parts in a stage's folder are, by its name; those of texts by the name of the folder around it."""
 
 MEMBER_MARK: Final = "::"
 """In a pair's image, between an archive and its member."""
@@ -229,8 +253,30 @@ class Negative:
     score: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that others offer for a caption. ``apply_edits(caption, edits) == text``, byte for byte.
+
+    Attributes:
+        is_true: whether it is offered as true of the image; false for a negative.
+        kind: of `KINDS`.
+        rule: the name of its source.
+        score: what a judge gave; its meaning is the judge's.
+    """
+
+    key: str
+    image_id: str
+    caption: str
+    text: str
+    is_true: bool
+    kind: str
+    rule: str
+    edits: tuple[Edit, ...]
+    score: float | None = None
+
+
 class EditRow(TypedDict):
-    """An `Edit` in a table of negatives."""
+    """An `Edit` in a table of negatives or texts."""
 
     start: int
     end: int
@@ -250,6 +296,20 @@ class NegativeRow(TypedDict, total=False):
     edits: list[EditRow]
     score: float | None
     slot: int
+
+
+class TextRow(TypedDict, total=False):
+    """A `Text` as a table has it, with those columns that were read."""
+
+    key: str
+    image_id: str
+    caption: str
+    text: str
+    is_true: bool
+    kind: str
+    rule: str
+    edits: list[EditRow]
+    score: float | None
 
 
 class NeighbourRow(TypedDict, total=False):
@@ -391,8 +451,8 @@ def apply_edits(caption: str, edits: Sequence[Edit]) -> str:
 
 
 def edits_column(rows: Sequence[Sequence[Edit]]) -> pa.ListArray:
-    """The edits of negatives as a column of `NEGATIVES`."""
-    kind = NEGATIVES.field("edits").type
+    """The edits of negatives as a column of `NEGATIVES` or `TEXTS`."""
+    kind = _EDITS
     flat = [edit for edits in rows for edit in edits]
     columns = list(zip(*flat, strict=True)) or [()] * len(Edit._fields)
     structs = pa.StructArray.from_arrays(

@@ -234,13 +234,14 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from negmine.contract.records import TABLES
+    from negmine.contract.records import TABLES, TEXTS_FOLDER
 
     name = part_name(index)
     try:
         table = pq.read_table(folder_at(folder).file(name), columns=columns)
-        if folder.name in TABLES:
-            _check_columns(table, TABLES[folder.name])
+        stage = folder.parent.name if folder.parent.name == TEXTS_FOLDER else folder.name
+        if stage in TABLES:
+            _check_columns(table, TABLES[stage])
     except (pa.ArrowException, OSError) as error:
         why = str(error).strip().partition("\n")[0]
         raise DamagedError("this part cannot be read", where=str(folder / name), why=why, fix=REDO) from None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from negmine.language.difference import tokens
 from negmine.stages.audit.article import wants_an, wrong_articles
 from negmine.stages.audit.defects import DETECTORS, any_visible, suspected_true
-from negmine.stages.audit.differences import Change, Judged, differences, lower, stem, tokens
+from negmine.stages.audit.differences import Change, Judged, differences, lower, stem
 from negmine.stages.audit.exchange import exchanges, is_coordination_swap
 from negmine.stages.audit.grammar import has_link_grammar
 

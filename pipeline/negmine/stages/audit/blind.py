@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negmine.base.arrays import Mask, Vectors
-from negmine.stages.audit.differences import Judged, lower, tokens
+from negmine.language.difference import tokens
+from negmine.stages.audit.differences import Judged, lower
 from negmine.stages.audit.plausible import noun_gaps
 
 FOLDS: Final = 5

@@ -1,14 +1,14 @@
-"""Two texts side by side: tokens by regular expression, the runs of words that differ, crude stems."""
+"""A caption and a negative side by side: the runs of words that differ, words that say nothing, crude stems."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Final
 
-_TOKEN: Final = re.compile(r"<\w+>|\w+(?:[-'’]\w+)*|[^\w\s]")
+from negmine.language.difference import changed_runs, tokens
+
 _WORD: Final = re.compile(r"\w")
 
 
@@ -211,16 +211,6 @@ class Judged:
         return frozenset(word for word in lower(self.after) if is_word(word)) - frozenset(lower(self.before))
 
 
-def tokens(text: str) -> tuple[str, ...]:
-    """Words (with inner hyphens and apostrophes) and single marks."""
-    return tuple(_TOKEN.findall(text))
-
-
-def places(text: str) -> tuple[tuple[int, int], ...]:
-    """Where each of the `tokens` of a text begins and ends."""
-    return tuple(found.span() for found in _TOKEN.finditer(text))
-
-
 def lower(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.lower() for word in words)
 
@@ -235,33 +225,7 @@ def differences(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[Change
     >>> differences(("a", "red", "bus"), ("a", "blue", "bus"))
     (Change(old=('red',), new=('blue',)),)
     """
-    return tuple(Change(before[i:j], after[k:m]) for i, j, k, m in edits(before, after))
-
-
-def edits(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[tuple[int, int, int, int], ...]:
-    """Where they differ, in order: ``before[i:j]`` has become ``after[k:m]``.
-
-    >>> edits(("a", "red", "bus"), ("a", "blue", "bus"))
-    ((1, 2, 1, 2),)
-    """
-    start = _shared(before, after)
-    end = _shared(before[start:][::-1], after[start:][::-1])
-    old, new = before[start : len(before) - end], after[start : len(after) - end]
-    if len(old) * len(new) > _ALIGNED:
-        return ((start, start + len(old), start, start + len(new)),)
-    matcher = SequenceMatcher(None, old, new, autojunk=False)
-    found = (places for what, *places in matcher.get_opcodes() if what != "equal")
-    return tuple((i + start, j + start, k + start, m + start) for i, j, k, m in found)
-
-
-_ALIGNED: Final = 100 * 100
-"""Longer runs are one change as a whole: aligning them may take time that grows with their cube."""
-
-
-def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Length of the common beginning."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(one), len(other)))
+    return tuple(Change(before[i:j], after[k:m]) for i, j, k, m in changed_runs(before, after))
 
 
 @lru_cache(maxsize=100_000)

@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from negmine.stages.audit.differences import Judged, edits, lower, places
+from negmine.language.difference import changed_runs, places
+from negmine.stages.audit.differences import Judged, lower
 from negmine.stages.audit.wording import is_rather_noun, number_of, parts_of_speech
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _turned(item: Judged) -> frozenset[int]:
     before, after = lower(item.before), lower(item.after)
     return frozenset(
         old
-        for i, j, k, m in edits(before, after)
+        for i, j, k, m in changed_runs(before, after)
         for old, new in (zip(range(i, j), range(k, m), strict=True) if j - i == m - k else [(j - 1, m - 1)])
         if i < j and k < m and {number_of(before[old]), number_of(after[new])} == {"s", "p"}
     )
@@ -187,7 +188,7 @@ def _turned(item: Judged) -> frozenset[int]:
 def _leaves_verb(doc: Doc, item: Judged, nouns: frozenset[int]) -> bool:
     before, after = lower(item.before), lower(item.after)
     starts = {start: n for n, (start, _) in enumerate(places(item.caption))}
-    kept = set(range(len(before))).difference(*(range(i, j) for i, j, _, _ in edits(before, after)))
+    kept = set(range(len(before))).difference(*(range(i, j) for i, j, _, _ in changed_runs(before, after)))
     root = doc[:].root
     if any(starts.get(v.idx) in kept and starts.get(root.idx) in nouns and root.i < v.i for v in _hidden_verbs(doc)):
         return True

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+from negmine.language.difference import changed_runs
 from negmine.stages.audit.differences import (
     FUNCTION_WORDS,
     Change,
     Judged,
     content_stems,
-    edits,
     is_word,
     lower,
     stem,
@@ -230,7 +230,7 @@ _KINDS: Final = wordlist(
 def names_a_kind(item: Judged) -> bool:
     """A thing has become one of its kinds: *game* a *video game*, *chair* a *rocking chair*, *dog* a *poodle*."""
     before, after = lower(item.before), lower(item.after)
-    return any(_is_kind(before, after, *places) for places in edits(before, after))
+    return any(_is_kind(before, after, *places) for places in changed_runs(before, after))
 
 
 def _is_kind(before: tuple[str, ...], after: tuple[str, ...], i: int, j: int, k: int, m: int) -> bool:
@@ -298,7 +298,7 @@ _DEFAULTS: Final = frozenset(
 def goes_without_saying(item: Judged) -> bool:
     """A thing was given an attribute that most of its kind have: *metal bicycle*, *green grass*, *young child*."""
     before, after = lower(item.before), lower(item.after)
-    added = [places for places in edits(before, after) if set(before[places[0] : places[1]]) <= {"a", "an"}]
+    added = [places for places in changed_runs(before, after) if set(before[places[0] : places[1]]) <= {"a", "an"}]
     return any(
         (after[n], stem(after[n + 1])) in _DEFAULTS
         for _, _, k, m in added

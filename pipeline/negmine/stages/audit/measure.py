@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 import numpy as np
 
 from negmine.base.documents import Document
+from negmine.language.difference import tokens
 from negmine.stages.audit.blind import Accuracy, Margins, accuracy
 from negmine.stages.audit.defects import DETECTORS, Verdicts, any_visible, suspected_true
-from negmine.stages.audit.differences import Judged, tokens
+from negmine.stages.audit.differences import Judged
 from negmine.stages.audit.floors import SUGARCREPE
 from negmine.stages.audit.judges import Answer
 from negmine.stages.audit.sample import ALL, Coverage, Sample

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from negmine.stages.audit.differences import Judged, content_stems, edits, is_word, lower, places, wordlist
+from negmine.language.difference import changed_runs, places
+from negmine.stages.audit.differences import Judged, content_stems, is_word, lower, wordlist
 from negmine.stages.audit.grammar import parsed
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _lies_inside(item: Judged, scopes: Iterable[frozenset[int]]) -> bool:
     before, after = lower(item.before), lower(item.after)
     if before == after or _negations(before) != _negations(after):
         return False
-    changed = edits(before, after)
+    changed = changed_runs(before, after)
     if any(_BRINGS.intersection(after[k:m]) for _, _, k, m in changed):
         return False
     moved_only = content_stems(item.caption) == content_stems(item.negative)

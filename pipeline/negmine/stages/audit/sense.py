@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 from typing import Final
 
-from negmine.stages.audit.differences import FUNCTION_WORDS, Judged, edits, is_word, lower, stem, wordlist
+from negmine.language.difference import changed_runs
+from negmine.stages.audit.differences import FUNCTION_WORDS, Judged, is_word, lower, stem, wordlist
 from negmine.stages.audit.wording import parts_of_speech
 
 # --- left and right --------------------------------------------------------------------------------------------------
@@ -24,7 +25,7 @@ _RIGHTS: Final = re.compile(
 def makes_side_a_thing(item: Judged) -> bool:
     """*a red right*, *2 rights* where there was a thing, or *to the plate of it* where there was a side."""
     before, after = lower(item.before), lower(item.after)
-    replaced = [places for places in edits(before, after) if places[0] < places[1] and places[2] < places[3]]
+    replaced = [places for places in changed_runs(before, after) if places[0] < places[1] and places[2] < places[3]]
     return any(
         _turns_into_side(after, k, m, before[i:j]) or _was_side(before, i, j, after[:m], k) for i, j, k, m in replaced
     )

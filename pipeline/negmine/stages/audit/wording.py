@@ -7,7 +7,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from negmine.stages.audit.differences import FUNCTION_WORDS, Judged, edits, is_word, lower, stem, wordlist
+from negmine.language.difference import changed_runs
+from negmine.stages.audit.differences import FUNCTION_WORDS, Judged, is_word, lower, stem, wordlist
 
 # --- number of a word ------------------------------------------------------------------------------------------------
 
@@ -110,7 +111,7 @@ def loses_verb(item: Judged) -> bool:
     before, after = lower(item.before), lower(item.after)
     if wrong_numbers(after) > wrong_numbers(before) and _swallowed_a_verb(before, after):
         return True
-    changed = [(before, i, j, after[k:m]) for i, j, k, m in edits(before, after) if m == k + 1]
+    changed = [(before, i, j, after[k:m]) for i, j, k, m in changed_runs(before, after) if m == k + 1]
     return any(
         (j == i + 1 and _is_verb_here(words, i) and is_rather_noun(*new)) or _ends_in_only_verb(words, i, j, *new)
         for words, i, j, new in changed
@@ -119,7 +120,9 @@ def loses_verb(item: Judged) -> bool:
 
 def _swallowed_a_verb(before: tuple[str, ...], after: tuple[str, ...]) -> bool:
     return any(
-        "VERB" in parts_of_speech(before[j - 1]) and j - i > m - k for i, j, k, m in edits(before, after) if j > i
+        "VERB" in parts_of_speech(before[j - 1]) and j - i > m - k
+        for i, j, k, m in changed_runs(before, after)
+        if j > i
     )
 
 
@@ -168,7 +171,7 @@ _LITTLE: Final = FUNCTION_WORDS | {"from", "as", "w"}
 
 def breaks_case(item: Judged) -> bool:
     """New words in lower case in a title, or in a text all in capitals; a text that is recased as a whole is sound."""
-    changed = edits(item.before, item.after)
+    changed = changed_runs(item.before, item.after)
     new = [word for _, _, k, m in changed for word in item.after[k:m] if word.isalpha()]
     if _is_shouted(item.before):
         return sum(word.isupper() and len(word) > 1 for word in item.after) > 1 and any(not w.isupper() for w in new)
