@@ -17,9 +17,8 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import Rejected
 from negmine.sources import Noted, Row
 from negmine.stages.pairs import gather as module
-from negmine.stages.pairs import spill
 from negmine.stages.pairs.gather import Limits, clean_caption, cut_at_images, gather
-from negmine.store import PartRecord, part_name
+from negmine.store import PartRecord, part_name, spill
 
 LIMITS = Limits(max_caption=200, part_size=10)
 

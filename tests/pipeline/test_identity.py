@@ -17,11 +17,10 @@ from negmine.base.errors import DamagedError
 from negmine.contract.records import PAIRS
 from negmine.contract.split import Split
 from negmine.engine.local import LocalEngine
-from negmine.stages.pairs import spill
 from negmine.stages.pairs.identity import normal_path, settle
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest, load_pairs
-from negmine.store import FileRecord, Store, read_part
+from negmine.store import FileRecord, Store, read_part, spill
 from negmine.store.rejected import merge_rejected
 
 CASES = Path(__file__).parents[1] / "cases"

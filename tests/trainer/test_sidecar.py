@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,13 @@ from negmine.engine.local import LocalEngine
 from negmine.outputs.verify import verify
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
+from negmine.stages.shards import by_tar
 from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.sidecar import BY_TAR
 from negmine.stages.shards.stage import write_shards
 from negmine.stages.shards.summary import summary
-from negmine.store import Store
+from negmine.store import PartRecord, Store, read_part
+from negmine.store.work_folder import load_pairs
 from typer.testing import CliRunner
 
 from tests.pipeline.conftest import add_negatives
@@ -147,6 +151,20 @@ def test_any_number_of_workers_gives_the_same_bytes(work: Path, tmp_path: Path) 
     one = sidecar(work, tmp_path / "one")
     write_shards(ShardSettings(sidecar=True, negatives=2), work, tmp_path / "two", LocalEngine(2))
     assert sums_of_tars(one) == sums_of_tars(tmp_path / "two") != {}
+
+
+def test_each_part_is_read_once_for_all_tars(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Counter[str]()
+
+    def counted(folder: Path, part: int, columns: list[str]) -> pa.Table:
+        read[folder.name] += 1
+        return read_part(folder, part, columns)
+
+    monkeypatch.setattr(by_tar, "read_part", counted)
+    ours = sidecar(work, tmp_path / "ours", train_fraction=1)
+    parts = len(load_pairs(work).parts)
+    assert parts > 1 and read == {"pairs": parts, "negatives": parts}
+    assert not (ours / BY_TAR).exists()
 
 
 def sums_of_tars(folder: Path) -> dict[str, str]:
@@ -275,8 +293,15 @@ class TestPlaces:
     ) -> None:
         """Also a tar that was not entered in the journal yet."""
         whole = sums_of_tars(sidecar(work, tmp_path / "whole"))
+        commit = Store.commit
+
+        def interrupted(store: Store, part: PartRecord) -> None:
+            if store.folder.name != BY_TAR:
+                raise KeyboardInterrupt
+            commit(store, part)
+
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Store, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(Store, "commit", interrupted)
             sidecar(work, tmp_path / "ours")
         assert len(sums_of_tars(tmp_path / "ours")) == 1
         assert sums_of_tars(sidecar(work, tmp_path / "ours")) == whole

@@ -23,8 +23,8 @@ from negmine.base.hashing import hash64
 from negmine.contract.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
 from negmine.sources import Noted, Row
 from negmine.stages.pairs.identity import normal_path
-from negmine.stages.pairs.spill import Spill, hashed, stored, together
 from negmine.store import REJECTED_FILE, TEMPORARY, FileRecord, PartRecord, part_name, write_file, write_table
+from negmine.store.spill import Spill, hashed, stored, together
 
 CHUNK: Final = 8_192  # rows in memory while reading
 MAX_KEY: Final = 200

@@ -23,7 +23,7 @@ from negmine.base.addresses import is_address
 from negmine.base.counts import Counts
 from negmine.base.hashing import hash64
 from negmine.contract.records import MEMBER_MARK, PAIRS
-from negmine.stages.pairs.spill import Hashes, Spill, hashed, stored, together
+from negmine.store.spill import Hashes, Spill, hashed, stored, together
 
 _BY_IDENTITY: Final = pa.schema([*PAIRS, pa.field("identity", pa.uint64())])
 _CALLED: Final = pa.schema([("image_id", pa.string()), ("identity", pa.uint64())])

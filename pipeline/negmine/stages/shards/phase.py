@@ -35,6 +35,11 @@ class ShardPhase:
     images: str
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Rows of each shard."""
+        return tuple(rows.count for rows in self.plan)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Of the files that the parts may have."""
         return tuple(name for index in range(len(self.plan)) for name in (_shard_name(index), rejected_name(index)))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Final
 
 import pyarrow.compute as pc
 
 from negmine.base.counts import Counts
 from negmine.base.errors import UsageError
-from negmine.contract.records import MEMBER_MARK, PairRow, Sample
+from negmine.contract.records import MEMBER_MARK, Sample, TextNegative
 from negmine.contract.shard_format import Beside, write_sidecar
 from negmine.contract.split import Split
 from negmine.contract.tar_images import split_name
 from negmine.engine import PartFunction
+from negmine.stages.shards.by_tar import ByTar, place_in_tar
 from negmine.stages.shards.settings import ShardSettings
-from negmine.stages.shards.write import Slice, Tables, read_chosen
-from negmine.store import PartRecord, folder_at, write_file
+from negmine.stages.shards.write import Tables
+from negmine.store import Manifest, PartRecord, Store, folder_at, read_part, write_file
 from negmine.store.work_folder import Stage, WorkFolder
+
+BY_TAR: Final = ".by-tar"
+"""Sub-folder with the rows of each tar, while the tars are written."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +33,43 @@ class SidecarPhase:
     """Write a tar of texts for each of somebody's tars.
 
     Attributes:
-        plan: rows of each tar.
+        sizes: rows of each tar.
         tars: their paths, as the pairs have them.
         images: the folder that all of them lie in.
+        place: where the sidecar is written.
     """
 
     tables: Tables
     split: Split
-    plan: tuple[Slice, ...]
+    sizes: tuple[int, ...]
     tars: tuple[str, ...]
     settings: ShardSettings
     images: str
+    place: Path
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the files that the parts have."""
         return tuple(PurePosixPath(tar).name for tar in self.tars)
 
+    @property
+    def rows(self) -> Path:
+        """The folder of the rows by tar."""
+        return self.place / BY_TAR
+
+    def gather(self, store: Store) -> Manifest:
+        """Bring the rows of each tar together, in the folder `rows`, as one unit of work."""
+        numbers = {tar: number for number, tar in enumerate(self.tars)}
+        by_tar = ByTar(self.tables, self.split, numbers, self.settings.negatives)
+        store.commit(PartRecord(0, tuple(by_tar.write(store.folder)), {"rows": sum(self.sizes)}))
+        return store.finish()
+
     def setup(self) -> PartFunction:
         return partial(_write_tar, self)
 
 
-def plan_sidecar(folder: WorkFolder, split: Split, images: str) -> tuple[str, dict[str, Slice]]:
-    """The folder of somebody's tars, and each to the rows of a split whose images lie in it.
+def plan_sidecar(folder: WorkFolder, split: Split, images: str) -> tuple[str, dict[str, int]]:
+    """The folder of somebody's tars, and the number of rows of a split whose images lie in each.
 
     Args:
         images: what the paths of the pairs begin in.
@@ -59,7 +77,7 @@ def plan_sidecar(folder: WorkFolder, split: Split, images: str) -> tuple[str, di
     Raises:
         UsageError: an image, of either split, that lies in no tar, or tars in several folders.
     """
-    found: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    found = Counter[str]()
     folders: dict[PurePosixPath, str] = {}
     for part in folder.pairs.parts:
         for row in folder.rows(Stage.PAIRS, part.index, ["image_id", "image", "image_offset"]).to_pylist():
@@ -69,10 +87,9 @@ def plan_sidecar(folder: WorkFolder, split: Split, images: str) -> tuple[str, di
                     where=row["image"] or "pairs without images",
                     fix="leave out --sidecar: shards then have the images in them",
                 )
-            tar, _ = _place_of(row["image"])
+            tar, _ = place_in_tar(row["image"])
             folders.setdefault(PurePosixPath(tar).parent, tar)
-            if split.holds(row["image_id"]):
-                found[tar][part.index] += 1
+            found[tar] += split.holds(row["image_id"])
     if len(folders) > 1:
         raise UsageError(
             "these tars lie in several folders, and --images can name one to those who read the sidecar",
@@ -80,46 +97,41 @@ def plan_sidecar(folder: WorkFolder, split: Split, images: str) -> tuple[str, di
             fix="parse each folder with a --work of its own, or links to all tars in one folder",
         )
     beside = "/".join([images.rstrip("/"), *(next(iter(folders)).parts if folders else ())])
-    return beside or "/", {tar: Slice(tuple(sorted(of)), 0, of.total()) for tar, of in sorted(found.items())}
+    return beside or "/", {tar: rows for tar, rows in sorted(found.items()) if rows}
 
 
 def tars_of(folder: WorkFolder) -> set[str]:
     """The files that hold the images of all pairs, where a file holds several."""
     columns = (folder.rows(Stage.PAIRS, part.index, ["image"])["image"] for part in folder.pairs.parts)
     inside = (column.filter(pc.match_substring(column, MEMBER_MARK)) for column in columns)
-    return {_place_of(image)[0] for column in inside for image in pc.unique(column).to_pylist()}
-
-
-def _place_of(image: str) -> tuple[str, str]:
-    """The file that an image lies in, and what it is called there."""
-    file, _, member = image.partition(MEMBER_MARK)
-    return file, member
+    return {place_in_tar(image)[0] for column in inside for image in pc.unique(column).to_pylist()}
 
 
 def _write_tar(phase: SidecarPhase, index: int, folder: Path) -> PartRecord:
     counts = Counts()
 
     def write(stream: IO[bytes]) -> int:
-        return write_sidecar(stream, _samples(phase, index, counts))
+        return write_sidecar(stream, _samples(phase.rows, index, counts))
 
     file = write_file(folder, PurePosixPath(phase.tars[index]).name, write)
     folder_at(folder).release(file.file)
     return PartRecord(index, (file,), dict(counts))
 
 
-def _samples(phase: SidecarPhase, index: int, counts: Counts) -> Iterator[tuple[Sample, Beside]]:
+def _samples(rows: Path, index: int, counts: Counts) -> Iterator[tuple[Sample, Beside]]:
     """The samples of one tar in the order of their images."""
-    tar = phase.tars[index]
-
-    def wanted(pair: PairRow) -> bool:
-        return phase.split.holds(pair["image_id"]) and _place_of(pair["image"] or "")[0] == tar
-
-    chosen = read_chosen(phase.tables, phase.plan[index].parts, phase.settings.negatives, wanted)
-    for pair in sorted(chosen.pairs, key=lambda pair: (pair["image_offset"] or 0, pair["key"])):
-        key, texts = pair["key"], chosen.negatives.get(pair["key"], ())
-        neighbours = tuple(neighbour.key for neighbour in chosen.neighbours.get(key, []))
-        captions = tuple(chosen.captions[pair["image_id"]])
+    for row in read_part(rows, index).to_pylist():
+        texts = tuple(TextNegative(**negative) for negative in row["negatives"] or ())
         counts.add_each("kind", (negative.kind for negative in texts))
         counts.update(("samples", "rows"))
-        sample = Sample(key, pair["image_id"], pair["caption"], b"", "", captions, texts, neighbours=neighbours)
-        yield sample, Beside(split_name(_place_of(pair["image"] or "")[1])[0], pair["content"])
+        sample = Sample(
+            row["key"],
+            row["image_id"],
+            row["caption"],
+            b"",
+            "",
+            tuple(row["captions"]),
+            texts,
+            neighbours=tuple(row["neighbours"] or ()),
+        )
+        yield sample, Beside(split_name(place_in_tar(row["image"])[1])[0], row["content"])

@@ -76,7 +76,10 @@ def write_shards(
         if settings.sidecar and Stage.FIGURES in folder.stages:
             raise UsageError("figures lie in no tar of yours", where=str(work), fix="leave out --sidecar")
         splits = {
-            name: (_phase(folder, Split(settings.train_fraction, settings.seed, heldout), settings, images), place)
+            name: (
+                _phase(folder, Split(settings.train_fraction, settings.seed, heldout), settings, images, place),
+                place,
+            )
             for name, heldout, place in (("train", False, out), ("heldout", True, out / HELDOUT))
         }
         own = {place: check_own(place, _names(phase)) for phase, place in splits.values()}
@@ -85,15 +88,17 @@ def write_shards(
         steps: dict[str, Callable[[], Manifest]] = {
             name: partial(_write_split, phase, place, folder, engine, overwrite)
             for name, (phase, place) in splits.items()
-            if phase.plan or own[place] or (place / MANIFEST).exists()  # an emptied split must not keep its old shards
+            if phase.sizes or own[place] or (place / MANIFEST).exists()  # an emptied split must not keep its old shards
         }
         return dict(zip(steps, run_all(steps.values()), strict=True))
 
 
-def _phase(folder: WorkFolder, split: Split, settings: ShardSettings, images: str) -> ShardPhase | SidecarPhase:
+def _phase(
+    folder: WorkFolder, split: Split, settings: ShardSettings, images: str, place: Path
+) -> ShardPhase | SidecarPhase:
     if settings.sidecar:
         beside, tars = plan_sidecar(folder, split, images)
-        return SidecarPhase(_tables(folder, False), split, tuple(tars.values()), tuple(tars), settings, beside)
+        return SidecarPhase(_tables(folder, False), split, tuple(tars.values()), tuple(tars), settings, beside, place)
     planned = settings.plan and not split.heldout
     plan = cut_plan(folder, settings) if planned else plan_shards(folder, split, settings.shard_size)
     return ShardPhase(_tables(folder, planned), split, tuple(plan), settings, images)
@@ -148,14 +153,19 @@ def _write_split(
     chosen = {**phase.settings.chosen(), "split": HELDOUT if phase.split.heldout else "train"}
 
     def write(store: Store) -> Manifest:
-        total = sum(rows.count for rows in phase.plan)
-        run_phase(store, phase, engine, len(phase.plan), title=f"writing {place}", unit="samples", total=total)
+        if isinstance(phase, SidecarPhase) and phase.sizes:
+            run_stage(phase.rows, store.spec, phase.gather, None)
+        parts, total = len(phase.sizes), sum(phase.sizes)
+        run_phase(store, phase, engine, parts, title=f"writing {place}", unit="samples", total=total)
         rejected = merge_rejected(store)
         batch = batch_of(work.stages[Stage.PLAN], phase.tables.plan) if phase.tables.plan else None
-        return store.finish([rejected, write_text(place, INDEX_NAME, make_index(store, phase, batch).to_json())])
+        made = store.finish([rejected, write_text(place, INDEX_NAME, make_index(store, phase, batch).to_json())])
+        if isinstance(phase, SidecarPhase):
+            folder_at(phase.rows).delete_all()
+        return made
 
     spec = Spec(STAGE, chosen, inputs, packages, {"images": phase.images})
     made = run_stage(place, spec, write, engine.share, overwrite=overwrite, names=_names(phase))
-    if phase.plan:
+    if phase.sizes:
         check_share(made.counts, phase.settings.max_bad, place / REJECTED_FILE)
     return made
