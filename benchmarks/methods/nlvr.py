@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from ahnpl.data.images import BadImage, open_image
 from ahnpl.evaluation.metrics import TIE, area_under_curve
-from ahnpl.evaluation.run import load_transform
 from ahnpl.model.clip import ModelSpec, load_checkpoint, load_model, load_tokenizer
 from negmine.base.errors import InputError
 from PIL import Image
@@ -100,7 +99,7 @@ def prepare(folder: Path, model: str) -> Prepared:
     Raises:
         InputError: see `read_statements`; or an image is damaged.
     """
-    transform, tokenizer = load_transform(load_model(ModelSpec(model))), load_tokenizer(model)
+    transform, tokenizer = load_model(ModelSpec(model)).transform(), load_tokenizer(model)
     statements = read_statements(folder)
     images = torch.stack([_pixels(one.image, transform) for one in statements])
     return Prepared(statements, images, tokenizer([one.sentence for one in statements]))

@@ -15,7 +15,6 @@ from ahnpl.data.images import evaluation_pixels
 from ahnpl.data.shards import open_shards
 from ahnpl.evaluation.items import shard_items
 from ahnpl.evaluation.metrics import TIE
-from ahnpl.evaluation.run import load_transform
 from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model, load_tokenizer
 from negmine.base.errors import DamagedError
 from PIL.Image import Image
@@ -62,7 +61,7 @@ class Score:
 def held_out(shards: Path, model: str) -> HeldOut:
     """The first held-out groups that have all their members (the others are few, and left out)."""
     network = load_model(ModelSpec(model))
-    transform, tokenizer = load_transform(network), load_tokenizer(model)
+    transform, tokenizer = network.transform(), load_tokenizer(model)
     found = open_shards([f"{shards}/heldout/*.tar"])
     whole = (item for item in shard_items(found) if len(item.twins) == found.image_negatives)
     items = list(islice(whole, GROUPS))

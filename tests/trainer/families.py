@@ -117,7 +117,7 @@ def write_hub(cache: Path) -> None:
     }
     for name in filter(None, names):
         tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=_word_list(),
+            tokenizer_object=word_list(),
             pad_token="[PAD]",
             unk_token="[UNK]",
             cls_token="[CLS]",
@@ -149,7 +149,7 @@ def _snapshot(cache: Path, name: str) -> Path:
     return model / "snapshots" / "0"
 
 
-def _word_list() -> Any:
+def word_list() -> Any:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace

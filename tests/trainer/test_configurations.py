@@ -12,7 +12,6 @@ import open_clip
 import pytest
 import torch
 from ahnpl.cli.models import load_any
-from ahnpl.evaluation.encode import load_transform
 from ahnpl.model.clip import ClipModel, ModelSpec, load_checkpoint, load_model
 from ahnpl.model.export import export
 from ahnpl.training.config import TrainConfig
@@ -194,7 +193,7 @@ class TestFiles:
         kept = load_checkpoint(train(make_plan(config)).checkpoint)
         assert kept.preprocess["mean"] == [0.1, 0.2, 0.3]
         assert kept.image_size == 32  # the tower's
-        assert load_transform(kept).transforms[0].size == (32, 32)  # type: ignore[attr-defined]
+        assert kept.transform().transforms[0].size == (32, 32)  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("body", ["[]", '{"mean": 3}', '{"std": [0, 1, 1]}', '{"men": [1, 1, 1]}', "{", "\xff"])
     def test_pixels_that_are_none(self, body: str, tmp_path: Path, shards: Path) -> None:
@@ -309,11 +308,6 @@ class _Named:
 
     def __init__(self, name: str, text: dict[str, Any]) -> None:
         self.spec, self.config = ModelSpec(name), {"model_cfg": {"text_cfg": text}}
-
-
-def test_names_of_the_hub() -> None:
-    with pytest.raises(UsageError, match=r"hf download org/name --local-dir name(.|\n)*local-dir:name"):
-        load_model(ModelSpec("hf-hub:org/name"))
 
 
 def test_a_tokenizer_that_must_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

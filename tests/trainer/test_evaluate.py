@@ -29,7 +29,7 @@ from ahnpl.evaluation.metrics import (
     sign_test,
     wilson,
 )
-from ahnpl.evaluation.run import FOILS, evaluate, load_transform, others
+from ahnpl.evaluation.run import FOILS, evaluate, others
 from ahnpl.evaluation.show import as_figures, as_table
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, load_tokenizer
 from hypothesis import given, settings
@@ -94,7 +94,7 @@ class TestShards:
     def test_accuracy_against_plain_recomputation(self, model: ClipModel, shards: Path) -> None:
         found = open_shards([f"{shards}/00000.tar"])
         report = evaluate(model, shard_items(found), retrieval=True, batch_size=4)
-        transform, tokenizer = load_transform(model), load_tokenizer("tiny")
+        transform, tokenizer = model.transform(), load_tokenizer("tiny")
         correct: dict[str, int] = {}
         for number in range(10):
             sample = make_sample(number)

@@ -17,7 +17,6 @@ import torch
 import torch.multiprocessing as mp
 from ahnpl.cli.models import load_any
 from ahnpl.data.shards import open_shards
-from ahnpl.evaluation.encode import load_transform
 from ahnpl.evaluation.settings import Settings
 from ahnpl.evaluation.tasks import score_shards
 from ahnpl.model.checkpoint import list_checkpoints
@@ -150,7 +149,7 @@ def alone(family: Family, place: Place) -> dict[str, Any]:
 def compared(model: ClipModel, network: Any) -> list[float]:
     """Largest difference of pixels, of image features and of text features from what open_clip's own functions give."""
     picture = draw("red", "circle", "left").resize((120, 80))
-    ours = torch.from_numpy(np.array(load_transform(model)(picture))).permute(2, 0, 1)[None]
+    ours = torch.from_numpy(np.array(model.transform()(picture))).permute(2, 0, 1)[None]
     pixels = image_transform_v2(PreprocessCfg(**network.visual.preprocess_cfg), is_train=False)(picture)[None]
     tokens = model.tokenizer()()(TEXTS)
     network.eval()

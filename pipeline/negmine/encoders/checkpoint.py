@@ -8,6 +8,7 @@ from typing import Final
 from negmine.base.errors import UsageError
 from negmine.encoders.base import Modality
 from negmine.encoders.clip_models import LOCAL, WEIGHTS_NAME, read_config
+from negmine.encoders.hugging_face import HF_WEIGHTS
 from negmine.encoders.openclip import OpenClip
 from negmine.store import file_sha256
 
@@ -22,6 +23,10 @@ def latest(path: Path) -> Path:
     """
     found = [path, *sorted((path / _STEPS).glob("step-*"), reverse=True)]
     folder = next((one for one in found if (one / WEIGHTS_NAME).is_file()), None)
+    if folder is None and any((one / HF_WEIGHTS).is_file() for one in found):
+        raise UsageError(
+            "Hugging Face models are no encoders here", where=str(path), fix="train an open_clip model to mine with it"
+        )
     if folder is None:
         raise UsageError(
             "there is no checkpoint here",

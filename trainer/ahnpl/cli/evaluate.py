@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from negmine.base import console
 from negmine.base.options import Option
-from negmine.store.places import named, on_disk, pattern
+from negmine.store.places import on_disk, pattern
 
-from ahnpl.cli.models import DEFAULT_RUN, AsJson, Preprocess, load_any, load_other
+from ahnpl.cli.models import DEFAULT_RUN, AsJson, Preprocess, load_any, load_other, model_place
 from ahnpl.evaluation.columns import Columns
 from ahnpl.evaluation.settings import Settings
 
@@ -28,7 +28,8 @@ def evaluate(
     checkpoint: Annotated[
         str,
         Option(
-            "A run or checkpoint folder, init:MODEL[:SEED] (untrained), or open_clip:MODEL[:PRETRAINED].", parser=named
+            "A run or checkpoint folder, init:MODEL[:SEED], open_clip:MODEL[:PRETRAINED], hf:FOLDER, hf-hub:ORG/NAME.",
+            parser=model_place,
         ),
     ] = DEFAULT_RUN,
     shards: Annotated[tuple[str, ...], Option("Held-out tars.", parser=pattern, unset=HELD_OUT[0])] = (),
@@ -42,7 +43,7 @@ def evaluate(
     preprocess: Preprocess = None,
     against: Annotated[
         str | None,
-        Option("Another model to compare with, item by item; `start`: what the run began with.", parser=named),
+        Option("Another model to compare with, item by item; `start`: what the run began with.", parser=model_place),
     ] = None,
     histograms: Annotated[
         Path | None, Option("Draw the scores of captions and foils into this PNG.", parser=on_disk)

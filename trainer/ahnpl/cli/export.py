@@ -7,22 +7,22 @@ from typing import Annotated
 
 from negmine.base import console
 from negmine.base.options import Option
-from negmine.store.places import named, on_disk
+from negmine.store.places import on_disk
 
-from ahnpl.cli.models import DEFAULT_RUN, START, AsJson, load_any, load_other
+from ahnpl.cli.models import DEFAULT_RUN, START, AsJson, load_any, load_other, model_place
 
 
 def export(
-    checkpoint: Annotated[str, Option("A run or checkpoint folder.", parser=named)] = DEFAULT_RUN,
-    out: Annotated[Path, Option("A .safetensors or .pt file, or a folder for local-dir:.", parser=on_disk)] = Path(
+    checkpoint: Annotated[str, Option("A run or checkpoint folder.", parser=model_place)] = DEFAULT_RUN,
+    out: Annotated[Path, Option("A .safetensors or .pt file, or a folder.", parser=on_disk)] = Path(
         "open_clip_model.safetensors"
     ),
     alpha: Annotated[float, Option("Share of the trained weights; the rest: the start's (WiSE-FT).")] = 1.0,
-    start: Annotated[str, Option("What to merge with; `start`: what the run began with.", parser=named)] = START,
+    start: Annotated[str, Option("What to merge with; `start`: what the run began with.", parser=model_place)] = START,
     overwrite: Annotated[bool, Option("Replace what is at --out.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write weights that open_clip loads by itself, merged with the run's start if asked.
+    """Write weights that open_clip or transformers loads by itself, merged with the run's start if asked.
 
     ahnpl-export --checkpoint runs/ahnpl --out ahnpl.safetensors
 

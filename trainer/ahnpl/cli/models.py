@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from negmine.base.options import Option
-from negmine.store.places import on_disk
+from negmine.store.places import named, on_disk
 
 if TYPE_CHECKING:
     from ahnpl.model.clip import ClipModel
@@ -24,6 +24,11 @@ Preprocess = Annotated[
 ]
 
 
+def model_place(text: str) -> str:
+    """A name of a model: a path in its place."""
+    return named(text, "hf:")
+
+
 def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
     """The model that ``--checkpoint`` means, on the best device there is.
 
@@ -32,10 +37,11 @@ def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
     """
     import torch
     from negmine.base.errors import UsageError
-    from negmine.encoders.clip_models import LOCAL, read_preprocess
+    from negmine.encoders.clip_models import read_preprocess
+    from negmine.encoders.hugging_face import FAMILY
 
-    from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, read_state
-    from ahnpl.model.clip import ModelSpec, load_model
+    from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, place_of, read_state
+    from ahnpl.model.clip import HUB, ModelSpec, load_model
 
     pixels = None if preprocess is None else read_preprocess(preprocess)
     source, _, rest = checkpoint.partition(":")
@@ -47,11 +53,13 @@ def load_any(checkpoint: str, preprocess: Path | None = None) -> ClipModel:
     elif source == "open_clip":
         name, _, pretrained = rest.partition(":")
         model = load_model(ModelSpec(name, pretrained or None, preprocess=pixels))
+    elif checkpoint.startswith((FAMILY, HUB)):
+        model = load_model(ModelSpec(checkpoint, preprocess=pixels))
     else:
         folder = find_checkpoint(Path(checkpoint))
         if (folder / STATE_NAME).is_file():
             read_state(folder)  # refuses a checkpoint of another version
-        model = load_model(ModelSpec(f"{LOCAL}{folder}", preprocess=pixels))
+        model = load_model(ModelSpec(place_of(folder), preprocess=pixels))
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 from negmine.base.errors import InputError
-from numpy.typing import ArrayLike
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor
-from torchvision.transforms import Compose, Normalize, ToTensor
 
 from ahnpl.data.images import BadImage, Pixels, evaluation_pixels
 from ahnpl.evaluation.items import Box
 from ahnpl.model.clip import ClipModel, text_numbers
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Thing = TypeVar("Thing")
 MISSING = "the file is missing"
@@ -40,7 +34,7 @@ class Encoder:
 
     def __init__(self, model: ClipModel, batch_size: int, pool: ThreadPoolExecutor) -> None:
         self.model, self.batch_size, self.pool = model, batch_size, pool
-        self.transform = load_transform(model)
+        self.transform = model.transform()
         self.tokenizer = model.tokenizer()()
 
     def images(self, images: Sequence[EncodedImage]) -> list[Tensor | str]:
@@ -107,15 +101,6 @@ def open_encoder(model: ClipModel, batch_size: int = 64, workers: int = 1) -> It
             yield Encoder(model, batch_size, pool)
         finally:
             model.train(was_training)
-
-
-def load_transform(model: ClipModel) -> Callable[[Image], ArrayLike]:
-    """The model's evaluation transform without its last steps, which `ClipModel.encode_image` does."""
-    whole: Compose = image_transform_v2(PreprocessCfg(**model.preprocess), is_train=False)
-    shortened: Callable[[Image], ArrayLike] = Compose(
-        [step for step in whole.transforms if not isinstance(step, ToTensor | Normalize)]
-    )
-    return shortened
 
 
 def check_bad(bad: Sequence[str], total: int, max_bad: float) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ahnpl.evaluation.diagnostics import Diagnostics, Sampled
-from ahnpl.evaluation.encode import EncodedImage, Encoder, check_bad, chunks, load_transform, open_encoder
+from ahnpl.evaluation.encode import EncodedImage, Encoder, check_bad, chunks, open_encoder
 from ahnpl.evaluation.items import Claim, Item, Twin
 from ahnpl.evaluation.metrics import (
     RIGHT,
@@ -30,7 +30,7 @@ from ahnpl.evaluation.metrics import (
 )
 from ahnpl.model.clip import ClipModel
 
-__all__ = ["Report", "evaluate", "load_transform"]
+__all__ = ["Report", "evaluate"]
 
 FOILS = "caption above its foil"
 OTHER_IMAGE = "the same, judged with another image"

@@ -1,9 +1,9 @@
-"""Checkpoints: folders that appear whole or not at all, and that open_clip loads as they are.
+"""Checkpoints: folders that appear whole or not at all, and that open_clip or transformers loads as they are.
 
 RUN/checkpoints/step-00000100/
     open_clip_config.json        with the weights: ``open_clip.create_model("local-dir:FOLDER")``
     open_clip_model.safetensors
-    tokenizer.json ...           where the tokenizer is not CLIP's
+    tokenizer.json ...           where the tokenizer is not CLIP's; all of a Hugging Face model is as its folder has it
     training.safetensors         optimiser, loss state, random state
     state.json                   step, settings, counters, the sha256 of the tensors; sealed by a checksum of its own
 RUN/best.json                    which step evaluated best
@@ -24,7 +24,8 @@ from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
 from negmine.base.seal import seal, unseal
 from negmine.base.whole_files import read_whole
-from negmine.encoders.clip_models import CONFIG_NAME, WEIGHTS_NAME, read_config
+from negmine.encoders.clip_models import LOCAL, WEIGHTS_NAME
+from negmine.encoders.hugging_face import FAMILY, HF_WEIGHTS
 from negmine.store import file_sha256, remove_leftovers, sync_folder, write_file, write_text
 
 if TYPE_CHECKING:
@@ -41,18 +42,18 @@ class Checkpoint:
     """What a run needs to go on.
 
     Attributes:
-        model: the open_clip network's state.
-        config: its open_clip configuration.
+        model: the network's state.
         training: optimiser, loss and random state, flat names to tensors.
         state: numbers, names and settings; see `read_state`.
-        tokenizer: files of a tokenizer that open_clip looks for beside the weights.
+        weights_name: of the file with the network's state.
+        files: what lies beside it, so that the model can be made again.
     """
 
     model: Mapping[str, Tensor]
-    config: Document
     training: Mapping[str, Tensor]
     state: Document
-    tokenizer: Mapping[str, bytes] = field(default_factory=dict)
+    weights_name: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def save(run: Path, checkpoint: Checkpoint) -> Path:
@@ -99,18 +100,16 @@ def load(folder: Path) -> Checkpoint:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    state = read_state(folder)
-    for name in (WEIGHTS_NAME, TRAINING_NAME):
+    state, weights_name = read_state(folder), weights_in(folder) or WEIGHTS_NAME
+    for name in (weights_name, TRAINING_NAME):
         verify(folder, name)
     try:
-        tensors = [load_file(folder / name) for name in (WEIGHTS_NAME, TRAINING_NAME)]
+        tensors = [load_file(folder / name) for name in (weights_name, TRAINING_NAME)]
     except (OSError, SafetensorError) as error:
         raise DamagedError(
             "this checkpoint is damaged", where=str(folder), why=str(error), fix="resume from an earlier one"
         ) from None
-    model_cfg, preprocess_cfg = read_config(folder)
-    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}
-    return Checkpoint(tensors[0], config, tensors[1], state)
+    return Checkpoint(tensors[0], tensors[1], state, weights_name)
 
 
 def verify(folder: Path, name: str) -> None:
@@ -144,7 +143,7 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         UsageError: there is none.
     """
-    if (path / WEIGHTS_NAME).is_file():
+    if weights_in(path):
         return path
     best = read_best(path)
     if best is not None:
@@ -161,6 +160,16 @@ def find_checkpoint(path: Path) -> Path:
     if not found:
         raise UsageError("no checkpoint here", where=str(path), fix="name a run folder or a checkpoint folder")
     return found[-1]
+
+
+def weights_in(folder: Path) -> str | None:
+    """The file of weights that a folder has, of open_clip's or Hugging Face's layout; None if it has none."""
+    return next((name for name in (WEIGHTS_NAME, HF_WEIGHTS) if (folder / name).is_file()), None)
+
+
+def place_of(folder: Path) -> str:
+    """The name by which the model in a folder is made again."""
+    return f"{FAMILY if weights_in(folder) == HF_WEIGHTS else LOCAL}{folder}"
 
 
 def read_state(folder: Path) -> Document:
@@ -248,12 +257,11 @@ def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
         remove(temporary)
         temporary.mkdir(parents=True)
         sums = {}
-        for name, tensors in ((WEIGHTS_NAME, checkpoint.model), (TRAINING_NAME, checkpoint.training)):
+        for name, tensors in ((checkpoint.weights_name, checkpoint.model), (TRAINING_NAME, checkpoint.training)):
             record = write_file(temporary, name, partial(_write_bytes, to_bytes(_contiguous(tensors))))
             sums[name] = record.sha256
-        for name, content in checkpoint.tokenizer.items():
+        for name, content in checkpoint.files.items():
             write_file(temporary, name, partial(_write_bytes, content))
-        write_json(temporary / CONFIG_NAME, checkpoint.config)
         write_text(temporary, STATE_NAME, seal({"version": VERSION, **checkpoint.state, "sha256": sums}))
         temporary.rename(folder)
     except OSError as error:

@@ -7,39 +7,56 @@ smaller and learns drawn scenes from scratch in minutes. `negmine.encoders.tower
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import open_clip
 import torch
 from negmine.base.console import note
 from negmine.base.documents import Document
-from negmine.base.errors import DamagedError, UsageError
+from negmine.base.errors import DamagedError, ResourceError, UsageError
 from negmine.base.names import pick
 from negmine.encoders.clip_models import (
+    CONFIG_NAME,
     LOCAL,
+    METADATA,
     WEIGHTS_NAME,
     build,
+    effective,
     make_tokenizer,
     plan_model,
+    read_config,
     text_config,
     tokenizer_files,
 )
+from negmine.encoders.hugging_face import FAMILY, HF_WEIGHTS
 from negmine.encoders.towers import OWN_MODELS
+from numpy.typing import ArrayLike
 from open_clip.model import CLIP, get_model_preprocess_cfg
 from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision.transforms import Compose, Normalize, ToTensor
 
 from ahnpl.data.batch import Batch
 from ahnpl.losses import Features
-from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, model_name_of, verify
+from ahnpl.model.checkpoint import STATE_NAME, as_json, find_checkpoint, model_name_of, place_of, verify, weights_in
 from ahnpl.model.lora import add_low_rank
 from ahnpl.model.packing import Packed, pack
 from ahnpl.model.ranks import Ranks
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+HUB: Final = "hf-hub:"
+FILES_ON_HUB: Final = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""What is downloaded: no code, and no weights that are pickled."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class ModelSpec:
     """Which model: what a run records and what a worker needs to make the tokenizer.
 
     Attributes:
-        name: open_clip's, ``tiny``, or ``local-dir:FOLDER``.
+        name: open_clip's, ``tiny``, ``local-dir:FOLDER``, ``hf:FOLDER``, or ``hf-hub:ORG/NAME`` for either on the hub.
         pretrained: open_clip's tag, a weights file, or a checkpoint folder; None for random weights.
         seed: of the random weights.
         preprocess: how images are prepared, keys of a ``preprocess_cfg`` that count more than the weights' own.
@@ -68,6 +85,11 @@ class ClipModel(nn.Module):
         config: what open_clip's ``local-dir:`` needs to make it again.
     """
 
+    weights_name: ClassVar[str] = WEIGHTS_NAME
+    """Of a checkpoint's file of weights."""
+    image_parts: ClassVar[tuple[str, ...]] = ("visual.",)
+    """How names of the image tower's weights begin."""
+
     mean: Tensor
     std: Tensor
     locked: str | None = None
@@ -76,39 +98,90 @@ class ClipModel(nn.Module):
     def __init__(self, spec: ModelSpec, network: nn.Module, config: Document) -> None:
         super().__init__()
         self.spec, self.network, self.config = spec, network, config
-        self.preprocess: Document = config["preprocess_cfg"]
-        for name in ("mean", "std"):
-            value = torch.tensor(self.preprocess[name], dtype=torch.float32).view(1, -1, 1, 1)
+        for name, values in zip(("mean", "std"), self.statistics, strict=True):
+            value = torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
             self.register_buffer(name, value, persistent=False)
+
+    def around(self, network: nn.Module) -> ClipModel:
+        """The same model with another network of its kind."""
+        return type(self)(self.spec, network, self.config)
 
     def train(self, mode: bool = True) -> ClipModel:
         super().train(mode)
         for name, module in self.network.named_modules() if self.locked else ():
-            if isinstance(module, _BatchNorm) and name.startswith("visual.") == (self.locked == "image"):
+            if isinstance(module, _BatchNorm) and name.startswith(self.image_parts) == (self.locked == "image"):
                 module.eval()
         return self
+
+    # what the model is told, and what a checkpoint keeps of it
+
+    @property
+    def preprocess(self) -> Document:
+        found: Document = self.config["preprocess_cfg"]
+        return found
+
+    @property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel, of values within [0, 1]."""
+        return self.preprocess["mean"], self.preprocess["std"]
 
     @property
     def image_size(self) -> int:
         size = self.preprocess["size"]
         return int(size if isinstance(size, int) else size[0])
 
+    def transform(self) -> Callable[[Image], ArrayLike]:
+        """The evaluation transform without its last steps, which `encode_image` does."""
+        whole: Compose = image_transform_v2(PreprocessCfg(**self.preprocess), is_train=False)
+        shortened: Callable[[Image], ArrayLike] = Compose(
+            [step for step in whole.transforms if not isinstance(step, ToTensor | Normalize)]
+        )
+        return shortened
+
     def tokenizer(self) -> Callable[[], Callable[[list[str]], Tensor]]:
         """What makes the model's tokenizer, here or in another process."""
         return partial(make_tokenizer, self.spec.name, self.config["model_cfg"]["text_cfg"])
 
     @cached_property
-    def tokenizer_files(self) -> dict[str, bytes]:
-        """What must lie beside the weights for open_clip to make the tokenizer; nothing for CLIP's, which it has."""
+    def files(self) -> dict[str, bytes]:
+        """What must lie beside the weights for the model to be made again, by name.
+
+        CLIP's own tokenizer needs no file, since open_clip has it.
+        """
+        config = {CONFIG_NAME: as_json(self.config).encode()}
         if not self.config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"):
-            return {}
+            return config
         made: Any = self.tokenizer()()
-        return tokenizer_files(made.tokenizer)
+        return {**config, **tokenizer_files(made.tokenizer)}
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Of an exported file of weights: its configuration, so that ``--pretrained`` needs no telling."""
+        return {METADATA: json.dumps(self.config)}
+
+    @property
+    def configuration(self) -> Document:
+        """What there is to compare: weights go on in the layers, and with the pixels, that they were trained with."""
+        return _comparable(self.config["model_cfg"], self.preprocess)
+
+    def configuration_in(self, folder: Path) -> Document:
+        """`configuration` by a checkpoint's folder.
+
+        Raises: see `read_config`.
+        """
+        return _comparable(*read_config(folder))
 
     @property
     def context_length(self) -> int:
         """Tokens of a text that the model reads."""
         return int(self.config["model_cfg"]["text_cfg"].get("context_length", DEFAULT_CONTEXT_LENGTH))
+
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens there are."""
+        return int(self.config["model_cfg"]["text_cfg"].get("vocab_size", 49408))
+
+    # what it computes
 
     @property
     def logit_scale(self) -> nn.Parameter:
@@ -123,7 +196,10 @@ class ClipModel(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Unit features ``[B, D]`` of ``[B, 3, S, S]`` bytes."""
-        pixels = (images.to(self.mean.device, torch.float32) / 255 - self.mean) / self.std
+        return self.encode_pixels((images.to(self.mean.device, torch.float32) / 255 - self.mean) / self.std)
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Unit features ``[B, D]`` of ``[B, 3, S, S]`` normalised pixels."""
         features: Tensor = self.network.encode_image(pixels, normalize=True)  # type: ignore[operator]
         return features
 
@@ -134,12 +210,36 @@ class ClipModel(nn.Module):
         texts share too, and nothing after the end. Other towers read all positions.
         """
         distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
-        if isinstance(self.network, CLIP) and self.network.attn_mask is not None:
-            ends = text_ends(self.network, distinct)
-            if ends is not None:
-                return encode_packed(self.network, pack(distinct, ends + 1))[place]
-        features: Tensor = self.network.encode_text(distinct, normalize=True)  # type: ignore[operator]
-        return features[place]
+        ends = self.text_ends(distinct)
+        found = self.encode_whole(distinct) if ends is None else self.encode_packed(pack(distinct, ends + 1))
+        return found[place]
+
+    def text_ends(self, tokens: Tensor) -> Tensor | None:
+        """``[N]`` positions whose features a causal tower takes for the text; None where that is not its end."""
+        if not isinstance(self.network, CLIP) or self.network.attn_mask is None:
+            return None
+        if self.network.text_pool_type == "argmax":
+            return tokens.argmax(dim=1)
+        if self.network.text_pool_type == "eos":
+            return tokens.eq(self.network.text_eos_id).int().argmax(dim=1)
+        return None
+
+    def encode_whole(self, tokens: Tensor) -> Tensor:
+        """Unit features ``[N, D]`` of ``[N, L]`` tokens, each position of each."""
+        features: Tensor = self.network.encode_text(tokens, normalize=True)  # type: ignore[operator]
+        return features
+
+    def encode_packed(self, texts: Packed) -> Tensor:
+        """Unit features ``[N, D]``, by the tower's own layers."""
+        network: CLIP = self.network
+        heads = network.transformer.resblocks[0].attn.num_heads
+        tokens = network.token_embedding(texts.tokens) + network.positional_embedding[texts.positions]
+        tokens = network.transformer(tokens, attn_mask=texts.mask().repeat_interleave(heads, dim=0))
+        ends = network.ln_final(tokens[texts.row, texts.column])
+        project = network.text_projection
+        if project is not None:
+            ends = project(ends) if isinstance(project, nn.Linear) else ends @ project
+        return nn.functional.normalize(ends, dim=-1)
 
     def forward(self, batch: Batch) -> Features:
         """Features of a batch; its text negatives are encoded together with the captions. Empty slots are not
@@ -176,6 +276,23 @@ class ClipModel(nn.Module):
             text_ids=text_numbers(torch.cat([batch.texts[:, None], batch.image_negative_texts], dim=1)),
         )
 
+    # how it is trained
+
+    def lock(self, tower: str) -> None:
+        """Fix the weights of the ``image`` or ``text`` tower."""
+        getattr(self.network, f"lock_{tower}_tower")()
+        self.locked = tower
+
+    def forget_activations(self) -> None:
+        """Compute activations again in the backward pass instead of keeping them."""
+        self.network.set_grad_checkpointing(True)  # type: ignore[operator]
+
+    def compile_towers(self) -> None:
+        """Compile the image tower, and the text transformer for any length."""
+        network: CLIP = self.network
+        network.visual.compile()
+        (network.transformer if hasattr(network, "transformer") else network.text).compile(dynamic=True)
+
 
 def _spread(features: Tensor, valid: Tensor) -> Tensor:
     """``[B, K, D]`` from the features ``[N, D]`` of the N valid slots; 0 in the others."""
@@ -191,26 +308,10 @@ def text_numbers(tokens: Tensor) -> Tensor:
     return (tokens.long() * factors).sum(dim=-1)  # overflow wraps; a clash of two captions is no likelier than 2^-60
 
 
-def text_ends(network: CLIP, tokens: Tensor) -> Tensor | None:
-    """``[N]`` positions whose features a tower takes for the text; None where that is not its end."""
-    if network.text_pool_type == "argmax":
-        return tokens.argmax(dim=1)
-    if network.text_pool_type == "eos":
-        return tokens.eq(network.text_eos_id).int().argmax(dim=1)
-    return None
-
-
-def encode_packed(network: CLIP, texts: Packed) -> Tensor:
-    """Unit features ``[N, D]``, by the tower's own layers."""
-    heads = network.transformer.resblocks[0].attn.num_heads
-    hidden = torch.zeros(texts.visible.shape, device=texts.visible.device).masked_fill(~texts.visible, float("-inf"))
-    tokens = network.token_embedding(texts.tokens) + network.positional_embedding[texts.positions]
-    tokens = network.transformer(tokens, attn_mask=hidden.repeat_interleave(heads, dim=0))
-    ends = network.ln_final(tokens[texts.row, texts.column])
-    project = network.text_projection
-    if project is not None:
-        ends = project(ends) if isinstance(project, nn.Linear) else ends @ project
-    return nn.functional.normalize(ends, dim=-1)
+def _comparable(model_cfg: Document, preprocess_cfg: Document) -> Document:
+    pixels = json.loads(json.dumps(preprocess_cfg))
+    pixels.pop("size", None)  # the tower's
+    return {"model_cfg": effective(model_cfg), "preprocess_cfg": pixels}
 
 
 def load_model(spec: ModelSpec) -> ClipModel:
@@ -221,6 +322,11 @@ def load_model(spec: ModelSpec) -> ClipModel:
         DamagedError: weights that cannot be read, or that belong to another model.
         ResourceError: weights that could not be downloaded.
     """
+    spec = replace(spec, name=downloaded(spec.name))
+    if spec.name.startswith(FAMILY):
+        from ahnpl.model.hugging_face import load_hugging_face  # which is a `ClipModel`
+
+        return load_hugging_face(spec)
     _check_name(spec.name)
     weights = _find_weights(spec)
     for folder in (weights, spec.name.removeprefix(LOCAL) if spec.name.startswith(LOCAL) else None):
@@ -236,38 +342,64 @@ def load_model(spec: ModelSpec) -> ClipModel:
     return ClipModel(spec, network, config)
 
 
+def downloaded(name: str) -> str:
+    """A model of the hub by the folder in the hub's cache that it is downloaded into; other names as they are.
+
+    Raises:
+        UsageError: no model of open_clip's or Hugging Face's layout with weights in one safetensors file.
+        ResourceError: it could not be downloaded.
+    """
+    if not name.startswith(HUB):
+        return name
+    from huggingface_hub import snapshot_download
+
+    repository = name.removeprefix(HUB)
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=list(FILES_ON_HUB)))
+    except (OSError, ValueError) as error:  # all of its errors are either
+        raise ResourceError(
+            f"could not download {repository}",
+            why=" ".join(str(error).split())[:300],
+            fix=f"check the name and the network; or hf download {repository} --local-dir FOLDER on another machine, "
+            f"and name {LOCAL}FOLDER, or {FAMILY}FOLDER",
+        ) from None
+    if weights_in(folder) is None:
+        raise UsageError(
+            "this repository holds no model that is read",
+            where=name,
+            why=f"neither {WEIGHTS_NAME} nor {HF_WEIGHTS} is there",
+        )
+    return place_of(folder)
+
+
 def load_checkpoint(folder: Path) -> ClipModel:
     """The model of a checkpoint folder (see `ahnpl.model.checkpoint`)."""
-    return load_model(ModelSpec(f"{LOCAL}{folder}"))
+    return load_model(ModelSpec(place_of(folder)))
 
 
 def prepare(model: ClipModel, *, lock: str | None, lora: int, checkpointing: bool, compiled: bool) -> None:
     """Set up a model for training, in place.
 
     Args:
-        lock: ``image`` or ``text``, the tower whose weights stay (LiT, Zhai et al. 2022), by open_clip's own lock.
+        lock: ``image`` or ``text``, the tower whose weights stay (LiT, Zhai et al. 2022).
         lora: rank of `ahnpl.model.lora`; 0 is none.
-        checkpointing: keep no activations, compute them again in the backward pass.
-        compiled: compile the image tower, and the text transformer for any length.
+        checkpointing, compiled: see `ClipModel.forget_activations` and `ClipModel.compile_towers`.
 
     Raises:
-        UsageError: open_clip cannot do this with this model.
+        UsageError: this cannot be done with this model.
     """
-    network: CLIP = model.network
     try:
         if lock is not None:
-            getattr(network, f"lock_{lock}_tower")()
-            model.locked = lock
+            model.lock(lock)
         if checkpointing:
-            network.set_grad_checkpointing(True)
+            model.forget_activations()
     except (AttributeError, NotImplementedError, AssertionError) as error:
         option = "--lock" if lock and not checkpointing else "--grad-checkpointing"
         raise UsageError(f"model {model.spec.name} does not allow {option}", why=str(error)) from None
     if lora:
-        add_low_rank(network, lora, model.spec.seed)
+        add_low_rank(model.network, lora, model.spec.seed)
     if compiled:
-        network.visual.compile()
-        (network.transformer if hasattr(network, "transformer") else network.text).compile(dynamic=True)
+        model.compile_towers()
 
 
 def load_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
@@ -282,7 +414,7 @@ def parameter_counts(model: ClipModel) -> dict[str, int]:
     """Parameters of the image tower, of the text tower without its token table, and of that table."""
     sizes = {name: parameter.numel() for name, parameter in model.network.named_parameters()}
     total = sum(sizes.values())
-    image = sum(size for name, size in sizes.items() if name.startswith("visual."))
+    image = sum(size for name, size in sizes.items() if name.startswith(model.image_parts))
     table = sum(size for name, size in sizes.items() if name.endswith("token_embedding.weight"))
     return {"image tower": image, "text tower": total - image - table, "token table": table}
 
@@ -293,13 +425,6 @@ def is_own(name: str) -> bool:
 
 
 def _check_name(name: str) -> None:
-    if name.startswith("hf-hub:"):
-        folder = name.rpartition("/")[2] or "FOLDER"
-        raise UsageError(
-            "models are not loaded from the hub by their name",
-            where=name,
-            fix=f"hf download {name.removeprefix('hf-hub:')} --local-dir {folder}, and name {LOCAL}{folder}",
-        )
     if not name.startswith(LOCAL):
         pick("model", name, open_clip.list_models())
 

@@ -1,4 +1,4 @@
-"""Weights for others: a file that open_clip loads by itself, merged with the run's start if asked (WiSE-FT)."""
+"""Weights for others: what open_clip or transformers loads, merged with the run's start if asked (WiSE-FT)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import IO, Final
 
 import torch
 from negmine.base.errors import DamagedError, InputError, UsageError, explain_os_error
-from negmine.encoders.clip_models import CONFIG_NAME, LOCAL, METADATA, WEIGHTS_NAME
+from negmine.encoders.clip_models import LOCAL
+from negmine.encoders.hugging_face import FAMILY
 from negmine.encoders.towers import OWN_TOWER
 from negmine.store import remove_leftovers, write_file
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
-from ahnpl.model.checkpoint import STATE_NAME, as_json, find_checkpoint, model_name_of, read_json
+from ahnpl.model.checkpoint import STATE_NAME, find_checkpoint, model_name_of, read_json
 from ahnpl.model.clip import ClipModel, ModelSpec, is_own, load_model
 
 RUN_NAME: Final = "run.json"
@@ -30,7 +31,7 @@ class Exported:
     """What was written.
 
     Attributes:
-        weights: the file, for ``open_clip.create_model(NAME, pretrained=FILE)``.
+        weights: the file.
         imports: Python that comes before `load`.
         load: Python that makes the model.
     """
@@ -93,6 +94,8 @@ def merge(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float) 
 def export(model: ClipModel, out: Path, *, overwrite: bool = True) -> Exported:
     """Write a model's weights to a ``.safetensors`` or ``.pt`` file, or a folder for ``local-dir:``.
 
+    A Hugging Face model becomes a folder as it was one.
+
     Args:
         overwrite: what is at `out`; without it, only what is missing of these very files is written.
 
@@ -110,11 +113,10 @@ def export(model: ClipModel, out: Path, *, overwrite: bool = True) -> Exported:
         )
     if out.suffix and out.suffix not in SUFFIXES:
         raise UsageError(f"{out.suffix} is no format of weights", fix=f"one of {', '.join(SUFFIXES)}, or a folder")
-    load = f"open_clip.create_model({_arguments(model, out)})"
-    weights = out if out.suffix else out / WEIGHTS_NAME
-    beside = {} if out.suffix else {CONFIG_NAME: as_json(model.config).encode(), **model.tokenizer_files}
-    files = {out / name: content for name, content in beside.items()}
-    files[weights] = _to_bytes(state, weights.suffix, json.dumps(model.config))
+    imports, load = _how_to_load(model, out)
+    weights = out if out.suffix else out / model.weights_name
+    files = {out / name: content for name, content in ({} if out.suffix else model.files).items()}
+    files[weights] = _to_bytes(state, weights.suffix, model.metadata)
     try:
         for path in files:
             if path.parent.is_dir():
@@ -128,7 +130,7 @@ def export(model: ClipModel, out: Path, *, overwrite: bool = True) -> Exported:
         raise explain_os_error(error, str(out)) from None
     for path, content in files.items():
         write_file(path.parent, path.name, partial(_write, content))
-    return Exported(weights, _imports(model, out), load)
+    return Exported(weights, imports, load)
 
 
 def _is_other(out: Path, files: Mapping[Path, bytes]) -> bool:
@@ -152,6 +154,17 @@ def load_start(checkpoint: Path) -> ClipModel:
     Raises: see `start_of` and `load_model`.
     """
     return load_model(start_of(checkpoint))
+
+
+def _how_to_load(model: ClipModel, out: Path) -> tuple[str, str]:
+    """Python that comes before, and Python that makes the model."""
+    if model.spec.name.startswith(FAMILY):
+        if out.suffix:
+            raise UsageError(
+                "a Hugging Face model is a folder", where=str(out), fix="name a folder: --out FOLDER, without a suffix"
+            )
+        return "import transformers", f'transformers.AutoModel.from_pretrained("{out}")'
+    return _imports(model, out), f"open_clip.create_model({_arguments(model, out)})"
 
 
 def _imports(model: ClipModel, out: Path) -> str:
@@ -201,15 +214,14 @@ def _shape(tensor: Tensor | None) -> str | tuple[int, ...]:
     return "missing" if tensor is None else tuple(tensor.shape)
 
 
-def _to_bytes(state: dict[str, Tensor], suffix: str, config: str) -> bytes:
-    """The weights; a safetensors file has its configuration with it, so that ``--pretrained`` needs no telling."""
+def _to_bytes(state: dict[str, Tensor], suffix: str, metadata: dict[str, str]) -> bytes:
     if suffix == ".pt":
         buffer = io.BytesIO()
         torch.save(state, buffer)
         return buffer.getvalue()
     from safetensors.torch import save
 
-    return save(state, {METADATA: config})
+    return save(state, metadata)
 
 
 def _write(content: bytes, stream: IO[bytes]) -> int:

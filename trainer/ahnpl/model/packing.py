@@ -32,6 +32,10 @@ class Packed:
     row: Tensor
     column: Tensor
 
+    def mask(self) -> Tensor:
+        """``[R, M, M]``, 0 where a token sees another and minus infinity where it does not."""
+        return torch.zeros(self.visible.shape, device=self.visible.device).masked_fill(~self.visible, float("-inf"))
+
 
 def pack(texts: Tensor, lengths: Tensor, width: int = ROW) -> Packed:
     """Pack texts.

@@ -21,7 +21,7 @@ MAY_CHANGE: Final = "may change when a run goes on"
 
 
 def _model(name: str) -> str:
-    return named(name, "local-dir:")
+    return named(name, "local-dir:", "hf:")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class TrainConfig:
         str | None, Option("Captions of one image for each other: masked, or negatives.", unset="as the recipe says")
     ] = None
     """Masked in all recipes but those that reproduce a source which trained on several captions an image."""
-    model: Annotated[str, Option("`tiny`, `tiny-conv`, or any open_clip model.", parser=_model)] = "tiny"
+    model: Annotated[str, Option("`tiny`, `tiny-conv`, any open_clip model, or hf:FOLDER.", parser=_model)] = "tiny"
     pretrained: Annotated[
         str | None, Option("open_clip's tag, a weights file, or a run's checkpoint.", parser=named)
     ] = None
@@ -147,7 +147,7 @@ class TrainConfig:
     def peak_lr(self) -> float:
         if self.lr is not None:
             return self.lr
-        return 5e-4 if self.pretrained is None and not self.model.startswith("local-dir:") else 2e-5
+        return 5e-4 if self.pretrained is None and not self.model.startswith(("local-dir:", "hf:", "hf-hub:")) else 2e-5
 
     def warmup_steps(self, total: int) -> int:
         return min(50, total // 10) if self.warmup is None else min(self.warmup, total)

@@ -19,7 +19,7 @@ class EmaModel:
 
     def __init__(self, model: ClipModel, decay: float) -> None:
         network = plain_copy(model.network).requires_grad_(False)
-        self.model = ClipModel(model.spec, network, model.config).to(model.mean).eval()
+        self.model = model.around(network).to(model.mean).eval()
         self.decay = decay
 
     @torch.no_grad()

@@ -76,8 +76,7 @@ def _saved_bytes(model: ClipModel, batch: Batch, half: torch.dtype | None) -> in
 def trial_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch:
     """Two samples on the model's device: random images, and texts that are all different and of full length."""
     chance = torch.Generator().manual_seed(0)
-    text = model.config["model_cfg"]["text_cfg"]
-    length, words = int(text.get("context_length", 77)), int(text.get("vocab_size", 49408))
+    length, words = model.context_length, model.vocabulary
     tokens = torch.randint(1, words - 1, (_SAMPLES, 1 + negatives + image_negatives, length), generator=chance)
     tokens[..., -1] = words - 1
     size = model.image_size

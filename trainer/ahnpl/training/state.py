@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, is_out_of_memory
-from negmine.encoders.clip_models import effective
 from negmine.store import differences
 from torch import Tensor
 
@@ -45,7 +42,7 @@ class TrainState:
 def save_state(state: TrainState, plan: Plan) -> Path:
     """Write a checkpoint and return its folder.
 
-    With ``--ema`` its weights for open_clip are the average, with ``--lora`` the merged ones; the run's own weights are
+    With ``--ema`` the model's weights in it are the average, with ``--lora`` the merged ones; the run's own weights are
     then with the optimiser's state.
     """
     network = state.model.network
@@ -62,7 +59,7 @@ def save_state(state: TrainState, plan: Plan) -> Path:
         "scaler": state.scaler.state_dict(),
     }
     weights = plain_state(state.average.model.network if state.average else network)
-    kept = ckpt.Checkpoint(weights, state.model.config, training, told, state.model.tokenizer_files)
+    kept = ckpt.Checkpoint(weights, training, told, state.model.weights_name, state.model.files)
     return ckpt.save(Path(plan.config.out), kept)
 
 
@@ -73,7 +70,7 @@ def restore_state(state: TrainState, plan: Plan, folder: Path) -> None:
         DamagedError: the checkpoint is damaged.
     """
     saved = ckpt.load(folder)
-    _check_configuration(state.model, saved, folder)
+    _check_configuration(state.model, folder)
     try:
         _put_back(state, plan, saved)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -100,10 +97,8 @@ def _put_back(state: TrainState, plan: Plan, saved: ckpt.Checkpoint) -> None:
     state.step = saved.state["step"]
 
 
-def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path) -> None:
-    """Weights go on in the layers, and with the pixels, that they were trained with."""
-    then, now = (_configuration(config) for config in (saved.config, model.config))
-    changed = differences(then, now, "configuration")
+def _check_configuration(model: ClipModel, folder: Path) -> None:
+    changed = differences(model.configuration_in(folder), model.configuration, "configuration")
     if changed:
         raise DamagedError(
             "this run was begun with a model of another configuration",
@@ -111,13 +106,6 @@ def _check_configuration(model: ClipModel, saved: ckpt.Checkpoint, folder: Path)
             why="; ".join(changed),
             fix="start again with --overwrite, or continue it in another --out with --pretrained and this folder",
         )
-
-
-def _configuration(config: Document) -> Document:
-    """What there is to compare; the images' size is the tower's."""
-    pixels = json.loads(json.dumps(config["preprocess_cfg"]))
-    pixels.pop("size", None)
-    return {"model_cfg": effective(config["model_cfg"]), "preprocess_cfg": pixels}
 
 
 def _kept_apart(state: TrainState, plan: Plan) -> bool:
