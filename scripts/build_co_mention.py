@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from negmine.language.analyse import load_model, parse
-from negmine.language.co_mention import concept_of, concepts_of, said_together
+from negmine.language.co_mention import Mentions, concepts_of, put_in
 from negmine.language.vocabulary import packaged_vocabulary
 
 TARGET = Path(__file__).parents[1] / "pipeline/negmine/language/data/co_mention.tsv"
@@ -29,8 +29,10 @@ def main() -> None:
     images: dict[int, list[frozenset[str]]] = defaultdict(list)
     for row, text in zip(rows, texts, strict=True):
         images[row["image_id"]].append(concepts_of(parsed[text], vocabulary))
-    put_in = frozenset(concept_of(noun, vocabulary) for noun in vocabulary.put_in | vocabulary.places)
-    rates = said_together(images.values(), put_in)
+    mentions, others = Mentions(), put_in(vocabulary)
+    for captions in images.values():
+        mentions.add_image(captions, others)
+    rates = mentions.together()
     header = "# Noun, another said of its images, share of its captions; made by scripts/build_co_mention.py.\n"
     TARGET.write_text(
         header + "".join(f"{one}\t{other}\t{rate:.2f}\n" for (one, other), rate in rates.items()), "utf-8"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from negmine.contract.records import Negative, apply_edits
 from negmine.language.analyse import load_model, parse, read_until
 from negmine.language.caption import Caption
 from negmine.language.changes import realise
+from negmine.language.co_mention import packaged_co_mention, with_pairs
 from negmine.language.lexicon import packaged_lexicon
 from negmine.language.recognise import why_foreign
 from negmine.language.vocabulary import packaged_vocabulary
@@ -48,10 +49,12 @@ class ParseWorker:
 
     Attributes:
         counts: how often the corpus at hand uses a word; None takes the packaged counts of photo captions.
+        together: pairs of concepts that the corpus at hand says of one image, beside the packaged ones.
     """
 
     settings: ParseSettings
     counts: Mapping[str, int] | None = None
+    together: Sequence[tuple[str, str]] = ()
     _nlp: Any = field(default=None, repr=False)  # spaCy's, from `setup` on
 
     def setup(self) -> None:
@@ -65,7 +68,7 @@ class ParseWorker:
 
     @cached_property
     def words(self) -> Words:
-        return load_words(self.settings.wordnet, self.counts)
+        return load_words(self.settings.wordnet, self.counts, self.together)
 
     def candidates_of(self, rows: Sequence[Row]) -> tuple[list[list[Candidate]], dict[str, int]]:
         """Candidates of each row of a part that holds all captions of each of its images; see `candidates_of`."""
@@ -99,7 +102,11 @@ def read_rows(pairs: Path, index: int) -> list[Row]:
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def load_words(wordnet: str | None = None, counts: Mapping[str, int] | None = None) -> Words:
+def load_words(
+    wordnet: str | None = None,
+    counts: Mapping[str, int] | None = None,
+    together: Iterable[tuple[str, str]] = (),
+) -> Words:
     """The word lists, with the packaged lexicon or one derived from the WordNet in a folder."""
     if wordnet is None:
         lexicon = packaged_lexicon()
@@ -107,7 +114,8 @@ def load_words(wordnet: str | None = None, counts: Mapping[str, int] | None = No
         from negmine.language.wordnet import lexicon_from_wordnet
 
         lexicon = lexicon_from_wordnet(wordnet)
-    return Words(packaged_vocabulary(), lexicon, packaged_counts() if counts is None else counts)
+    counts = packaged_counts() if counts is None else counts
+    return Words(packaged_vocabulary(), lexicon, counts, with_pairs(packaged_co_mention(), together))
 
 
 def candidates_of(

@@ -56,11 +56,13 @@ class Words:
 
     Attributes:
         counts: how often captions use a noun; those of the corpus at hand, or the packaged ones.
+        co_mention: nouns said of one image, by the packaged captions and the corpus at hand.
     """
 
     vocabulary: Vocabulary
     lexicon: Lexicon
     counts: Mapping[str, int] = field(default_factory=packaged_counts, repr=False)
+    co_mention: CoMention = field(default_factory=packaged_co_mention, repr=False)
     _frequencies: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
     _cumulative: dict[tuple[object, ...], list[float]] = field(default_factory=dict, repr=False, compare=False)
     _peers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
@@ -248,11 +250,6 @@ class Words:
         if known is None:
             known = self._concepts[noun] = concept_of(noun, self.vocabulary)
         return known
-
-    @cached_property
-    def co_mention(self) -> CoMention:
-        """Nouns said of one image."""
-        return packaged_co_mention()
 
     @cached_property
     def clusters(self) -> Clusters:

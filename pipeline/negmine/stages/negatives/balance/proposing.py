@@ -16,7 +16,7 @@ from negmine.contract.records import edits_column
 from negmine.engine import PartFunction
 from negmine.language.slot_table import SlotCounts, added, counted, packaged_slots, without_rare
 from negmine.stages.negatives.balance.corpus import Corpus
-from negmine.stages.negatives.balance.counting import WORDS, read_corpus
+from negmine.stages.negatives.balance.counting import TOGETHER, WORDS, read_corpus
 from negmine.stages.negatives.balance.ngrams import ragged
 from negmine.stages.negatives.balance.pool import Pool, make_pool
 from negmine.stages.negatives.balance.weights import count_substitutions
@@ -39,8 +39,8 @@ class ProposePhase:
     counts: Path
 
     def setup(self) -> PartFunction:
-        words = json.loads(folder_at(self.counts).text(WORDS))
-        worker = ParseWorker(self.settings, counts=words)
+        words, together = (json.loads(folder_at(self.counts).text(name)) for name in (WORDS, TOGETHER))
+        worker = ParseWorker(self.settings, counts=words, together=together)
         worker.setup()
         return partial(_propose_part, self.pairs, worker, read_corpus(self.counts))
 
