@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).parents[2]
 PAGES = {
     "negmine parse": "parse",
+    "negmine import": "sources",
     "negmine retrieve": "retrieve",
     "negmine render": "render",
     "negmine shard": "shard",

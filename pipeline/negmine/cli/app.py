@@ -12,6 +12,7 @@ from negmine.base import console
 from negmine.base.command import with_options
 from negmine.cli.audit import audit
 from negmine.cli.export import export
+from negmine.cli.import_ import import_
 from negmine.cli.merge import merge
 from negmine.cli.parse import parse
 from negmine.cli.render import render
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 for _command in (parse, retrieve, render, shard, audit, report, export):
     app.command()(with_options(_command))
+app.command("import")(with_options(import_))
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 app.command(context_settings=_PASSED_ON)(with_options(merge))
 app.command()(with_options(verify))

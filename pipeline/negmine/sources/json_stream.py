@@ -50,6 +50,21 @@ def all_entries(file: files.File) -> Iterator[tuple[str | None, object]]:
             raise files.damaged(f"{file.path}, at or before byte {stream.tell():,}", str(problem)) from None
 
 
+def objects(file: files.File) -> Iterator[object]:
+    """The entries of a document's arrays, and the objects under its names: of SugarCrepe's ``{"0": {...}, ...}``.
+
+    Raises:
+        InputError: as `all_entries`.
+    """
+    with file.open() as stream:
+        document = _Document(stream)
+        try:
+            yield from document.objects()
+            document.finish()
+        except _Malformed as problem:
+            raise files.damaged(f"{file.path}, at or before byte {stream.tell():,}", str(problem)) from None
+
+
 @dataclass
 class Outline:
     """What the beginning of a document shows.
@@ -151,6 +166,17 @@ class _Document:
                 yield name, False, {}
             else:
                 yield name, False, self._value()
+
+    def objects(self) -> Iterator[object]:
+        """Entries of arrays, and values that are objects."""
+        if self.peek() == "[":
+            yield from self._entries()
+            return
+        for _ in self._names():
+            if self.peek() == "[":
+                yield from self._entries()
+            elif isinstance(value := self._value(), dict):
+                yield value
 
     def finish(self) -> None:
         if self.peek():

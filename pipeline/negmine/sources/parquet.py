@@ -22,7 +22,7 @@ from negmine.store import input_files as files
 
 _MAGIC = b"PAR1"
 _ENDING: Final = ".parquet"
-_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
+DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
 """What Arrow raises where a file is broken; the last two for names that are no UTF-8 and sizes that cannot be."""
 
 _IMAGES: Final = ("jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "bytes")
@@ -55,11 +55,11 @@ class Parquet(WithColumns):
         with file.open() as stream:
             try:
                 table = pq.ParquetFile(stream)
-                choice = self.columns.choose(table.schema_arrow.names, file.path, _images(table.schema_arrow))
+                choice = self.columns.choose(table.schema_arrow.names, file.path, image_columns(table.schema_arrow))
                 return (
-                    isinstance(choice.image, str) and _cell_column(table.schema_arrow, stream, choice.image) is not None
+                    isinstance(choice.image, str) and cell_column(table.schema_arrow, stream, choice.image) is not None
                 )
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 raise files.damaged(file.path, str(error)) from None
 
     def read(self, path: str) -> Iterator[Row | Rejected | Noted]:
@@ -72,20 +72,20 @@ class Parquet(WithColumns):
         try:
             table = pq.ParquetFile(stream)
             names = table.schema_arrow.names
-            choice = self.columns.choose(names, file.path, _images(table.schema_arrow))
+            choice = self.columns.choose(names, file.path, image_columns(table.schema_arrow))
             yield choice.noted(names)
             _check_types(table.schema_arrow, choice, file.path)
-            cells = _cell_column(table.schema_arrow, stream, choice.image) if isinstance(choice.image, str) else None
+            cells = cell_column(table.schema_arrow, stream, choice.image) if isinstance(choice.image, str) else None
             for values in _records(stream, choice, cells):
                 number += 1
                 if cells is not None and isinstance(choice.image, str):
                     values[choice.image] = cell_name(file.name, cells, number)
                 yield from choice.rows(number, file.name, values)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise files.damaged(f"{file.path}, after row {number:,}", str(error)) from None
 
 
-def _images(schema: pa.Schema) -> list[str]:
+def image_columns(schema: pa.Schema) -> list[str]:
     """The columns that hold images: structures with bytes, and bytes under a name that images have."""
     return [
         field.name
@@ -109,7 +109,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _cell_column(schema: pa.Schema, stream: IO[bytes], column: str) -> str | None:
+def cell_column(schema: pa.Schema, stream: IO[bytes], column: str) -> str | None:
     """The leaf that holds the bytes of a column of images; None where it holds none."""
     kind = schema.field(column).type
     leaf = f"{column}.bytes" if pa.types.is_struct(kind) else column
@@ -132,7 +132,7 @@ def _check_types(schema: pa.Schema, choice: Choice, where: str) -> None:
         known = (
             _is_plain(inner)
             or (name == choice.caption and _holds_captions(inner))
-            or (name == choice.image and name in _images(schema))
+            or (name == choice.image and name in image_columns(schema))
         )
         if not known:
             raise InputError(
@@ -169,7 +169,7 @@ def _records(stream: IO[bytes], choice: Choice, cells: str | None) -> Iterator[d
     table = Batches(stream, partial(_is_read, choice, cells))
     for group in range(table.metadata.num_row_groups):
         for batch in table.read(group):
-            columns = [_values(batch.column(name)) for name in batch.schema.names]
+            columns = [values_of(batch.column(name)) for name in batch.schema.names]
             for values in zip(*columns, strict=True):
                 yield dict(zip(batch.schema.names, values, strict=True))
 
@@ -182,18 +182,18 @@ def _is_read(choice: Choice, cells: str | None, path: str) -> bool:
     return path in choice.names or column in choice.names
 
 
-def _values(column: pa.Array) -> list[object]:
+def values_of(column: pa.Array) -> list[object]:
     """An array as Python's values; equal ones of a dictionary are one object."""
     if pa.types.is_dictionary(column.type):
         used = column.indices.unique().drop_null()
-        values = dict(zip(used.to_pylist(), _values(column.dictionary.take(used)), strict=True))
+        values = dict(zip(used.to_pylist(), values_of(column.dictionary.take(used)), strict=True))
         return [values.get(index) for index in column.indices.to_pylist()]
     if _is_list(column.type):
-        inner = iter(_values(column.flatten()))
+        inner = iter(values_of(column.flatten()))
         lengths = pc.list_value_length(column).to_pylist()
         return [None if length is None else list(islice(inner, length)) for length in lengths]
     if pa.types.is_struct(column.type):
-        fields = {field.name: _values(column.field(field.name)) for field in column.type}
+        fields = {field.name: values_of(column.field(field.name)) for field in column.type}
         if set(fields) == {"path"}:  # an image's
             return fields["path"]
         return [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]

@@ -128,6 +128,23 @@ class Delimited(WithColumns):
         return next((d for d in self.delimiters if self.has_captions(split(header, d))), None)
 
 
+def read_cells(stream: IO[bytes], delimiters: str, delimiter: str | None = None) -> tuple[list[str], Iterator[_Record]]:
+    """The names that the header has, and the records behind it, whatever they mean.
+
+    Args:
+        delimiters: of which the one is taken that is most in the header.
+        delimiter: if it is known.
+    """
+    lines = _Lines(stream)
+    header = lines.peek()
+    delimiter = delimiter or max(delimiters, key=header.count)
+    names = split(header, delimiter)
+    next(lines, None)
+    if delimiter in QUOTING:
+        return names, _quoted(lines, delimiter, _Shape(len(names), delimiter, 0, None, None))
+    return names, _plain(lines, delimiter, len(names), header)
+
+
 def split(line: str, delimiter: str, wrapped: frozenset[int] = frozenset()) -> list[str]:
     """The cells of one line.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from negmine.contract.records import REJECTED, Rejected, to_table
@@ -27,6 +28,20 @@ def write_rejected(folder: Path, index: int, rows: Sequence[Rejected]) -> list[F
 def rejected_name(index: int) -> str:
     """The file that `write_rejected` writes."""
     return f"{_STEM}{index:05d}.parquet"
+
+
+def write_streamed(stream: Path, folder: Path) -> FileRecord:
+    """``rejected.parquet`` out of a file in Arrow's stream format, which rows were appended to one after the other."""
+
+    def write(out: IO[bytes]) -> int:
+        rows = 0
+        with pa.OSFile(str(stream)) as file, pq.ParquetWriter(out, REJECTED, compression="zstd") as writer:
+            for batch in pa.ipc.open_stream(file):
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return rows
+
+    return write_file(folder, REJECTED_FILE, write)
 
 
 def merge_rejected(store: Store, gathered: Path | None = None) -> FileRecord:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from negmine.base.console import progress
 from negmine.base.counts import Counts
@@ -22,8 +20,10 @@ from negmine.base.errors import explain_os_error
 from negmine.base.hashing import hash64
 from negmine.contract.records import KEY_PATTERN, PAIRS, REJECTED, Rejected, to_table
 from negmine.sources import Noted, Row
+from negmine.sources.clean import clean_caption
 from negmine.stages.pairs.identity import normal_path
-from negmine.store import REJECTED_FILE, TEMPORARY, FileRecord, PartRecord, part_name, write_file, write_table
+from negmine.store import TEMPORARY, PartRecord, part_name, write_table
+from negmine.store.rejected import write_streamed
 from negmine.store.spill import Spill, hashed, stored, together
 
 CHUNK: Final = 8_192  # rows in memory while reading
@@ -100,7 +100,7 @@ def _gather(rows: Iterable[Row | Rejected | Noted], folder: Path, scratch: Path,
         files.append(write_table(folder, part_name(index), part.select(_ROW.names)))
         counts["parts"] += 1
         counts["pairs"] += part.num_rows
-    files.append(_write_rejected(scratch / "rejected.arrow", folder))
+    files.append(write_streamed(scratch / "rejected.arrow", folder))
     return PartRecord(0, tuple(files), dict(counts))
 
 
@@ -160,36 +160,6 @@ def _pair(row: Row, ordinal: int, max_caption: int, counts: Counts) -> dict[str,
         "ordinal": ordinal,
         "given": row.key is not None,
     }
-
-
-def clean_caption(text: str, max_caption: int) -> tuple[str, list[str]]:
-    """NFC text without control characters, its white space single blanks, cut to `max_caption` characters.
-
-    Returns:
-        The text, and what was changed: ``control``, ``nfc``, ``space``, ``length``.
-    """
-    changes = []
-    if not text.isascii() or not text.isprintable():
-        printable = "".join(c for c in text if c.isspace() or not _is_control(c))
-        if len(printable) < len(text):
-            changes.append("control")
-        normal = unicodedata.normalize("NFC", printable)
-        if normal != printable:
-            changes.append("nfc")
-        text = normal
-    squeezed = " ".join(text.split())
-    if squeezed != text:
-        changes.append("space")
-    if len(squeezed) > max_caption:
-        changes.append("length")
-        squeezed = squeezed[:max_caption].rsplit(" ", 1)[0]
-    return squeezed, changes
-
-
-def _is_control(character: str) -> bool:
-    """Control characters, halves of surrogate pairs, and marks that reorder or hide text on a terminal."""
-    category = unicodedata.category(character)
-    return category in ("Cc", "Cs") or (category == "Cf" and character not in "\u200c\u200d")
 
 
 def _key(image_id: str, caption: str) -> str:
@@ -272,15 +242,3 @@ def _cut(starts: np.ndarray[tuple[int], np.dtype[np.int64]], at: int, rows: int,
     if fitting and starts[fitting - 1] > at:
         return int(starts[fitting - 1])
     return int(starts[fitting]) if fitting < len(starts) else None
-
-
-def _write_rejected(path: Path, folder: Path) -> FileRecord:
-    def write(stream: IO[bytes]) -> int:
-        rows = 0
-        with pa.OSFile(str(path)) as file, pq.ParquetWriter(stream, REJECTED, compression="zstd") as writer:
-            for batch in pa.ipc.open_stream(file):
-                writer.write_batch(batch)
-                rows += batch.num_rows
-        return rows
-
-    return write_file(folder, REJECTED_FILE, write)
