@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {
     "negmine parse": "parse",
     "negmine import": "sources",
+    "negmine write": "sources",
     "negmine retrieve": "retrieve",
     "negmine render": "render",
     "negmine shard": "shard",

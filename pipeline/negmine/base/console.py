@@ -198,9 +198,9 @@ def _report(error: NegmineError) -> NoReturn:
 
 
 class Progress(Protocol):
-    """Counts finished units of work."""
+    """Counts finished units of work, and tells what else there is to tell of them."""
 
-    def advance(self, units: int) -> None: ...
+    def advance(self, units: int, beside: str = "") -> None: ...
 
 
 @contextmanager
@@ -232,13 +232,14 @@ def _bar(title: str, total: int | None, unit: str, done: int) -> Iterator[Progre
         rp.MofNCompleteColumn(),
         Rate(),
         rp.TimeRemainingColumn(),
+        rp.TextColumn("{task.fields[beside]}", markup=False),
     )
     with rp.Progress(*columns, console=messages, transient=True) as live:
-        task = live.add_task(readable(title), total=total, completed=done)
+        task = live.add_task(readable(title), total=total, completed=done, beside="")
 
         class Bar:
-            def advance(self, units: int) -> None:
-                live.advance(task, units)
+            def advance(self, units: int, beside: str = "") -> None:
+                live.update(task, advance=units, beside=readable(beside))
 
         yield Bar()
 
@@ -249,7 +250,7 @@ class _Lines:
         self.started_at = self.printed_at = time.monotonic()
         self.before, self.done = done, done
 
-    def advance(self, units: int) -> None:
+    def advance(self, units: int, beside: str = "") -> None:
         self.done += units
         now = time.monotonic()
         if now - self.printed_at < PLAIN_INTERVAL:
@@ -258,4 +259,4 @@ class _Lines:
         rate = (self.done - self.before) / (now - self.started_at)
         of_total = f" of {self.total:,}" if self.total is not None else ""
         left = f", {(self.total - self.done) / rate:,.0f} s left" if self.total and rate else ""
-        note(f"{self.title}: {self.done:,}{of_total} {self.unit}, {rate:,.0f}/s{left}")
+        note(f"{self.title}: {self.done:,}{of_total} {self.unit}, {rate:,.0f}/s{left}{beside and ', '}{beside}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from negmine.base.errors import DamagedError
 from negmine.base.lfs import POINTER, PULL, is_pointer
 
 if TYPE_CHECKING:
     from negmine.base.documents import Document
+
+_DIGITS: Final = 16
+"""Of the checksum of a journal's line."""
 
 
 def canonical(body: object) -> bytes:
@@ -47,3 +51,24 @@ def unseal(text: str, where: str, fix: str) -> Document:
             "this file was edited after it was written", where=where, why="its checksum differs", fix=fix
         )
     return dict(body)
+
+
+def journal_line(body: Mapping[str, object]) -> bytes:
+    """A line of a journal: a JSON value, a tab (JSON text has none), and the first digits of its sha256."""
+    text = canonical(body)
+    return text + b"\t" + hashlib.sha256(text).hexdigest()[:_DIGITS].encode() + b"\n"
+
+
+def read_journal_line(line: bytes, where: str, fix: str) -> object:
+    """The JSON value of a journal's line, which earlier versions wrote without a checksum.
+
+    Raises:
+        DamagedError: it is not what was written.
+    """
+    text, tab, checksum = line.partition(b"\t")
+    try:
+        if tab and checksum.decode(errors="replace") != hashlib.sha256(text).hexdigest()[:_DIGITS]:
+            raise ValueError("its checksum differs")
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError("the journal is damaged", where=where, why=str(error) or repr(error), fix=fix) from None

@@ -20,6 +20,7 @@ from negmine.cli.report import report
 from negmine.cli.retrieve import retrieve
 from negmine.cli.shard import shard
 from negmine.cli.verify import verify
+from negmine.cli.write import write
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,7 +35,7 @@ app = typer.Typer(
     """,
 )
 
-for _command in (parse, retrieve, render, shard, audit, report, export):
+for _command in (parse, write, retrieve, render, shard, audit, report, export):
     app.command()(with_options(_command))
 app.command("import")(with_options(import_))
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}

@@ -40,7 +40,7 @@ class Run:
         summary = replace(summary, figures={**reading(self.pairs.counts), **summary.figures, "seconds": seconds})
         if self.how.dry_run:
             headline = f"dry run on at most {SAMPLE} pairs; nothing was kept"
-            examples = _examples(self.work / Stage.NEGATIVES)
+            examples = _examples(self.work / Stage.NEGATIVES) or summary.examples
             summary = Summary(summary.command, headline, summary.figures, examples=examples)
         console.show(summary, self.how.as_json)
 

@@ -27,3 +27,12 @@ class TrialOptions(RunOptions):
     """Those of a command that can be tried."""
 
     dry_run: Annotated[bool, Option(f"show what {SAMPLE} pairs give; write nothing", panel=RUN)] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions(RunOptions):
+    """Those of a command that costs money."""
+
+    dry_run: Annotated[
+        bool, Option(f"show what {SAMPLE} pairs would ask, and cost; ask and write nothing", panel=RUN)
+    ] = False

@@ -138,6 +138,34 @@ REJECTED: Final = _schema(
     ("detail", pa.string(), True),
 )
 
+ANSWERS: Final = _schema(
+    ("question", pa.string()),
+    ("prompt", pa.string()),
+    ("caption", pa.string()),
+    ("text", pa.string(), True),
+    ("answer", pa.string()),
+    ("model", pa.string()),
+    ("served", pa.string(), True),
+    ("form", pa.string()),
+    ("tokens_in", pa.int32()),
+    ("tokens_out", pa.int32()),
+)
+"""What a language model answered: ``question`` is the sha256 of model, prompt, parameters, caption and, where it was
+asked about one, another text; ``form`` is how the answer was bound; tokens of failed tries are counted too."""
+
+FAILED_ANSWERS: Final = _schema(
+    ("question", pa.string()),
+    ("prompt", pa.string()),
+    ("caption", pa.string()),
+    ("text", pa.string(), True),
+    ("reason", pa.string()),
+    ("detail", pa.string()),
+    ("tries", pa.int32()),
+    ("tokens_in", pa.int32()),
+    ("tokens_out", pa.int32()),
+)
+"""Questions without an answer that can be used, and why; ``tries`` in all, and what they cost."""
+
 _MEMBER: Final = pa.struct(
     [
         ("program", pa.string()),

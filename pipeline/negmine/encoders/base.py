@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from negmine.base.arrays import Vectors
-from negmine.base.errors import ResourceError, UsageError
+from negmine.base.errors import ResourceError
 from negmine.images.decode import decode
 
 if TYPE_CHECKING:
@@ -70,17 +67,6 @@ def normalise(rows: ArrayLike) -> Vectors:
     with np.errstate(invalid="ignore"):  # a row of zeros becomes NaN, which whoever asked must look for
         scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return scaled
-
-
-def need(module: str, package: str, extra: str = "offline") -> ModuleType:
-    """Import an optional module of one of our extras.
-
-    Raises:
-        UsageError: the package is not installed.
-    """
-    if find_spec(module) is None:
-        raise UsageError(f"this needs the package {package}", fix=f"pip install 'negmine[{extra}]'")
-    return import_module(module)
 
 
 def device() -> str:

@@ -16,7 +16,8 @@ import numpy as np
 
 from negmine.base.arrays import Floats
 from negmine.base.errors import InputError, UsageError
-from negmine.encoders.base import device, need
+from negmine.base.extras import need
+from negmine.encoders.base import device
 from negmine.store.places import source
 
 FAMILY: Final = "hf"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from negmine.base.documents import Document
 from negmine.base.errors import DamagedError, NegmineError, UsageError, is_out_of_memory
+from negmine.base.extras import need
 from negmine.base.whole_files import read_whole
-from negmine.encoders.base import need
 from negmine.encoders.clip_models import CONFIG_NAME, LOCAL, quiet
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from negmine.base.arrays import Vectors
-from negmine.encoders.base import Item, Modality, device, in_batches, need, rgb
+from negmine.base.extras import need
+from negmine.encoders.base import Item, Modality, device, in_batches, rgb
 
 if TYPE_CHECKING:
     import torch

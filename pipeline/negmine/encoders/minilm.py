@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from negmine.base.arrays import Vectors
-from negmine.encoders.base import BATCH, Item, Modality, device, need, normalise
+from negmine.base.extras import need
+from negmine.encoders.base import BATCH, Item, Modality, device, normalise
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

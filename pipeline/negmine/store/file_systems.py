@@ -27,12 +27,12 @@ def retrying(attempts: int = ATTEMPTS) -> Iterable[stamina.Attempt]:
     """Tries of a request, as long as its error may pass."""
     import stamina
 
-    _tell_of_retries()
+    tell_of_retries()
     return stamina.retry_context(on=may_pass, attempts=attempts, timeout=None, wait_max=5.0)
 
 
 @cache
-def _tell_of_retries() -> None:
+def tell_of_retries() -> None:
     """Once a process: in our words in place of stamina's log lines."""
     from stamina.instrumentation import set_on_retry_hooks
 
@@ -40,8 +40,8 @@ def _tell_of_retries() -> None:
 
 
 def _tell(details: RetryDetails) -> None:
-    """One slip is nothing to speak of."""
-    if details.retry_num > 1:
+    """One slip of a storage is nothing to speak of; of other servers those tell who ask them."""
+    if details.retry_num > 1 and is_storage_error(details.caused_by):
         why = " ".join(str(details.caused_by).split()) or type(details.caused_by).__name__
         note(f"the storage does not answer as it should; again in {details.wait_for:.1f} s: {why[:_SHOWN]}")
 

@@ -11,13 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from negmine.base.counts import Counts
 from negmine.base.errors import DamagedError, UsageError, explain_os_error
-from negmine.base.seal import canonical
+from negmine.base.seal import canonical, journal_line, read_journal_line
 from negmine.base.whole_files import read_whole
 from negmine.store.files import RESULT, broken_files, open_own, sync_folder, write_text
 from negmine.store.folder import TEMPORARY, folder_at
@@ -30,9 +29,6 @@ SEND_EVERY: Final = 5.0
 
 JOURNAL: Final = ".journal.jsonl"
 REJECTED_FILE: Final = "rejected.parquet"
-_DIGITS: Final = 16
-"""Of the checksum of a journal's line."""
-
 _NAMES: Final = "names"
 """Of the files that a run may write, in the first line of its journal: what it writes before it is killed is known."""
 
@@ -189,7 +185,7 @@ class Store:
         journal_file = self._journal
         try:
             with os.fdopen(open_own(journal_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as journal:
-                journal.write(_line(asdict(part)))
+                journal.write(journal_line(asdict(part)))
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
@@ -225,25 +221,7 @@ def _write_journal(
 ) -> None:
     first = asdict(spec) | ({} if names is None else {_NAMES: names})
     lines = [first, *(asdict(part) for part in parts)]
-    write_text(folder, name, b"".join(map(_line, lines)).decode())
-
-
-def _line(body: Mapping[str, object]) -> bytes:
-    """A journal's line: a JSON value, a tab (JSON text has none), and the first digits of its sha256."""
-    text = canonical(body)
-    return text + b"\t" + sha256(text).hexdigest()[:_DIGITS].encode() + b"\n"
-
-
-def _checked(line: bytes) -> bytes:
-    """The JSON text of a journal's line; earlier versions wrote no checksum.
-
-    Raises:
-        ValueError: it is another than was written.
-    """
-    text, tab, checksum = line.partition(b"\t")
-    if tab and checksum.decode(errors="replace") != sha256(text).hexdigest()[:_DIGITS]:
-        raise ValueError("its checksum differs")
-    return text
+    write_text(folder, name, b"".join(map(journal_line, lines)).decode())
 
 
 def _journals(folder: Path) -> list[Path]:
@@ -282,12 +260,7 @@ def _entry(line: bytes, path: Path, number: int) -> object:
     Raises:
         DamagedError: it is not what was written.
     """
-    try:
-        return json.loads(_checked(line))
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(
-            "the journal is damaged", where=f"{path}, line {number}", why=str(error) or repr(error), fix=REDO
-        ) from None
+    return read_journal_line(line, f"{path}, line {number}", REDO)
 
 
 def _shared(manifest: Manifest, part: PartRecord) -> bool:
