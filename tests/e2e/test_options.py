@@ -25,6 +25,7 @@ PAGES = {
     "negmine parse": "parse",
     "negmine import": "sources",
     "negmine write": "sources",
+    "negmine judge": "sources",
     "negmine retrieve": "retrieve",
     "negmine render": "render",
     "negmine shard": "shard",

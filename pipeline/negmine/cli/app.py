@@ -13,6 +13,7 @@ from negmine.base.command import with_options
 from negmine.cli.audit import audit
 from negmine.cli.export import export
 from negmine.cli.import_ import import_
+from negmine.cli.judge import judge
 from negmine.cli.merge import merge
 from negmine.cli.parse import parse
 from negmine.cli.render import render
@@ -35,7 +36,7 @@ app = typer.Typer(
     """,
 )
 
-for _command in (parse, write, retrieve, render, shard, audit, report, export):
+for _command in (parse, write, judge, retrieve, render, shard, audit, report, export):
     app.command()(with_options(_command))
 app.command("import")(with_options(import_))
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}

@@ -110,6 +110,18 @@ TEXTS: Final = _schema(
 )
 """Texts that others wrote for captions (`Text`), in the order of the pairs; no rule and no guard has seen them."""
 
+JUDGED: Final = _schema(
+    ("key", pa.string()),
+    ("caption", pa.string()),
+    ("text", pa.string()),
+    ("is_true", pa.bool_()),
+    ("kind", pa.string()),
+    ("still_true", pa.float32(), True),
+    ("plausible", pa.float32(), True),
+)
+"""What a language model says of texts, row by row beside theirs: how probable it is that a text is true of what its
+caption is true of, and that it may be a caption, 0 to 1; null where there was no answer."""
+
 NEIGHBOURS: Final = _schema(
     ("key", pa.string()),
     ("neighbour_key", pa.string()),
@@ -210,14 +222,18 @@ image i makes caption j true."""
 TEXTS_FOLDER: Final = "texts"
 """Around the folders of texts, one a source: ``work/texts/NAME``."""
 
+JUDGED_FOLDER: Final = "judged"
+"""Around the folders of what is said of texts: ``work/judged/NAME``."""
+
 TABLES: Final = {
     "pairs": PAIRS,
     "negatives": NEGATIVES,
     "neighbours": NEIGHBOURS,
     "figures": FIGURES,
     TEXTS_FOLDER: TEXTS,
+    JUDGED_FOLDER: JUDGED,
 }
-"""What the parts in a stage's folder are, by its name; those of texts by the name of the folder around it."""
+"""What the parts in a stage's folder are, by its name; those of texts and judgements by the folder around it."""
 
 MEMBER_MARK: Final = "::"
 """In a pair's image, between an archive and its member."""

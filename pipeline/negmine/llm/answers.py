@@ -38,7 +38,10 @@ from negmine.store import (
 from negmine.store.files import broken_files, open_own
 from negmine.store.stage_folder import SEND_EVERY
 
-SPEC: Final = Spec("answers", {}, {})
+ANSWERS_FOLDER: Final = "answers"
+"""Around the folders of answers, one for each name of texts: ``work/answers/NAME``."""
+
+SPEC: Final = Spec(ANSWERS_FOLDER, {}, {})
 _SYNC_EVERY: Final = 1.0
 """Seconds whose answers a power cut may take."""
 

@@ -8,7 +8,6 @@ with its reason.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -21,8 +20,8 @@ from negmine.base.errors import InputError, ResourceError, UsageError
 from negmine.engine.stop import Stop, stop_request
 from negmine.llm.answers import Answer, Answers, Failure
 from negmine.llm.client import NOBODY, Endpoint, Reply, RequestRefused, Unanswered
-from negmine.llm.questions import Question, Unusable
-from negmine.llm.settings import EndpointSettings
+from negmine.llm.questions import NO_PROBABILITIES, Question, Unusable
+from negmine.llm.settings import Budget, EndpointSettings
 
 _GONE: Final = 16
 """Questions in a row, and all that are under way, without an answer: the server is gone, not the questions bad."""
@@ -30,9 +29,6 @@ _GONE: Final = 16
 _LOOK_AFTER: Final = 64
 _MOST_FAILED: Final = 0.75
 """Of so many answers of a run, the share that may be of no use."""
-
-_BYTES_A_TOKEN: Final = 2
-"""At least, of English, and so of a request."""
 
 
 _REFUSED: Final = 3
@@ -91,6 +87,13 @@ def ask(batches: Iterable[Sequence[Question]], total: int, settings: EndpointSet
             raise _first(group) from None
         stop.check()
         return Asked(asking.counts, time.monotonic() - asking.started)
+
+
+def spent(counts: Counts, budget: Budget) -> dict[str, object]:
+    """What answers cost, for a summary."""
+    read, written = counts["tokens_in"], counts["tokens_out"]
+    cost = budget.cost(read, written)
+    return {"tokens read": read, "tokens written": written} | ({"money": round(cost, 4)} if cost else {})
 
 
 def _first(group: BaseException) -> BaseException:
@@ -182,7 +185,11 @@ class _Asking:
             RequestRefused: see `Endpoint.ask`.
         """
         try:
-            reply = await self._endpoint.ask(question.task.request(question, form, self._tries(question)))
+            request = question.task.request(question, form, self._tries(question))
+            reply = await self._endpoint.ask(request)
+        except Unusable as error:
+            self._fail(question, error.reason, error.detail)
+            return
         except Unanswered as error:
             self._give_up(question, error)
             return
@@ -194,6 +201,8 @@ class _Asking:
         try:
             answer = question.task.answer(reply)
         except Unusable as error:
+            if error.reason == NO_PROBABILITIES and self._form is None:
+                raise RequestRefused(error.detail) from None
             self._fail(question, error.reason, error.detail, reply)
             return
         self.answers.add(
@@ -273,8 +282,7 @@ class _Asking:
 
     def _reserve(self, question: Question) -> bool:
         """Whether the budget has room for a question, at the most it may cost, beside those under way."""
-        request = question.task.request(question, question.task.forms[0], 0)
-        most = Tokens(len(json.dumps(request)) // _BYTES_A_TOKEN, question.task.most_tokens)
+        most = Tokens(*question.task.most_cost(question))
         total = sum(self._reserved.values(), self._spent) + most
         if not self.settings.budget.allows(total.read, total.written):
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
@@ -11,14 +11,24 @@ from negmine.base.documents import Document
 from negmine.base.hashing import derived_seed
 from negmine.base.seal import canonical, digest
 from negmine.llm.client import Reply
-from negmine.llm.settings import Sampling
+from negmine.llm.pictures import TOKENS, NoPicture, Picture
 
 SCHEMA: Final = "json_schema"
 OBJECT: Final = "json_object"
-FORMS: Final = (SCHEMA, OBJECT)
-"""Of answers in JSON: bound by a schema, or to be some object, which is then looked at."""
+PROBABILITIES: Final = "probabilities"
+"""How an answer is bound: by a schema, to be some JSON object, which is then looked at, or as its first token."""
+
+NO_PROBABILITIES: Final = "no_probabilities"
+_LIKELIEST: Final = 20
+"""Tokens whose probabilities servers give, at most."""
 
 _SHOWN: Final = 200
+_BYTES_A_TOKEN: Final = 2
+"""At least, of English."""
+
+_FRAME: Final = 100
+"""Tokens around what is said."""
+
 _SEEDS: Final = 2**31
 """Seeds that every server takes."""
 
@@ -40,54 +50,65 @@ class Task:
     Attributes:
         name: of the prompt.
         messages: the talk about a caption and, where it is asked about, another text.
-        schema: of the answer; None where it is no JSON.
+        fields: more of a request: how words are drawn.
+        most_tokens: of an answer.
+        schema: of the answer; None where the probabilities of its first token are wanted.
         read: what is kept of an answer. It raises ValueError where an answer is none.
     """
 
     name: str
     model: str
-    sampling: Sampling
     messages: Callable[[str, str | None], Messages]
+    fields: Mapping[str, object]
+    most_tokens: int
+    seed: int
     schema: Document | None
     read: Callable[[Reply], str]
-    forms: tuple[str, ...] = FORMS
-    """How an answer may be bound, the best first."""
-    asked: Mapping[str, object] = field(default_factory=dict)
-    """More fields of a request, such as those that ask for probabilities."""
 
     @property
     def digest(self) -> str:
         """sha256 of all that an answer depends on, but the caption."""
-        return digest([self.model, self.messages("", None), self.schema, self._fields, self.sampling.seed])
+        return digest([self.model, self.messages("", None), self.schema, self.fields, self.seed])
 
     @property
-    def most_tokens(self) -> int:
-        """Of an answer."""
-        return self.sampling.most_answer_tokens
-
-    @property
-    def _fields(self) -> dict[str, object]:
-        return {**self.sampling.fields(), **self.asked}
+    def forms(self) -> tuple[str, ...]:
+        """How an answer may be bound, the best first."""
+        return (PROBABILITIES,) if self.schema is None else (SCHEMA, OBJECT)
 
     def request(self, question: Question, form: str, tries: int) -> dict[str, object]:
         """What is sent.
 
         Args:
             tries: that failed before; each is seeded anew.
+
+        Raises:
+            Unusable: ``no_picture``.
         """
-        seed = derived_seed(self.sampling.seed, "language model", question.name, tries) % _SEEDS
+        seed = derived_seed(self.seed, "language model", question.name, tries) % _SEEDS
         messages = self.messages(question.caption, question.text)
-        request: dict[str, object] = {"model": self.model, "messages": messages, **self._fields, "seed": seed}
-        if self.schema is not None:
+        if question.picture is not None:
+            try:
+                messages[-1]["content"] = question.picture.beside(str(messages[-1]["content"]))
+            except NoPicture as error:
+                raise Unusable("no_picture", str(error)) from None
+        request: dict[str, object] = {"model": self.model, "messages": messages, **self.fields, "seed": seed}
+        if self.schema is None:
+            request |= {"logprobs": True, "top_logprobs": _LIKELIEST}
+        else:
             bound = {"name": "answer", "strict": True, "schema": self.schema}
             request["response_format"] = {"type": form} | ({"json_schema": bound} if form == SCHEMA else {})
         return request
+
+    def most_cost(self, question: Question) -> tuple[int, int]:
+        """Tokens that a question may cost at most, about: read, and written."""
+        said = sum(len(str(turn["content"]).encode()) for turn in self.messages(question.caption, question.text))
+        return said // _BYTES_A_TOKEN + (TOKENS if question.picture else 0) + _FRAME, self.most_tokens
 
     def answer(self, reply: Reply) -> str:
         """What is kept of a reply.
 
         Raises:
-            Unusable: ``refusal``, ``content_filter``, ``cut``, ``empty`` or ``not_as_asked``.
+            Unusable: ``refusal``, ``content_filter``, ``cut``, ``empty``, ``no_probabilities`` or ``not_as_asked``.
         """
         if reply.refusal:
             raise Unusable("refusal", reply.refusal)
@@ -95,7 +116,9 @@ class Task:
             raise Unusable("content_filter", reply.text)
         if self.schema is not None and reply.ended == "length":
             raise Unusable("cut", f"after {reply.tokens_out:,} tokens: {reply.text}")
-        if not reply.text:
+        if self.schema is None and not reply.likeliest:
+            raise Unusable(NO_PROBABILITIES, f"none came with the answer {reply.text!r}")
+        if self.schema is not None and not reply.text:
             raise Unusable("empty", f"it ended by {reply.ended}")
         try:
             return self.read(reply)
@@ -108,13 +131,14 @@ class Question:
     """One caption under one prompt, with another text where it is asked about.
 
     Attributes:
-        name: sha256 of model, prompt, parameters, caption and text, in hexadecimal.
+        name: sha256 of model, prompt, parameters, caption, text and picture, in hexadecimal.
     """
 
     name: str
     task: Task
     caption: str
     text: str | None = None
+    picture: Picture | None = None
 
 
 class Questions:
@@ -123,7 +147,7 @@ class Questions:
     def __init__(self, task: Task) -> None:
         self.task, self._start = task, sha256(task.digest.encode())
 
-    def about(self, caption: str, text: str | None = None) -> Question:
+    def about(self, caption: str, text: str | None = None, picture: Picture | None = None) -> Question:
         name = self._start.copy()
-        name.update(canonical([caption, text]))
-        return Question(name.hexdigest(), self.task, caption, text)
+        name.update(canonical([caption, text, *([picture.identity] if picture else [])]))
+        return Question(name.hexdigest(), self.task, caption, text, picture)

@@ -56,29 +56,14 @@ def _parameters(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the model answers: everything beside the prompt that an answer depends on."""
+    """How the model draws its words."""
 
     temperature: Annotated[float, Option("0: the likeliest words", least=0, most=2, panel=ENDPOINT)] = 0.7
     most_answer_tokens: Annotated[int, Option("a longer answer is cut, and refused", least=1, panel=ENDPOINT)] = 512
-    parameters: Annotated[
-        str,
-        Option(
-            """more fields of each request, as '{"top_p": 0.95}'""",
-            name="llm_parameters",
-            parser=_parameters,
-            panel=ENDPOINT,
-        ),
-    ] = "{}"
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         check(self)
-
-    def fields(self) -> dict[str, object]:
-        """Of a request. What `parameters` has, it has instead, as ``max_completion_tokens`` for ``max_tokens``."""
-        more = json.loads(self.parameters)
-        length = {} if "max_completion_tokens" in more else {"max_tokens": self.most_answer_tokens}
-        return {"temperature": self.temperature, **length, **more}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +95,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointSettings:
-    """Where the model is, and how it is asked. Only `model` changes what a question is."""
+    """Where the model is, and how it is asked. Only `model` and `parameters` change what a question is."""
 
     url: Annotated[
         str,
@@ -122,6 +107,15 @@ class EndpointSettings:
         ),
     ]
     model: Annotated[str, Option("its name there", name="llm_model", panel=ENDPOINT)]
+    parameters: Annotated[
+        str,
+        Option(
+            """more fields of each request, as '{"top_p": 0.95}'""",
+            name="llm_parameters",
+            parser=_parameters,
+            panel=ENDPOINT,
+        ),
+    ] = "{}"
     key_variable: Annotated[
         str | None,
         Option(
@@ -146,3 +140,9 @@ class EndpointSettings:
         check(self)
         if not self.model:
             raise UsageError("--llm-model is empty", fix="name one of the endpoint's models")
+
+    def fields(self, temperature: float, most_tokens: int) -> dict[str, object]:
+        """Of a request. What `parameters` has, it has instead, as ``max_completion_tokens`` for ``max_tokens``."""
+        more = json.loads(self.parameters)
+        length = {} if "max_completion_tokens" in more else {"max_tokens": most_tokens}
+        return {"temperature": temperature, **length, **more}

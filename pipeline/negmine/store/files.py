@@ -234,12 +234,13 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from negmine.contract.records import TABLES, TEXTS_FOLDER
+    from negmine.contract.records import JUDGED_FOLDER, TABLES, TEXTS_FOLDER
 
     name = part_name(index)
     try:
         table = pq.read_table(folder_at(folder).file(name), columns=columns)
-        stage = folder.parent.name if folder.parent.name == TEXTS_FOLDER else folder.name
+        nested = folder.parent.name in (TEXTS_FOLDER, JUDGED_FOLDER)
+        stage = folder.parent.name if nested else folder.name
         if stage in TABLES:
             _check_columns(table, TABLES[stage])
     except (pa.ArrowException, OSError) as error:

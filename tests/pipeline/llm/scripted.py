@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,14 @@ def chat(content: str | None, ended: str = "stop", **message: object) -> dict[st
 
 def texts(*written: str) -> dict[str, Any]:
     return chat(json.dumps({"texts": written}))
+
+
+def verdict(**likeliest: float) -> dict[str, Any]:
+    """The document of an answer by its first token, with probabilities of tokens."""
+    found = chat(max(likeliest, key=likeliest.__getitem__), "length")
+    tops = [{"token": token, "logprob": math.log(p)} for token, p in likeliest.items()]
+    found["choices"][0]["logprobs"] = {"content": [{**tops[0], "top_logprobs": tops}]}
+    return found
 
 
 def caption_of(request: dict[str, Any]) -> str:

@@ -51,6 +51,11 @@ class Prompt:
     system: str
     examples: tuple[tuple[str, tuple[str, ...]], ...]
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All captions and texts of the examples, which small models like to repeat."""
+        return tuple(text for caption, texts in self.examples for text in (caption, *texts))
+
     def messages(self, caption: str) -> list[dict[str, str]]:
         """The talk up to a caption."""
         turns = [{"role": "system", "content": self.system}]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from negmine.engine import Engine, run_phase, run_stage
-from negmine.llm.answers import Answers
+from negmine.llm.answers import ANSWERS_FOLDER, Answers
 from negmine.llm.asking import Asked, ask
 from negmine.stages.writing.settings import WriteSettings
 from negmine.stages.writing.tasks import Asking, Writing, writings
@@ -20,9 +20,6 @@ from negmine.store import MANIFEST, Manifest, Spec, Store, load_manifest, refuse
 from negmine.store.rejected import merge_rejected
 from negmine.store.texts import texts_stage
 from negmine.store.work_folder import Stage, WorkFolder
-
-ANSWERS: Final = "answers"
-"""Around the folders of answers, one for each name of texts."""
 
 _BYTES_A_TOKEN: Final = 4
 
@@ -58,15 +55,16 @@ def write(settings: WriteSettings, work: Path, engine: Engine, *, overwrite: boo
         if not overwrite:  # before anything is asked
             refuse_other_settings(work / spec.stage, spec.stage, spec.settings)
         asking = Asking(pairs, parts, asked_by)
-        with Answers.open(work / ANSWERS / settings.name, retry_failed=settings.endpoint.retry_failed) as answers:
+        answers_at = work / ANSWERS_FOLDER / settings.name
+        with Answers.open(answers_at, retry_failed=settings.endpoint.retry_failed) as answers:
             asked = ask(asking.batches(), asking.missing(answers), settings.endpoint, answers)
             answers.seal()
-        answered = load_manifest(work / ANSWERS / settings.name)
-        spec = replace(spec, inputs={**spec.inputs, ANSWERS: answered.digest})
+        answered = load_manifest(answers_at)
+        spec = replace(spec, inputs={**spec.inputs, ANSWERS_FOLDER: answered.digest})
         overwrite = overwrite or _has_other_answers(work / spec.stage, spec)
 
         def make(store: Store) -> Manifest:
-            phase = TextsPhase(settings, pairs, work / ANSWERS / settings.name)
+            phase = TextsPhase(settings, pairs, answers_at)
             total = sum(folder.pair_counts)
             run_phase(store, phase, engine, parts, title=f"texts of {settings.name}", unit="pairs", total=total)
             return store.finish([merge_rejected(store)])
@@ -112,5 +110,5 @@ def _has_other_answers(folder: Path, spec: Spec) -> bool:
     if not (folder / MANIFEST).exists():
         return False
     before = load_manifest(folder).spec
-    now = replace(before, inputs={**before.inputs, ANSWERS: spec.inputs[ANSWERS]})
+    now = replace(before, inputs={**before.inputs, ANSWERS_FOLDER: spec.inputs[ANSWERS_FOLDER]})
     return before.fingerprint != spec.fingerprint == now.fingerprint

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from negmine.base.console import Summary
-from negmine.llm.settings import Budget
+from negmine.llm.answers import ANSWERS_FOLDER
+from negmine.llm.asking import spent
 from negmine.stages.writing.settings import WriteSettings
-from negmine.stages.writing.stage import ANSWERS, Preview, Written
+from negmine.stages.writing.stage import Preview, Written
 from negmine.store.options import work_option
 from negmine.store.texts import texts_stage
 
@@ -21,7 +22,7 @@ def summary(written: Written, settings: WriteSettings, work: Path) -> Summary:
         "asked in this run": asked.counts["asked"],
         "tries again": asked.counts["retries"],
         **({"tokens/s": round(asked.tokens_a_second, 1)} if asked.seconds else {}),
-        **spent(answers["tokens_in"], answers["tokens_out"], settings.endpoint.budget),
+        **spent(answers, settings.endpoint.budget),
         "answers of no use": written.failed,
         "answers by": answers.under("form"),
         "texts": counts["texts"],
@@ -31,7 +32,7 @@ def summary(written: Written, settings: WriteSettings, work: Path) -> Summary:
         "texts refused": counts.under("rejected"),
     }
     here, name = work_option(work), settings.name
-    outputs = {"answers": str(work / ANSWERS / name), "written to": str(work / texts_stage(name))}
+    outputs = {"answers": str(work / ANSWERS_FOLDER / name), "written to": str(work / texts_stage(name))}
     steps = [f"negmine parse PAIRS --preset imported --texts {name}{here}"]
     if written.failed:
         steps.insert(0, "the same command with --retry-failed, which asks again what failed")
@@ -49,9 +50,3 @@ def previewed(preview: Preview, settings: WriteSettings) -> Summary:
     }
     examples = {f"{n} {turn['role']}": str(turn["content"]) for n, turn in enumerate(preview.example, 1)}
     return Summary("negmine write", "", figures, examples=examples)
-
-
-def spent(tokens_in: int, tokens_out: int, budget: Budget) -> dict[str, object]:
-    """What answers cost."""
-    cost = budget.cost(tokens_in, tokens_out)
-    return {"tokens read": tokens_in, "tokens written": tokens_out} | ({"money": round(cost, 4)} if cost else {})

@@ -45,7 +45,10 @@ def _task(prompt: Prompt, settings: WriteSettings) -> Task:
             raise ValueError(f"more than {settings.texts} texts")
         return reply.text
 
-    return Task(prompt.name, settings.endpoint.model, settings.sampling, messages, texts_schema(settings.texts), read)
+    sampling, most = settings.sampling, settings.sampling.most_answer_tokens
+    fields = settings.endpoint.fields(sampling.temperature, most)
+    schema = texts_schema(settings.texts)
+    return Task(prompt.name, settings.endpoint.model, messages, fields, most, sampling.seed, schema, read)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def _texts(
     """The texts for a caption; those that say nothing new are refused."""
     seen = {_plain(pair["caption"]): "the_caption"}
     for n, writing in enumerate(asked):
+        seen = {_plain(shown): "the_example" for shown in writing.prompt.shown} | seen
         for written in read_texts(answer) if (answer := offered[n]) is not None else ():
             text, _ = clean_caption(written, LONGEST)
             reason = seen.get(_plain(text)) if text else "empty_text"
