@@ -27,7 +27,7 @@ from ahnpl.data.decode import Decoder
 from ahnpl.data.draw import Draw
 from ahnpl.data.images import BadImage, crop_box, open_image, training_pixels
 from ahnpl.data.order import CanonicalRank, epoch_order, planned_order, wanted_of
-from ahnpl.data.read import read_in_order, read_through
+from ahnpl.data.read import READ_AHEAD, places_in_order, read_through
 from ahnpl.data.resuming import Resuming
 from ahnpl.data.shards import open_shards
 from ahnpl.data.stream import SHUFFLE_WINDOW, Stream
@@ -76,17 +76,17 @@ class TestOrder:
     def test_skipping_gives_the_tail(self, shards: Path, skip: int) -> None:
         found = open_shards([f"{shards}/*.tar"]).shards
         order = list(epoch_order([s.samples for s in found], 1, 2, 15))
-        whole = [located.sample.key for located in read_in_order(found, order)]
-        assert [located.sample.key for located in read_in_order(found, order, skip)] == whole[skip:]
+        whole = [placed.load().sample.key for placed in places_in_order(found, order)]
+        assert [placed.load().sample.key for placed in places_in_order(found, order, skip)] == whole[skip:]
 
     def test_shards_that_lie_behind_are_not_opened(self, few_shards: Callable[..., Path]) -> None:
         folder = few_shards(samples=40, tars=20)
         found = open_shards([f"{folder}/*.tar"]).shards
         order = list(epoch_order([2] * 20, 0, 0, window=0))
         (folder / f"{order[0][0]:05d}.tar").unlink()
-        assert len(list(read_in_order(found, order, skip=20))) == 20  # ten are read at a time
+        assert len(list(places_in_order(found, order, skip=20))) == 20  # ten are read at a time
         with pytest.raises(DamagedError):
-            list(read_in_order(found, order))
+            list(places_in_order(found, order))
 
     @pytest.mark.parametrize("skip", [0, 30])
     def test_memory_is_bounded_by_the_window(self, tmp_path: Path, skip: int) -> None:
@@ -95,11 +95,11 @@ class TestOrder:
         found = open_shards([f"{write_shards(tmp_path, groups)}/*.tar"]).shards
         del groups
         tracemalloc.start()
-        count = sum(1 for _ in read_in_order(found, epoch_order([30] * 4, 0, 0, window=6), skip))
+        count = sum(1 for _ in places_in_order(found, epoch_order([30] * 4, 0, 0, window=6), skip, keep=True))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert count == 120 - skip
-        assert peak < 24 * size  # the window, and what four readers have in hand: 21
+        assert peak < 4 * READ_AHEAD + 24 * size  # the window, and what four readers have in hand
 
 
 FIVE = [f"image{n}" for n in range(1000) for _ in range(5)]
@@ -195,10 +195,10 @@ class TestRanks:
         opened = []
         for rank in range(2):
             order = epoch_order([8] * 4, 5, 0, 4, CanonicalRank(rank, 2))
-            found = read_in_order(
+            found = places_in_order(
                 open_shards([f"{folder}/*.tar"]).shards, order, wanted=wanted_of([8] * 4, 5, 0, CanonicalRank(rank, 2))
             )
-            opened.append({located.shard for located in found})
+            opened.append({placed.shard for placed in found})
         assert [len(names) for names in opened] == [2, 2] and not opened[0] & opened[1]
 
     def test_samples_of_others_are_not_kept(self, tmp_path: Path) -> None:
@@ -208,10 +208,10 @@ class TestRanks:
         del groups
         tracemalloc.start()
         order = epoch_order([60], 0, 0, 6, rank)
-        count = sum(1 for _ in read_in_order(found, order, wanted=wanted_of([60], 0, 0, rank)))
+        count = sum(1 for _ in places_in_order(found, order, wanted=wanted_of([60], 0, 0, rank), keep=True))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert count == 30 and peak < 16 * size
+        assert count == 30 and peak < READ_AHEAD + 16 * size
 
     def test_a_batch_that_cannot_be_shared(self, shards: Path) -> None:
         with pytest.raises(UsageError, match="a batch of 8 cannot be cut into 3 equal shares"):

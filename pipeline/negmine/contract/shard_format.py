@@ -20,7 +20,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import IO, TYPE_CHECKING, Final, TypeVar
@@ -37,12 +37,14 @@ from negmine.contract.records import (
     Sample,
     TextNegative,
 )
-from negmine.contract.tar_headers import UNREADABLE, Header, only_zeros
+from negmine.contract.tar_headers import UNREADABLE
+from negmine.contract.tar_members import Member, read_tar
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 INDEX_NAME: Final = "index.json"
 HELDOUT: Final = "heldout"
@@ -222,7 +224,7 @@ def read_samples(stream: IO[bytes], where: str) -> Iterator[Sample]:
         DamagedError: a cut tar, members that are not adjacent, a duplicate key, a sample without image, caption or
             JSON, or JSON of another schema version.
     """
-    return (decode_sample(key, members, where) for key, members in _groups(stream, where))
+    return (decode_sample(key, members, where) for key, members in group_members(read_members(stream, where), where))
 
 
 def read_sidecar(stream: IO[bytes], where: str) -> Iterator[tuple[Sample, Beside]]:
@@ -231,17 +233,36 @@ def read_sidecar(stream: IO[bytes], where: str) -> Iterator[tuple[Sample, Beside
     Raises:
         DamagedError: see `read_samples`.
     """
-    for key, members in _groups(stream, where):
-        sample, beside = _decoded(key, members, where, "")
-        if beside is None:
-            raise _damaged(where, f"sample {key} says no image beside it")
-        yield sample, beside
+    return (decode_sidecar(key, members, where) for key, members in group_members(read_members(stream, where), where))
 
 
-def _groups(stream: IO[bytes], where: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+def sample_places(stream: IO[bytes], where: str) -> Iterator[tuple[int, int]]:
+    """Where the members of each sample of a tar begin and end, in bytes: a run of them is read by `read_run`.
+
+    Raises:
+        DamagedError: the tar is cut, its members are not adjacent, or a key occurs twice.
+    """
+    members = ((member.name, member) for member, _ in _members_of(stream, where, lambda _: False))
+    for _, of in group_members(members, where):
+        yield min(member.start for member in of.values()), max(member.end for member in of.values())
+
+
+def read_run(content: bytes, where: str) -> tuple[str, dict[str, bytes]]:
+    """The key of the sample whose members are these bytes of a tar, and its members by extension.
+
+    Raises:
+        DamagedError: they are not the members of one sample.
+    """
+    found = list(group_members(read_members(io.BytesIO(content + bytes(tarfile.RECORDSIZE)), where), where))
+    if len(found) != 1:
+        raise _damaged(where, f"there are {len(found)} samples where one was")
+    return found[0]
+
+
+def group_members(named: Iterable[tuple[str, M]], where: str) -> Iterator[tuple[str, dict[str, M]]]:
     """The members of each sample by extension."""
-    key, members, seen = None, dict[str, bytes](), set[str]()
-    for name, content in read_members(stream, where):
+    key, members, seen = None, dict[str, M](), set[str]()
+    for name, member in named:
         match = _MEMBER.fullmatch(name)
         if match is None:
             continue  # somebody's extra member: never decoded, whatever it is called
@@ -254,7 +275,7 @@ def _groups(stream: IO[bytes], where: str) -> Iterator[tuple[str, dict[str, byte
             seen.add(key)
         if match[2] in members:
             raise _damaged(where, f"member {name} occurs twice")
-        members[match[2]] = content
+        members[match[2]] = member
     if key is not None:
         yield key, members
 
@@ -266,24 +287,21 @@ def read_members(stream: IO[bytes], where: str) -> Iterator[tuple[str, bytes]]:
         DamagedError: the tar is cut, is no tar, something follows its end, or a member is larger than
             `MAX_MEMBER_BYTES`.
     """
+    return ((member.name, content) for member, content in _members_of(stream, where, lambda member: member.regular))
+
+
+def _members_of(stream: IO[bytes], where: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:
+    """The regular files of a tar, and the content of those that are wanted."""
+
+    def checked(member: Member) -> bool:
+        if member.end - member.content > MAX_MEMBER_BYTES + tarfile.BLOCKSIZE:
+            raise _damaged(where, f"member {member.name!r} has {member.size:,} bytes")
+        return wanted(member)
+
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # else they pile up
-                if tar.offset - member.offset_data > MAX_MEMBER_BYTES + tarfile.BLOCKSIZE:
-                    raise _damaged(where, f"member {member.name!r} has {member.size:,} bytes")
-                if member.isreg() and not member.issparse():
-                    yield member.name, _content(tar, member)
-            if tar.fileobj is not None and not only_zeros(tar.fileobj):
-                raise _damaged(where, f"something follows the end of the tar at byte {tar.offset:,}")
+        yield from (found for found in read_tar(stream, checked) if found[0].regular)
     except UNREADABLE as error:
-        raise _damaged(where, f"the tar is cut or is no tar ({error})") from None
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    handle = tar.extractfile(member)
-    assert handle is not None  # regular files have content
-    return handle.read()
+        raise _damaged(where, f"the tar is cut, is no tar, or goes on ({error})") from None
 
 
 def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
@@ -296,6 +314,18 @@ def decode_sample(key: str, members: dict[str, bytes], where: str) -> Sample:
     if extension is None:
         raise _damaged(where, f"sample {key} has {sorted(members)}, needs an image, txt and json")
     return _decoded(key, members, where, extension)[0]
+
+
+def decode_sidecar(key: str, members: dict[str, bytes], where: str) -> tuple[Sample, Beside]:
+    """Members of one key of a sidecar as a `Sample` without its image, and where that lies.
+
+    Raises:
+        DamagedError: something is missing or malformed.
+    """
+    sample, beside = _decoded(key, members, where, "")
+    if beside is None:
+        raise _damaged(where, f"sample {key} says no image beside it")
+    return sample, beside
 
 
 def _decoded(key: str, members: dict[str, bytes], where: str, extension: str) -> tuple[Sample, Beside | None]:

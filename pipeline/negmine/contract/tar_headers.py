@@ -15,7 +15,6 @@ MAX_HEADER_BYTES: Final = 32 * 1024
 UNREADABLE: Final = (tarfile.TarError, EOFError, ValueError, ArithmeticError, LookupError, RecursionError)
 """What `tarfile` raises over a tar that is cut, damaged or hostile."""
 
-_BLOCK: Final = 1024 * 1024
 _ADDITIONS: Final = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -68,8 +67,3 @@ class Header(tarfile.TarInfo):
 
 class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
-
-
-def only_zeros(stream: Readable) -> bool:
-    """Whether only zeros follow."""
-    return not any(block.strip(b"\0") for block in iter(lambda: stream.read(_BLOCK), b""))

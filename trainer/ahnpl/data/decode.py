@@ -1,4 +1,4 @@
-"""Encoded samples to a batch: crops, negatives and tokens, in a worker process."""
+"""Places of samples to a batch: bytes, crops, negatives and tokens, in a worker process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from negmine.base.errors import NegmineError
 from negmine.base.hashing import generator, hash64
 from negmine.contract.records import KINDS, Sample, TextNegative
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from torch.utils.data import Dataset
 from ahnpl.data.batch import BadSample, Batch, Legible
 from ahnpl.data.draw import Draw
 from ahnpl.data.images import BadImage, training_pixels
-from ahnpl.data.read import Located
+from ahnpl.data.read import Located, Placed
 
 CACHED_TEXTS = 50_000
 """Texts whose tokens a worker remembers: 30 MB at most."""
@@ -35,9 +36,9 @@ class Task:
         spares: the first of the rank's next part, for samples that turn out to be bad.
     """
 
-    samples: list[Located]
+    samples: list[Placed]
     epoch: int
-    spares: list[Located] = field(default_factory=list)
+    spares: list[Placed] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Decoded:
     legible: Legible
 
 
-class Decoder(Dataset[Batch]):
-    """Turns encoded samples into a `Batch`, in a worker process.
+class Decoder(Dataset[Batch | NegmineError]):
+    """Reads samples and turns them into a `Batch`, in a worker process.
 
     Args:
         tokenizer: makes the tokenizer; called once in each worker.
@@ -87,8 +88,20 @@ class Decoder(Dataset[Batch]):
         self.image_size, self.negatives, self.available, self.seed = image_size, negatives, available, seed
         self.image_negatives, self.draw = image_negatives, draw
 
-    def __getitems__(self, tasks: list[Task]) -> Batch:
-        """The hook that `DataLoader` calls with what the batch sampler gave: the parts of one batch."""
+    def __getitems__(self, tasks: list[Task]) -> Batch | NegmineError:
+        """The hook that `DataLoader` calls with what the batch sampler gave. An error for the user is a value here, or
+        its traceback would be the message."""
+        try:
+            return self.batch(tasks)
+        except NegmineError as error:
+            return error
+
+    def batch(self, tasks: list[Task]) -> Batch:
+        """The batch of these parts.
+
+        Raises:
+            DamagedError: a sample is not what the shard format says.
+        """
         bad: list[BadSample] = []
         parts = [self._decode(task, bad) for task in tasks]
         anywhere = [one for part in parts for one in part if one is not None]
@@ -97,9 +110,10 @@ class Decoder(Dataset[Batch]):
     def _decode(self, task: Task, bad: list[BadSample]) -> list[Decoded | None]:
         """Decode the samples; for one that cannot be decoded the next spare stands in, None where there is none."""
         good: list[Decoded | None] = []
-        spares = iter(task.spares)
-        self._remember([text for located in task.samples for text in self._texts(located.sample)])
-        for located in task.samples:
+        spares = (placed.load() for placed in task.spares)
+        samples = [placed.load() for placed in task.samples]
+        self._remember([text for located in samples for text in self._texts(located.sample)])
+        for located in samples:
             decoded = self._try(located, task.epoch, bad)
             while decoded is None and (spare := next(spares, None)) is not None:
                 decoded = self._try(spare, task.epoch, [])  # is counted in its own batch

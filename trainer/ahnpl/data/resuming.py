@@ -6,7 +6,6 @@ import hashlib
 import io
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import stamina
@@ -49,7 +48,7 @@ class Resuming(io.RawIOBase):
                 with attempt:
                     if self._stream.closed:
                         self._stream = self._opened()
-                    content = self._read(len(room))
+                    read = self._read(room)
         except Exception as error:
             if not is_storage_error(error):
                 raise
@@ -59,10 +58,9 @@ class Resuming(io.RawIOBase):
                 why=readable(str(error)) or type(error).__name__,
                 fix="look at the storage; the same command resumes from the last checkpoint",
             ) from None
-        room[: len(content)] = content
-        self.position += len(content)
-        self.sha256.update(content)
-        return len(content)
+        self.position += read
+        self.sha256.update(room[:read])
+        return read
 
     def close(self) -> None:
         if not self.closed:
@@ -72,19 +70,24 @@ class Resuming(io.RawIOBase):
     def _attempts(self) -> Iterable[stamina.Attempt]:
         return retrying(ATTEMPTS if is_address(self.url) else 1)
 
-    def _read(self, length: int) -> bytes:
+    def _read(self, room: memoryview) -> int:
         try:
-            return bytes(self._stream.read(length))
+            if isinstance(self._stream, io.FileIO):
+                return self._stream.readinto(room) or 0
+            content = self._stream.read(len(room))
+            room[: len(content)] = content
+            return len(content)
         except Exception:
             with suppress(Exception):
                 self._stream.close()
             raise
 
-    def _opened(self) -> IO[bytes]:
+    def _opened(self) -> io.FileIO | IO[bytes]:
+        stream: io.FileIO | IO[bytes]
         if is_address(self.url):
             files, path = file_system(self.url)
-            stream: IO[bytes] = files.open(path, "rb", block_size=_BLOCK)
+            stream = files.open(path, "rb", block_size=_BLOCK)
         else:
-            stream = Path(self.url).open("rb")  # noqa: SIM115 - closed with this object
+            stream = io.FileIO(self.url)
         stream.seek(self.position)
         return stream

@@ -1,8 +1,8 @@
-"""Shards to batches: ordered reading here, decoding and tokenising in worker processes.
+"""Shards to batches: the order here, reading, decoding and tokenising in worker processes.
 
 The order is made from counts alone (`ahnpl.data.order`): it is the same for any number of workers, and a resumed run
-opens only what it still needs. This process reads the tars, in a thread; each batch of encoded samples goes to a worker
-as the "indices" of a torch `DataLoader`, which keeps the order and hands errors on.
+opens only what it still needs. A thread of this process checks the tars and finds where their samples lie; the places
+of a batch go to a worker as the "indices" of a torch `DataLoader`, which keeps the order and hands errors on.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 
-from negmine.base.errors import InputError, UsageError
+from negmine.base.errors import InputError, NegmineError, UsageError
 
 from ahnpl.data.batch import Batch
 from ahnpl.data.decode import Decoder, Task
 from ahnpl.data.order import WHOLE, CanonicalRank, epoch_order, planned_order, wanted_of, wanted_of_planned
 from ahnpl.data.prefetch import Prefetch
-from ahnpl.data.read import Located, read_in_order, read_through
+from ahnpl.data.read import Placed, places_in_order
 from ahnpl.data.shards import ShardSet
 from ahnpl.data.workers import Workers
 
 SHUFFLE_WINDOW = 1000
-"""Samples in the shuffle buffer, encoded."""
+"""Samples in the shuffle buffer."""
 
 SPARES = 4
 """Samples of the next batch that stand in for bad ones of this."""
@@ -39,6 +39,9 @@ class Stream:
         canonical_ranks: what is read here of every epoch. A batch is made of equal parts from all that there are, in
             their order, each through a shuffle window of its own: which process reads one changes nothing.
         pin: page-locked batches, for copies to a GPU.
+
+    Attributes:
+        passed_over: images that a sidecar does not know, by tar that was read to its end here.
 
     Raises:
         UsageError: fewer samples than one batch, a batch that the canonical ranks do not divide, or shards planned for
@@ -76,6 +79,7 @@ class Stream:
             )
         self.shards, self.decoder, self.batch_size, self.seed = shards, decoder, batch_size, seed
         self.max_bad, self.window, self.canonical_ranks = max_bad, window, canonical_ranks
+        self.passed_over: dict[str, int] = {}
         self._feed = _Feed()
         self._workers = Workers(decoder, self._feed, workers, pin=pin)
 
@@ -96,6 +100,8 @@ class Stream:
         with Prefetch(parts, depth=4) as tasks:
             self._feed.tasks = tasks
             for batch in self._workers.batches():
+                if isinstance(batch, NegmineError):
+                    raise batch
                 bad += len(batch.bad)
                 self._check_bad(bad, batch)
                 yield batch
@@ -106,7 +112,8 @@ class Stream:
         Raises:
             DamagedError: the shard is damaged.
         """
-        return self.decoder.__getitems__([Task(list(islice(read_through(self.shards.shards), count)), epoch=0)])
+        every = ((s, p) for s, shard in enumerate(self.shards.shards) for p in range(shard.samples))
+        return self.decoder.batch([Task(list(islice(places_in_order(self.shards.shards, every), count)), epoch=0)])
 
     def close(self) -> None:
         """End the workers."""
@@ -122,10 +129,10 @@ class Stream:
         else:
             order = planned_order(counts, planned, self.seed, epoch, self.window, rank, self.batch_size)
             wanted = wanted_of_planned(self.batch_size, rank)
-        located = read_in_order(self.shards.shards, order, skip * size, wanted)
-        ahead: list[Located] = []
+        places = places_in_order(self.shards.shards, order, skip * size, wanted, self.passed_over)
+        ahead: list[Placed] = []
         for _ in range(self.steps_per_epoch - skip):
-            ahead += islice(located, size + SPARES - len(ahead))
+            ahead += islice(places, size + SPARES - len(ahead))
             yield Task(ahead[:size], epoch, ahead[size:])
             ahead = ahead[size:]
 
