@@ -26,6 +26,10 @@ def parse(
         str, Option("unguessable, skills, swaps, negclip, ce_clip, sugarcrepe, or a TOML file", parser=named)
     ] = "unguessable",
     given: Annotated[Values, Given(ParseSettings)],
+    positives: Annotated[
+        int | None,
+        Option("true texts of a caption beside it, at most; 0 makes none", least=0, unset="2 with negations, else 0"),
+    ] = None,
     how: TrialOptions,
     where: EngineOptions,
 ) -> None:
@@ -40,8 +44,16 @@ def parse(
     from negmine.stages.negatives.presets import load_preset
     from negmine.stages.negatives.stage import parse_pairs
     from negmine.stages.negatives.summary import summary
+    from negmine.stages.positives.settings import PositiveSettings, wanted
+    from negmine.stages.positives.stage import make_positives
+    from negmine.stages.positives.summary import with_positives
 
     settings = replace(load_preset(preset), **given)
     with open_pairs(pairs, reading, how, where) as run:
         made = parse_pairs(settings, run.work, run.engine, overwrite=how.overwrite)
-        run.show(summary(made, how.work))
+        said = summary(made, how.work)
+        count = wanted(positives, settings.rules)
+        if count:
+            true = PositiveSettings(positives=count, seed=settings.seed, model=settings.model)
+            said = with_positives(said, make_positives(true, run.work, run.engine, overwrite=how.overwrite))
+        run.show(said)

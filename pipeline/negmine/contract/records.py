@@ -57,6 +57,10 @@ KINDS: Final = (
 )
 """How a negative differs from the truth; a `rewrite` in more than one thing, or in what cannot be told."""
 
+POSITIVE_KINDS: Final = ("shorter", "phrase", "order", "word", "number", "form", "voice", "negate")
+"""How a positive says what a caption says: less of it, one phrase of it, in another order, by another word, ...;
+``negate`` says what is not there."""
+
 DIRECTIONS: Final = ("i2i", "i2t", "t2i", "t2t")
 """Retrieval directions, query first: ``t2i`` finds images for a caption."""
 
@@ -94,6 +98,17 @@ NEGATIVES: Final = _schema(
     ("rule", pa.string()),
     ("edits", _EDITS),
     ("score", pa.float32(), True),
+    ("slot", pa.int32()),
+)
+
+POSITIVES: Final = _schema(
+    ("key", pa.string()),
+    ("image_id", pa.string()),
+    ("caption", pa.string()),
+    ("positive", pa.string()),
+    ("kind", pa.string()),
+    ("rule", pa.string()),
+    ("edits", _EDITS),
     ("slot", pa.int32()),
 )
 
@@ -228,6 +243,7 @@ JUDGED_FOLDER: Final = "judged"
 TABLES: Final = {
     "pairs": PAIRS,
     "negatives": NEGATIVES,
+    "positives": POSITIVES,
     "neighbours": NEIGHBOURS,
     "figures": FIGURES,
     TEXTS_FOLDER: TEXTS,
@@ -298,6 +314,25 @@ class Negative:
 
 
 @dataclass(frozen=True, slots=True)
+class Positive:
+    """A text that stays true of the image. ``apply_edits(caption, edits) == positive``, byte for byte.
+
+    Attributes:
+        kind: of `POSITIVE_KINDS`.
+        rule: that proves it.
+    """
+
+    key: str
+    image_id: str
+    caption: str
+    positive: str
+    kind: str
+    rule: str
+    edits: tuple[Edit, ...]
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A text that others offer for a caption. ``apply_edits(caption, edits) == text``, byte for byte.
 
@@ -320,7 +355,7 @@ class Text:
 
 
 class EditRow(TypedDict):
-    """An `Edit` in a table of negatives or texts."""
+    """An `Edit` in a table of negatives, positives or texts."""
 
     start: int
     end: int
@@ -443,6 +478,15 @@ class TextNegative:
 
 
 @dataclass(frozen=True, slots=True)
+class TextPositive:
+    """A true text inside a shard sample, beside its caption."""
+
+    text: str
+    kind: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImageNegative:
     """An image for which the sample's caption is false, with that image's own caption and its text negatives."""
 
@@ -465,6 +509,7 @@ class Sample:
         negatives: at most K; readers pad and mask.
         image_negative_bytes: encoded images, one for each of ``image_negatives``.
         neighbours: keys of mined samples.
+        positives: texts that are true as well, the best first; at most P.
     """
 
     key: str
@@ -477,6 +522,7 @@ class Sample:
     image_negatives: tuple[ImageNegative, ...] = ()
     image_negative_bytes: tuple[bytes, ...] = field(default=(), repr=False)
     neighbours: tuple[str, ...] = ()
+    positives: tuple[TextPositive, ...] = ()
 
 
 def apply_edits(caption: str, edits: Sequence[Edit]) -> str:

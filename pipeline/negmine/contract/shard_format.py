@@ -21,7 +21,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import IO, TYPE_CHECKING, Final, TypeVar
 
@@ -36,6 +36,7 @@ from negmine.contract.records import (
     ImageNegative,
     Sample,
     TextNegative,
+    TextPositive,
 )
 from negmine.contract.tar_headers import UNREADABLE
 from negmine.contract.tar_members import Member, read_tar
@@ -73,6 +74,8 @@ class Index:
         image_negatives_per_sample: the most image negatives a sample has.
         kinds: number of text negatives by kind.
         image_kinds: number of image negatives by kind.
+        positives_per_sample: P, the most true texts that a sample has beside its caption.
+        positive_kinds: number of these by kind.
         made_from: stage name to sha256 of its manifest.
         settings: how the shards were made.
     """
@@ -85,6 +88,8 @@ class Index:
     settings: Values
     version: int = SCHEMA_VERSION
     image_negatives_per_sample: int = 0
+    positives_per_sample: int = 0
+    positive_kinds: dict[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -105,11 +110,18 @@ class Index:
                 "bytes": sum(shard.bytes for shard in self.shards),
                 "kinds": self.kinds,
                 "image_kinds": self.image_kinds,
+                **self._of_positives(),
                 "made_from": self.made_from,
                 "settings": self.settings,
                 "shards": [asdict(shard) for shard in self.shards],
             }
         )
+
+    def _of_positives(self) -> dict[str, object]:
+        """What shards without positives do not mention."""
+        if not self.positives_per_sample:
+            return {}
+        return {"positives_per_sample": self.positives_per_sample, "positive_kinds": self.positive_kinds}
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Index:
@@ -131,7 +143,8 @@ class Index:
             index: Index = _validator(Index).validate_json(json.dumps(body), strict=True)
         except ValidationError as error:
             raise DamagedError("this is not a shard index", where=where, why=_first(error), fix=_REWRITE) from None
-        numbers = [index.negatives_per_sample, index.image_negatives_per_sample, *index.kinds.values()]
+        numbers = [index.negatives_per_sample, index.image_negatives_per_sample, index.positives_per_sample]
+        numbers += [*index.kinds.values(), *index.positive_kinds.values()]
         numbers += [number for shard in index.shards for number in (shard.samples, shard.bytes)]
         batch = index.settings.get("planned_batch")
         if min(numbers) < 0 or (batch is not None and (type(batch) is not int or batch < 1)):
@@ -205,6 +218,7 @@ def describe(sample: Sample, beside: Beside | None = None) -> str:
         "negatives": [asdict(negative) for negative in sample.negatives],
         "image_negatives": [asdict(negative) for negative in sample.image_negatives],
         "neighbours": sample.neighbours,
+        **({"positives": [asdict(positive) for positive in sample.positives]} if sample.positives else {}),
         **({"beside": asdict(beside)} if beside else {}),
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
@@ -348,6 +362,7 @@ def _decoded(key: str, members: dict[str, bytes], where: str, extension: str) ->
         image_negatives=body.image_negatives,
         image_negative_bytes=images,
         neighbours=body.neighbours,
+        positives=body.positives,
     )
     return sample, body.beside
 
@@ -361,6 +376,7 @@ class _Body:
     negatives: tuple[TextNegative, ...]
     image_negatives: tuple[ImageNegative, ...]
     neighbours: tuple[str, ...]
+    positives: tuple[TextPositive, ...] = ()
     beside: Beside | None = None
 
 

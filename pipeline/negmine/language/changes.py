@@ -45,6 +45,26 @@ def realise(caption: Caption, changes: Iterable[Change]) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
+def without(caption: Caption, first: int, last: int) -> tuple[Edit, ...]:
+    """A caption without some of its words: the article before them fits what follows, which takes over their capital.
+
+    Raises:
+        ValueError: they are all its words.
+    """
+    tokens = caption.tokens
+    following = tokens[last + 1] if last + 1 < len(tokens) else None
+    if following is None or not following.text[0].isalnum():
+        if not first:
+            raise ValueError(f"nothing of {caption.text!r} would be left")
+        start, end = tokens[first - 1].end, tokens[last].end
+        return (Edit(start, end, caption.text[start:end], ""),)
+    kept = _capitals_at(caption, first, following.text)
+    start, end = tokens[first].start, following.start if kept == following.text else following.end
+    edit = Edit(start, end, caption.text[start:end], "" if kept == following.text else kept)
+    repair = _repaired_article(caption, first - 1, kept) if first else None
+    return (edit,) if repair is None else (repair, edit)
+
+
 def _repaired_owner(caption: Caption, index: int, owner: str) -> Edit | None:
     """The mark of a possessive behind a change: "dogs'" and "men's", "a dog's" and "a waitress's"."""
     token = caption.tokens[index] if index < len(caption.tokens) else None

@@ -28,6 +28,7 @@ class Stage(StrEnum):
 
     PAIRS = "pairs"
     NEGATIVES = "negatives"
+    POSITIVES = "positives"
     NEIGHBOURS = "neighbours"
     FIGURES = "figures"
     PLAN = "plan"

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.base.errors import DamagedError
 from negmine.base.seal import seal
-from negmine.contract.records import ImageNegative, Sample, TextNegative
+from negmine.contract.records import ImageNegative, Sample, TextNegative, TextPositive
 from negmine.contract.shard_format import Index, ShardEntry, read_members, read_samples, write_samples
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -169,6 +169,7 @@ FULL = Sample(
     (ImageNegative("neg0.png", "a dog", "retrieved", "i2i", 0.5, (TextNegative(0, "a cow", "negate", "r", 0.25),)),),
     (b"png",),
     ("b",),
+    (TextPositive("the cat", "word", "r"),),
 )
 
 

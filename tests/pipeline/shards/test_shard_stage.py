@@ -27,6 +27,8 @@ from negmine.stages.neighbours.settings import RetrieveSettings
 from negmine.stages.neighbours.stage import retrieve
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
+from negmine.stages.positives.settings import PositiveSettings
+from negmine.stages.positives.stage import make_positives
 from negmine.stages.shards.cut import cut_into_shards
 from negmine.stages.shards.settings import ShardSettings
 from negmine.stages.shards.stage import write_shards
@@ -77,6 +79,26 @@ def test_every_pair_once_and_images_on_one_side(small_work: Path, tmp_path: Path
     assert index.samples == len(train)
     assert index.kinds == {"negate": 2 * len(train)}
     assert [shard.samples for shard in index.shards[:-1]] == [30] * (len(index.shards) - 1)
+
+
+def test_positives_come_along(small_work: Path, tmp_path: Path) -> None:
+    add_negatives(small_work)
+    write_shards(SETTINGS, small_work, tmp_path / "without", LocalEngine(1))
+    assert not any(b'"positive' in path.read_bytes() for path in (tmp_path / "without").glob("*.[jt]*"))
+
+    make_positives(PositiveSettings(positives=2), small_work, LocalEngine(1))
+    write_shards(SETTINGS, small_work, tmp_path / "out", LocalEngine(1))
+    rows = [
+        row
+        for part in load_manifest(small_work / "positives").parts
+        for row in pq.read_table(small_work / "positives" / part.files[0].file).to_pylist()
+    ]
+    made = {key: [row["positive"] for row in of] for key, of in itertools.groupby(rows, lambda row: row["key"])}
+    samples = samples_of(tmp_path / "out")
+    assert [[one.text for one in sample.positives] for sample in samples] == [made.get(s.key, []) for s in samples]
+    index = Index.from_json((tmp_path / "out" / "index.json").read_text(), "index")
+    kinds = Counter(one.kind for sample in samples for one in sample.positives)
+    assert (index.positives_per_sample, index.positive_kinds) == (2, kinds)
 
 
 def test_captions_of_one_image_do_not_follow_each_other(small_work: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from negmine.base.arrays import Hashes
 from negmine.base.console import progress
-from negmine.contract.records import MEMBER_MARK, NEGATIVES, PAIRS
+from negmine.contract.records import MEMBER_MARK, NEGATIVES, PAIRS, POSITIVES
 from negmine.contract.split import Split
 from negmine.stages.shards.write import Tables
 from negmine.store import TEMPORARY, FileRecord, part_name, read_part, write_table
@@ -22,6 +22,9 @@ from negmine.store.spill import Spill
 
 _NEGATIVE: Final = {"slot": "slot", "text": "negative", "kind": "kind", "rule": "rule", "score": "score"}
 """Fields of a `TextNegative`, and the columns that they are read from."""
+
+_POSITIVE: Final = {"text": "positive", "kind": "kind", "rule": "rule"}
+"""The same of a `TextPositive`."""
 
 _TEXTS: Final = pa.list_(pa.string())
 _ROWS: Final = pa.schema(
@@ -31,9 +34,11 @@ _ROWS: Final = pa.schema(
         pa.field("captions", _TEXTS),
         pa.field("negatives", pa.list_(pa.struct([(n, NEGATIVES.field(of).type) for n, of in _NEGATIVE.items()]))),
         pa.field("neighbours", _TEXTS),
+        pa.field("positives", pa.list_(pa.struct([(n, POSITIVES.field(of).type) for n, of in _POSITIVE.items()]))),
     ]
 )
-"""A pair, all captions of its image, its negatives by slot, and the keys of its neighbours, the best first."""
+"""A pair, all captions of its image, its negatives by slot, the keys of its neighbours, the best first, and its
+positives by slot."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class ByTar:
             _lists(rows["image_id"], pairs, "image_id", pairs["caption"]),
             self._negatives(part, rows["key"]),
             self._neighbours(part, rows["key"]),
+            self._positives(part, rows["key"]),
         ]
         for field, column in zip(list(_ROWS)[6:], columns, strict=True):
             rows = rows.append_column(field, column)
@@ -98,6 +104,13 @@ class ByTar:
         table = read_part(self.tables.neighbours, part, ["key", "neighbour_key", "rank", "selected"])
         table = table.filter(pc.field("selected")).sort_by("rank")
         return _lists(keys, table, "key", table["neighbour_key"])
+
+    def _positives(self, part: int, keys: pa.ChunkedArray) -> pa.Array:
+        if self.tables.positives is None:
+            return pa.nulls(len(keys), _ROWS.field("positives").type)
+        table = read_part(self.tables.positives, part, ["key", "slot", *_POSITIVE.values()]).sort_by("slot")
+        columns = [table[of].combine_chunks() for of in _POSITIVE.values()]
+        return _lists(keys, table, "key", pa.StructArray.from_arrays(columns, names=list(_POSITIVE)))
 
 
 def place_in_tar(image: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What a sample is told from: false captions, the figures of its group, and the images of its neighbours."""
+"""What a sample has beside its caption: true and false texts, the figures of its group, the images of neighbours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from negmine.contract.records import PairRow, TextNegative
+from negmine.contract.records import PairRow, TextNegative, TextPositive
 from negmine.images.locate import place_of
 from negmine.store import part_name, read_part
 
@@ -72,6 +72,16 @@ def text_negatives(folder: Path | None, part: int, slots: int) -> dict[str, tupl
             negative = TextNegative(row["slot"], row["negative"], row["kind"], row["rule"], row["score"])
             found.setdefault(row["key"], []).append(negative)
     return {key: tuple(sorted(several, key=lambda negative: negative.slot)) for key, several in found.items()}
+
+
+def text_positives(folder: Path | None, part: int) -> dict[str, tuple[TextPositive, ...]]:
+    """By key, in the order of their slots; nothing where the stage was not run."""
+    found: dict[str, list[TextPositive]] = {}
+    if folder is not None:
+        table = read_part(folder, part, ["key", "slot", "positive", "kind", "rule"])
+        for row in table.sort_by([("key", "ascending"), ("slot", "ascending")]).to_pylist():
+            found.setdefault(row["key"], []).append(TextPositive(row["positive"], row["kind"], row["rule"]))
+    return {key: tuple(several) for key, several in found.items()}
 
 
 def figure_negatives(folder: Path | None, part: int) -> dict[str, list[OtherImage]]:

@@ -66,20 +66,21 @@ def _shard_name(index: int) -> str:
     return part_name(index, "tar", "shard")
 
 
-def make_index(store: Store, phase: ShardPhase | SidecarPhase, batch: int | None) -> Index:
+def make_index(store: Store, phase: ShardPhase | SidecarPhase, batch: int | None, positives: int) -> Index:
     """``index.json`` of a store whose parts are all shards.
 
     Args:
         batch: size of the planned batches that follow each other in them; None where none were planned.
+        positives: P, the most true texts of a sample.
     """
     records = [store.parts[index] for index in sorted(store.parts)]
     shards = tuple(
         ShardEntry(file.file, file.rows, file.bytes, file.sha256) for record in records for file in record.files
     )
     counts = add_counts(record.counts for record in records)
-    kinds, image_kinds = (
+    kinds, image_kinds, positive_kinds = (
         {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}
-        for prefix in ("kind:", "image_kind:")
+        for prefix in ("kind:", "image_kind:", "positive_kind:")
     )
     negatives = phase.settings.negatives
     image_slots = phase.tables.figure_slots(negatives) + phase.settings.image_negatives
@@ -91,4 +92,6 @@ def make_index(store: Store, phase: ShardPhase | SidecarPhase, batch: int | None
         dict(store.spec.inputs),
         {**store.spec.settings, "planned_batch": batch},
         image_negatives_per_sample=image_slots if image_kinds else 0,
+        positives_per_sample=positives if positive_kinds else 0,
+        positive_kinds=positive_kinds,
     )

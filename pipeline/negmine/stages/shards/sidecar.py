@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from negmine.base.counts import Counts
 from negmine.base.errors import UsageError
-from negmine.contract.records import MEMBER_MARK, Sample, TextNegative
+from negmine.contract.records import MEMBER_MARK, Sample, TextNegative, TextPositive
 from negmine.contract.shard_format import Beside, write_sidecar
 from negmine.contract.split import Split
 from negmine.contract.tar_images import split_name
@@ -122,7 +122,9 @@ def _samples(rows: Path, index: int, counts: Counts) -> Iterator[tuple[Sample, B
     """The samples of one tar in the order of their images."""
     for row in read_part(rows, index).to_pylist():
         texts = tuple(TextNegative(**negative) for negative in row["negatives"] or ())
+        positives = tuple(TextPositive(**positive) for positive in row["positives"] or ())
         counts.add_each("kind", (negative.kind for negative in texts))
+        counts.add_each("positive_kind", (positive.kind for positive in positives))
         counts.update(("samples", "rows"))
         sample = Sample(
             row["key"],
@@ -133,5 +135,6 @@ def _samples(rows: Path, index: int, counts: Counts) -> Iterator[tuple[Sample, B
             tuple(row["captions"]),
             texts,
             neighbours=tuple(row["neighbours"] or ()),
+            positives=positives,
         )
         yield sample, Beside(split_name(place_in_tar(row["image"])[1])[0], row["content"])

@@ -36,7 +36,7 @@ from negmine.store.rejected import merge_rejected
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = "shards"
-_OPTIONAL: Final = (Stage.NEGATIVES, Stage.NEIGHBOURS, Stage.FIGURES)
+_OPTIONAL: Final = (Stage.NEGATIVES, Stage.NEIGHBOURS, Stage.FIGURES, Stage.POSITIVES)
 """Stages whose results go into shards if they were run."""
 
 
@@ -105,9 +105,15 @@ def _phase(
 
 
 def _tables(folder: WorkFolder, planned: bool) -> Tables:
-    negatives, neighbours, figures = map(folder.folder, _OPTIONAL)
+    negatives, neighbours, figures, positives = map(folder.folder, _OPTIONAL)
     plan = folder.folder(Stage.PLAN) if planned else None
-    return Tables(folder.path / Stage.PAIRS, negatives, neighbours, figures, plan, len(folder.pairs.parts))
+    return Tables(folder.path / Stage.PAIRS, negatives, neighbours, figures, positives, plan, len(folder.pairs.parts))
+
+
+def _positives(folder: WorkFolder) -> int:
+    """The most positives of a sample."""
+    made = folder.stages.get(Stage.POSITIVES)
+    return 0 if made is None else int(str(made.spec.settings["positives"]))
 
 
 def _names(phase: ShardPhase | SidecarPhase) -> tuple[str, ...]:
@@ -159,7 +165,9 @@ def _write_split(
         run_phase(store, phase, engine, parts, title=f"writing {place}", unit="samples", total=total)
         rejected = merge_rejected(store)
         batch = batch_of(work.stages[Stage.PLAN], phase.tables.plan) if phase.tables.plan else None
-        made = store.finish([rejected, write_text(place, INDEX_NAME, make_index(store, phase, batch).to_json())])
+        made = store.finish(
+            [rejected, write_text(place, INDEX_NAME, make_index(store, phase, batch, _positives(work)).to_json())]
+        )
         if isinstance(phase, SidecarPhase):
             folder_at(phase.rows).delete_all()
         return made

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from negmine.base.counts import Counts
 from negmine.base.hashing import hash64
-from negmine.contract.records import BatchRow, ImageNegative, PairRow, Rejected, Sample, TextNegative
+from negmine.contract.records import BatchRow, ImageNegative, PairRow, Rejected, Sample, TextNegative, TextPositive
 from negmine.contract.split import Split
 from negmine.images.decode import MAX_PIXELS, BadImageError, Decoded, decode
 from negmine.images.locate import ImageRoot, check_same, place_of
@@ -26,6 +26,7 @@ from negmine.stages.shards.negatives import (
     find_pairs,
     selected_neighbours,
     text_negatives,
+    text_positives,
 )
 from negmine.store import read_part
 
@@ -123,6 +124,7 @@ class Tables:
     negatives: Path | None
     neighbours: Path | None
     figures: Path | None
+    positives: Path | None
     plan: Path | None
     parts: int
 
@@ -139,7 +141,7 @@ class Chosen:
         pairs: in the order of the samples.
         batches: of each pair; None where there is no plan.
         captions: of each image, all of them.
-        negatives: by key, as are `neighbours` and `figures`.
+        negatives: by key, as are `neighbours`, `figures` and `positives`.
     """
 
     pairs: list[PairRow]
@@ -148,6 +150,7 @@ class Chosen:
     negatives: dict[str, tuple[TextNegative, ...]]
     neighbours: dict[str, list[Neighbour]]
     figures: dict[str, list[OtherImage]]
+    positives: dict[str, tuple[TextPositive, ...]]
 
     def together(self) -> Iterator[list[PairRow]]:
         """The pairs of each batch, or each pair by itself."""
@@ -192,7 +195,8 @@ class ShardSource:
         key, extension, content = pair["key"], *image
         texts, neighbours = chosen.negatives.get(key, ()), chosen.neighbours.get(key, [])
         images = list(self._image_negatives(chosen.figures.get(key, []), neighbours, others))
-        self._count(texts, [negative for negative, _ in images])
+        positives = chosen.positives.get(key, ())
+        self._count(texts, [negative for negative, _ in images], positives)
         return Sample(
             key,
             pair["image_id"],
@@ -204,6 +208,7 @@ class ShardSource:
             tuple(negative for negative, _ in images),
             tuple(content for _, content in images),
             tuple(neighbour.key for neighbour in neighbours),
+            positives,
         )
 
     # --- rows ---
@@ -291,8 +296,11 @@ class ShardSource:
         self.counts.add("rejected", error.reason)
         self.counts["rows"] += 1
 
-    def _count(self, texts: Iterable[TextNegative], images: Iterable[ImageNegative]) -> None:
+    def _count(
+        self, texts: Iterable[TextNegative], images: Iterable[ImageNegative], positives: Sequence[TextPositive]
+    ) -> None:
         self.counts.add_each("kind", (negative.kind for negative in texts))
+        self.counts.add_each("positive_kind", (positive.kind for positive in positives))
         self.counts.add_each("image_kind", (negative.kind for negative in images))
         self.counts["samples"] += 1
         self.counts["rows"] += 1
@@ -300,7 +308,7 @@ class ShardSource:
 
 def read_chosen(tables: Tables, parts: Iterable[int], slots: int, wanted: Callable[[PairRow], bool]) -> Chosen:
     """The wanted pairs of these parts, and what belongs to the parts."""
-    chosen = Chosen([], None, {}, {}, {}, {})
+    chosen = Chosen([], None, {}, {}, {}, {}, {})
     for part in parts:
         for pair in read_part(tables.pairs, part).to_pylist():
             chosen.captions.setdefault(pair["image_id"], []).append(pair["caption"])
@@ -309,6 +317,7 @@ def read_chosen(tables: Tables, parts: Iterable[int], slots: int, wanted: Callab
         chosen.negatives.update(text_negatives(tables.negatives, part, slots))
         chosen.neighbours.update(selected_neighbours(tables.neighbours, part))
         chosen.figures.update(figure_negatives(tables.figures, part))
+        chosen.positives.update(text_positives(tables.positives, part))
     return chosen
 
 

@@ -1,0 +1,61 @@
+"""``work/positives``: the parts of ``work/pairs`` in, texts that stay true of their images out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from negmine.contract.records import POSITIVES, to_table
+from negmine.engine import Engine, PartFunction, run_phase, run_stage
+from negmine.language.analyse import find_model, load_model, parse
+from negmine.stages.positives.choose import positives_of
+from negmine.stages.positives.rewording import Words
+from negmine.stages.positives.settings import PositiveSettings
+from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_table
+from negmine.store.work_folder import Stage, WorkFolder
+
+STAGE: Final = Stage.POSITIVES
+
+
+def make_positives(settings: PositiveSettings, work: Path, engine: Engine, *, overwrite: bool = False) -> Manifest:
+    """Make ``work/positives`` unless it is there.
+
+    Raises:
+        UsageError: the spaCy model is missing.
+        DamagedError: the folder was made from other pairs or with other settings.
+    """
+    settings = replace(settings, model=find_model(settings.model))
+    packages = {name: version(name) for name in ("spacy", "lemminflect", settings.model or "")}
+    with WorkFolder.open(work) as folder:
+        inputs = {str(Stage.PAIRS): folder.pairs.digest}
+        phase, sizes = PositivePhase(settings, folder.path / Stage.PAIRS), folder.pair_counts
+
+        def make(store: Store) -> Manifest:
+            run_phase(store, phase, engine, len(sizes), title="rewording", unit="pairs", total=sum(sizes))
+            return store.finish()
+
+        spec = Spec(STAGE, asdict(settings), inputs, packages)
+        return run_stage(work / STAGE, spec, make, engine.share, overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class PositivePhase:
+    """Positives for the captions of a part."""
+
+    settings: PositiveSettings
+    pairs: Path
+
+    def setup(self) -> PartFunction:
+        load_model(self.settings.model)
+        return partial(_part, self, Words.packaged())
+
+
+def _part(phase: PositivePhase, words: Words, index: int, folder: Path) -> PartRecord:
+    table, settings = read_part(phase.pairs, index, ["key", "image_id", "caption"]), phase.settings
+    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    captions = parse(load_model(settings.model), (caption for _, _, caption in rows), words.vocabulary)
+    positives, counts = positives_of(rows, captions, words, settings.positives, settings.seed)
+    return PartRecord(index, (write_table(folder, part_name(index), to_table(positives, POSITIVES)),), dict(counts))
