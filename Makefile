@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 AXE := $(VENV)/node_modules/axe-core/axe.min.js
+LLAMA := $(VENV)/llama/llama-server
 STAMP := $(VENV)/.installed
 SOURCES := pipeline trainer tests scripts benchmarks examples
 
@@ -23,12 +24,15 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist worksteal
 
-# make test-all    also the tests that need minutes, a browser or network namespaces
-test-all: $(STAMP) $(AXE)
+# make test-all    also the tests that need minutes, a browser, network namespaces or a language model (built once, ten minutes)
+test-all: $(STAMP) $(AXE) $(LLAMA)
 	$(BIN)/pytest --full
 
 $(AXE):
 	-npm install --silent --no-save --no-package-lock --prefix $(VENV) axe-core@4.14.1
+
+$(LLAMA):
+	-scripts/llama_server.sh $(@D) $(abspath $(BIN))/python
 
 # make lint    ruff, its formatter obeyed everywhere, and which package may import which
 lint: $(STAMP)
