@@ -23,7 +23,7 @@ def parse(
     ],
     reading: IngestSettings,
     preset: Annotated[
-        str, Option("unguessable, skills, swaps, negclip, ce_clip, sugarcrepe, or a TOML file", parser=named)
+        str, Option("unguessable, skills, swaps, negclip, ce_clip, sugarcrepe, imported, or a TOML file", parser=named)
     ] = "unguessable",
     given: Annotated[Values, Given(ParseSettings)],
     positives: Annotated[

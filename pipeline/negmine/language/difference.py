@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
@@ -48,6 +48,31 @@ def _shared(one: Sequence[str], other: Sequence[str]) -> int:
     """Length of the common beginning."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((i for i, (x, y) in pairs if x != y), min(len(one), len(other)))
+
+
+def exchanged_runs(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Every way to read `after` as `before` with ``before[i:j]`` and ``before[k:m]`` exchanged; ``an`` counts as ``a``.
+
+    >>> list(exchanged_runs("a dog chases a cat".split(), "a cat chases a dog".split()))
+    [(1, 2, 4, 5)]
+    """
+    before, after = _one_article(before), _one_article(after)
+    if len(before) != len(after) or before == after or sorted(before) != sorted(after):
+        return
+    start = _shared(before, after)
+    stop = len(before) - _shared(before[::-1], after[::-1])
+    window, mirrored = before[start:stop], after[start:stop]
+    size = len(window)
+    for i in range(1, size):
+        if mirrored[size - i :] != window[:i]:
+            continue
+        for j in range(1, size - i + 1):
+            if mirrored[:j] == window[size - j :] and window[i : size - j] == mirrored[j : size - i]:
+                yield start, start + i, stop - j, stop
+
+
+def _one_article(words: Sequence[str]) -> tuple[str, ...]:
+    return tuple("a" if word == "an" else word for word in words)
 
 
 def edits_between(caption: str, text: str) -> tuple[Edit, ...]:

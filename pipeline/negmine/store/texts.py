@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from negmine.base.counts import Counts
 from negmine.base.errors import UsageError
-from negmine.contract.records import KINDS, TEXTS, TEXTS_FOLDER, Text, to_table
 from negmine.store.files import part_name, write_table
 from negmine.store.manifest import MANIFEST, PartRecord
+
+if TYPE_CHECKING:
+    from negmine.contract.records import Text
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
@@ -25,6 +28,8 @@ def check_name(name: str) -> str:
     Raises:
         UsageError: it is no plain name, or that of a kind, which is a rule's.
     """
+    from negmine.contract.records import KINDS
+
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} names no texts", fix="choose 1 to 64 of 0-9 A-Z a-z _ -, the first no mark")
     if name in KINDS:
@@ -34,11 +39,15 @@ def check_name(name: str) -> str:
 
 def texts_stage(name: str) -> str:
     """The stage of a source's texts, as `WorkFolder.open` takes it; its folder in a work folder."""
+    from negmine.contract.records import TEXTS_FOLDER
+
     return f"{TEXTS_FOLDER}/{check_name(name)}"
 
 
 def texts_there(work: Path) -> list[str]:
     """The names of the finished texts of a work folder."""
+    from negmine.contract.records import TEXTS_FOLDER
+
     return sorted(path.parent.name for path in (work / TEXTS_FOLDER).glob(f"*/{MANIFEST}"))
 
 
@@ -47,6 +56,8 @@ def write_texts(folder: Path, index: int, pairs: int, texts: Sequence[Text]) -> 
 
     The counts add up: ``texts`` = all ``kind:KIND``; ``true`` of them are offered as true.
     """
+    from negmine.contract.records import TEXTS, to_table
+
     file = write_table(folder, part_name(index), to_table(texts, TEXTS))
     counts = Counts(pairs=pairs, texts=len(texts), true=sum(text.is_true for text in texts))
     counts["with_texts"] = len({text.key for text in texts})

@@ -12,7 +12,7 @@ from negmine.base.counts import Counts
 from negmine.language.analyse import load_model, parse
 from negmine.language.caption import Caption
 from negmine.stages.negatives.candidates import candidates, load_words
-from negmine.stages.negatives.guards import evidence, together
+from negmine.stages.negatives.guards import case_of, evidence, together
 from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import DEFAULT_RULES
 from negmine.stages.negatives.settings import ParseSettings
@@ -49,7 +49,8 @@ def produced(parsed: Callable[[str], Caption], words: Words) -> Produced:
         found: set[str] = set()
         for seed in range(40):
             settings = replace(base, seed=seed)
-            found |= {c.negative for c in candidates("k", parsed(caption), known, words, settings, Counts())}
+            case = case_of(parsed(caption), known, words)
+            found |= {c.negative for c in candidates("k", case, settings, set(), Counts())}
         return found
 
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from negmine.stages.negatives.settings import ParseSettings
 
 
 def test_no_preset_uses_rules_that_the_text_gives_away() -> None:
-    assert len(names()) == 6
+    assert len(names()) == 7
     for name in names():
         assert set(load_preset(name).rules).isdisjoint(LABELLED)
 
@@ -35,7 +36,10 @@ def test_a_file_is_a_preset(tmp_path: Path) -> None:
     assert load_preset(str(path)).weights == (("replace_count", 0.5),)
 
 
-@pytest.mark.parametrize(("text", "rules"), [("swap_object, negate", ("swap_object", "negate")), ("all", tuple(RULES))])
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [("swap_object, negate", ("swap_object", "negate")), ("all", tuple(RULES)), ("none", ())],
+)
 def test_rules_by_comma(text: str, rules: tuple[str, ...]) -> None:
     option = declared(ParseSettings)["rules"].option
     assert option is not None and option.parser is not None and option.parser(text) == rules
@@ -45,7 +49,6 @@ def test_rules_by_comma(text: str, rules: tuple[str, ...]) -> None:
     ("text", "named"),
     [
         ('rules = ["replace_all"]\nper_caption = 1\nbalanced = true', "replace_all"),
-        ("rules = []\nper_caption = 1\nbalanced = true", "no rule"),
         ('rules = ["negate"]\nper_caption = 0\nbalanced = true', "--per-caption is 0"),
         ('rules = ["negate"]\nper_caption = 1\nbalanced = true\nspeed = 3', "speed"),
         ('rules = ["negate"]\nper_caption = 1\nbalanced = true\nthinning = 1.5', "--thinning is 1.5"),
@@ -57,6 +60,18 @@ def test_a_wrong_file_is_a_usage_error(tmp_path: Path, text: str, named: str) ->
     path.write_text(text)
     with pytest.raises(UsageError, match=named):
         load_preset(str(path))
+
+
+def test_nothing_to_choose_from_is_a_usage_error() -> None:
+    nothing = load_preset("imported")
+    with pytest.raises(UsageError, match="no rule is chosen and no texts"):
+        nothing.chosen()
+    assert replace(nothing, texts=("some",)).chosen()["texts"] == ("some",)
+
+
+def test_settings_say_nothing_of_texts_where_there_are_none() -> None:
+    """What earlier runs left goes on."""
+    assert {"texts", "guards", "complete"}.isdisjoint(load_preset("unguessable").chosen())
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:

@@ -18,7 +18,7 @@ from negmine.base.counts import Counts
 from negmine.language.analyse import parse
 from negmine.language.caption import Caption
 from negmine.stages.negatives.candidates import candidates
-from negmine.stages.negatives.guards import in_scope, together
+from negmine.stages.negatives.guards import case_of, in_scope, together
 from negmine.stages.negatives.presets import load_preset, names
 from negmine.stages.negatives.proposal import Words
 from negmine.stages.negatives.rules import DEFAULT_RULES, RULES
@@ -272,7 +272,7 @@ def accepted(
     counts = Counts() if counts is None else counts
     for seed in range(seeds):
         settings = ParseSettings(rules=rules, seed=seed)
-        yield from candidates("k", caption, together([]), words, settings, counts)
+        yield from candidates("k", case_of(caption, together([]), words), settings, set(), counts)
 
 
 @pytest.mark.parametrize("text", marked(DENIED) + marked(BOUNDED) + marked(OPEN))

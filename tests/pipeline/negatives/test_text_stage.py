@@ -152,7 +152,9 @@ def test_rules_and_number_can_be_chosen(nlp: Any, words: Words) -> None:
     assert max(Counter(n.key for n in negatives).values()) == 1
 
 
-@pytest.mark.parametrize("options", [{"rules": ("swap_everything",)}, {"rules": ()}, {"per_caption": 0}])
+@pytest.mark.parametrize(
+    "options", [{"rules": ("swap_everything",)}, {"texts": ("a", "a")}, {"texts": ("../a",)}, {"per_caption": 0}]
+)
 def test_wrong_settings_are_usage_errors(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         ParseSettings(**options)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import IO, Final, NamedTuple
+from typing import IO, Final
 
 from negmine.base.addresses import is_address, readable
 from negmine.base.errors import DamagedError
@@ -104,14 +104,10 @@ class Placed:
             return Located(decode_sample(key, members, self.shard), self.shard)
         sample, beside = decode_sidecar(key, members, self.shard)
         if self.image is None:
-            return Located(
-                sample, self.beside, Lack("no image under its key", f"there is no image under key {beside.key}")
-            )
+            return Located(sample, self.beside, f"there is no image under key {beside.key}")
         content = self.image.content.read() if isinstance(self.image.content, Extent) else self.image.content
-        lacks = None
-        if beside.content is not None and beside.content != content_hash(content):
-            detail = f"the image under key {beside.key} is another than the sidecar was made for"
-            lacks = Lack("another image under its key", detail)
+        is_other = beside.content is not None and beside.content != content_hash(content)
+        lacks = f"the image under key {beside.key} is another than the sidecar was made for" if is_other else None
         return Located(replace(sample, image=content, extension=self.image.extension), self.beside, lacks)
 
 
@@ -125,14 +121,7 @@ class Located:
 
     sample: Sample
     shard: str
-    lacks: Lack | None = None
-
-
-class Lack(NamedTuple):
-    """Why a sample of a sidecar has no image: as it is counted, and of this one."""
-
-    kind: str
-    detail: str
+    lacks: str | None = None
 
 
 def places_in_order(

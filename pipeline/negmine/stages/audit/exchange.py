@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from negmine.language.difference import exchanged_runs
 from negmine.stages.audit.differences import FUNCTION_WORDS, wordlist
 
 _DETERMINERS: Final = frozenset({"a", "the", "some", "his", "her", "their", "its", "this", "that", "these", "those"})
@@ -83,25 +84,9 @@ def exchanges(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Excha
 
     Runs are as long as they can be: what stands before or after both of them alike belongs to them.
     """
-    before, after = _one_article(before), _one_article(after)
-    if len(before) != len(after) or before == after or sorted(before) != sorted(after):
-        return
-    start = next(i for i, (x, y) in enumerate(zip(before, after, strict=True)) if x != y)
-    stop = len(before) - next(i for i in range(len(before)) if before[-1 - i] != after[-1 - i])
-    window, mirrored = before[start:stop], after[start:stop]
-    size = len(window)
-    for i in range(1, size):
-        if mirrored[size - i :] != window[:i]:
-            continue
-        for j in range(1, size - i + 1):
-            if mirrored[:j] == window[size - j :] and window[i : size - j] == mirrored[j : size - i]:
-                yield _widened(
-                    Exchange(before[:start], window[:i], window[i : size - j], window[size - j :], before[stop:])
-                )
-
-
-def _one_article(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple("a" if word == "an" else word for word in words)
+    said = tuple("a" if word == "an" else word for word in before)
+    for i, j, k, m in exchanged_runs(before, after):
+        yield _widened(Exchange(said[:i], said[i:j], said[j:k], said[k:m], said[m:]))
 
 
 def _widened(found: Exchange) -> Exchange:

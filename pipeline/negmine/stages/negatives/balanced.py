@@ -39,7 +39,7 @@ from negmine.stages.negatives.balance.rounds import (
     write_reader,
     write_weights,
 )
-from negmine.stages.negatives.balance.weights import ENOUGH, ROUNDS
+from negmine.stages.negatives.balance.weights import CAUTIOUS_RATE, ENOUGH, RATE, ROUNDS
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import FileRecord, Manifest, Store, folder_at
 
@@ -156,7 +156,8 @@ class Balanced:
         if phase.readings is not None:
             before = phase.found.reader and phase.found.reader.parent
             learnt, told = write_reader(store.folder, before, phase.readings, self.sample, self.settings.seed, number)
-        weights = write_weights(store.folder, phase.found.weights, phase.candidates, self.sample, told)
+        rate = RATE if self.settings.complete else CAUTIOUS_RATE
+        weights = write_weights(store.folder, phase.found.weights, phase.candidates, self.sample, rate, told)
         return store.finish([*learnt, *weights])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from negmine.base.counts import Counts
@@ -32,6 +33,7 @@ from negmine.stages.negatives.guards import (
     refusal,
     text_refusal,
 )
+from negmine.stages.negatives.offered import Offered, offered_candidates
 from negmine.stages.negatives.proposal import Proposal, Words
 from negmine.stages.negatives.rules import RULES
 from negmine.stages.negatives.select import Candidate, select
@@ -70,16 +72,20 @@ class ParseWorker:
     def words(self) -> Words:
         return load_words(self.settings.wordnet, self.counts, self.together)
 
-    def candidates_of(self, rows: Sequence[Row]) -> tuple[list[list[Candidate]], dict[str, int]]:
+    def candidates_of(
+        self, rows: Sequence[Row], offered: Offered | None = None
+    ) -> tuple[list[list[Candidate]], dict[str, int]]:
         """Candidates of each row of a part that holds all captions of each of its images; see `candidates_of`."""
         if self._nlp is None:
             self.setup()
         captions = parse(self._nlp, (caption for _, _, caption in rows), self.words.vocabulary)
-        return candidates_of(rows, captions, self.words, self.settings)
+        return candidates_of(rows, captions, self.words, self.settings, offered or {})
 
-    def negatives_of(self, rows: Sequence[Row]) -> tuple[list[Negative], dict[str, int]]:
+    def negatives_of(
+        self, rows: Sequence[Row], offered: Offered | None = None
+    ) -> tuple[list[Negative], dict[str, int]]:
         """Negatives of a part that holds all captions of each of its images; see `varied_negatives`."""
-        found, counts = self.candidates_of(rows)
+        found, counts = self.candidates_of(rows, offered)
         negatives, outcome = varied_negatives(rows, found, self.settings)
         return negatives, dict(sorted({**counts, **outcome}.items()))
 
@@ -119,17 +125,22 @@ def load_words(
 
 
 def candidates_of(
-    rows: Sequence[Row], captions: Mapping[str, Caption], words: Words, settings: ParseSettings
+    rows: Sequence[Row],
+    captions: Mapping[str, Caption],
+    words: Words,
+    settings: ParseSettings,
+    offered: Offered = MappingProxyType({}),
 ) -> tuple[list[list[Candidate]], dict[str, int]]:
-    """Candidates of each row, in the order of the rows.
+    """Candidates of each row, in the order of the rows: the rules', and behind them the texts that others offer.
 
     Args:
         rows: (key, image id, caption), all captions of each image among them.
         captions: each distinct caption, parsed.
+        offered: texts of `settings.texts`.
 
     Returns:
-        The candidates, and counts that add up: for every rule ``proposed:RULE`` = ``accepted:RULE`` + all
-        ``rejected:RULE:GUARD``; ``accepted`` = all ``accepted:RULE``.
+        The candidates, and counts that add up: for every rule and source of texts ``proposed:RULE`` =
+        ``accepted:RULE`` + all ``rejected:RULE:GUARD``; ``accepted`` = all ``accepted:RULE``.
     """
     known = {text: evidence(caption, words) for text, caption in captions.items()}
     said: dict[str, dict[str, Evidence]] = {}
@@ -139,7 +150,10 @@ def candidates_of(
     found, counts = list[list[Candidate]](), Counts()
     for key, image_id, text in rows:
         siblings = others[image_id][text]
-        found.append(list(candidates(key, captions[text], siblings, words, settings, counts)))
+        case, seen = case_of(captions[text], siblings, words), set[str]()
+        found.append(list(candidates(key, case, settings, seen, counts)))
+        if key in offered:
+            found[-1] += offered_candidates(offered[key], case, settings.guards, seen, counts)
     counts["accepted"] = sum(map(len, found))
     return found, dict(counts)
 
@@ -157,11 +171,11 @@ def varied_negatives(
     counts = Counts(pairs=len(rows))
     for (key, image_id, text), several in zip(rows, found, strict=True):
         chosen = select(several, settings.per_caption, _generator(settings.seed, key, "select"))
-        counts.add_each("kind", (candidate.rule for candidate in chosen))
+        counts.add_each("kind", (candidate.kind for candidate in chosen))
         counts.update(negatives=len(chosen), not_selected=len(several) - len(chosen))
         counts["with_negatives" if chosen else why_none(text)] += 1
         negatives += [
-            Negative(key, image_id, text, c.negative, c.rule, c.rule, c.edits, slot) for slot, c in enumerate(chosen)
+            Negative(key, image_id, text, c.negative, c.kind, c.rule, c.edits, slot) for slot, c in enumerate(chosen)
         ]
     return negatives, dict(counts)
 
@@ -173,24 +187,17 @@ def why_none(caption: str) -> str:
     return "none:no_candidate" if read_until(caption) == len(caption) else "none:long"
 
 
-def candidates(
-    key: str,
-    caption: Caption,
-    siblings: Evidence,
-    words: Words,
-    settings: ParseSettings,
-    counts: Counts,
-) -> Iterator[Candidate]:
+def candidates(key: str, case: Case, settings: ParseSettings, seen: set[str], counts: Counts) -> Iterator[Candidate]:
     """Everything the rules propose for a caption that passes the guards; the other captions of its image are evidence.
 
-    Adds to `counts` what was proposed, rejected and accepted.
+    Adds to `seen` the texts, and to `counts` what was proposed, rejected and accepted.
     """
-    if not caption.parsed:
+    if not case.caption.parsed:
         return
-    seen, case, rng = set[str](), case_of(caption, siblings, words), _generator(settings.seed, key, "propose")
+    rng = _generator(settings.seed, key, "propose")
     for rule in settings.rules:
         proposed = accepted = 0
-        for proposal in RULES[rule](caption, words, rng):
+        for proposal in RULES[rule](case.caption, case.words, rng):
             proposed += 1
             candidate = _judged(rule, proposal, case, seen)
             if isinstance(candidate, str):

@@ -21,32 +21,39 @@ class Candidate(NamedTuple):
     """A negative that passed every guard.
 
     Attributes:
+        kind: of `KINDS`; the rule's, or that of a text by others.
         focus: the tokens it edits, repairs aside.
         substitution, filling: see `negmine.stages.negatives.proposal.Proposal`.
+        source: of a text by others; "" for a rule's, which is called as its kind.
     """
 
-    rule: str
+    kind: str
     negative: str
     edits: tuple[Edit, ...]
     focus: tuple[int, ...]
     substitution: tuple[str, str] | tuple[()] = ()
     filling: Filling | None = None
+    source: str = ""
+
+    @property
+    def rule(self) -> str:
+        return self.source or self.kind
 
 
 def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Candidate]:
-    """At most `count` candidates: one of each rule in turn, at most two that edit the same word.
+    """At most `count` candidates: one of each kind in turn, at most two that edit the same word.
 
-    Within a rule they come in the order given. Swaps lead because few captions admit one.
+    Within a kind they come in the order given. Swaps lead because few captions admit one.
     """
     queues = _queues(candidates)
     order = list(queues)
     rng.shuffle(order)
-    order.sort(key=lambda rule: not rule.startswith(SWAPS))
+    order.sort(key=lambda kind: not kind.startswith(SWAPS))
     chosen: list[Candidate] = []
     edited: Counter[int] = Counter()
     while len(chosen) < count and any(queues.values()):
-        for rule in order:
-            candidate = _next(queues[rule], edited)
+        for kind in order:
+            candidate = _next(queues[kind], edited)
             if candidate is not None and len(chosen) < count:
                 chosen.append(candidate)
                 edited.update(candidate.focus)
@@ -55,8 +62,8 @@ def select(candidates: Iterable[Candidate], count: int, rng: Random) -> list[Can
 
 def _queues(candidates: Iterable[Candidate]) -> Mapping[str, list[Candidate]]:
     queues: dict[str, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda candidate: candidate.rule):
-        queues.setdefault(candidate.rule, []).append(candidate)
+    for candidate in sorted(candidates, key=lambda candidate: candidate.kind):
+        queues.setdefault(candidate.kind, []).append(candidate)
     return queues
 
 

@@ -23,6 +23,7 @@ def summary(manifest: Manifest, work: Path) -> Summary:
         **_served(counts),
         "refused by guard": _by_guard(counts),
         "no negative because": none,
+        **_of_texts(manifest),
     }
     steps = tuple(f"negmine {command}{work_option(work)}" for command in ("report", "retrieve", "shard"))
     return Summary("negmine parse", "done", figures, {"written to": str(work / "negatives")}, steps)
@@ -33,6 +34,22 @@ def _served(counts: Counts) -> dict[str, dict[str, str]]:
     admits = counts.under("admits")
     served = {kind: f"{counts.share(f'gets:{kind}', of=f'admits:{kind}'):.0%} of {n:,}" for kind, n in admits.items()}
     return {"captions that admit a kind and get it": served} if served else {}
+
+
+def _of_texts(manifest: Manifest) -> dict[str, dict[str, int]]:
+    """What became of the texts by others, source by source."""
+    counts, told = manifest.counts, dict[str, dict[str, int]]()
+    names = manifest.spec.settings.get("texts")
+    for name in names if isinstance(names, list | tuple) else ():
+        refused = {f"refused: {guard}": n for guard, n in counts.under(f"rejected:{name}").items()}
+        flagged = {f"kept though: {guard}": n for guard, n in counts.under(f"flagged:{name}").items()}
+        told[f"of {name}"] = {
+            "offered": counts[f"proposed:{name}"],
+            **refused,
+            **flagged,
+            "candidates": counts[f"accepted:{name}"],
+        }
+    return told
 
 
 def _by_guard(counts: Counts) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from negmine.contract.records import NEGATIVES, to_table
 from negmine.engine import PartFunction
 from negmine.stages.negatives.candidates import ParseWorker, no_collection, read_rows
+from negmine.stages.negatives.offered import read_offered
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import PartRecord, part_name, write_table
 
@@ -28,5 +29,6 @@ class VariedPhase:
 
 def _varied_part(pairs: Path, worker: ParseWorker, index: int, folder: Path) -> PartRecord:
     with no_collection():
-        negatives, counts = worker.negatives_of(read_rows(pairs, index))
+        offered = read_offered(pairs.parent, worker.settings.texts, index)
+        negatives, counts = worker.negatives_of(read_rows(pairs, index), offered)
     return PartRecord(index, (write_table(folder, part_name(index), to_table(negatives, NEGATIVES)),), counts)

@@ -25,6 +25,7 @@ from negmine.stages.negatives.balance.weights import (
     acceptance,
     log_weights,
     thinned,
+    untold_share,
 )
 from negmine.stages.negatives.candidates import read_rows, why_none
 from negmine.stages.negatives.settings import ParseSettings
@@ -69,7 +70,8 @@ class Chooser:
         score, admitted = self._judged(pool, plausibility)
         if among is not None:
             admitted = np.where(np.isin(np.arange(len(pool)), among), admitted, 0.0)
-        return choose(pool, score + self._preference[pool.kind], admitted, self.settings.per_caption), score
+        preferred, most = score + self._preference[pool.kind], self.settings.per_caption
+        return choose(pool, preferred, admitted, most, complete=self.settings.complete), score
 
     def first(self, pool: Pool, plausibility: Scores, is_read: Mask, most: int) -> Places:
         """Places of up to `most` candidates of each caption from which is chosen, where `is_read` [C] holds."""
@@ -84,14 +86,17 @@ class Chooser:
     @cached_property
     def _preference(self) -> Floats:
         weights = dict(self.settings.weights)
-        return np.array([weights.get(rule, 0.0) for rule in self.settings.rules])
+        return np.array([weights.get(rule, 0.0) for rule in self.settings.kinds])
 
     def _judged(self, pool: Pool, plausibility: Scores) -> tuple[Floats, Floats]:
         """The scores of candidates, and the shares like them that are kept."""
-        score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
+        score, gap = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility, np.zeros(len(pool))
         if self.reader is not None:
-            score = score - self.reader.gap(pool)
+            gap = self.reader.gap(pool)
+            score = score - gap
         kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, self._preference[pool.kind])
+        if not self.settings.complete:
+            kept = kept * untold_share(pool, self.weights, gap)
         return score, kept * plausible_share(pool, plausibility)
 
 
@@ -126,16 +131,21 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
     not_read = int(np.isneginf(plausibility).sum())
     implausible = int((plausible_share(pool, plausibility) == 0).sum()) - not_read
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
-    kind = np.array(chooser.settings.rules)[pool.kind[chosen]]
+    kind = np.array(chooser.settings.kinds)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()
-    columns |= {"negative": texts["negative"], "edits": texts["edits"], "kind": kind, "rule": kind}
+    columns |= {
+        "negative": texts["negative"],
+        "edits": texts["edits"],
+        "kind": kind,
+        "rule": texts["rule"] if chooser.settings.texts else kind,
+    }
     columns |= {"slot": np.arange(len(chosen)) - np.searchsorted(captions, captions), "score": score[chosen]}
     table = pa.table({name: columns[name] for name in NEGATIVES.names}).cast(NEGATIVES)
     counts = Counts()
     counts.add_each("kind", kind.tolist())
     for group, of_some in (("admits", slice(None)), ("gets", chosen)):
         kinds, _ = np.unique(np.stack([pool.kind[of_some], pool.caption[of_some]]), axis=1)
-        counts.add_each(group, np.array(chooser.settings.rules)[kinds].tolist())
+        counts.add_each(group, np.array(chooser.settings.kinds)[kinds].tolist())
     given = np.unique(pool.caption[chosen])
     counts.update(
         pairs=len(rows),
@@ -145,6 +155,7 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
         not_read=not_read,
         not_selected=len(pool) - len(chosen) - implausible - not_read,
     )
+    left_out = set[int]() if chooser.settings.complete else set(pool.caption.tolist())
     for place in sorted(set(range(len(rows))) - set(given.tolist())):
-        counts[why_none(rows[place][2])] += 1
+        counts["none:left_out" if place in left_out else why_none(rows[place][2])] += 1
     return PartRecord(index, (write_table(folder, part_name(index), table),), dict(counts))

@@ -106,17 +106,17 @@ def feature_bits(corpus: Corpus) -> int:
 
 
 def make_pool(
-    rows: Sequence[Row], found: Sequence[Sequence[Candidate]], rules: Sequence[str], corpus: Corpus, seed: int
+    rows: Sequence[Row], found: Sequence[Sequence[Candidate]], kinds: Sequence[str], corpus: Corpus, seed: int
 ) -> Pool:
     """The pool of a part.
 
     Args:
         rows: (key, image id, caption).
         found: candidates of each row.
-        rules: their order gives the rules' numbers.
+        kinds: their order gives the kinds' numbers.
     """
     flat = [candidate for several in found for candidate in several]
-    rule, negative, edits, focus, substitution, filling = _columns(flat)
+    kind, negative, edits, focus, substitution, filling, _ = _columns(flat)
     caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
     texts = as_texts([text for _, _, text in rows])
     windows = _windows(texts, _integers(len(text) for _, _, text in rows)[caption], caption, negative, edits)
@@ -129,17 +129,17 @@ def make_pool(
         _mirrored(log_likelihood_gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
     starts, slots, values = _reduced(len(flat), [*_ngrams(texts, windows, bits), *signs])
-    number = {rule: index for index, rule in enumerate(rules)}
+    number = {name: index for index, name in enumerate(kinds)}
     hashes = _hashes([hash64(f"{seed}\0{key}") for key, _, _ in rows], caption)
     return Pool(
         caption.astype(np.int32),
         folds.astype(np.int8),
-        np.array([number[name] for name in rule], dtype=np.int8),
+        np.array([number[name] for name in kind], dtype=np.int8),
         np.array([[words[0] for words in focus], [words[1] if len(words) > 1 else -1 for words in focus]], np.int16).T,
-        np.array([name.startswith(SWAPS) for name in rule], dtype=np.bool_),
+        np.array([name.startswith(SWAPS) for name in kind], dtype=np.bool_),
         -np.log(-np.log(_uniform(hashes))),
         _uniform(hashes * np.uint64(0x9E3779B97F4A7C15) ^ (hashes >> np.uint64(29))),
-        np.array(list(map(_substitution, rule, substitution)), dtype=np.uint64).reshape(-1, 2),
+        np.array(list(map(_substitution, kind, substitution)), dtype=np.uint64).reshape(-1, 2),
         log_likelihood_gap,
         association,
         starts,
@@ -300,7 +300,7 @@ class Limits(NamedTuple):
     also_refused: bool = False
 
 
-def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int) -> Places:
+def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int, *, complete: bool = True) -> Places:
     """Which candidates become negatives: places in the pool, by caption, the first chosen first.
 
     The highest score with noise comes first, a swap before all. Each kind is served before any is served twice,
@@ -312,6 +312,7 @@ def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int) -> P
     Args:
         score: [C], log weight.
         acceptance: [C], 0 to 1, share of the candidates like this one that are not refused.
+        complete: whether what is refused serves at all.
     """
     refused = pool.uniform > acceptance
     possible = np.flatnonzero(acceptance > 0)
@@ -340,7 +341,8 @@ def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int) -> P
     found: Places = np.concatenate(chosen)
     found = found[np.argsort(pool.caption[found], kind="stable")]
     is_first = np.diff(pool.caption[found], prepend=-1) > 0
-    kept: Mask = ~refused[found] | is_first | (used.number[pool.caption[found]] == per_caption)
+    needed = is_first | (used.number[pool.caption[found]] == per_caption)
+    kept: Mask = ~refused[found] | (needed & complete)
     return found[kept]
 
 

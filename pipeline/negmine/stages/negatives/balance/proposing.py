@@ -21,6 +21,7 @@ from negmine.stages.negatives.balance.ngrams import ragged
 from negmine.stages.negatives.balance.pool import Pool, make_pool
 from negmine.stages.negatives.balance.weights import count_substitutions
 from negmine.stages.negatives.candidates import ParseWorker, Row, no_collection, read_rows
+from negmine.stages.negatives.offered import Offered, read_offered
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import FileRecord, PartRecord, folder_at, part_name, write_table
 from negmine.store.arrays import read_arrays, write_array, write_arrays
@@ -47,15 +48,19 @@ class ProposePhase:
 
 def _propose_part(pairs: Path, worker: ParseWorker, corpus: Corpus, index: int, folder: Path) -> PartRecord:
     with no_collection():
-        return _proposed(read_rows(pairs, index), worker, corpus, index, folder)
+        offered = read_offered(pairs.parent, worker.settings.texts, index)
+        return _proposed(read_rows(pairs, index), offered, worker, corpus, index, folder)
 
 
-def _proposed(rows: list[Row], worker: ParseWorker, corpus: Corpus, index: int, folder: Path) -> PartRecord:
-    found, counts = worker.candidates_of(rows)
+def _proposed(
+    rows: list[Row], offered: Offered, worker: ParseWorker, corpus: Corpus, index: int, folder: Path
+) -> PartRecord:
+    found, counts = worker.candidates_of(rows, offered)
     settings = worker.settings
-    pool = make_pool(rows, found, settings.rules, corpus, settings.seed)
+    pool = make_pool(rows, found, settings.kinds, corpus, settings.seed)
     flat = [candidate for several in found for candidate in several]
-    texts = pa.table({"negative": [c.negative for c in flat], "edits": edits_column([c.edits for c in flat])})
+    columns = {"negative": [c.negative for c in flat], "edits": edits_column([c.edits for c in flat])}
+    texts = pa.table(columns | ({"rule": [c.rule for c in flat]} if settings.texts else {}))
     files = (
         write_table(folder, part_name(index), texts),
         write_arrays(folder, part_name(index, "npy"), pool),

@@ -18,7 +18,7 @@ from negmine.stages.negatives.balance.judging import read_plausibility
 from negmine.stages.negatives.balance.proposing import read_pool
 from negmine.stages.negatives.balance.reading import LESSONS, VOCABULARY, Readings
 from negmine.stages.negatives.balance.teaching import Learnt, Lessons, fast_reader, teach
-from negmine.stages.negatives.balance.weights import ENOUGH, RATE, count_detected, log_ratio, take_put_counts
+from negmine.stages.negatives.balance.weights import ENOUGH, count_detected, log_ratio, take_put_counts
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.store import FileRecord, PartRecord, folder_at, part_name, write_text
 from negmine.store.arrays import read_array, read_arrays, write_array, write_arrays
@@ -86,11 +86,12 @@ class Accuracy:
 
 
 def write_weights(
-    folder: Path, before: Path, candidates: Path, parts: int, encoder: float | None = None
+    folder: Path, before: Path, candidates: Path, parts: int, rate: float, encoder: float | None = None
 ) -> list[FileRecord]:
     """The weights after a round, and how many of its choices are told from their captions.
 
     Args:
+        rate: of the log ratio that is added.
         encoder: the share that the encoder told.
     """
     weights = read_array(before)
@@ -100,7 +101,7 @@ def write_weights(
         pool, taken = read_pool(candidates, index), read_array(folder / part_name(index, "npy", _CHOSEN))
         detected, chosen = detected + count_detected(pool, taken, ratio), chosen + len(taken)
     accuracy = Accuracy(detected / max(chosen, 1), encoder)
-    rate = RATE if accuracy.ngrams > ENOUGH else 0.0  # further rounds, of the reader, need not overshoot
+    rate = rate if accuracy.ngrams > ENOUGH else 0.0  # further rounds, of the reader, need not overshoot
     return [
         write_array(folder, WEIGHTS, weights + np.float32(rate) * ratio),
         write_text(folder, ACCURACY, json.dumps(asdict(accuracy))),

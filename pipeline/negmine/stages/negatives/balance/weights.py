@@ -29,6 +29,9 @@ ROUNDS: Final = 10
 RATE: Final = 1.3
 """Of the log ratio that a round adds to the weights; overlapping features move together, so more overshoots."""
 
+CAUTIOUS_RATE: Final = 0.4
+"""The same where what would tell is left out: there a weight works twice, by what is preferred and by what may stay."""
+
 PRIOR: Final = 2.0
 """Added to both counts of a feature, so that rare ones stay near zero."""
 
@@ -143,6 +146,18 @@ def log_weights(pool: Pool, table: Scores) -> Floats:
     """What candidates are chosen by, [C]."""
     plausible = LIKELIHOOD * np.clip(pool.log_likelihood_gap, -20, 20) + PMI * np.clip(pool.pmi_gap, -6, 6)
     return scores(pool, table) - plausible
+
+
+def untold_share(pool: Pool, table: Scores, gap: Floats) -> Floats:
+    """Shares of candidates like each one that may stay if nothing shall flow one way, [C], 0 to 1.
+
+    What is put in half as often as it is taken out stays where it is put in, and half of the time where it is taken
+    out (Metropolis and others, 1953).
+
+    Args:
+        gap: [C], how surely another reader tells each one, in log odds.
+    """
+    return np.exp(np.minimum(scores(pool, table) - gap, 0.0))
 
 
 def count_detected(pool: Pool, chosen: Places, ratio: Scores) -> float:
