@@ -237,6 +237,9 @@ image i makes caption j true."""
 TEXTS_FOLDER: Final = "texts"
 """Around the folders of texts, one a source: ``work/texts/NAME``."""
 
+ANSWERS_FOLDER: Final = "answers"
+"""Around the folders of what a language model answered, one for each name of texts: ``work/answers/NAME``."""
+
 JUDGED_FOLDER: Final = "judged"
 """Around the folders of what is said of texts: ``work/judged/NAME``."""
 
@@ -248,8 +251,9 @@ TABLES: Final = {
     "figures": FIGURES,
     TEXTS_FOLDER: TEXTS,
     JUDGED_FOLDER: JUDGED,
+    ANSWERS_FOLDER: ANSWERS,
 }
-"""What the parts in a stage's folder are, by its name; those of texts and judgements by the folder around it."""
+"""What the parts in a stage's folder are, by its name; of texts, judgements and answers by the folder around it."""
 
 MEMBER_MARK: Final = "::"
 """In a pair's image, between an archive and its member."""

@@ -18,7 +18,7 @@ from typing import Final
 from negmine.base.counts import Counts
 from negmine.base.errors import DamagedError, explain_os_error
 from negmine.base.seal import journal_line, read_journal_line
-from negmine.contract.records import ANSWERS, FAILED_ANSWERS, to_table
+from negmine.contract.records import ANSWERS, ANSWERS_FOLDER, FAILED_ANSWERS, to_table
 from negmine.store import (
     JOURNAL,
     MANIFEST,
@@ -30,6 +30,7 @@ from negmine.store import (
     load_manifest,
     locked,
     part_name,
+    read_part,
     reading,
     remove_leftovers,
     write_table,
@@ -37,9 +38,6 @@ from negmine.store import (
 )
 from negmine.store.files import broken_files, open_own
 from negmine.store.stage_folder import SEND_EVERY
-
-ANSWERS_FOLDER: Final = "answers"
-"""Around the folders of answers, one for each name of texts: ``work/answers/NAME``."""
 
 SPEC: Final = Spec(ANSWERS_FOLDER, {}, {})
 _SYNC_EVERY: Final = 1.0
@@ -120,8 +118,6 @@ class Answers:
     # --- what is there -----------------------------------------------------------------------------------------------
 
     def _read(self, retry_failed: bool) -> None:
-        import pyarrow.parquet as pq
-
         if (self.folder / MANIFEST).exists():
             manifest = load_manifest(self.folder)
             if problems := broken_files(self.folder, manifest.files, fast=True):
@@ -133,11 +129,10 @@ class Answers:
                 )
             self._parts = list(manifest.parts)
             for part in self._parts:
-                file = folder_at(self.folder).file(part.files[0].file)
-                self._known.update(map(_short, pq.read_table(file, columns=["question"])["question"].to_pylist()))
+                questions = read_part(self.folder, part.index, ["question"])["question"]
+                self._known.update(map(_short, questions.to_pylist()))
             if manifest.extra:
-                rows = pq.read_table(folder_at(self.folder).file(REJECTED_FILE)).to_pylist()
-                self.failed = {row["question"]: Failure(**row) for row in rows}
+                self.failed = _read_failures(self.folder)
         if not retry_failed:
             self._known.update(map(_short, self.failed))
         self._resume()
@@ -271,16 +266,42 @@ def _counts(answers: Collection[Answer]) -> Counts:
     return counts
 
 
+def _read_failures(folder: Path) -> dict[str, Failure]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(folder_at(folder).file(REJECTED_FILE)).cast(FAILED_ANSWERS)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        why = str(error).partition("\n")[0]
+        raise DamagedError("this table cannot be read", where=str(folder / REJECTED_FILE), why=why, fix=_FIX) from None
+    return {row["question"]: Failure(**row) for row in table.to_pylist()}
+
+
 def read_answers(folder: Path, questions: Collection[str]) -> dict[str, str]:
     """The answers to these questions, as far as there are any."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     found, wanted = dict[str, str](), pa.array(sorted(questions), pa.string())
     with reading(folder) as manifest:
         for part in manifest.parts:
-            table = pq.read_table(folder_at(folder).file(part.files[0].file), columns=["question", "answer"])
+            table = read_part(folder, part.index, ["question", "answer"])
             table = table.filter(pc.is_in(table["question"], wanted))
             found |= dict(zip(table["question"].to_pylist(), table["answer"].to_pylist(), strict=True))
     return found
+
+
+@contextmanager
+def from_answers(folder: Path) -> Iterator[None]:
+    """What is read off answers that are kept, and were looked at before they were.
+
+    Raises:
+        DamagedError: somebody has changed them.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
+        raise DamagedError(
+            "an answer is not what was asked for", where=str(folder), why=repr(error)[:200], fix="bring back its files"
+        ) from None

@@ -234,12 +234,12 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from negmine.contract.records import JUDGED_FOLDER, TABLES, TEXTS_FOLDER
+    from negmine.contract.records import ANSWERS_FOLDER, JUDGED_FOLDER, TABLES, TEXTS_FOLDER
 
     name = part_name(index)
     try:
         table = pq.read_table(folder_at(folder).file(name), columns=columns)
-        nested = folder.parent.name in (TEXTS_FOLDER, JUDGED_FOLDER)
+        nested = folder.parent.name in (TEXTS_FOLDER, JUDGED_FOLDER, ANSWERS_FOLDER)
         stage = folder.parent.name if nested else folder.name
         if stage in TABLES:
             _check_columns(table, TABLES[stage])

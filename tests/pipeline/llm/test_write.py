@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from hashlib import sha256
@@ -23,7 +21,8 @@ from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
 from negmine.stages.writing.settings import WriteSettings
 from negmine.stages.writing.stage import Written, write
-from negmine.store import load_manifest, read_part
+from negmine.stages.writing.tasks import writings
+from negmine.store import load_manifest, read_part, write_table
 
 from tests.pipeline.llm.scripted import MODEL, Say, Scripted, caption_of, chat, obliging, served, texts
 from tests.pipeline.llm.scripted import Answer as Play
@@ -248,23 +247,18 @@ def test_a_server_that_dies_ends_the_run_and_loses_nothing(tmp_path: Path) -> No
     assert all(again.count(caption) == 1 for caption in answered)
 
 
-def test_killed_runs_ask_only_what_is_missing_and_end_in_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_run_asks_only_what_is_missing_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
     work = pairs(tmp_path)
     with served(lambda request, before: Say(obliging(request, before).body, after=0.05)) as server:
-        how = settings(server, at_once=1).endpoint
-        command = [sys.executable, "-c", "from negmine.cli import main; main()", "write", "--work", str(work)]
-        command += ["--llm-url", how.url, "--llm-model", MODEL, "--name", "theirs", "--prompts", "replace_object"]
-        for kills in (7,):
-            process = subprocess.Popen(
-                [*command, "--at-once", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            while len(server.asked) < kills and process.poll() is None:
-                time.sleep(0.005)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        process = multiprocessing.get_context("fork").Process(target=run, args=(work, settings(server, at_once=1)))
+        process.start()
+        while len(server.asked) < 7:
+            time.sleep(0.005)
+        process.kill()
+        process.join()
         run(work, settings(server))
         asked = server.asked_about()
-    assert len(asked) <= len(CAPTIONS) + 2  # and what was under way at the kill
+    assert len(asked) <= len(CAPTIONS) + 1  # and what was under way at the kill
     assert contents(work) == calm(tmp_path / "calm")
 
 
@@ -447,3 +441,19 @@ def test_a_kill_between_the_manifest_and_the_journal_does_no_harm(tmp_path: Path
     with Answers.open(tmp_path) as answers:
         answers.seal()
     assert load_manifest(tmp_path) == sealed and not (tmp_path / ".journal.jsonl").exists()
+
+
+def test_answers_that_somebody_changed_are_refused(tmp_path: Path) -> None:
+    work = pairs(tmp_path)
+    with served() as server:
+        how = settings(server)
+        question = writings(how)[0].questions.about(CAPTIONS[5])
+        with Answers.open(work / "answers/theirs") as answers:
+            answers.add(replace(_answer(1), question=question.name, answer='{"texts": 7}'))
+            answers.seal()
+        with pytest.raises(DamagedError, match="an answer is not what was asked for"):
+            run(work, how)
+        folder = work / "answers/theirs"
+        write_table(folder, "part-00000.parquet", read_part(folder, 0).drop_columns("answer"))
+        with pytest.raises(DamagedError, match="answers are damaged"):
+            run(work, how)

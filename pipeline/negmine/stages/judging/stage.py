@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from negmine.base.errors import UsageError
-from negmine.contract.records import JUDGED_FOLDER
+from negmine.contract.records import ANSWERS_FOLDER, JUDGED_FOLDER
 from negmine.engine import Engine, Phase, run_phase, run_stage
-from negmine.llm.answers import ANSWERS_FOLDER, Answers
+from negmine.llm.answers import Answers
 from negmine.llm.asking import Asked, ask
 from negmine.stages.judging.kept import KeptPhase
 from negmine.stages.judging.settings import JudgeSettings

@@ -15,7 +15,7 @@ from negmine.base.counts import Counts
 from negmine.contract.records import JUDGED, PairRow, TextRow
 from negmine.engine import PartFunction
 from negmine.images.locate import PLACE, ImageRoot, place_of
-from negmine.llm.answers import Answers, read_answers
+from negmine.llm.answers import Answers, from_answers, read_answers
 from negmine.llm.pictures import Picture
 from negmine.llm.questions import Question, Questions, Task
 from negmine.llm.verdicts import PLAUSIBLE, STILL_TRUE, TRUE_OF_PICTURE, load_verdict, probability, read_yes
@@ -109,7 +109,8 @@ def _judged_part(
     found = read_answers(answers, {question.name for both in asked for question in both})
     table = read_part(texts, index, ["key", "caption", "text", "is_true", "kind"])
     for n, name in enumerate((STILL_TRUE, PLAUSIBLE)):
-        column = pa.array(_probabilities([both[n] for both in asked], found), pa.float32())
+        with from_answers(answers):
+            column = pa.array(_probabilities([both[n] for both in asked], found), pa.float32())
         table = table.append_column(JUDGED.field(name), column)
     file = write_table(folder, part_name(index), table.cast(JUDGED))
     counts = Counts(texts=table.num_rows)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from negmine.contract.records import ANSWERS_FOLDER
 from negmine.engine import Engine, run_phase, run_stage
-from negmine.llm.answers import ANSWERS_FOLDER, Answers
+from negmine.llm.answers import Answers
 from negmine.llm.asking import Asked, ask
 from negmine.stages.writing.settings import WriteSettings
 from negmine.stages.writing.tasks import Asking, Writing, writings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from negmine.base.console import Summary
-from negmine.llm.answers import ANSWERS_FOLDER
+from negmine.contract.records import ANSWERS_FOLDER
 from negmine.llm.asking import spent
 from negmine.stages.writing.settings import WriteSettings
 from negmine.stages.writing.stage import Preview, Written

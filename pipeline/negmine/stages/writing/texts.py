@@ -12,7 +12,7 @@ from negmine.base.counts import Counts
 from negmine.contract.records import PairRow, Rejected, Text
 from negmine.engine import PartFunction
 from negmine.language.difference import edits_between
-from negmine.llm.answers import read_answers
+from negmine.llm.answers import from_answers, read_answers
 from negmine.llm.prompts import read_texts
 from negmine.sources.clean import clean_caption
 from negmine.stages.writing.settings import WriteSettings
@@ -47,7 +47,9 @@ def _texts_part(phase: TextsPhase, asked: Sequence[Writing], index: int, folder:
         offered = {n: answers.get(names[n, pair["caption"]]) for n in range(len(asked))}
         counts["questions"] += len(asked)
         counts["unanswered"] += sum(answer is None for answer in offered.values())
-        for found in _texts(pair, asked, offered, phase.settings.name):
+        with from_answers(phase.answers):
+            written = list(_texts(pair, asked, offered, phase.settings.name))
+        for found in written:
             if isinstance(found, Text):
                 texts.append(found)
             else:
