@@ -22,6 +22,7 @@ from ahnpl.data.webdataset import hard_negatives
 from ahnpl.training.config import TrainConfig
 from ahnpl.training.loop import TrainResult, train
 from ahnpl.training.plan import make_plan
+from ahnpl.training.summary import trained
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.contract import tar_images
 from negmine.contract.records import Sample
@@ -182,18 +183,31 @@ class TestOtherTars:
         changed["000010003.jpg"] = make_sample(99).image
         write_tar(theirs / other, changed.items())
         found = list(read_through(open_shards([f"{ours}/*.tar"], str(theirs)).shards))
-        lacks = {one.sample.key: one.lacks for one in found if one.lacks}
+        lacks = {one.sample.key: one.lacks.detail for one in found if one.lacks}
         assert lacks == {
             "000000000-0": "there is no image under key 000000000",
             "000000000-1": "there is no image under key 000000000",
             "000010003": "the image under key 000010003 is another than the sidecar was made for",
         }
         result = run(micro, ours, tmp_path / "run", theirs, steps=5, max_bad=0.2)
-        assert 0 < result.bad <= 3
+        assert 0 < result.bad.total() <= 3
+        assert {*result.bad} <= {"no image under its key", "another image under its key"}
         with pytest.raises(
             InputError, match=r"more than --max-bad 0.01(.|\n)*0000[01]\.tar, key(.|\n)*image under key"
         ):
             run(micro, ours, tmp_path / "strict", theirs, steps=5)
+
+    def test_images_that_the_sidecar_does_not_know_are_counted(
+        self, theirs: Path, work: Path, tmp_path: Path, micro: str
+    ) -> None:
+        ours = sidecar(work, tmp_path / "ours", train_fraction=1)
+        write_tar(theirs / "00002.tar", [one for n in range(2 * EACH, 3 * EACH + 2) for one in members(n)])
+        result = run(micro, ours, tmp_path / "run", theirs, steps=10, workers=1)
+        counts = {Path(tar).name: number for tar, number in result.passed_over.items()}
+        assert counts == {"00000.tar": 0, "00001.tar": 0, "00002.tar": 2} and not result.bad
+        said = trained(result)
+        assert said["images in the tars of --images that the sidecar has nothing for"] == 2
+        assert said["tars that were read to their end, where these were counted"] == 3
 
     def test_a_sidecar_made_for_other_shards(self, theirs: Path, work: Path, tmp_path: Path, micro: str) -> None:
         ours = sidecar(work, tmp_path / "ours")

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from ahnpl.data.workers import LONGEST_TEMPORARY, Workers, explained
+from ahnpl.data.workers import AHEAD, LONGEST_TEMPORARY, Workers, explained, fitting
 from ahnpl.model.checkpoint import list_checkpoints, remove_unfinished
+from hypothesis import given
+from hypothesis import strategies as st
 from negmine.base.errors import Exit, ResourceError, UsageError
 from negmine.contract.training_runs import read_metrics
 from negmine.store.files import temporary_name
@@ -96,6 +98,15 @@ def test_workers_hear_no_signal(number: int) -> None:
     assert len(list(workers.batches())) == 4
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()  # this process hears all
     end(workers)
+
+
+@given(st.integers(1, 64), st.integers(1, 10**10), st.integers(0, 10**11))
+def test_batches_ahead_fit_into_memory(count: int, batch: int, room: int) -> None:
+    workers, ahead = fitting(count, batch, room)
+    assert 1 <= workers <= count and 1 <= ahead <= AHEAD
+    assert workers * ahead * batch <= room or workers == ahead == 1
+    if workers < count or ahead < AHEAD:  # one more would not fit
+        assert (workers + 1 if workers < count else workers * (ahead + 1)) * batch > room
 
 
 class Run:

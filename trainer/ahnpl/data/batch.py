@@ -13,11 +13,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BadSample:
-    """A sample that could not be used."""
+    """A sample that could not be used.
+
+    Attributes:
+        kind: of what is wrong with it, as it is counted.
+    """
 
     key: str
     shard: str
     reason: str
+    kind: str = "image that cannot be decoded"
 
 
 @dataclass(frozen=True)

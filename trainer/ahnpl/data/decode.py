@@ -122,9 +122,10 @@ class Decoder(Dataset[Batch | NegmineError]):
 
     def _try(self, located: Located, epoch: int, bad: list[BadSample]) -> Decoded | None:
         """The sample; None if it is bad, which is then noted in `bad`."""
+        if located.lacks is not None:
+            bad.append(BadSample(located.sample.key, located.shard, located.lacks.detail, located.lacks.kind))
+            return None
         try:
-            if located.lacks is not None:
-                raise BadImage(located.lacks)
             return self._decode_one(located.sample, epoch)
         except BadImage as error:
             bad.append(BadSample(located.sample.key, located.shard, str(error)))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from negmine.base.addresses import is_address, readable
 from negmine.base.errors import DamagedError
@@ -104,10 +104,14 @@ class Placed:
             return Located(decode_sample(key, members, self.shard), self.shard)
         sample, beside = decode_sidecar(key, members, self.shard)
         if self.image is None:
-            return Located(sample, self.beside, f"there is no image under key {beside.key}")
+            return Located(
+                sample, self.beside, Lack("no image under its key", f"there is no image under key {beside.key}")
+            )
         content = self.image.content.read() if isinstance(self.image.content, Extent) else self.image.content
-        is_other = beside.content is not None and beside.content != content_hash(content)
-        lacks = f"the image under key {beside.key} is another than the sidecar was made for" if is_other else None
+        lacks = None
+        if beside.content is not None and beside.content != content_hash(content):
+            detail = f"the image under key {beside.key} is another than the sidecar was made for"
+            lacks = Lack("another image under its key", detail)
         return Located(replace(sample, image=content, extension=self.image.extension), self.beside, lacks)
 
 
@@ -121,7 +125,14 @@ class Located:
 
     sample: Sample
     shard: str
-    lacks: str | None = None
+    lacks: Lack | None = None
+
+
+class Lack(NamedTuple):
+    """Why a sample of a sidecar has no image: as it is counted, and of this one."""
+
+    kind: str
+    detail: str
 
 
 def places_in_order(

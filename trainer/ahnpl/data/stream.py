@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 
+from negmine.base.console import note
 from negmine.base.errors import InputError, NegmineError, UsageError
 
 from ahnpl.data.batch import Batch
@@ -18,7 +19,7 @@ from ahnpl.data.order import WHOLE, CanonicalRank, epoch_order, planned_order, w
 from ahnpl.data.prefetch import Prefetch
 from ahnpl.data.read import Placed, places_in_order
 from ahnpl.data.shards import ShardSet
-from ahnpl.data.workers import Workers
+from ahnpl.data.workers import Workers, fitting, shared_memory
 
 SHUFFLE_WINDOW = 1000
 """Samples in the shuffle buffer."""
@@ -81,7 +82,16 @@ class Stream:
         self.max_bad, self.window, self.canonical_ranks = max_bad, window, canonical_ranks
         self.passed_over: dict[str, int] = {}
         self._feed = _Feed()
-        self._workers = Workers(decoder, self._feed, workers, pin=pin)
+        count, ahead = fitting(workers, self._batch_bytes, shared_memory())
+        if count < workers:
+            note(f"{count} of {workers} workers: shared memory has room for {count} x {self._batch_bytes:,} bytes")
+        self._workers = Workers(decoder, self._feed, count, pin=pin, ahead=ahead)
+
+    @property
+    def _batch_bytes(self) -> int:
+        """Of the images of a batch here: texts are a hundredth of them."""
+        samples = self.batch_size * len(self.canonical_ranks) // self.canonical_ranks[0].count
+        return samples * (1 + self.decoder.image_negatives) * 3 * self.decoder.image_size**2
 
     @property
     def steps_per_epoch(self) -> int:

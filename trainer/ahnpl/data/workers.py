@@ -37,6 +37,12 @@ LONGEST_TEMPORARY: Final = 107 - len("/pymp-12345678/listener-12345678")
 PATIENCE: Final = 600
 """Seconds to wait for a batch; a worker that takes longer was stopped or hangs."""
 
+AHEAD: Final = 4
+"""Batches that a worker makes ahead, where memory has room for them."""
+
+_SHARED: Final = "/dev/shm"
+"""Where batches lie until they are trained on."""
+
 _LOOK: Final = 1.0
 """Seconds between two looks at the workers."""
 
@@ -52,6 +58,7 @@ class Workers(Generic[T]):
         dataset: its ``__getitems__`` makes a batch.
         work: what to hand to it, batch by batch, in each epoch.
         pin: page-locked batches, for copies to a GPU.
+        ahead: batches that each process makes ahead.
         patience: see `PATIENCE`.
 
     Raises:
@@ -59,14 +66,21 @@ class Workers(Generic[T]):
     """
 
     def __init__(
-        self, dataset: Dataset[T], work: Iterable[list[W]], count: int, *, pin: bool, patience: float = PATIENCE
+        self,
+        dataset: Dataset[T],
+        work: Iterable[list[W]],
+        count: int,
+        *,
+        pin: bool,
+        ahead: int = AHEAD,
+        patience: float = PATIENCE,
     ) -> None:
         if count:
             _check_temporary(tempfile.gettempdir())
         parallel: Values = {
             "multiprocessing_context": "spawn",
             "persistent_workers": True,
-            "prefetch_factor": 4,
+            "prefetch_factor": ahead,
             "timeout": patience,
             "worker_init_fn": _follow_parent,
         }
@@ -104,6 +118,24 @@ class Workers(Generic[T]):
     def close(self) -> None:
         """End the processes, those too that do not answer."""
         self._end()
+
+
+def shared_memory() -> int:
+    """Bytes for the batches of one process of the run: half of what is free, shared by those of this machine."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return shutil.disk_usage(_SHARED).free // (2 * here)
+
+
+def fitting(count: int, batch: int, room: int) -> tuple[int, int]:
+    """How many of `count` workers, and how many batches ahead for each, so that their batches fit into memory: at least
+    one of one.
+
+    Args:
+        batch, room: bytes.
+    """
+    batches = max(1, room // max(batch, 1))
+    workers = min(count, batches)
+    return workers, min(AHEAD, batches // max(workers, 1))
 
 
 def _check_temporary(folder: str) -> None:

@@ -103,7 +103,7 @@ class TrainConfig:
     ] = False
     seed: Annotated[int, Option("Of weights, order, crops and choice of negatives.", least=0)] = 0
     workers: Annotated[
-        int | None, Option("Decoding processes.", least=0, unset="one for two cores, at most 8"), MAY_CHANGE
+        int | None, Option("Decoding processes.", least=0, unset="one for two cores, at most 16"), MAY_CHANGE
     ] = None
     max_bad: Annotated[float, Option("Share of an epoch's samples that may be unreadable.", least=0), MAY_CHANGE] = 0.01
     eval_shards: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import ChainMap, Counter
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class TrainResult:
         steps: optimiser steps done in all; `resumed` of them by earlier runs.
         seconds: of training in this run, evaluation and start-up not counted.
         samples: trained on in this run.
-        bad: samples left out in this run.
+        bad: samples left out in this run, by what is wrong with them.
+        passed_over: images of tars that a sidecar knows nothing of, by tar that was read to its end.
         legible: of the negatives seen in this run, how many the model can tell from true captions.
         report: the last evaluation; None without ``eval_shards``.
         checkpoint: the last one.
@@ -58,7 +60,8 @@ class TrainResult:
     resumed: int
     seconds: float
     samples: int
-    bad: int
+    bad: Counter[str]
+    passed_over: dict[str, int]
     legible: Legible
     report: Report | None
     checkpoint: Path
@@ -101,9 +104,17 @@ def train(plan: Plan, *, overwrite: bool = False) -> TrainResult:
         trainer.fit()
         last = trainer.save()
         meter, curves = trainer.meter, draw_curves(folder) if ranks.first else None
-        bad, legible = sum(ranks.collect([meter.bad])), sum(ranks.collect([meter.legible]), Legible())
         return TrainResult(
-            trainer.state.step, resumed, meter.seconds, meter.samples, bad, legible, trainer.report, last, curves
+            trainer.state.step,
+            resumed,
+            meter.seconds,
+            meter.samples,
+            sum(ranks.collect([meter.bad]), Counter()),
+            dict(ChainMap(*ranks.collect([trainer.stream.passed_over]))),
+            sum(ranks.collect([meter.legible]), Legible()),
+            trainer.report,
+            last,
+            curves,
         )
 
 

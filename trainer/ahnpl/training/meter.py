@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from ahnpl.data.batch import Batch, Legible
@@ -16,13 +17,13 @@ class Meter:
     Attributes:
         seconds: of training; evaluation and saving between epochs are not counted.
         samples: trained on, by all ranks.
-        bad: samples left out on this rank.
+        bad: samples left out on this rank, by what is wrong with them.
         legible: of the negatives seen on this rank, how many the model can tell from true captions.
     """
 
     def __init__(self, flops: FlopMeter) -> None:
         self.flops = flops
-        self.seconds, self.samples, self.bad, self.legible = 0.0, 0, 0, Legible()
+        self.seconds, self.samples, self.bad, self.legible = 0.0, 0, Counter[str](), Legible()
         self._begin_window()
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -42,7 +43,7 @@ class Meter:
         self._steps += 1
         self._samples += len(batch.keys) * ranks
         self._legible += batch.legible
-        self.bad += len(batch.bad)
+        self.bad.update(bad.kind for bad in batch.bad)
         self.legible += batch.legible
 
     def end_window(self) -> dict[str, float]:

@@ -238,6 +238,6 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
 
 
 def default_workers() -> int:
-    """One decoding process for two cores of a training process's share, at most 8."""
+    """One reading and decoding process for two cores of a training process's share, at most 16."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(8, len(os.sched_getaffinity(0)) // (2 * here)))
+    return max(1, min(16, len(os.sched_getaffinity(0)) // (2 * here)))

@@ -26,7 +26,11 @@ def trained(result: TrainResult) -> dict[str, object]:
     """What was trained, and how well."""
     figures: dict[str, object] = {"steps": result.steps, "of these by earlier runs": result.resumed}
     if result.samples:
-        figures |= {"samples/s": result.samples / result.seconds, "bad samples left out": result.bad}
+        figures |= {"samples/s": result.samples / result.seconds, "bad samples left out": result.bad.total()}
+        figures |= {f"of these with {kind}": number for kind, number in sorted(result.bad.items())}
+    if result.passed_over:
+        figures["images in the tars of --images that the sidecar has nothing for"] = sum(result.passed_over.values())
+        figures["tars that were read to their end, where these were counted"] = len(result.passed_over)
     if result.legible.alike:
         figures["negatives read"] = result.legible.total
         figures["of these equal to a true caption for this model, left out"] = result.legible.alike
