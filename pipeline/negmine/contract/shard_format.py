@@ -23,6 +23,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 from negmine.base.errors import DamagedError
@@ -50,6 +51,9 @@ M = TypeVar("M")
 INDEX_NAME: Final = "index.json"
 HELDOUT: Final = "heldout"
 """Sub-folder of a shard folder with the samples of held-out images."""
+
+_FIRST: Final = 16
+"""Members of a tar by which it is told."""
 
 _REWRITE = "write the shards again with `negmine shard --overwrite`"
 _MEMBER = re.compile(rf"({KEY_PATTERN.pattern})\.(txt|json|(?:neg\d+\.)?(?:{'|'.join(IMAGE_EXTENSIONS)}))")
@@ -248,6 +252,18 @@ def read_sidecar(stream: IO[bytes], where: str) -> Iterator[tuple[Sample, Beside
         DamagedError: see `read_samples`.
     """
     return (decode_sidecar(key, members, where) for key, members in group_members(read_members(stream, where), where))
+
+
+def begins_with_sample(stream: IO[bytes]) -> bool:
+    """Whether a JSON member among the first of a tar is that of a sample; False too for what is no tar."""
+    try:
+        for _, content in islice(read_tar(stream, lambda member: member.name.endswith(".json")), _FIRST):
+            if content:
+                body = json.loads(content)
+                return isinstance(body, dict) and {"version", "negatives", "neighbours"} <= body.keys()
+    except (*UNREADABLE, UnicodeDecodeError):
+        pass
+    return False
 
 
 def sample_places(stream: IO[bytes], where: str) -> Iterator[tuple[int, int]]:

@@ -33,3 +33,12 @@ def on_disk_text(text: str) -> str:
 def work_option(work: Path) -> str:
     """``--work`` as a next command needs it: nothing where it is the default."""
     return "" if work == DEFAULT_WORK else f" --work {option(work)}"
+
+
+_SPOKEN: Final = {"tab": "\t", "\\t": "\t"}
+"""Delimiters that are hard to type."""
+
+
+def delimiter_named(text: str) -> str:
+    """A delimiter by its name, or as it is."""
+    return _SPOKEN.get(text, text)

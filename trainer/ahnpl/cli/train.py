@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from negmine.base import console
 from negmine.base.command import Given
@@ -12,6 +12,9 @@ from negmine.store.places import named, option
 
 from ahnpl.cli.models import AsJson
 from ahnpl.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from ahnpl.training.plan import Plan
 
 
 def train(
@@ -53,13 +56,22 @@ def _compare(runs: tuple[str, ...], out: Path) -> console.Summary:
 
 
 def _plan_only(config: TrainConfig) -> console.Summary:
+    from negmine.store import scratch
+
+    from ahnpl.training.plan import make_plan
+
+    with scratch() as folder:
+        return _planned(make_plan(config, folder))
+
+
+def _planned(plan: Plan) -> console.Summary:
+    """What a run would do; the indexes of its plan are only there until then."""
     from ahnpl.training.memory import TRIED, estimate_memory, trial_batch
     from ahnpl.training.objective import HALVES
-    from ahnpl.training.plan import make_model, make_plan, make_stream
+    from ahnpl.training.plan import make_model, make_stream
     from ahnpl.training.summary import planned
 
-    plan = make_plan(config)
-    model = make_model(plan)
+    config, model = plan.config, make_model(plan)
     stream = make_stream(plan, model)
     per_epoch, samples = stream.steps_per_epoch, stream.some(TRIED)
     if len(samples.keys) < 2:
@@ -96,6 +108,9 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
             f"training {config.model} with {plan.loss.recipe.name} on {plan.shards.samples:,} samples, "
             f"{plan.steps:,} steps"
         )
+        if plan.shards.refused:
+            reasons = ", ".join(f"{reason} {number:,}" for reason, number in sorted(plan.shards.refused.items()))
+            console.note(f"rows that cannot be used: {reasons}")
     result = run(plan, overwrite=overwrite)
     if not plan.ranks.first:
         return None
@@ -103,6 +118,8 @@ def _train(config: TrainConfig, overwrite: bool) -> console.Summary | None:
     outputs |= {"curves": str(result.curves)} if result.curves else {}
     done = result.steps - result.resumed
     headline = f"{done:,} steps in {result.seconds:,.0f} s" if done else "this run was complete; nothing to do"
+    if plan.shards.is_plain and not config.eval_shards:
+        return console.Summary("ahnpl-train", headline, trained(result), outputs=outputs)
     beside = (f"{config.shards[0].rpartition('/')[0] or '.'}/{HELDOUT}/*.tar",)
     held_out = " ".join(map(option, config.eval_shards or beside))
     evaluate = f"ahnpl-eval --checkpoint {option(config.out)} --shards {held_out}"

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from ahnpl.data.batch import BadSample, Batch, Legible
 from ahnpl.data.draw import Draw
 from ahnpl.data.images import BadImage, training_pixels
-from ahnpl.data.read import Located, Placed
+from ahnpl.data.read import Located, Place
 
 CACHED_TEXTS = 50_000
 """Texts whose tokens a worker remembers: 30 MB at most."""
@@ -36,9 +36,9 @@ class Task:
         spares: the first of the rank's next part, for samples that turn out to be bad.
     """
 
-    samples: list[Placed]
+    samples: list[Place]
     epoch: int
-    spares: list[Placed] = field(default_factory=list)
+    spares: list[Place] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

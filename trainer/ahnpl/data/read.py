@@ -31,6 +31,7 @@ from negmine.contract.tar_images import OBTAIN_AGAIN, TarImage, read_images
 from negmine.images.locate import content_hash
 
 from ahnpl.data.resuming import Resuming
+from ahnpl.data.rows import Rows
 from ahnpl.data.shards import WRITE_AGAIN, Shard
 
 READ_AHEAD: Final = 1 << 20
@@ -115,6 +116,20 @@ class Placed:
         return Located(replace(sample, image=content, extension=self.image.extension), self.beside, lacks)
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedRow:
+    """Where a row of somebody's file lies."""
+
+    shard: str
+    rows: Rows
+    position: int
+
+    def load(self) -> Located:
+        """The sample."""
+        sample, problem = self.rows.read(self.position)
+        return Located(sample, self.shard, None if problem is None else Lack(problem.reason, problem.detail))
+
+
 @dataclass(frozen=True)
 class Located:
     """A sample and the tar that its image came from.
@@ -126,6 +141,9 @@ class Located:
     sample: Sample
     shard: str
     lacks: Lack | None = None
+
+
+Place = Placed | PlacedRow
 
 
 class Lack(NamedTuple):
@@ -143,7 +161,7 @@ def places_in_order(
     passed_over: dict[str, int] | None = None,
     *,
     keep: bool = False,
-) -> Iterator[Placed]:
+) -> Iterator[Place]:
     """Samples in `order` after its first `skip`. Each tar is read once, forwards, and only if something is wanted.
 
     Memory holds the samples read past and not yet asked for: at most the window of the order.
@@ -159,9 +177,9 @@ def places_in_order(
     """
     following = iter(order)
     skipped = set(islice(following, skip))
-    held: dict[tuple[int, int], Placed] = {}
+    held: dict[tuple[int, int], Place] = {}
     with ExitStack() as stack:
-        readers: dict[int, Iterator[Placed]] = {}
+        readers: dict[int, Iterator[Place]] = {}
         at: dict[int, int] = {}
         for shard, position in following:
             if shard not in readers:
@@ -191,9 +209,12 @@ class _Reader:
     keep: bool
     passed_over: dict[str, int]
 
-    def read(self) -> Iterator[Placed]:
+    def read(self) -> Iterator[Place]:
         """The samples; the last is given out only when the tar has ended where it should, byte for byte."""
         shard = self.shard
+        if shard.rows is not None:
+            yield from (PlacedRow(shard.url, shard.rows, position) for position in range(shard.samples))
+            return
         source, stream = self._opened(shard.url, WRITE_AGAIN)
         samples = self._samples(stream)
         pending = next(samples, None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -12,9 +13,11 @@ from negmine.base.addresses import is_address
 from negmine.base.errors import DamagedError, UsageError
 from negmine.base.lfs import POINTER, PULL, is_pointer_file
 from negmine.base.whole_files import read_whole
-from negmine.contract.shard_format import INDEX_NAME, Index
+from negmine.contract.shard_format import INDEX_NAME, Index, begins_with_sample
 from negmine.store.file_systems import file_system, request
 from negmine.store.places import matches
+
+from ahnpl.data.rows import TOGETHER, Indexed, Reading, Rows, index_rows
 
 WRITE_AGAIN: Final = "run `negmine verify` on its folder, then `negmine shard` again"
 
@@ -25,6 +28,7 @@ class Shard:
 
     Attributes:
         beside: of a sidecar, the tar that the images lie in.
+        rows: of somebody's file that has no index of shards, its rows.
     """
 
     url: str
@@ -32,6 +36,7 @@ class Shard:
     bytes: int
     sha256: str
     beside: str | None = None
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class ShardSet:
         kinds: text negatives by kind, over the folders named.
         image_negatives: the most image negatives a sample has.
         planned: size of the batches that follow each other in the shards; None where none were planned.
+        refused: rows of somebody's files that cannot be used, by reason.
     """
 
     shards: tuple[Shard, ...]
@@ -51,10 +57,16 @@ class ShardSet:
     kinds: dict[str, int]
     image_negatives: int = 0
     planned: int | None = None
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
         return sum(shard.samples for shard in self.shards)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether somebody's files are among them, in which there are no negatives."""
+        return any(shard.rows for shard in self.shards)
 
     @property
     def fingerprint(self) -> str:
@@ -62,23 +74,31 @@ class ShardSet:
         return hashlib.sha256(" ".join(shard.sha256 for shard in self.shards).encode()).hexdigest()[:16]
 
 
-def open_shards(patterns: Sequence[str], images: str | None = None) -> ShardSet:
-    """Find shards and check each against the ``index.json`` beside it.
+def open_shards(patterns: Sequence[str], images: str | None = None, reading: Reading | None = None) -> ShardSet:
+    """Find shards and check each against the ``index.json`` beside it; look at the rows of files that have none.
 
     Args:
         patterns: paths, globs, brace expressions, or fsspec URLs of these.
         images: the folder of the tars that sidecars lie beside, or its address.
+        reading: how somebody's tars and tables are read; None refuses them.
 
     Raises:
         UsageError: a pattern that matches nothing, or a sidecar without its tars.
+        InputError: too many rows of somebody's file cannot be used.
         DamagedError: an index is missing or damaged, a shard is not in it, or its size differs.
     """
     urls = list(dict.fromkeys(url for pattern in patterns for url in _expand(pattern)))
     if not urls:
         raise UsageError("no shards were named", fix="give --shards data/*.tar")
     indexes: dict[str, Index] = {}
-    shards = []
+    shards: list[Shard] = []
+    refused = Counter[str]()
     for url in urls:
+        if reading is not None and _is_somebodys(url):
+            found = index_rows(url, reading)
+            refused.update(found.refused)
+            shards += _of_rows(url, found)
+            continue
         folder, name = _split(url)
         if folder not in indexes:
             indexes[folder] = _read_index(folder)
@@ -89,19 +109,42 @@ def open_shards(patterns: Sequence[str], images: str | None = None) -> ShardSet:
         for kind, count in index.kinds.items():
             kinds[kind] = kinds.get(kind, 0) + count
     most, most_images = (
-        max(getattr(index, name) for index in indexes.values())
+        max((getattr(index, name) for index in indexes.values()), default=0)
         for name in ("negatives_per_sample", "image_negatives_per_sample")
     )
-    return ShardSet(tuple(shards), most, kinds, most_images, _planned(indexes))
+    planned = {folder: index.settings.get("planned_batch") for folder, index in indexes.items()}
+    planned |= {shard.url: None for shard in shards if shard.rows}
+    return ShardSet(tuple(shards), most, kinds, most_images, _planned(planned), refused)
+
+
+def _is_somebodys(url: str) -> bool:
+    """Whether a file is a table, or a tar that `negmine shard` did not write: it has no index beside it, and its first
+    sample none of our members."""
+    if not url.endswith(".tar"):
+        return True
+    files, path = file_system(f"{_split(url)[0]}/{INDEX_NAME}")
+    if request(lambda: bool(files.isfile(path)), url):
+        return False
+    with file_system(url)[0].open(file_system(url)[1], "rb") as stream:
+        return not begins_with_sample(stream)
+
+
+def _of_rows(url: str, found: Indexed) -> Iterator[Shard]:
+    """A tar as one shard, so that it is read forwards; a table in short ones, so that its rows are shuffled."""
+    size = found.samples if found.holds_images else TOGETHER
+    for first in range(0, found.samples, size):
+        rows = Rows(found.index, found.root, first)
+        yield Shard(url, min(size, found.samples - first), 0, f"{found.digest} {first}", rows=rows)
 
 
 def check_images(images: str | None, *sets: ShardSet | None) -> None:
     """Refuse a folder of images that nothing is looked for in.
 
     Raises:
-        UsageError: none of the sets is a sidecar.
+        UsageError: none of the sets is a sidecar or somebody's file.
     """
-    if images is not None and not any(shard.beside for one in sets if one for shard in one.shards):
+    shards = [shard for one in sets if one for shard in one.shards]
+    if images is not None and not any(shard.beside or shard.rows for shard in shards):
         raise UsageError("these shards have their images in them", where=f"--images {images}", fix="leave out --images")
 
 
@@ -126,9 +169,8 @@ def _beside(shard: Shard, name: str, images: str | None) -> str:
     return url
 
 
-def _planned(indexes: Mapping[str, Index]) -> int | None:
+def _planned(sizes: Mapping[str, int | None]) -> int | None:
     """The size of planned batches that all folders agree on."""
-    sizes = {folder: index.settings.get("planned_batch") for folder, index in indexes.items()}
     if len(set(sizes.values())) > 1:
         raise UsageError(
             "shards with different batch plans cannot be trained on together",

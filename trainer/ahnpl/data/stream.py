@@ -17,7 +17,7 @@ from ahnpl.data.batch import Batch
 from ahnpl.data.decode import Decoder, Task
 from ahnpl.data.order import WHOLE, CanonicalRank, epoch_order, planned_order, wanted_of, wanted_of_planned
 from ahnpl.data.prefetch import Prefetch
-from ahnpl.data.read import Placed, places_in_order
+from ahnpl.data.read import Place, places_in_order
 from ahnpl.data.shards import ShardSet
 from ahnpl.data.workers import Workers, fitting, shared_memory
 
@@ -140,7 +140,7 @@ class Stream:
             order = planned_order(counts, planned, self.seed, epoch, self.window, rank, self.batch_size)
             wanted = wanted_of_planned(self.batch_size, rank)
         places = places_in_order(self.shards.shards, order, skip * size, wanted, self.passed_over)
-        ahead: list[Placed] = []
+        ahead: list[Place] = []
         for _ in range(self.steps_per_epoch - skip):
             ahead += islice(places, size + SPARES - len(ahead))
             yield Task(ahead[:size], epoch, ahead[size:])

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from negmine.base.errors import UsageError
 from negmine.base.options import Option, check, declared
-from negmine.store.options import on_disk_text
+from negmine.store.options import delimiter_named, on_disk_text
 from negmine.store.places import named, pattern
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
@@ -30,12 +30,22 @@ class TrainConfig:
 
     shards: Annotated[
         tuple[str, ...],
-        Option("Training tars: paths, globs, {a,b} braces, or fsspec URLs.", parser=pattern),
+        Option("Training tars, or tables: paths, globs, {a,b} braces, or fsspec URLs.", parser=pattern),
         MAY_CHANGE,
     ] = ("data/*.tar",)
     """Where they lie may change; what is in them may not, see `ahnpl.training.plan`."""
     images: Annotated[
-        str | None, Option("Folder of the tars that sidecars lie beside, or its address.", parser=pattern), MAY_CHANGE
+        str | None,
+        Option("Folder or address of the tars beside a sidecar, or of a table's images.", parser=pattern),
+        MAY_CHANGE,
+    ] = None
+    """Of tables, what the paths of images begin in; else the working directory."""
+    caption_column: Annotated[
+        str | None, Option("Of a table: the column of captions, where its name is not a usual one."), MAY_CHANGE
+    ] = None
+    image_column: Annotated[str | None, Option("Of a table: the column of images, or a pattern."), MAY_CHANGE] = None
+    delimiter: Annotated[
+        str | None, Option("Of a table: between columns, a character or tab.", parser=delimiter_named), MAY_CHANGE
     ] = None
     recipe: Annotated[
         str, Option("clip, negclip, ce_clip, ahnpl, mmclip, mmclip_both, ... or a YAML file.", parser=named)
@@ -142,6 +152,11 @@ class TrainConfig:
         if not self.out:
             run = f"{Path(self.model).name}-{Path(self.recipe).stem}"
             object.__setattr__(self, "out", str(Path("runs") / run))
+
+    @property
+    def rows(self) -> Path:
+        """Folder of the indexes of somebody's files."""
+        return Path(self.out) / "rows"
 
     @property
     def peak_lr(self) -> float:

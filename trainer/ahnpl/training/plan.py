@@ -14,10 +14,12 @@ from negmine.base.errors import UsageError
 from negmine.base.names import pick
 from negmine.contract.records import KINDS
 from negmine.encoders.clip_models import read_preprocess
+from negmine.sources import Columns
 
 from ahnpl.data.decode import Decoder
 from ahnpl.data.draw import Draw
 from ahnpl.data.order import CanonicalRank
+from ahnpl.data.rows import Reading
 from ahnpl.data.shards import ShardSet, check_images, open_shards
 from ahnpl.data.stream import Stream
 from ahnpl.losses import RecipeLoss, build_loss
@@ -27,6 +29,13 @@ from ahnpl.training.config import TrainConfig, settings
 
 DRAWS: Final = 3
 """Version of what a seed gives: the order, crops, negatives, and what layers and losses draw. A run keeps to one."""
+
+
+ADD_NEGATIVES: Final = "run `negmine parse` before `negmine shard`, raise --negatives, or use --recipe clip"
+WRITE_NEGATIVES: Final = (
+    "write them beside your tars: negmine parse TARS && negmine shard --sidecar --out ours/, then --shards ours/*.tar "
+    "--images FOLDER (of a table: negmine parse TABLE --images FOLDER && negmine shard); or use --recipe clip"
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +73,11 @@ class Plan:
         return min(own, self.config.loss_rows or own)
 
 
-def make_plan(config: TrainConfig) -> Plan:
+def make_plan(config: TrainConfig, rows: Path | None = None) -> Plan:
     """Check shards and recipe against each other.
+
+    Args:
+        rows: folder for the indexes of somebody's files; None for the run's.
 
     Raises:
         UsageError: unknown names, too few samples, or a recipe that needs negatives where there are none.
@@ -75,8 +87,10 @@ def make_plan(config: TrainConfig) -> Plan:
         torch.manual_seed(config.seed)
         loss = _build_loss(config)  # may draw weights of its own
     _check_rows(config, loss)
-    shards = open_shards(config.shards, config.images)
-    eval_shards = open_shards(config.eval_shards, config.images) if config.eval_shards else None
+    columns = Columns(config.caption_column, config.image_column, delimiter=config.delimiter)
+    reading = Reading(rows or config.rows, columns, config.images, config.max_bad)
+    shards = open_shards(config.shards, config.images, reading)
+    eval_shards = open_shards(config.eval_shards, config.images, reading) if config.eval_shards else None
     check_images(config.images, shards, eval_shards)
     negatives, image_negatives = _slots(config, shards, loss), _image_slots(config, shards, loss)
     ranks = Ranks.of_environment()
@@ -160,7 +174,7 @@ def _slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int:
     raise UsageError(
         f"recipe {loss.recipe.name} needs text negatives and gets none",
         why="--negatives is 0" if sum(shards.kinds.values()) else "the shards have none",
-        fix="run `negmine parse` before `negmine shard`, raise --negatives, or use --recipe clip",
+        fix=WRITE_NEGATIVES if shards.is_plain else ADD_NEGATIVES,
     )
 
 

@@ -17,6 +17,7 @@ def planned(plan: Plan, model: ClipModel) -> dict[str, object]:
         "device and precision": f"{plan.device.type}, {plan.precision}",
         "shards": len(plan.shards.shards),
         "samples": plan.shards.samples,
+        **({"rows that cannot be used": dict(plan.shards.refused)} if plan.shards.refused else {}),
         "negatives per caption": plan.negatives,
         "image negatives per caption": plan.image_negatives,
     }

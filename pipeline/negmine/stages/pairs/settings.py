@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from negmine.base.options import Option, check
 from negmine.images.decode import MAX_PIXELS
-from negmine.store.options import DATA, Images, MaxBad, MaxPixels
+from negmine.store.options import DATA, Images, MaxBad, MaxPixels, delimiter_named
 
 if TYPE_CHECKING:
     from negmine.sources import Columns
-
-_SPOKEN: Final = {"tab": "\t", "\\t": "\t"}
-"""Delimiters that are hard to type."""
-
-
-def _delimiter(text: str) -> str:
-    return _SPOKEN.get(text, text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +29,9 @@ class IngestSettings:
         None
     )
     key_column: Annotated[str | None, Option("column of the keys; else `key`", panel=DATA)] = None
-    delimiter: Annotated[str | None, Option("between columns: a character, or tab", parser=_delimiter, panel=DATA)] = (
-        None
-    )
+    delimiter: Annotated[
+        str | None, Option("between columns: a character, or tab", parser=delimiter_named, panel=DATA)
+    ] = None
     header: Annotated[bool, Option("the first line is a row; columns are 1, 2, ...", panel=DATA)] = True
     limit: Annotated[int | None, Option("rows to read", least=1, panel=DATA)] = None
     max_bad: MaxBad = 0.01
