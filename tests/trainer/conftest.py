@@ -77,8 +77,11 @@ def make_long_sample(number: int) -> Sample:
 
 def write_shards(folder: Path, groups: Iterable[Sequence[Sample]]) -> Path:
     """Write one tar for each group of samples, and their index. Returns the folder."""
+    groups = list(groups)
     folder.mkdir(parents=True, exist_ok=True)
     entries, kinds, most = [], Counter[str](), 0
+    positives = [len(sample.positives) for samples in groups for sample in samples]
+    true = Counter(positive.kind for samples in groups for sample in samples for positive in sample.positives)
     for number, samples in enumerate(groups):
         stream = io.BytesIO()
         write_samples(stream, samples)
@@ -87,7 +90,8 @@ def write_shards(folder: Path, groups: Iterable[Sequence[Sample]]) -> Path:
         most = max([most, *(len(sample.negatives) for sample in samples)])
         digest = hashlib.sha256(stream.getvalue()).hexdigest()
         entries.append(ShardEntry(f"{number:05d}.tar", len(samples), len(stream.getvalue()), digest))
-    write_index(folder, entries, most, dict(kinds))
+    index = Index(tuple(entries), most, dict(kinds), {}, {}, {}, 1, 0, max(positives, default=0), dict(true))
+    (folder / INDEX_NAME).write_text(index.to_json(), encoding="utf-8")
     return folder
 
 

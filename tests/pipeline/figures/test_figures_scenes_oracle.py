@@ -211,3 +211,18 @@ def test_most_of_what_people_say_of_drawn_scenes_is_in_our_words() -> None:
     counts = {word: int(number) for word, number in (entry.split(":") for entry in NLVR_WORDS.split())}
     covered = sum(number for word, number in counts.items() if word in known) / sum(counts.values())
     assert covered > 0.65
+
+
+def test_a_relation_told_from_its_other_side_is_as_true() -> None:
+    told = 0
+    for number in range(60):
+        program = SCENES.sample(Random(number), 1 + number % 5)
+        scene = SCENES.realise(program)
+        for claim in SCENES.claims(program):
+            other = SCENES.converse(claim)
+            assert (other is None) == (claim.what != "relation")
+            if other is not None:
+                told += 1
+                assert other != claim and SCENES.converse(other) == claim
+                assert judge(other, scene) == judge(claim, scene)
+    assert told > 20

@@ -210,3 +210,20 @@ def test_impossible_orders_are_refused() -> None:
         RenderSettings(GroupSettings(), count=0)
     with pytest.raises(UsageError, match="unknown domain 'chemistry'"):
         RenderSettings(GroupSettings("chemistry"), count=1)
+
+
+def test_positives_say_the_claims_of_the_base_otherwise(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work, tmp_path / "work")
+    before = hashes(tmp_path / "work")
+    render(replace(SETTINGS, positives=2), tmp_path / "work", LocalEngine(1))
+    assert {name: value for name, value in hashes(tmp_path / "work").items() if "positives" not in name} == before
+    rows = [
+        row
+        for part in sorted((tmp_path / "work" / "positives").glob("*.parquet"))
+        for row in pq.read_table(part).to_pylist()
+    ]
+    for row in rows:
+        assert apply_edits(row["caption"], [Edit(**edit) for edit in row["edits"]]) == row["positive"] != row["caption"]
+    assert len({(row["key"], row["positive"]) for row in rows}) == len(rows)
+    assert {row["rule"] for row in rows} == {"wording", "converse"} and {row["slot"] for row in rows} == {0, 1}
+    assert len({row["key"] for row in rows}) > 45

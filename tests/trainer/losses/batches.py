@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PICTURES = ("image_negatives", "image_valid", "image_negative_texts", "text_ids")
+POSITIVES = ("text_positives", "positive_valid", "positive_ids")
 TEACHER = ("teacher_image", "teacher_text", "teacher_text_negatives", "teacher_logit_scale")
 DRAWING = (
     "mochi",
@@ -57,6 +58,8 @@ def random_features(seed: int = 0, batch: int = 5, slots: int = 3, width: int = 
     aside = torch.Generator().manual_seed(seed + 2000)
     teacher = lambda *shape: F.normalize(torch.randn(*shape, width, generator=aside, dtype=torch.float64), dim=-1)  # noqa: E731
     others = torch.Generator().manual_seed(seed + 1000)  # pictures come from a generator of their own
+    true = torch.Generator().manual_seed(seed + 3000)
+    said = F.normalize(torch.randn(batch, 2, width, generator=true, dtype=torch.float64), dim=-1)
     pictures = torch.randn(2, batch, slots, width, generator=others, dtype=torch.float64)
     return Features(
         image=unit(batch),
@@ -69,6 +72,9 @@ def random_features(seed: int = 0, batch: int = 5, slots: int = 3, width: int = 
         image_valid=torch.ones_like(valid) if full else torch.rand(batch, slots, generator=others) < 0.7,
         image_negative_texts=F.normalize(pictures[1], dim=-1),
         text_ids=torch.arange(batch * (1 + slots)).view(batch, 1 + slots),
+        text_positives=said,
+        positive_valid=torch.rand(batch, 2, generator=true) < 0.7,
+        positive_ids=1_000 + torch.arange(2 * batch).view(batch, 2),
         teacher_image=teacher(batch),
         teacher_text=teacher(batch),
         teacher_text_negatives=teacher(batch, slots),
@@ -96,7 +102,7 @@ IMAGE = {"direction": "i2i", "masked": False}
 
 
 def shuffled(features: Features, order: Tensor) -> Features:
-    names = ("image", "text", "text_negatives", "text_valid", "kinds", *PICTURES, *TEACHER[:3])
+    names = ("image", "text", "text_negatives", "text_valid", "kinds", *PICTURES, *POSITIVES, *TEACHER[:3])
     return replace(features, **{name: getattr(features, name)[order] for name in names})
 
 

@@ -265,6 +265,7 @@ class TestEveryRecipe:
             "text",
             "logit_scale",
             "text_negatives",
+            "text_positives",
             "image_negatives",
             "image_negative_texts",
             *TEACHER,

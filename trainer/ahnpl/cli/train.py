@@ -75,7 +75,7 @@ def _planned(plan: Plan) -> console.Summary:
     stream = make_stream(plan, model)
     per_epoch, samples = stream.steps_per_epoch, stream.some(TRIED)
     if len(samples.keys) < 2:
-        samples = trial_batch(model, plan.negatives, plan.image_negatives)
+        samples = trial_batch(model, plan.negatives, plan.image_negatives, plan.positives)
     memory = estimate_memory(
         model,
         samples.to(plan.device),

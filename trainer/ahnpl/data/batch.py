@@ -64,6 +64,8 @@ class Batch:
         image_negatives: ``[B, J, 3, S, S]`` bytes, cropped as the image is; None where no recipe term asks for them.
         image_negative_texts: ``[B, J, L]`` tokens of their own captions.
         image_valid: ``[B, J]`` bool.
+        positives: ``[B, P, L]`` tokens of true texts beside the caption; None where no recipe term asks for them.
+        positive_valid: ``[B, P]`` bool.
     """
 
     images: Tensor
@@ -78,6 +80,8 @@ class Batch:
     image_negatives: Tensor | None = None
     image_negative_texts: Tensor | None = None
     image_valid: Tensor | None = None
+    positives: Tensor | None = None
+    positive_valid: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))

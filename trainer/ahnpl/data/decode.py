@@ -70,6 +70,7 @@ class Decoder(Dataset[Batch | NegmineError]):
         seed: of crops and of the choice of negatives, together with epoch and key.
         image_negatives: J slots; 0 decodes none.
         draw: how K negatives are drawn where a sample has more.
+        positives: P slots of true texts beside the caption.
     """
 
     def __init__(
@@ -81,12 +82,13 @@ class Decoder(Dataset[Batch | NegmineError]):
         seed: int,
         image_negatives: int = 0,
         draw: Draw = Draw(),
+        positives: int = 0,
     ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Callable[[list[str]], Tensor] | None = None
         self._tokens: dict[str, NDArray[np.int32]] = {}
         self.image_size, self.negatives, self.available, self.seed = image_size, negatives, available, seed
-        self.image_negatives, self.draw = image_negatives, draw
+        self.image_negatives, self.draw, self.positives = image_negatives, draw, positives
 
     def __getitems__(self, tasks: list[Task]) -> Batch | NegmineError:
         """The hook that `DataLoader` calls with what the batch sampler gave. An error for the user is a value here, or
@@ -158,7 +160,7 @@ class Decoder(Dataset[Batch | NegmineError]):
         images = images if self.image_negatives else ()
         if not texts and not images:
             return sample, Legible()
-        true = {self._read(text) for text in (sample.caption, *sample.captions)}
+        true = {self._read(text) for text in (sample.caption, *sample.captions, *self._positives(sample))}
         kept = tuple(negative for negative in texts if self._read(negative.text) not in true)
         places = [place for place, negative in enumerate(images) if self._read(negative.caption) not in true]
         total = len(texts) + len(images)
@@ -197,7 +199,23 @@ class Decoder(Dataset[Batch | NegmineError]):
             bad=bad,
             legible=sum((one.legible for one in good), Legible()),
         )
+        batch = self._with_positives(batch, good) if self.positives else batch
         return self._with_image_negatives(batch, good, tokens[own:]) if self.image_negatives else batch
+
+    def _with_positives(self, batch: Batch, good: list[Decoded]) -> Batch:
+        size, slots = len(good), self.positives
+        texts = [self._positives(one.sample) for one in good]
+        tokens = self.tokenize([text for several in texts for text in _filled(several, slots, "")]) if good else None
+        valid = [[slot < len(several) for slot in range(slots)] for several in texts]
+        return replace(
+            batch,
+            positives=batch.texts.new_zeros(0, slots, 1) if tokens is None else tokens.view(size, slots, -1),
+            positive_valid=torch.tensor(valid, dtype=torch.bool).view(size, slots),
+        )
+
+    def _positives(self, sample: Sample) -> list[str]:
+        """The first P true texts beside the caption."""
+        return [positive.text for positive in sample.positives[: self.positives]]
 
     def _with_image_negatives(self, batch: Batch, good: list[Decoded], tokens: Tensor) -> Batch:
         size, slots = len(good), self.image_negatives
@@ -224,7 +242,8 @@ class Decoder(Dataset[Batch | NegmineError]):
         """All texts of a sample that may be needed."""
         negatives = [negative.text for negative in sample.negatives] if self.negatives else []
         images = [negative.caption for negative in sample.image_negatives] if self.image_negatives else []
-        return [sample.caption, *(sample.captions if negatives or images else ()), *negatives, *images]
+        captions = sample.captions if negatives or images else ()
+        return [sample.caption, *captions, *negatives, *images, *self._positives(sample)]
 
     def _read(self, text: str) -> bytes:
         """A text as the model reads it."""

@@ -48,6 +48,7 @@ class ShardSet:
         negatives: the most text negatives a sample has.
         kinds: text negatives by kind, over the folders named.
         image_negatives: the most image negatives a sample has.
+        positives: the most true texts a sample has beside its caption.
         planned: size of the batches that follow each other in the shards; None where none were planned.
         refused: rows of somebody's files that cannot be used, by reason.
     """
@@ -58,6 +59,7 @@ class ShardSet:
     image_negatives: int = 0
     planned: int | None = None
     refused: Mapping[str, int] = field(default_factory=dict)
+    positives: int = 0
 
     @property
     def samples(self) -> int:
@@ -108,13 +110,13 @@ def open_shards(patterns: Sequence[str], images: str | None = None, reading: Rea
     for index in indexes.values():
         for kind, count in index.kinds.items():
             kinds[kind] = kinds.get(kind, 0) + count
-    most, most_images = (
+    most, most_images, most_positives = (
         max((getattr(index, name) for index in indexes.values()), default=0)
-        for name in ("negatives_per_sample", "image_negatives_per_sample")
+        for name in ("negatives_per_sample", "image_negatives_per_sample", "positives_per_sample")
     )
     planned = {folder: index.settings.get("planned_batch") for folder, index in indexes.items()}
     planned |= {shard.url: None for shard in shards if shard.rows}
-    return ShardSet(tuple(shards), most, kinds, most_images, _planned(planned), refused)
+    return ShardSet(tuple(shards), most, kinds, most_images, _planned(planned), refused, most_positives)
 
 
 def _is_somebodys(url: str) -> bool:

@@ -21,6 +21,14 @@ class Foil:
 
 
 @dataclass(frozen=True)
+class Rewording:
+    """The caption said otherwise, true as well, and how."""
+
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Twin:
     """An image that the true caption is false of, and its own caption, which is false of the true image.
 
@@ -60,6 +68,7 @@ class Item:
         claim: set where the caption itself may be false.
         box: the part of the image that is meant; None is all of it.
         also_true: other captions that are true of the image.
+        rewordings: texts that are true since the caption is.
     """
 
     image_id: str
@@ -72,6 +81,7 @@ class Item:
     claim: Claim | None = None
     box: Box | None = None
     also_true: tuple[str, ...] = ()
+    rewordings: tuple[Rewording, ...] = ()
 
 
 def shard_items(shards: ShardSet) -> Iterator[Item]:
@@ -85,4 +95,14 @@ def shard_items(shards: ShardSet) -> Iterator[Item]:
         )
         others = tuple(caption for caption in sample.captions if caption != sample.caption)
         image = None if located.lacks else sample.image
-        yield Item(sample.image_id, image, sample.caption, foils, located.shard, twins, also_true=others)
+        rewordings = tuple(Rewording(positive.text, positive.kind) for positive in sample.positives)
+        yield Item(
+            sample.image_id,
+            image,
+            sample.caption,
+            foils,
+            located.shard,
+            twins,
+            also_true=others,
+            rewordings=rewordings,
+        )

@@ -35,6 +35,9 @@ __all__ = ["Report", "evaluate"]
 FOILS = "caption above its foil"
 OTHER_IMAGE = "the same, judged with another image"
 ALL_FOILS = "caption above all its foils"
+ALL_TRUE = "caption and its rewordings above all foils"
+REWORDED = "rewording above all foils"
+STEADY = "every rewording above all foils (what it lacks of 1 is brittleness)"
 BOTH = "both true captions above the false one"
 TEXT_ONLY = "text only: true captions nearer to each other"
 CLAIMS = "true told from false, by the threshold of dev.jsonl"
@@ -43,6 +46,9 @@ CHANCE = {
     FOILS: 1 / 2,
     OTHER_IMAGE: 1 / 2,
     ALL_FOILS: None,
+    ALL_TRUE: None,
+    REWORDED: None,
+    STEADY: None,
     BOTH: 1 / 3,
     TEXT_ONLY: 1 / 3,
     CLAIMS: 1 / 2,
@@ -185,7 +191,7 @@ class _Scorer:
         return [number in true for number in read[1:end]]
 
     def _judge(self, item: Item, texts: Tensor, alike: list[bool], place: int, other: int | None) -> None:
-        """`texts`: the caption, its foils, then its paraphrase; `alike` of the foils."""
+        """`texts`: the caption, its foils, then its paraphrase, or its rewordings; `alike` of the foils."""
         scores = (texts @ self.images[place]).tolist()
         if item.claim is not None:
             self.claims.append((item.claim, place, scores[0]))
@@ -201,8 +207,19 @@ class _Scorer:
             kinds = {foil.kind for foil in item.foils}
             kind = kinds.pop() if len(kinds) == 1 else "several kinds"
             self.marks[ALL_FOILS][kind].add(outcome(scores[0] - max(foils)), place, any(alike))
+        if item.rewordings and foils:
+            self._judge_rewordings(item, scores, place, any(alike))
         if item.paraphrase is not None:
             self._judge_paraphrase(item.foils[0].kind, scores, (texts @ texts.T).tolist(), place, alike[0])
+
+    def _judge_rewordings(self, item: Item, scores: list[float], place: int, alike: bool) -> None:
+        """`scores` of the caption, its foils and its rewordings with the image."""
+        end = 1 + len(item.foils)
+        worst = max(scores[1:end])
+        for rewording, score in zip(item.rewordings, scores[end:], strict=True):
+            self.marks[REWORDED][rewording.kind].add(outcome(score - worst), place, alike)
+        self.marks[STEADY]["all"].add(outcome(min(scores[end:]) - worst), place, alike)
+        self.marks[ALL_TRUE]["all"].add(outcome(min(scores[0], *scores[end:]) - worst), place, alike)
 
     def _judge_paraphrase(
         self, kind: str, scores: list[float], between: list[list[float]], place: int, alike: bool
@@ -300,7 +317,9 @@ class _Scorer:
 def _texts(item: Item) -> list[str]:
     """Everything of an item that is encoded."""
     own = [item.caption, *(foil.text for foil in item.foils)]
-    return own if item.paraphrase is None else [*own, item.paraphrase]
+    if item.paraphrase is not None:
+        return [*own, item.paraphrase]
+    return [*own, *(rewording.text for rewording in item.rewordings)]
 
 
 def _retrieval(images: Tensor, texts: Tensor, owners: Tensor) -> list[Measure]:

@@ -67,6 +67,7 @@ class RecipeLoss(Timed):
         weights: term name to weight.
         needs_negatives: whether any term asks for text negatives.
         needs_image_negatives: whether any term asks for image negatives as images.
+        needs_positives: whether any term asks for true texts beside the caption.
         reads_bias: whether any term reads a model's logit bias.
         teacher: what the loop must make a teacher of; None where no term asks for one.
     """
@@ -99,6 +100,7 @@ class RecipeLoss(Timed):
         images = any(bool(term.needs_image_negatives) for term in self.terms.values())
         self.needs_negatives = texts or (images and self.shift is not None)  # shifted images are made from texts
         self.needs_image_negatives = images and self.shift is None
+        self.needs_positives = any(_is(term, "needs_positives") for term in self.terms.values())
         asked = any(bool(getattr(term, "needs_teacher", False)) for term in self.terms.values())
         self.teacher = _teacher(recipe) if asked else None
         self.reads_bias = any(bool(getattr(piece, "reads_bias", False)) for piece in self.terms.modules())

@@ -24,6 +24,9 @@ class Features:
         image_negatives: ``[B, J, D]``, images for which caption i is false.
         image_valid: ``[B, J]`` bool, likewise.
         image_negative_texts: ``[B, J, D]``, the true captions of these images.
+        text_positives: ``[B, P, D]``, texts that are true of image i beside its caption.
+        positive_valid: ``[B, P]`` bool, False where a sample has no such text.
+        positive_ids: ``[B, P]`` integers, equal for equal texts, and comparable with `text_ids`.
         teacher_image, teacher_text, teacher_text_negatives: ``[B, D']`` and ``[B, K, D']`` of a teacher, without
             gradient; see `teachers.TeacherSpec`.
         teacher_logit_scale: the teacher's s, a scalar.
@@ -47,6 +50,9 @@ class Features:
     image_ids: Tensor | None = None
     image_negative_texts: Tensor | None = None
     text_ids: Tensor | None = None
+    text_positives: Tensor | None = None
+    positive_valid: Tensor | None = None
+    positive_ids: Tensor | None = None
     teacher_image: Tensor | None = None
     teacher_text: Tensor | None = None
     teacher_text_negatives: Tensor | None = None
@@ -68,6 +74,7 @@ class Features:
             if (found := getattr(self, name)) is not None and found.shape != square:
                 raise _shape_error(f"{name} must be [B, B]", **{name: found}, image=self.image)
         self._check_negatives("text_negatives", "text_valid", "kinds")
+        self._check_negatives("text_positives", "positive_valid", "positive_ids")
         self._check_negatives("image_negatives", "image_valid")
         self._check_negatives("image_negative_texts", "image_valid")
         self._check_teacher()
@@ -120,6 +127,7 @@ class Features:
             "logit_scale",
             "logit_bias",
             "text_negatives",
+            "text_positives",
             "image_negatives",
             "image_negative_texts",
             "teacher_image",

@@ -22,6 +22,7 @@ from ahnpl.losses.lists import (
     WassersteinList,
 )
 from ahnpl.losses.members import Members
+from ahnpl.losses.positives import Positives
 from ahnpl.losses.rank import PositiveMargin, Rank
 from ahnpl.losses.row import Row
 
@@ -30,6 +31,7 @@ TERMS: dict[str, Callable[..., nn.Module]] = {
     "rank": Rank,
     "positive_margin": PositiveMargin,
     "members": Members,
+    "positives": Positives,
     "feat_mse": FeatureMSE,
     "batch_kl": BatchKL,
     "graded_list": GradedList,

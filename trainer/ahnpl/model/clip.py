@@ -242,7 +242,7 @@ class ClipModel(nn.Module):
         return nn.functional.normalize(ends, dim=-1)
 
     def forward(self, batch: Batch) -> Features:
-        """Features of a batch; its text negatives are encoded together with the captions. Empty slots are not
+        """Features of a batch; its other texts are encoded together with the captions. Empty slots are not
         encoded: their features are 0."""
         slots = batch.valid.shape[1]
         parts = [batch.texts, batch.negatives[batch.valid]]
@@ -252,6 +252,8 @@ class ClipModel(nn.Module):
         if batch.image_negatives is not None and batch.image_valid is not None:
             all_images.append(batch.image_negatives[batch.image_valid])
         images, *false_images = torch.split(self.encode_image(torch.cat(all_images)), [len(one) for one in all_images])
+        if batch.positives is not None and batch.positive_valid is not None:
+            parts.append(batch.positives[batch.positive_valid])
         texts, negatives, *others = torch.split(self.encode_text(torch.cat(parts)), [len(part) for part in parts])
         plain = Features(
             image=images,
@@ -264,6 +266,13 @@ class ClipModel(nn.Module):
             image_ids=batch.image_ids,
             text_ids=text_numbers(batch.texts[:, None]),
         )
+        if batch.positives is not None and batch.positive_valid is not None:
+            plain = replace(
+                plain,
+                text_positives=_spread(others.pop(), batch.positive_valid),
+                positive_valid=batch.positive_valid,
+                positive_ids=text_numbers(batch.positives),
+            )
         if not others:
             return plain
         assert batch.image_negative_texts is not None

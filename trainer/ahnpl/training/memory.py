@@ -73,11 +73,13 @@ def _saved_bytes(model: ClipModel, batch: Batch, half: torch.dtype | None) -> in
     return sum(saved.values())
 
 
-def trial_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch:
+def trial_batch(model: ClipModel, negatives: int, image_negatives: int, positives: int = 0) -> Batch:
     """Two samples on the model's device: random images, and texts that are all different and of full length."""
     chance = torch.Generator().manual_seed(0)
     length, words = model.context_length, model.vocabulary
-    tokens = torch.randint(1, words - 1, (_SAMPLES, 1 + negatives + image_negatives, length), generator=chance)
+    tokens = torch.randint(
+        1, words - 1, (_SAMPLES, 1 + negatives + positives + image_negatives, length), generator=chance
+    )
     tokens[..., -1] = words - 1
     size = model.image_size
     images = torch.randint(0, 256, (_SAMPLES, 1 + image_negatives, 3, size, size), generator=chance, dtype=torch.uint8)
@@ -90,9 +92,13 @@ def trial_batch(model: ClipModel, negatives: int, image_negatives: int) -> Batch
         image_ids=torch.arange(_SAMPLES),
         keys=["", ""],
     )
+    if positives:
+        true = tokens[:, 1 + negatives : 1 + negatives + positives]
+        there = torch.ones(_SAMPLES, positives, dtype=torch.bool)
+        batch = replace(batch, positives=true, positive_valid=there)
     if not image_negatives:
         return batch.to(model.mean.device)
     there = torch.ones(_SAMPLES, image_negatives, dtype=torch.bool)
-    others = tokens[:, 1 + negatives :]
+    others = tokens[:, 1 + negatives + positives :]
     whole = replace(batch, image_negatives=images[:, 1:], image_negative_texts=others, image_valid=there)
     return whole.to(model.mean.device)

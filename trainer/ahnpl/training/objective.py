@@ -28,7 +28,7 @@ from ahnpl.training.data_parallel import distributed, normalises_over_batch
 from ahnpl.training.ema import Teacher
 
 HALVES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_LEARNT: Final = ("image", "text", "text_negatives", "image_negatives", "image_negative_texts")
+_LEARNT: Final = ("image", "text", "text_negatives", "text_positives", "image_negatives", "image_negative_texts")
 """The features that carry a gradient into the towers."""
 
 

@@ -45,6 +45,7 @@ class Plan:
     Attributes:
         negatives: K, slots per caption.
         image_negatives: J, images beside the caption's own.
+        positives: P, true texts beside the caption.
         steps: optimiser steps of the whole run.
         canonical_ranks: of each epoch, those that this process reads.
         settings: what a checkpoint must agree with.
@@ -65,6 +66,7 @@ class Plan:
     settings: dict[str, object]
     ranks: Ranks
     preprocess: Mapping[str, object] | None = None
+    positives: int = 0
 
     @property
     def loss_rows(self) -> int:
@@ -109,8 +111,8 @@ def make_plan(config: TrainConfig, rows: Path | None = None) -> Plan:
         "canonical_ranks": canonical_ranks[0].count,
         "draws": DRAWS,
     }
-    if image_negatives:
-        facts["image_negatives"] = image_negatives
+    positives = _positive_slots(shards, loss)
+    facts |= {name: slots for name, slots in (("image_negatives", image_negatives), ("positives", positives)) if slots}
     steps = config.steps or config.epochs * per_epoch
     return Plan(
         config,
@@ -126,6 +128,7 @@ def make_plan(config: TrainConfig, rows: Path | None = None) -> Plan:
         settings(config, **facts),
         ranks,
         pixels,
+        positives,
     )
 
 
@@ -192,6 +195,16 @@ def _image_slots(config: TrainConfig, shards: ShardSet, loss: RecipeLoss) -> int
     )
 
 
+def _positive_slots(shards: ShardSet, loss: RecipeLoss) -> int:
+    if not loss.needs_positives or shards.positives:
+        return shards.positives if loss.needs_positives else 0
+    raise UsageError(
+        f"recipe {loss.recipe.name} needs positives and gets none",
+        why="the shards have none",
+        fix="run `negmine parse --positives 2` before `negmine shard`, or use another --recipe such as ahnpl",
+    )
+
+
 def make_draw(config: TrainConfig, epochs: int) -> Draw:
     """How negatives are drawn, from ``--kind-weights`` and ``--difficulty``.
 
@@ -238,6 +251,7 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
         config.seed,
         plan.image_negatives,
         make_draw(config, -(-plan.steps * config.batch_size // plan.shards.samples)),
+        plan.positives,
     )
     return Stream(
         plan.shards,

@@ -20,6 +20,7 @@ def planned(plan: Plan, model: ClipModel) -> dict[str, object]:
         **({"rows that cannot be used": dict(plan.shards.refused)} if plan.shards.refused else {}),
         "negatives per caption": plan.negatives,
         "image negatives per caption": plan.image_negatives,
+        **({"positives per caption": plan.positives} if plan.positives else {}),
     }
 
 

@@ -70,6 +70,7 @@ class Domain:
         judge: the oracle.
         drawing: figure to drawing.
         templates: predicate to two or more ways to say it.
+        converse: a claim told from its other side ("a left of b": "b right of a"); None where it has only one.
         skeleton: what a program is made of, for the split.
         style: how a group is drawn.
         statements: by name.
@@ -87,6 +88,7 @@ class Domain:
     skeleton: Callable[[Program], str]
     style: Callable[[Random], Style]
     statements: Mapping[str, type]
+    converse: Callable[[Claim], Claim | None] = lambda claim: None
 
 
 def every(verdicts: Iterable[Verdict]) -> Verdict:

@@ -41,6 +41,7 @@ class RenderSettings:
     records: Annotated[
         str | None, Option("Geometry3K's diagrams, for --domain geometry3k", parser=on_disk_text, panel=DATA)
     ] = None
+    positives: Annotated[int, Option("the same said otherwise, texts of a group, at most", least=0)] = 0
     part_size: int = 512
     """Groups in a part."""
 

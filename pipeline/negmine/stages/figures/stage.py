@@ -1,7 +1,8 @@
 """``negmine render``: groups of figures as a work folder that the later stages take for any other.
 
-Three stages in a row. *figures* makes the groups: a table of records and a tar of their drawings for each part.
-*pairs* and *negatives* are read off them: the base of a group with its caption, and the captions of its other members.
+Three stages in a row, or four. *figures* makes the groups: a table of records and a tar of their drawings for each
+part. *pairs* and *negatives* are read off them: the base of a group with its caption, and the captions of its other
+members; *positives* say the claims of the base otherwise.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
     """
     load_font(16)
     chosen = {**asdict(settings), "version": groups.VERSION, "font": file_sha256(Path(FONT))}
-    chosen.pop("records")  # where the file lies does not matter
+    for name in ("records", "positives"):  # where the file lies does not matter, nor what else is said
+        chosen.pop(name)
     inputs = {"records": file_sha256(Path(settings.records))} if settings.records else {}
     spec = Spec(Stage.FIGURES, chosen, inputs, {"pillow": version("pillow")})
     if not overwrite:
@@ -61,19 +63,29 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
     _derive(
         Stage.NEGATIVES, {Stage.FIGURES: figures.digest, Stage.PAIRS: pairs.digest}, figures, work, engine, overwrite
     )
+    if settings.positives:
+        made = {Stage.FIGURES: figures.digest, Stage.PAIRS: pairs.digest}
+        _derive(Stage.POSITIVES, made, figures, work, engine, overwrite, settings.positives)
     return figures
 
 
 def _derive(
-    stage: str, inputs: dict[str, str], figures: Manifest, work: Path, engine: Engine, overwrite: bool
+    stage: str,
+    inputs: dict[str, str],
+    figures: Manifest,
+    work: Path,
+    engine: Engine,
+    overwrite: bool,
+    positives: int = 0,
 ) -> Manifest:
     """One of the tables that are read off the figures; `stage` is its folder."""
     context = {"images": WorkFolder(work, {Stage.FIGURES: figures}).folder_of_figures} if stage == Stage.PAIRS else {}
 
     def write(store: Store) -> Manifest:
         parts, total = len(figures.parts), figures.counts["groups"]
-        phase = TablePhase(stage, work / Stage.FIGURES)
+        phase = TablePhase(stage, work / Stage.FIGURES, positives)
         run_phase(store, phase, engine, parts, title=f"writing {stage}", unit="pairs", total=total)
         return store.finish()
 
-    return run_stage(work / stage, Spec(stage, DERIVED, inputs, {}, context), write, None, overwrite=overwrite)
+    chosen: dict[str, object] = {**DERIVED, **({"positives": positives} if positives else {})}
+    return run_stage(work / stage, Spec(stage, chosen, inputs, {}, context), write, None, overwrite=overwrite)

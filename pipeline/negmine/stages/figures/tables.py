@@ -1,18 +1,34 @@
-"""Pairs and negatives as they are read off figures: the base of a group with its caption, and the others' captions."""
+"""What is read off figures: the base of a group with its caption, the others' captions, the base's claims otherwise."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
 from negmine.base.counts import Counts
-from negmine.contract.records import NEGATIVES, PAIRS, SPLIT_MARK, FigureRow, Negative, PairRow, to_table
+from negmine.base.hashing import generator
+from negmine.contract.records import (
+    NEGATIVES,
+    PAIRS,
+    POSITIVES,
+    SPLIT_MARK,
+    FigureRow,
+    Negative,
+    PairRow,
+    Positive,
+    to_table,
+)
 from negmine.engine import PartFunction
 from negmine.images.locate import inspect_image
+from negmine.stages.figures.describe import CONTEXT, caption, count_tokens, draw_wording
+from negmine.stages.figures.domain import Claim
+from negmine.stages.figures.domains import DOMAINS
 from negmine.stages.figures.edits import word_edits
 from negmine.store import (
     PartRecord,
@@ -23,15 +39,28 @@ from negmine.store import (
 )
 from negmine.store.work_folder import Stage
 
+TRIES: Final = 4
+"""Wordings that are drawn for each positive asked for."""
+
+TURNED: Final = 0.5
+"""Share of the claims that are told from their other side, where they have one."""
+
 
 @dataclass(frozen=True)
 class TablePhase:
-    """The pairs or the negatives of a part of figures."""
+    """The pairs, the negatives or the positives of a part of figures.
+
+    Attributes:
+        positives: P, the most of a group.
+    """
 
     stage: str
     figures: Path
+    positives: int = 0
 
     def setup(self) -> PartFunction:
+        if self.stage == Stage.POSITIVES:
+            return partial(_positives_of_part, self.figures, self.positives)
         return partial(_pairs_of_part if self.stage == Stage.PAIRS else _negatives_of_part, self.figures)
 
 
@@ -81,7 +110,37 @@ def _negatives_of_part(figures: Path, index: int, folder: Path) -> PartRecord:
 def _negatives(record: FigureRow) -> Iterator[Negative]:
     base = record["members"][0]["caption"]
     for slot, (edit, member) in enumerate(zip(record["edits"], record["members"][1:], strict=True)):
-        caption = member["caption"]
+        text = member["caption"]
         yield Negative(
-            record["key"], image_id(record), base, caption, edit["kind"], edit["type"], word_edits(base, caption), slot
+            record["key"], image_id(record), base, text, edit["kind"], edit["type"], word_edits(base, text), slot
         )
+
+
+def _positives_of_part(figures: Path, most: int, index: int, folder: Path) -> PartRecord:
+    records = read_part(figures, index).to_pylist()
+    rows = [positive for record in records for positive in _positives(record, most)]
+    counts = Counts(pairs=len(records), positives=len(rows))
+    counts.add_each("kind", (row.kind for row in rows))
+    file = write_table(folder, part_name(index), to_table(rows, POSITIVES))
+    return PartRecord(index, (file,), dict(counts))
+
+
+def _positives(record: FigureRow, most: int) -> Iterator[Positive]:
+    """The claims of the base in other words and another order, each told from its other side where chance has it.
+
+    What proves them is that they are the same claims: the oracle found these true of the image.
+    """
+    base, domain = record["members"][0], DOMAINS[record["domain"]]
+    claims = [Claim(what, tuple(of), value) for what, of, value in json.loads(base["claims"])]
+    chance, seen = generator(record["seed"], "positives", record["key"]), {base["caption"]}
+    for _ in range(TRIES * most):
+        if len(seen) > most:
+            return
+        told = [(domain.converse(claim) if chance.random() < TURNED else None) or claim for claim in claims]
+        text = caption(told, domain.templates, draw_wording(domain.templates, chance))
+        if text in seen or count_tokens(text) > CONTEXT:
+            continue
+        kind, rule = ("form", "wording") if told == claims else ("order", "converse")
+        edits = word_edits(base["caption"], text)
+        yield Positive(record["key"], image_id(record), base["caption"], text, kind, rule, edits, len(seen) - 1)
+        seen.add(text)

@@ -6,7 +6,7 @@ from typing import Final
 
 from negmine.stages.figures.domain import Domain
 from negmine.stages.figures.program import Program
-from negmine.stages.figures.scenes.claims import TEMPLATES, claims
+from negmine.stages.figures.scenes.claims import TEMPLATES, claims, converse
 from negmine.stages.figures.scenes.edits import editors
 from negmine.stages.figures.scenes.figure import draw_scene, realise, scene_style
 from negmine.stages.figures.scenes.oracle import judge
@@ -35,4 +35,5 @@ SCENES: Final = Domain(
     skeleton=skeleton,
     style=scene_style,
     statements=STATEMENTS,
+    converse=converse,
 )

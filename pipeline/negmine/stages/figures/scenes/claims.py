@@ -101,6 +101,14 @@ _CLAIMS: Final[Mapping[str, Callable[[Tell, list[Thing], list[Thing], list[Box]]
 }
 
 
+_CONVERSE: Final = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+
+
+def converse(claim: Claim) -> Claim | None:
+    """A relation told from its other side."""
+    return Claim(claim.what, claim.of[::-1], _CONVERSE[claim.value]) if claim.what == "relation" else None
+
+
 # --- how it is said --------------------------------------------------------------------------------------------------
 
 
