@@ -47,6 +47,7 @@ def parse(
     *,
     images: str | Path | None = None,
     reading: IngestSettings | None = None,
+    positives: int | None = None,
     engine: Engine | None = None,
     overwrite: bool = False,
 ) -> Manifest:
@@ -58,6 +59,7 @@ def parse(
         settings: None for those of preset ``unguessable``; see `preset`.
         images: root of the image paths; None looks at no image.
         reading: how the pairs are read, where there is more to say than `images`.
+        positives: true texts of a caption beside it, at most; None for 2 where the settings deny something, else 0.
         engine: where parts are made; None for one worker process a core.
 
     Returns:
@@ -69,10 +71,16 @@ def parse(
         DamagedError: the folder was made from other pairs or with other settings.
     """
     from negmine.stages.negatives.stage import parse_pairs
+    from negmine.stages.positives.settings import PositiveSettings, wanted
+    from negmine.stages.positives.stage import make_positives
 
-    folder, engine = place(work), engine or _local()
+    folder, engine, settings = place(work), engine or _local(), settings or preset("unguessable")
     _ingest(pairs, folder, images, reading, engine, overwrite)
-    return parse_pairs(settings or preset("unguessable"), folder, engine, overwrite=overwrite)
+    made = parse_pairs(settings, folder, engine, overwrite=overwrite)
+    if count := wanted(positives, settings.rules):
+        true = PositiveSettings(positives=count, seed=settings.seed, model=settings.model)
+        make_positives(true, folder, engine, overwrite=overwrite)
+    return made
 
 
 def retrieve(

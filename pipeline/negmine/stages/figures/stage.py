@@ -64,7 +64,7 @@ def render(settings: RenderSettings, work: Path, engine: Engine, *, overwrite: b
         Stage.NEGATIVES, {Stage.FIGURES: figures.digest, Stage.PAIRS: pairs.digest}, figures, work, engine, overwrite
     )
     if settings.positives:
-        made = {Stage.FIGURES: figures.digest, Stage.PAIRS: pairs.digest}
+        made: dict[str, str] = {Stage.FIGURES: figures.digest, Stage.PAIRS: pairs.digest}
         _derive(Stage.POSITIVES, made, figures, work, engine, overwrite, settings.positives)
     return figures
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from negmine.base.counts import Counts
 from negmine.base.hashing import generator
 from negmine.contract.records import Edit, Positive, apply_edits
 from negmine.language.caption import Caption
+from negmine.language.negations import RULE as NEGATE
 from negmine.language.recognise import why_foreign
+from negmine.stages.positives.denials import Denial
 from negmine.stages.positives.guards import normalised, refusal
 from negmine.stages.positives.rewording import Words
 from negmine.stages.positives.rules import RULES
@@ -20,6 +23,9 @@ Flow = tuple[str, str] | tuple[()]
 
 Row = tuple[str, str, str]
 """Key, image id and caption of a pair."""
+
+DENY: Final = "deny"
+"""The rule of true denials, see `negmine.stages.positives.denials`."""
 
 LAST: Final = ("shorter", "phrase")
 """The kinds that come last, in this order: their length tells them from captions, and they say less."""
@@ -35,17 +41,23 @@ class Candidate(NamedTuple):
 
 
 def positives_of(
-    rows: Sequence[Row], captions: Mapping[str, Caption], words: Words, count: int, seed: int
+    rows: Sequence[Row],
+    captions: Mapping[str, Caption],
+    words: Words,
+    count: int,
+    seed: int,
+    denials: Mapping[str, Sequence[Denial]] = MappingProxyType({}),
 ) -> tuple[list[Positive], Counts]:
     """Positives of a part that holds all captions of each of its images, at most `count` of a caption.
 
     Args:
         captions: each distinct caption, parsed.
+        denials: by key, what comes before all else.
 
     Returns:
         The positives, and counts that add up: for every rule ``proposed:RULE`` = ``accepted:RULE`` + all
-        ``rejected:RULE:GUARD``; all ``accepted`` = ``positives`` + ``not_selected``; ``pairs`` = ``with_positives`` +
-        all ``none:REASON``.
+        ``rejected:RULE:GUARD``; all ``accepted`` and denials = ``positives`` + ``not_selected``; ``pairs`` =
+        ``with_positives`` + all ``none:REASON``.
     """
     counts = Counts(pairs=len(rows))
     said = defaultdict[str, set[str]](set)
@@ -58,15 +70,20 @@ def positives_of(
         rng = generator(seed, "positives", key)
         even = [c for c in several if rng.random() < _flow_back(c, flows)]
         chosen = _chosen(even, count, rng) or (several and [max(several, key=lambda c: _flow_back(c, flows))])
+        true = [Candidate(DENY, one.text, one.edits, ()) for one in denials.get(key, ())]
+        several, chosen = [*true, *several], [*true, *chosen][:count]
         counts.update(accepted=len(several), positives=len(chosen), not_selected=len(several) - len(chosen))
-        counts.add_each("kind", (RULES[c.rule].kind for c in chosen))
+        counts.add_each("kind", (_kind(c.rule) for c in chosen))
         counts.add_each("rule", (c.rule for c in chosen))
         counts["with_positives" if chosen else f"none:{why_foreign(text) or 'no_candidate'}"] += 1
         positives += [
-            Positive(key, image_id, text, c.text, RULES[c.rule].kind, c.rule, c.edits, slot)
-            for slot, c in enumerate(chosen)
+            Positive(key, image_id, text, c.text, _kind(c.rule), c.rule, c.edits, slot) for slot, c in enumerate(chosen)
         ]
     return positives, counts
+
+
+def _kind(rule: str) -> str:
+    return NEGATE if rule == DENY else RULES[rule].kind
 
 
 def _candidates(caption: Caption, said: set[str], words: Words, counts: Counts) -> Iterator[Candidate]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from negmine.base.options import Option, check
+from negmine.language.negations import RULE as NEGATE
 from negmine.store.options import Seed
-
-NEGATE: Final = "negate"
-"""The rule of the negatives beside each of which a true negation stands."""
 
 
 @dataclass(frozen=True, kw_only=True)

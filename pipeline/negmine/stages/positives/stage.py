@@ -11,7 +11,9 @@ from typing import Final
 from negmine.contract.records import POSITIVES, to_table
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
 from negmine.language.analyse import find_model, load_model, parse
+from negmine.language.negations import RULE as NEGATE
 from negmine.stages.positives.choose import positives_of
+from negmine.stages.positives.denials import true_denials
 from negmine.stages.positives.rewording import Words
 from negmine.stages.positives.settings import PositiveSettings
 from negmine.store import Manifest, PartRecord, Spec, Store, part_name, read_part, write_table
@@ -29,9 +31,14 @@ def make_positives(settings: PositiveSettings, work: Path, engine: Engine, *, ov
     """
     settings = replace(settings, model=find_model(settings.model))
     packages = {name: version(name) for name in ("spacy", "lemminflect", settings.model or "")}
-    with WorkFolder.open(work) as folder:
+    with WorkFolder.open(work, optional=[Stage.NEGATIVES]) as folder:
         inputs = {str(Stage.PAIRS): folder.pairs.digest}
-        phase, sizes = PositivePhase(settings, folder.path / Stage.PAIRS), folder.pair_counts
+        negatives = folder.stages.get(Stage.NEGATIVES)
+        denies = negatives is not None and negatives.counts[f"kind:{NEGATE}"] > 0
+        if negatives is not None and denies:
+            inputs[str(Stage.NEGATIVES)] = negatives.digest
+        phase = PositivePhase(settings, folder.path / Stage.PAIRS, folder.path / Stage.NEGATIVES if denies else None)
+        sizes = folder.pair_counts
 
         def make(store: Store) -> Manifest:
             run_phase(store, phase, engine, len(sizes), title="rewording", unit="pairs", total=sum(sizes))
@@ -43,10 +50,15 @@ def make_positives(settings: PositiveSettings, work: Path, engine: Engine, *, ov
 
 @dataclass(frozen=True)
 class PositivePhase:
-    """Positives for the captions of a part."""
+    """Positives for the captions of a part.
+
+    Attributes:
+        negatives: where false denials lie, each to be answered by a true one; None where there are none.
+    """
 
     settings: PositiveSettings
     pairs: Path
+    negatives: Path | None = None
 
     def setup(self) -> PartFunction:
         load_model(self.settings.model)
@@ -57,5 +69,17 @@ def _part(phase: PositivePhase, words: Words, index: int, folder: Path) -> PartR
     table, settings = read_part(phase.pairs, index, ["key", "image_id", "caption"]), phase.settings
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     captions = parse(load_model(settings.model), (caption for _, _, caption in rows), words.vocabulary)
-    positives, counts = positives_of(rows, captions, words, settings.positives, settings.seed)
+    false = _false_denials(phase.negatives, index)
+    denials, answered = true_denials(rows, captions, false, words, settings.seed)
+    positives, counts = positives_of(rows, captions, words, settings.positives, settings.seed, denials)
+    counts.update(answered)
     return PartRecord(index, (write_table(folder, part_name(index), to_table(positives, POSITIVES)),), dict(counts))
+
+
+def _false_denials(negatives: Path | None, index: int) -> dict[str, list[str]]:
+    """By key, the negatives of a part that deny something."""
+    found: dict[str, list[str]] = {}
+    for row in [] if negatives is None else read_part(negatives, index, ["key", "negative", "kind"]).to_pylist():
+        if row["kind"] == NEGATE:
+            found.setdefault(row["key"], []).append(row["negative"])
+    return found

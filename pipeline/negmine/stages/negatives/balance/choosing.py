@@ -16,7 +16,7 @@ from negmine.engine import PartFunction
 from negmine.language.slot_table import FLOOR, PLAUSIBLE, SlotTable
 from negmine.stages.negatives.balance.fast_reader import FastReader
 from negmine.stages.negatives.balance.judging import judge, read_plausibility, read_slots
-from negmine.stages.negatives.balance.pool import Pool, choose, first_of_each_kind
+from negmine.stages.negatives.balance.pool import ANSWERED, Pool, choose, first_of_each_kind
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
 from negmine.stages.negatives.balance.weights import (
     PLAUSIBILITY,
@@ -88,11 +88,16 @@ class Chooser:
         weights = dict(self.settings.weights)
         return np.array([weights.get(rule, 0.0) for rule in self.settings.kinds])
 
+    @cached_property
+    def _answered(self) -> Mask:
+        """Of each rule, whether true texts of the same wording stand beside its negatives."""
+        return np.array([kind == ANSWERED for kind in self.settings.kinds])
+
     def _judged(self, pool: Pool, plausibility: Scores) -> tuple[Floats, Floats]:
         """The scores of candidates, and the shares like them that are kept."""
         score, gap = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility, np.zeros(len(pool))
         if self.reader is not None:
-            gap = self.reader.gap(pool)
+            gap = np.where(self._answered[pool.kind], 0.0, self.reader.gap(pool))
             score = score - gap
         kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, self._preference[pool.kind])
         if not self.settings.complete:

@@ -15,6 +15,7 @@ from negmine.base.arrays import Codes, Floats, Hashes, Mask, Places, Places16, P
 from negmine.base.folds import fold_of
 from negmine.base.hashing import hash64
 from negmine.contract.records import Edit
+from negmine.language.negations import RULE
 from negmine.language.slot_table import packaged_slots
 from negmine.language.slots import Slots
 from negmine.stages.negatives.balance.corpus import Corpus, association_gap, likelihood_gap
@@ -35,6 +36,9 @@ MOST_IF_NEEDED: Final = 3
 
 ONE_SIDED: Final = 3.0
 """Weight of the log share kept among the refused."""
+
+ANSWERED: Final = RULE
+"""The rule whose negatives true texts of the same wording stand beside, so that their words tell nothing."""
 
 TINY: Final = 1e-12
 
@@ -128,7 +132,9 @@ def make_pool(
         _mirrored(log_likelihood_gap, GAPS, _lengths(rows, negative, caption), bits),
         _mirrored(log_likelihood_gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
-    starts, slots, values = _reduced(len(flat), [*_ngrams(texts, windows, bits), *signs])
+    answered = np.array([name == ANSWERED for name in rule], dtype=np.bool_)
+    columns = _of_rows(~answered, [*_ngrams(texts, windows, bits), *signs])
+    starts, slots, values = _reduced(len(flat), columns)
     number = {name: index for index, name in enumerate(kinds)}
     hashes = _hashes([hash64(f"{seed}\0{key}") for key, _, _ in rows], caption)
     return Pool(
@@ -287,6 +293,11 @@ def _reduced(size: int, columns: Iterable[Columns]) -> tuple[Starts, Places32, N
     place, sums = place[sums != 0], sums[sums != 0]
     starts = np.searchsorted(place, np.arange(size + 1, dtype=np.int64) * SLOTS)
     return starts, (place % SLOTS).astype(np.int32), np.clip(sums, -127, 127).astype(np.int8)
+
+
+def _of_rows(kept: Mask, columns: Iterable[Columns]) -> list[Columns]:
+    """The features of some candidates."""
+    return [(rows[kept[rows]], slots[kept[rows]], values[kept[rows]]) for rows, slots, values in columns]
 
 
 # --- choice ----------------------------------------------------------------------------------------------------------
