@@ -36,8 +36,8 @@ MADE = [
     ("same_noun", "Two couches in a room.", "Two sofas in a room."),
     ("same_attribute", "An enormous dog.", "A huge dog."),
     ("same_preposition", "A dog next to a cat.", "A dog beside a cat."),
-    ("same_number", "Two dogs are running.", "A couple of dogs are running."),
-    ("same_number", "A couple of dogs run.", "Two dogs run."),
+    ("same_number", "Two dogs are running.", "A pair of dogs are running."),
+    ("same_number", "A pair of dogs run.", "Two dogs run."),
     ("finite", "Two men riding horses.", "Two men are riding horses."),
     ("finite", "A man riding a horse.", "A man rides a horse."),
     ("participle", "A man is riding a horse.", "A man riding a horse."),
@@ -115,6 +115,12 @@ def test_every_rule_has_an_example_and_a_kind() -> None:
         ("A man has a dog on a couch.", "A man is having a dog on a couch."),
         ("An old style green train.", "A style green train."),
         ("A man with one leg in the air.", "A man with one leg."),
+        ("A large meal of meat and potatoes.", "A large meal of meat."),
+        ("A small desk with several cups and plates.", "A small desk with several cups."),
+        ("A woman raising her arms to serve a tennis ball.", "A tennis ball."),
+        ("People cross country skiing on a path.", "People are crossing country skiing on a path."),
+        ("A couple of dogs are running.", "Two dogs are running."),
+        ("A picture of a dog on a wall.", "A photo of a dog on a wall."),
     ],
 )
 def test_never(made: Callable[..., set[str]], caption: str, never: str) -> None:

@@ -120,7 +120,7 @@ def make_pool(
         kinds: their order gives the kinds' numbers.
     """
     flat = [candidate for several in found for candidate in several]
-    kind, negative, edits, focus, substitution, filling, _ = _columns(flat)
+    kind, negative, edits, focus, substitution, filling, source = _columns(flat)
     caption = np.repeat(np.arange(len(rows)), [len(several) for several in found])
     texts = as_texts([text for _, _, text in rows])
     windows = _windows(texts, _integers(len(text) for _, _, text in rows)[caption], caption, negative, edits)
@@ -132,7 +132,7 @@ def make_pool(
         _mirrored(log_likelihood_gap, GAPS, _lengths(rows, negative, caption), bits),
         _mirrored(log_likelihood_gap, FEW_GAPS, ((association, 1.5, 3), (mean_association, 0.7, 2)), bits),
     ]
-    answered = np.array([name == ANSWERED for name in rule], dtype=np.bool_)
+    answered = np.array([name == ANSWERED and not of for name, of in zip(kind, source, strict=True)], dtype=np.bool_)
     columns = _of_rows(~answered, [*_ngrams(texts, windows, bits), *signs])
     starts, slots, values = _reduced(len(flat), columns)
     number = {name: index for index, name in enumerate(kinds)}

@@ -173,6 +173,9 @@ _DOINGS: Final = frozenset(
 )
 """Participles that parsers take for nouns: "a main [sitting]"."""
 
+_COUNTS: Final = frozenset({"couple", "bunch", "lot", "number", "pair"})
+"""Measures that are spoken of as of several: "there are a couple of dogs"."""
+
 _WHO: Final = frozenset({"that", "who", "which"})
 _BEGINNINGS: Final = frozenset({"a", "an", "the", "several", "some"})
 
@@ -217,6 +220,8 @@ def progressive(caption: Caption, words: Words) -> Iterator[Rewording]:
         is_one = verb.tag in ("VBZ", "VBP") and verb.dep == "ROOT" and verb.lemma not in _STATES
         if not is_one or subject is None or not _is_only_verb(caption, i) or tokens[i + 1].tag in ("VBG", "VBN", "VB"):
             continue
+        if verb.lemma == "cross" and tokens[i + 1].text.lower() == "country":
+            continue  # a way of skiing
         is_plural, form = verb.tag == "VBP", inflected(verb.lemma, "VBG")
         if is_plural != _is_plural(caption, subject) or verb.text.lower() not in inflections(verb.lemma):
             continue
@@ -264,7 +269,7 @@ def there_is(caption: Caption, words: Words) -> Iterator[Rewording]:
     is_named = first is not None and caption.tokens[0].text.lower() != "the"
     if first is None or not is_named or not is_one_sentence(caption) or any(t.tag in _FINITE for t in caption.tokens):
         return
-    be = _BE[_is_plural(caption, first) and first.whole == first.head]
+    be = _BE[_is_plural(caption, first) and (first.whole == first.head or first.name in _COUNTS)]
     start = caption.tokens[0]
     there = "There" if start.text[:1].isupper() else "there"
     text = f"{there} {be} {moved(caption, 0, 0)}"

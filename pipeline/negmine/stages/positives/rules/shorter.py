@@ -37,6 +37,8 @@ _PLACING: Final = frozenset(
         "keep",
     }
     | {
+        "get",
+        "bring",
         "insert",
         "pour",
         "leave",
@@ -114,7 +116,6 @@ _PLAINER: Final = {
     "in the middle of": "in",
     "in the center of": "in",
     "on the edge of": "on",
-    "on the side of": "by",
     "in the back of": "in",
     "on the back of": "on",
 }
@@ -213,6 +214,13 @@ def drop_conjunct(caption: Caption, words: Words) -> Iterator[Rewording]:
             all(caption.tokens[phrase.head].pos == "NOUN" for phrase in listed) and "between" not in caption.words
         )
         alike = len(listed) > 2 or (listed[0].determiner == NO) == (listed[1].determiner == NO)
+        governor = caption.tokens[caption.tokens[one].head].text.lower()
+        first = caption.tokens[listed[0].first]
+        is_shared = (
+            governor == "of" or first.tag == "CD" or first.text.lower() in ("several", "many", "some", "various")
+        )
+        if is_shared:
+            continue  # "a meal of meat [and potatoes]", "several cups [and plates]"
         if is_list and is_object and is_plain and alike and listed[0].whole + 1 >= FEWEST:
             yield _cut(caption, listed[0].whole + 1)
 
@@ -277,13 +285,16 @@ def noun_phrase(caption: Caption, words: Words) -> Iterator[Rewording]:
     for phrase in caption.phrases:
         if not (_is_told(caption, phrase, words) and _is_known(caption, phrase, words)):
             continue
+        before = caption.tokens[: phrase.first]
+        if any(token.tag in ("TO", "MD") or token.text.lower() in ("for", "about") for token in before):
+            continue  # "to serve [a tennis ball]" needs none to be there
         following = caption.tokens[phrase.whole + 1] if phrase.whole < end else None
         if following is not None and (following.pos == "NOUN" or not caption.is_loose(phrase.first, phrase.whole)):
             continue
-        before = without(caption, 0, phrase.first - 1) if phrase.first else ()
-        after = without(caption, phrase.whole + 1, end) if phrase.whole < end else ()
-        if before or after:
-            yield Rewording((*before, *after), range(end + 1))
+        cut = without(caption, 0, phrase.first - 1) if phrase.first else ()
+        rest = without(caption, phrase.whole + 1, end) if phrase.whole < end else ()
+        if cut or rest:
+            yield Rewording((*cut, *rest), range(end + 1))
 
 
 def _is_told(caption: Caption, phrase: Phrase, words: Words) -> bool:
@@ -348,7 +359,9 @@ def _is_measure(phrase: Phrase, words: Words) -> bool:
 def _does(caption: Caption, subject: int, verb: str, words: Words) -> bool:
     """Whether it says something that a subject does this, without where: a man sits, a train moves."""
     noun = caption.tokens[caption.phrases[subject].whole].lemma
-    return verb in _MOVING or noun in ("people", "person") or words.lexicon.broad_class(noun) in ("person", "animal")
+    classes = set(words.lexicon.entry(noun).classes)
+    is_alive = words.lexicon.broad_class(noun) in ("person", "animal") and "artifact" not in classes
+    return verb in _MOVING or noun in ("people", "person") or is_alive
 
 
 def _is_shade(caption: Caption, attribute: int, words: Words) -> bool:
