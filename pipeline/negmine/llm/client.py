@@ -198,7 +198,7 @@ class Endpoint:
     def _read(self, response: httpx2.Response, path: str, content: bytes) -> Document:
         """The document of a reply."""
         try:
-            found = json.loads(self._hide(content.decode(errors="replace")))
+            found = self._without_key(json.loads(content))
         except (ValueError, RecursionError):
             found = None
         if response.is_success:
@@ -254,6 +254,14 @@ class Endpoint:
 
     def _hide(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
+
+    def _without_key(self, value: Any) -> Any:
+        """A JSON value without the key in any text of it, however it was escaped."""
+        if isinstance(value, dict):
+            return {self._hide(name): self._without_key(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self._without_key(one) for one in value]
+        return self._hide(value) if isinstance(value, str) else value
 
     def _shown(self, content: bytes) -> str:
         return " ".join(self._hide(content.decode(errors="replace")).split())[:_SHOWN] or "nothing"

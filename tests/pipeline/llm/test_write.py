@@ -194,6 +194,7 @@ BAD = {
     "http_500": Say({"error": {"message": "out of memory"}}, 500),
     "timeout": Say(GOOD, after=0.3),
     "broken_reply": Say({"choices": []}),
+    "too_long_reply": Say(b" " * (8 * 1024 * 1024 + 1)),
 }
 
 
@@ -347,6 +348,9 @@ def test_a_key_reaches_the_server_and_nothing_else(
             return Say(chat(f"no JSON but {KEY}"))
         if number == 3:
             return Say({"error": {"message": f"{KEY} may not ask this"}}, 400)
+        if number == 5:
+            escaped = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+            return Say(json.dumps(texts("a cat said it")).replace("it", escaped).encode())
         return Say(texts(f"a cat said {KEY}")) if number == 4 else obliging(request, before)
 
     with served(play) as server:
