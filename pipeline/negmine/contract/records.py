@@ -234,6 +234,17 @@ FIGURES: Final = _schema(
 style are JSON; ``image``, ``offset`` and ``bytes`` name the image in the part's tar; ``matrix[i][j]`` says whether
 image i makes caption j true."""
 
+PICTURES: Final = _schema(
+    ("key", pa.string()),
+    ("image", pa.string()),
+    ("content", pa.uint64()),
+    ("caption", pa.string()),
+    ("kind", pa.string()),
+    ("rule", pa.string()),
+)
+"""Pictures that others made for captions which are false of them, beside the texts (``pictures-00000.parquet``): the
+pair's key, where the picture lies below its source's root, what its bytes are, and its own caption."""
+
 TEXTS_FOLDER: Final = "texts"
 """Around the folders of texts, one a source: ``work/texts/NAME``."""
 
@@ -486,6 +497,24 @@ class TextPositive:
     """A true text inside a shard sample, beside its caption."""
 
     text: str
+    kind: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture by others that the caption of pair `key` is false of.
+
+    Attributes:
+        image: as in `PairRow`, below the root that the manifest of its texts names.
+        content: 64-bit hash of the encoded image.
+        caption: its own.
+    """
+
+    key: str
+    image: str
+    content: int
+    caption: str
     kind: str
     rule: str
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-RESULT = re.compile(r"(part|shard|rejected)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
+RESULT = re.compile(r"(part|shard|rejected|pictures)-\d{5,}\.\w+|rejected\.parquet|index\.json|examples\.html")
 """What stages leave in their folders beside a manifest."""
 
 
@@ -231,18 +231,26 @@ def read_part(folder: Path, index: int, columns: Sequence[str] | None = None) ->
     Raises:
         DamagedError: its content is not what was written, or not what a part of this stage is.
     """
+    from negmine.contract.records import ANSWERS_FOLDER, JUDGED_FOLDER, TABLES, TEXTS_FOLDER
+
+    nested = folder.parent.name in (TEXTS_FOLDER, JUDGED_FOLDER, ANSWERS_FOLDER)
+    stage = folder.parent.name if nested else folder.name
+    return read_table(folder, part_name(index), TABLES.get(stage), columns)
+
+
+def read_table(folder: Path, name: str, schema: pa.Schema | None, columns: Sequence[str] | None = None) -> pa.Table:
+    """An Arrow table of a stage.
+
+    Raises:
+        DamagedError: its content is not what was written, or not of this schema.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from negmine.contract.records import ANSWERS_FOLDER, JUDGED_FOLDER, TABLES, TEXTS_FOLDER
-
-    name = part_name(index)
     try:
         table = pq.read_table(folder_at(folder).file(name), columns=columns)
-        nested = folder.parent.name in (TEXTS_FOLDER, JUDGED_FOLDER, ANSWERS_FOLDER)
-        stage = folder.parent.name if nested else folder.name
-        if stage in TABLES:
-            _check_columns(table, TABLES[stage])
+        if schema is not None:
+            _check_columns(table, schema)
     except (pa.ArrowException, OSError) as error:
         why = str(error).strip().partition("\n")[0]
         raise DamagedError("this part cannot be read", where=str(folder / name), why=why, fix=REDO) from None

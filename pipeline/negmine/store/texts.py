@@ -51,6 +51,13 @@ def texts_there(work: Path) -> list[str]:
     return sorted(path.parent.name for path in (work / TEXTS_FOLDER).glob(f"*/{MANIFEST}"))
 
 
+PICTURES_STEM = "pictures"
+"""Of the files of pictures, beside those of texts."""
+
+PICTURES_ROOT = "pictures"
+"""In a manifest's context: where the pictures of its texts lie."""
+
+
 def write_texts(folder: Path, index: int, pairs: int, texts: Sequence[Text]) -> PartRecord:
     """A part of texts, in the order of so many pairs.
 

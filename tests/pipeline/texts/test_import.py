@@ -13,12 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from negmine.base.errors import DamagedError, InputError, UsageError
-from negmine.contract.records import Edit, Rejected, TextRow, apply_edits
+from negmine.contract.records import Edit, Rejected, Sample, TextRow, apply_edits
+from negmine.contract.shard_format import read_samples
 from negmine.engine.local import LocalEngine
 from negmine.language.kinds import kind_between, named_kind
 from negmine.language.spacing import spaced_as
 from negmine.stages.pairs.settings import IngestSettings
 from negmine.stages.pairs.stage import ingest
+from negmine.stages.shards.settings import ShardSettings
+from negmine.stages.shards.stage import write_shards
 from negmine.stages.texts.columns import Offer
 from negmine.stages.texts.join import image_name, join, loose
 from negmine.stages.texts.settings import ImportSettings
@@ -90,7 +93,7 @@ def in_csv(path: Path) -> None:
 def parquet(path: Path) -> None:
     image = [{"bytes": b"not looked at", "path": row["filename"]} for row in ROWS]
     texts = {name: [row[name] for row in ROWS] for name in ("caption", "negative_caption")}
-    pq.write_table(pa.table({"image": image, "negative_image": image, **texts, "type": ["Replace", "Swap"]}), path)
+    pq.write_table(pa.table({"image": image, **texts, "type": ["Replace", "Swap"]}), path)
 
 
 def slots(path: Path) -> None:
@@ -339,3 +342,41 @@ def test_the_kind_of_an_edit_is_told_by_its_words(caption: str, text: str, kind:
 )
 def test_kinds_by_other_names(name: str, kind: str | None) -> None:
     assert named_kind(name) == kind
+
+
+def samples_of(path: Path) -> list[Sample]:
+    with path.open("rb") as stream:
+        return list(read_samples(stream, path.name))
+
+
+def test_pictures_by_others_become_image_negatives_of_their_pairs(
+    small_work: Path, sample: Path, tmp_path: Path
+) -> None:
+    """A Parquet as BiVLC's: what cannot be decoded is counted, its text stays; a shard has the bytes that it holds."""
+    pairs = read_part(small_work / "pairs", 0).to_pylist()[:3]
+    held = [(sample / pair["image"]).read_bytes() for pair in pairs]
+    pictures = [{"bytes": content, "path": None} for content in (held[1], held[2], b"no picture")]
+    columns = {
+        "image": [{"bytes": b"not read", "path": pair["image"].split("/")[-1]} for pair in pairs],
+        "caption": [pair["caption"] for pair in pairs],
+        "negative_image": pictures,
+        "negative_caption": [f"no {pair['caption']}" for pair in pairs],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "bivlc.parquet")
+    made, rows = imported(small_work, tmp_path / "bivlc.parquet")
+    assert (len(rows), made.counts["pictures"], made.counts.under("picture_refused")) == (3, 2, {"image_format": 1})
+    settings_ = ShardSettings(image_negatives=1, pictures=("some",), train_fraction=1)
+    write_shards(settings_, small_work, tmp_path / "data", LocalEngine(1))
+    samples = {one.key: one for path in (tmp_path / "data").glob("*.tar") for one in samples_of(path)}
+    assert sum(len(one.image_negatives) for one in samples.values()) == 2
+    for pair, content in zip(pairs[:2], held[1:], strict=True):
+        sample_ = samples[pair["key"]]
+        (negative,) = sample_.image_negatives
+        assert (negative.caption, negative.kind, negative.rule) == (f"no {pair['caption']}", "negate", "some")
+        assert sample_.image_negative_bytes == (content,)
+
+
+def test_pictures_that_are_all_missing_are_refused_with_their_place(work: Path, tmp_path: Path) -> None:
+    jsonl(tmp_path / "t.jsonl", [row | {"negative_image": "edited/7.png"} for row in ROWS])
+    with pytest.raises(InputError, match=r"(?s)none of the pictures.*missing_image 2.*--negative-images"):
+        imported(work, tmp_path / "t.jsonl")

@@ -9,9 +9,11 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from negmine.contract.records import PairRow, TextNegative, TextPositive
+from negmine.contract.records import PICTURES, PairRow, TextNegative, TextPositive
 from negmine.images.locate import place_of
-from negmine.store import part_name, read_part
+from negmine.store import folder_at, part_name, read_part
+from negmine.store.files import read_table
+from negmine.store.texts import PICTURES_STEM
 
 RETRIEVED: Final = "retrieved"
 
@@ -23,6 +25,7 @@ class OtherImage(NamedTuple):
         image, offset, bytes, content: as in the pairs.
         rule: of the edit of a figure; the direction in which a neighbour was found.
         score: of a neighbour.
+        root: where it lies, if not where the pairs' images do.
     """
 
     image: str | None
@@ -34,6 +37,7 @@ class OtherImage(NamedTuple):
     rule: str
     score: float | None = None
     negatives: tuple[TextNegative, ...] = ()
+    root: str | None = None
 
 
 class Neighbour(NamedTuple):
@@ -104,6 +108,19 @@ def figure_negatives(folder: Path | None, part: int) -> dict[str, list[OtherImag
         ]
         for row in read_part(folder, part, ["key", "members", "edits"]).to_pylist()
     }
+
+
+def picture_negatives(folder: Path, root: str, part: int) -> dict[str, list[OtherImage]]:
+    """By key, the pictures that others made for its captions' false texts; nothing where a part has none."""
+    name, found = part_name(part, stem=PICTURES_STEM), dict[str, list[OtherImage]]()
+    if name not in folder_at(folder).sizes():
+        return {}
+    for row in read_table(folder, name, PICTURES).to_pylist():
+        picture = OtherImage(
+            row["image"], None, None, row["content"], row["caption"], row["kind"], row["rule"], root=root
+        )
+        found.setdefault(row["key"], []).append(picture)
+    return found
 
 
 def selected_neighbours(folder: Path | None, part: int) -> dict[str, list[Neighbour]]:

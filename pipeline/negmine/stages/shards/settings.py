@@ -11,6 +11,10 @@ from negmine.images.decode import MAX_PIXELS
 from negmine.store.options import Images, MaxBad, MaxPixels, Seed
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardSettings:
     """How shards are made; a shard with rejected samples has fewer than `shard_size`.
@@ -24,7 +28,11 @@ class ShardSettings:
     shard_size: Annotated[int, Option("samples in a shard", least=1)] = 5_000
     train_fraction: Annotated[float, Option("share of the images; others are held out", least=0, most=1)] = 0.9
     negatives: Annotated[int, Option("K, text negatives of a sample, at most", least=0)] = 4
-    image_negatives: Annotated[int, Option("images of selected neighbours in a sample, at most", least=0)] = 0
+    image_negatives: Annotated[int, Option("pictures, and images of neighbours, in a sample, at most", least=0)] = 0
+    pictures: Annotated[
+        tuple[str, ...],
+        Option("texts whose pictures are image negatives too: names by comma", typed=str, parser=_names, unset="none"),
+    ] = ()
     sidecar: Annotated[bool, Option("texts alone, beside the tars that the images lie in")] = False
     plan: Annotated[bool, Option("training samples in the batches of `retrieve --plan`")] = False
     image_size: Annotated[int | None, Option("shrink to this short side, pixels", least=16)] = None
@@ -33,7 +41,9 @@ class ShardSettings:
 
     def __post_init__(self) -> None:
         check(self)
-        copied = ("image_negatives", "plan", "image_size", "shard_size", "max_pixels")
+        if self.pictures and not self.image_negatives:
+            raise UsageError("--pictures are image negatives", fix="say how many of a sample: --image-negatives 1")
+        copied = ("image_negatives", "pictures", "plan", "image_size", "shard_size", "max_pixels")
         refused = [f"--{name.replace('_', '-')}" for name in copied if getattr(self, name) != getattr(type(self), name)]
         if self.sidecar and refused:
             raise UsageError(
@@ -43,5 +53,6 @@ class ShardSettings:
 
     def chosen(self) -> dict[str, object]:
         """What changes the shards, apart from the images themselves."""
-        left_out = ("images", "max_bad", *(() if self.sidecar else ("sidecar",)))
+        unsaid = [name for name in ("sidecar", "pictures") if not getattr(self, name)]
+        left_out = ("images", "max_bad", *unsaid)
         return {name: value for name, value in asdict(self).items() if name not in left_out}

@@ -11,6 +11,7 @@ from typing import Final
 
 from negmine.base.addresses import is_address, one_spelling
 from negmine.base.errors import UsageError
+from negmine.contract.records import TEXTS_FOLDER
 from negmine.contract.shard_format import HELDOUT, INDEX_NAME
 from negmine.contract.split import Split
 from negmine.engine import Engine, run_phase, run_stage
@@ -33,6 +34,7 @@ from negmine.store import (
 from negmine.store.places import image_root
 from negmine.store.refusals import check_share
 from negmine.store.rejected import merge_rejected
+from negmine.store.texts import PICTURES_ROOT, texts_stage
 from negmine.store.work_folder import Stage, WorkFolder
 
 STAGE: Final = "shards"
@@ -61,14 +63,18 @@ def write_shards(
     """
     if out.name in set(Stage) and out.resolve().parent == work.resolve():
         raise UsageError("the shards would lie among what they are made of", where=str(out), fix="choose another --out")
-    needs = [Stage.PLAN] if settings.plan else []
+    texts = [texts_stage(name) for name in settings.pictures]
+    needs = [*([Stage.PLAN] if settings.plan else []), *texts]
     with WorkFolder.open(work, needs, _OPTIONAL) as folder:
-        if settings.image_negatives and Stage.NEIGHBOURS not in folder.stages:
+        if settings.image_negatives and Stage.NEIGHBOURS not in folder.stages and not texts:
             raise UsageError(
                 "image negatives are images of neighbours, and there are none",
                 where=str(work),
-                fix="run negmine retrieve first, e.g. --recipe negclip_images",
+                fix="run negmine retrieve first, e.g. --recipe negclip_images; or name texts with --pictures",
             )
+        for name in texts:
+            if not folder.stages[name].counts["pictures"]:
+                raise UsageError("these texts have no pictures", where=str(work / name), fix="leave out --pictures")
         images = settings.images or folder.image_root
         if images is None:
             raise UsageError("the pairs were read without images", where=str(work), fix="add --images FOLDER")
@@ -107,7 +113,15 @@ def _phase(
 def _tables(folder: WorkFolder, planned: bool) -> Tables:
     negatives, neighbours, figures, positives = map(folder.folder, _OPTIONAL)
     plan = folder.folder(Stage.PLAN) if planned else None
-    return Tables(folder.path / Stage.PAIRS, negatives, neighbours, figures, positives, plan, len(folder.pairs.parts))
+    parts, pictures = (
+        len(folder.pairs.parts),
+        tuple(
+            (folder.path / name, str(made.spec.context[PICTURES_ROOT]))
+            for name, made in folder.stages.items()
+            if name.startswith(TEXTS_FOLDER)
+        ),
+    )
+    return Tables(folder.path / Stage.PAIRS, negatives, neighbours, figures, positives, plan, parts, pictures)
 
 
 def _positives(folder: WorkFolder) -> int:

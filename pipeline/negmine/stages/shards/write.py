@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ from negmine.stages.shards.negatives import (
     OtherImage,
     figure_negatives,
     find_pairs,
+    picture_negatives,
     selected_neighbours,
     text_negatives,
     text_positives,
@@ -59,13 +60,19 @@ class EncodedImages:
     """
 
     def __init__(self, root: str, image_size: int | None, max_pixels: int) -> None:
-        self._root, self._size, self._max_pixels = ImageRoot(root), image_size, max_pixels
+        self._root, self._size, self._max_pixels = root, image_size, max_pixels
+        self._roots: dict[str, ImageRoot] = {}
         self.get = lru_cache(_AT_HAND)(self._get)
 
-    def _get(self, image: str, offset: int | None, size: int | None, content: int | None) -> Encoded | BadImageError:
+    def _get(
+        self, image: str, offset: int | None, size: int | None, content: int | None, root: str | None = None
+    ) -> Encoded | BadImageError:
         """Errors are values here, so that they are cached too."""
+        root = root or self._root
+        if root not in self._roots:
+            self._roots[root] = ImageRoot(root)
         try:
-            found = self._root.read(image, offset, size)
+            found = self._roots[root].read(image, offset, size)
             made = encoded(found, self._size, self._max_pixels)  # first: of a file that was cut, damage says more
             check_same(image, found, content)
             return made
@@ -118,6 +125,7 @@ class Tables:
     Attributes:
         plan: of the batches whose order the samples take; None for an order by chance.
         parts: number of parts of the pairs.
+        pictures: folders of texts, each with the root of its pictures.
     """
 
     pairs: Path
@@ -127,6 +135,7 @@ class Tables:
     positives: Path | None
     plan: Path | None
     parts: int
+    pictures: tuple[tuple[Path, str], ...] = ()
 
     def figure_slots(self, slots: int) -> int:
         """Image negatives that a group of figures may bring: one for each of `slots` text negatives."""
@@ -141,7 +150,7 @@ class Chosen:
         pairs: in the order of the samples.
         batches: of each pair; None where there is no plan.
         captions: of each image, all of them.
-        negatives: by key, as are `neighbours`, `figures` and `positives`.
+        negatives: by key, as are `neighbours`, `figures`, `positives` and `pictures`.
     """
 
     pairs: list[PairRow]
@@ -151,6 +160,7 @@ class Chosen:
     neighbours: dict[str, list[Neighbour]]
     figures: dict[str, list[OtherImage]]
     positives: dict[str, tuple[TextPositive, ...]]
+    pictures: dict[str, list[OtherImage]]
 
     def together(self) -> Iterator[list[PairRow]]:
         """The pairs of each batch, or each pair by itself."""
@@ -194,7 +204,7 @@ class ShardSource:
     def _sample(self, pair: PairRow, image: Encoded, chosen: Chosen, others: Mapping[str, FoundPair]) -> Sample:
         key, extension, content = pair["key"], *image
         texts, neighbours = chosen.negatives.get(key, ()), chosen.neighbours.get(key, [])
-        images = list(self._image_negatives(chosen.figures.get(key, []), neighbours, others))
+        images = list(self._image_negatives(chosen, key, others))
         positives = chosen.positives.get(key, ())
         self._count(texts, [negative for negative, _ in images], positives)
         return Sample(
@@ -243,12 +253,14 @@ class ShardSource:
     # --- image negatives ---
 
     def _image_negatives(
-        self, figures: Sequence[OtherImage], neighbours: Sequence[Neighbour], others: Mapping[str, FoundPair]
+        self, chosen: Chosen, key: str, others: Mapping[str, FoundPair]
     ) -> Iterator[tuple[ImageNegative, bytes]]:
-        """Figures of the group, each in the slot of its caption among the text negatives, then images of neighbours.
-        A figure that cannot be used leaves its slot empty, in place of a neighbour comes the next."""
+        """Figures of the group, each in the slot of its caption among the text negatives, then pictures by others, then
+        images of neighbours. A figure that cannot be used leaves its slot empty, in place of another comes the next."""
+        figures, pictures = chosen.figures.get(key, []), chosen.pictures.get(key, [])
+        neighbours = chosen.neighbours.get(key, [])
         placed = [(slot, self._usable(figure)) for slot, figure in enumerate(figures[: self._slots])]
-        retrieved = filter(None, map(self._usable, self._retrieved(neighbours, others)))
+        retrieved = filter(None, map(self._usable, chain(pictures, self._retrieved(neighbours, others))))
         placed += enumerate(islice(retrieved, self._image_slots), self._tables.figure_slots(self._slots))
         for slot, usable in placed:
             if usable is not None:
@@ -276,7 +288,7 @@ class ShardSource:
 
     def _usable(self, other: OtherImage) -> tuple[OtherImage, Encoded] | None:
         """The image with its bytes; None, and counted, if there is something wrong with it."""
-        image = self._encoded(other.image, other.offset, other.bytes, other.content)
+        image = self._encoded(other.image, other.offset, other.bytes, other.content, other.root)
         if isinstance(image, BadImageError):
             self.counts.add("image_refused", image.reason)
             return None
@@ -285,11 +297,16 @@ class ShardSource:
     # --- images, counts ---
 
     def _encoded(
-        self, image: str | None, offset: int | None, size: int | None, content: int | None
+        self,
+        image: str | None,
+        offset: int | None,
+        size: int | None,
+        content: int | None,
+        root: str | None = None,
     ) -> Encoded | BadImageError:
         if image is None:
             return BadImageError("no_image", "the row names no image")
-        return self._encoded_images.get(image, offset, size, content)
+        return self._encoded_images.get(image, offset, size, content, root)
 
     def _reject(self, pair: PairRow, error: BadImageError) -> None:
         self.rejected.append(Rejected(None, pair["source"], pair["key"], error.reason, error.detail))
@@ -308,7 +325,7 @@ class ShardSource:
 
 def read_chosen(tables: Tables, parts: Iterable[int], slots: int, wanted: Callable[[PairRow], bool]) -> Chosen:
     """The wanted pairs of these parts, and what belongs to the parts."""
-    chosen = Chosen([], None, {}, {}, {}, {}, {})
+    chosen = Chosen([], None, {}, {}, {}, {}, {}, {})
     for part in parts:
         for pair in read_part(tables.pairs, part).to_pylist():
             chosen.captions.setdefault(pair["image_id"], []).append(pair["caption"])
@@ -318,6 +335,9 @@ def read_chosen(tables: Tables, parts: Iterable[int], slots: int, wanted: Callab
         chosen.neighbours.update(selected_neighbours(tables.neighbours, part))
         chosen.figures.update(figure_negatives(tables.figures, part))
         chosen.positives.update(text_positives(tables.positives, part))
+        for folder, root in tables.pictures:
+            for key, several in picture_negatives(folder, root, part).items():
+                chosen.pictures.setdefault(key, []).extend(several)
     return chosen
 
 

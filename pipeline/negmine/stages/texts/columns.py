@@ -57,6 +57,16 @@ POSITIVE: Final = (
     "caption2",
 )
 IMAGE: Final = ("image", "filename", "filepath", "file_name", "image_path", "image_file", "img", "path", "image_id")
+NEGATIVE_IMAGE: Final = (
+    "negative_image",
+    "hard_negative_image",
+    "counterfactual_image",
+    "edited_image",
+    "negative_image_path",
+    "neg_image_path",
+)
+"""Of pictures that the row's false text is true of; NegCLIP's ``neg_image`` holds numbers of rows."""
+
 KEY: Final = ("key",)
 KIND: Final = ("kind", "type", "category", "negative_type")
 SUBTYPE: Final = "subtype"
@@ -78,6 +88,7 @@ class Offer:
         text: as the row has it.
         kind: by the source's own name of it; None where it has none that is known.
         key, image, caption: what the row names; not all of them are None.
+        picture: where a picture lies that this text is true of, and the pair's caption false.
     """
 
     row: int
@@ -89,6 +100,7 @@ class Offer:
     key: str | None
     image: str | None
     caption: str | None
+    picture: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,7 @@ class Columns:
     kinds: tuple[str, ...]
     score: str | None
     slots_valid: str | None
+    picture: str | None = None
 
     def __str__(self) -> str:
         said = {
@@ -110,6 +123,7 @@ class Columns:
             "false": self.negatives,
             "true": self.positives,
             "image": self.images[:1],
+            "picture": (self.picture,),
             "key": (self.key,),
             "kind": self.kinds,
             "score": (self.score,),
@@ -135,7 +149,7 @@ class Columns:
             return
         kind = named_kind(" ".join(str(values.get(name) or "") for name in self.kinds)) if self.kinds else None
         kind = kind or named_kind(PurePosixPath(source).stem)
-        offered = 0
+        offered, picture = 0, _place(values.get(self.picture)) if self.picture else None
         for text, is_true in self._texts(values):
             found = make_row(row, source, image=None, caption=text)
             offered += 1
@@ -143,7 +157,9 @@ class Columns:
                 yield found
             else:
                 score = _number(values.get(self.score)) if self.score else None
-                yield _offer(whole, found.caption, is_true, kind, score)
+                own = None if is_true else picture
+                picture = picture if is_true else None  # it is of the row's first false text
+                yield _offer(whole, found.caption, is_true, kind, score, own)
         if not offered:
             yield Rejected(row, source, whole.key, "no_text", "the columns of texts are empty")
 
@@ -157,9 +173,10 @@ class Columns:
             yield from ((text, True) for text in _texts_in(values.get(name)))
 
 
-def _offer(whole: Row, text: str, is_true: bool, kind: str | None, score: float | None) -> Offer:
+def _offer(whole: Row, text: str, is_true: bool, kind: str | None, score: float | None, picture: str | None) -> Offer:
     assert whole.row is not None  # records are numbered
-    return Offer(whole.row, whole.source, text, is_true, kind, score, whole.key, whole.image, whole.caption or None)
+    caption = whole.caption or None
+    return Offer(whole.row, whole.source, text, is_true, kind, score, whole.key, whole.image, caption, picture)
 
 
 def _texts_in(value: object) -> list[object]:
@@ -178,6 +195,13 @@ def _image(value: object) -> object:
     if isinstance(value, int | float) and value == int(value):  # COCO's ids
         return str(int(value))
     return None if value == "" else value
+
+
+def _place(value: object) -> str | None:
+    """Where a picture lies; None where there is none."""
+    if isinstance(value, Cell):
+        return value.place
+    return value if isinstance(value, str) and value.strip() not in _NOTHING else None
 
 
 def _number(value: object) -> float | None:
@@ -209,6 +233,7 @@ def choose_columns(names: Sequence[str], where: str, said: ImportSettings) -> Co
         tuple(table.named([said.kind_column])) if said.kind_column else _kinds(table),
         table.one(said.score_column, SCORE, taken),
         next(iter(table.known(VALID)), None) if negatives == slots else None,
+        table.one(said.negative_image_column, NEGATIVE_IMAGE, taken),
     )
     if not (columns.negatives or columns.positives):
         raise InputError(

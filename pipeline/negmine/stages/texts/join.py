@@ -44,6 +44,7 @@ _OFFERED: Final = pa.schema(
         ("is_true", pa.bool_()),
         ("kind", pa.string()),
         ("score", pa.float64()),
+        ("picture", pa.string()),
         *((way, pa.string()) for way in WAYS),
     ]
 )
@@ -153,7 +154,7 @@ class _Join:
             caption = clean_caption(one.caption, MAX_TEXT)[0] if one.caption else None
             dealt.append(
                 {"ordinal": self._counts["offers"], "row": one.row, "source": one.source, "text": text}
-                | {"is_true": one.is_true, "kind": one.kind, "score": one.score}
+                | {"is_true": one.is_true, "kind": one.kind, "score": one.score, "picture": one.picture}
                 | {KEY: one.key, CAPTION: caption or None, IMAGE: one.image}
             )
         self._counts.add_each("rejected", (one.reason for one in refused))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from negmine.base.options import Option, check
 from negmine.store.options import DATA
+from negmine.store.places import image_root
 from negmine.store.texts import check_name
 
 
@@ -28,6 +29,13 @@ class ImportSettings:
         tuple[str, ...], Option("columns of true texts, by comma", typed=str, parser=_names, unset="known", panel=DATA)
     ] = ()
     image_column: Annotated[str | None, Option("column of the images' names", panel=DATA)] = None
+    negative_image_column: Annotated[
+        str | None, Option("column of pictures that the caption is false of", panel=DATA)
+    ] = None
+    negative_images: Annotated[
+        str | None,
+        Option("root of these pictures; folder or URL", parser=image_root, unset="the table's folder", panel=DATA),
+    ] = None
     key_column: Annotated[str | None, Option("column of the pairs' keys", panel=DATA)] = None
     kind_column: Annotated[str | None, Option("column that says what a text differs in", panel=DATA)] = None
     score_column: Annotated[str | None, Option("column of a judge's score", panel=DATA)] = None
@@ -39,4 +47,4 @@ class ImportSettings:
 
     def chosen(self) -> dict[str, object]:
         """What changes the result, apart from the table itself."""
-        return {name: value for name, value in asdict(self).items() if name != "path"}
+        return {name: value for name, value in asdict(self).items() if name not in ("path", "negative_images")}

@@ -16,8 +16,10 @@ from negmine.base.console import note
 from negmine.base.counts import Counts
 from negmine.base.errors import InputError
 from negmine.base.storage_errors import explained
-from negmine.contract.records import Rejected, Text
+from negmine.contract.records import PICTURES, Picture, Rejected, Text, to_table
 from negmine.engine import Engine, PartFunction, run_phase, run_stage
+from negmine.images.decode import BadImageError
+from negmine.images.locate import ImageRoot, inspect_image
 from negmine.language.difference import edits_between
 from negmine.language.kinds import kind_between
 from negmine.language.spacing import spaced_as
@@ -26,9 +28,20 @@ from negmine.sources.records import open_tables
 from negmine.stages.texts.columns import Offer, choose_columns
 from negmine.stages.texts.join import join
 from negmine.stages.texts.settings import ImportSettings
-from negmine.store import REJECTED_FILE, Manifest, PartRecord, Spec, Store, folder_at, read_part
+from negmine.store import (
+    REJECTED_FILE,
+    Manifest,
+    PartRecord,
+    Spec,
+    Store,
+    folder_at,
+    input_files,
+    part_name,
+    read_part,
+    write_table,
+)
 from negmine.store.rejected import merge_rejected, write_rejected
-from negmine.store.texts import texts_stage, write_texts
+from negmine.store.texts import PICTURES_ROOT, PICTURES_STEM, texts_stage, write_texts
 from negmine.store.work_folder import Stage, WorkFolder
 
 JOINED: Final = ".joined"
@@ -45,10 +58,19 @@ def import_texts(settings: ImportSettings, work: Path, engine: Engine, *, overwr
     with WorkFolder.open(work) as folder:
         with explained(settings.path):
             inputs = {str(Stage.PAIRS): folder.pairs.digest, "table": digest(settings.path)}
-        spec = Spec(texts_stage(settings.name), settings.chosen(), inputs)
+        root = settings.negative_images or input_files.root(settings.path)
+        spec = Spec(texts_stage(settings.name), settings.chosen(), inputs, context={PICTURES_ROOT: root})
         make = partial(_make, settings=settings, folder=folder, engine=engine)
         made = run_stage(work / texts_stage(settings.name), spec, make, engine.share, overwrite=overwrite)
     made.counts.check_sum("offers", "texts", groups=["rejected"])
+    if (refused := made.counts.under("picture_refused")) and not made.counts["pictures"]:
+        raise InputError(
+            "none of the pictures could be read",
+            where=root,
+            why=", ".join(f"{reason} {n:,}" for reason, n in refused.items())
+            + f"; {work / texts_stage(settings.name) / REJECTED_FILE} lists them",
+            fix="name the folder that they lie in with --negative-images, and add --overwrite",
+        )
     return made
 
 
@@ -56,7 +78,9 @@ def _make(store: Store, settings: ImportSettings, folder: WorkFolder, engine: En
     pairs, joined = folder.path / Stage.PAIRS, store.folder / JOINED
     counts = dict(run_stage(joined, store.spec, partial(_join, settings=settings, folder=folder), None).counts)
     counts.pop("joined")
-    phase = TextsPhase(settings.name, pairs, joined)
+    root = store.spec.context[PICTURES_ROOT]
+    assert root is not None
+    phase = TextsPhase(settings.name, pairs, joined, root)
     sizes = folder.pair_counts
     run_phase(store, phase, engine, len(sizes), title="comparing texts", unit="pairs", total=sum(sizes))
     made = store.finish([merge_rejected(store, joined / REJECTED_FILE)], counts)
@@ -112,28 +136,53 @@ class TextsPhase:
     name: str
     pairs: Path
     joined: Path
+    pictures: str
 
     def setup(self) -> PartFunction:
-        return partial(_texts_part, self)
+        return partial(_texts_part, self, ImageRoot(self.pictures))
 
 
-def _texts_part(phase: TextsPhase, index: int, folder: Path) -> PartRecord:
+def _texts_part(phase: TextsPhase, root: ImageRoot, index: int, folder: Path) -> PartRecord:
     pairs = read_part(phase.pairs, index, ["key", "image_id", "caption"]).to_pylist()
     by_place: dict[int, list[dict[str, Any]]] = {}
     for offer in read_part(phase.joined, index).to_pylist():
         by_place.setdefault(offer["place"], []).append(offer)
-    texts, rejected = list[Text](), list[Rejected]()
+    texts, rejected, pictured = list[Text](), list[Rejected](), list[tuple[Text, dict[str, Any]]]()
     for place, offers in by_place.items():
-        _compare(pairs[place], offers, phase.name, texts, rejected)
+        for text, offer in _compare(pairs[place], offers, phase.name, rejected):
+            texts.append(text)
+            if offer["picture"] is not None:
+                pictured.append((text, offer))
     part = write_texts(folder, index, len(pairs), texts)
     counts = Counts(part.counts)
     counts.add_each("rejected", (one.reason for one in rejected))
-    return replace(part, files=(*part.files, *write_rejected(folder, index, rejected)), counts=dict(counts))
+    pictures, refused = _looked_at(pictured, root)
+    counts.update(pictures=len(pictures))
+    counts.add_each("picture_refused", (one.reason for one in refused))
+    name = part_name(index, stem=PICTURES_STEM)
+    files = [write_table(folder, name, to_table(pictures, PICTURES))] if pictured else []
+    files += write_rejected(folder, index, [*rejected, *refused])
+    return replace(part, files=(*part.files, *files), counts=dict(counts))
+
+
+def _looked_at(
+    pictured: Sequence[tuple[Text, dict[str, Any]]], root: ImageRoot
+) -> tuple[list[Picture], list[Rejected]]:
+    """The pictures that can be decoded, and why the others cannot; their texts stay."""
+    pictures, refused = list[Picture](), list[Rejected]()
+    for text, offer in pictured:
+        try:
+            content = inspect_image(root.read(offer["picture"])).content
+        except BadImageError as error:
+            refused.append(Rejected(offer["row"], offer["source"], text.key, error.reason, error.detail))
+        else:
+            pictures.append(Picture(text.key, offer["picture"], content, text.text, text.kind, text.rule))
+    return pictures, refused
 
 
 def _compare(
-    pair: dict[str, str], offers: Sequence[dict[str, Any]], name: str, texts: list[Text], rejected: list[Rejected]
-) -> None:
+    pair: dict[str, str], offers: Sequence[dict[str, Any]], name: str, rejected: list[Rejected]
+) -> Iterator[tuple[Text, dict[str, Any]]]:
     """The texts of one pair: each text once, none that is the caption, none that is offered as both true and false."""
     caption = pair["caption"]
     said = [(spaced_as(caption, offer["text"]), offer) for offer in offers]
@@ -147,9 +196,8 @@ def _compare(
         seen.add(text)
         kind = offer["kind"] or kind_between(caption, text)
         edits = edits_between(caption, text)
-        texts.append(
-            Text(pair["key"], pair["image_id"], caption, text, offer["is_true"], kind, name, edits, offer["score"])
-        )
+        said_of = (pair["key"], pair["image_id"], caption)
+        yield Text(*said_of, text, offer["is_true"], kind, name, edits, offer["score"]), offer
 
 
 def _unusable(text: str, caption: str, both: set[str], seen: set[str]) -> str | None:

@@ -21,6 +21,8 @@ def summary(manifest: Manifest, name: str, work: Path) -> Summary:
         "with a text": f"{counts['with_texts']:,} ({counts.share('with_texts', of='pairs'):.1%})",
         "joined by": counts.under("by"),
         "by kind": counts.under("kind"),
+        **({"pictures": counts["pictures"]} if counts["pictures"] else {}),
+        "pictures refused": counts.under("picture_refused"),
         "rejected": counts.under("rejected"),
     }
     steps = (f"negmine parse PAIRS --preset imported --texts {name}{work_option(work)}",)

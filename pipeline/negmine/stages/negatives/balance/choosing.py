@@ -95,9 +95,10 @@ class Chooser:
 
     def _judged(self, pool: Pool, plausibility: Scores) -> tuple[Floats, Floats]:
         """The scores of candidates, and the shares like them that are kept."""
-        score, gap = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility, np.zeros(len(pool))
+        score = log_weights(pool, self.weights) + PLAUSIBILITY * plausibility
+        gap: Floats = np.zeros(len(pool))
         if self.reader is not None:
-            gap = np.where(self._answered[pool.kind], 0.0, self.reader.gap(pool))
+            gap = gap + np.where(self._answered[pool.kind], 0.0, self.reader.gap(pool))
             score = score - gap
         kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, self._preference[pool.kind])
         if not self.settings.complete:
