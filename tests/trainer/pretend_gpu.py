@@ -10,6 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -150,6 +151,8 @@ def pretend_gpu() -> Iterator[PretendGpu]:
     with pytest.MonkeyPatch.context() as patch, PretendGpu() as mode:
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         patch.setattr(Tensor, "new_tensor", new_tensor)
+        for name in ("torch.optim.adam", "torch.optim.adamw"):  # whether it has fused kernels
+            patch.setattr(import_module(name), "_device_dtype_check_for_fused", lambda _: None, raising=False)
         patch.setattr(torch, "inference_mode", torch.no_grad)  # operations would not arrive one by one
         before = torch.__future__.get_overwrite_module_params_on_conversion()
         torch.__future__.set_overwrite_module_params_on_conversion(True)

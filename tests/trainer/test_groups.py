@@ -241,7 +241,8 @@ def test_tiny_conv_is_small_and_knows_places() -> None:
 
 def test_tiny_conv_checkpoints_load_in_open_clip(tmp_path: Path) -> None:
     import open_clip
-    from ahnpl.model.checkpoint import CONFIG_NAME, WEIGHTS_NAME, write_json
+    from ahnpl.model.checkpoint import write_json
+    from negmine.encoders.clip_models import CONFIG_NAME, WEIGHTS_NAME
     from safetensors.torch import save_file
 
     model = load_model(ModelSpec("tiny-conv", seed=4)).eval()

@@ -193,7 +193,7 @@ def test_its_texts_are_packed(folders: dict[str, Path]) -> None:
     tokens = model.tokenizer()()(TEXTS)
     for end in (END + 1, 2):
         model.network.text_model.eos_token_id = end
-        assert model.text_ends(tokens) is not None
+        assert model.end_of_text is not None
         torch.testing.assert_close(model.encode_text(tokens), model.encode_whole(tokens), rtol=0, atol=1e-6)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from ahnpl.model.packing import Packed, pack
+from ahnpl.data.packing import Packed, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -24,6 +24,7 @@ from ahnpl.losses import build_loss, list_recipes
 from ahnpl.model.checkpoint import list_checkpoints
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.model.ranks import Ranks, _is_of_connection
+from ahnpl.model.sharded import whole
 from ahnpl.training.config import TrainConfig
 from ahnpl.training.objective import Objective
 from ahnpl.training.plan import make_plan
@@ -74,15 +75,23 @@ def make_model(name: str, dropout: float = 0.0) -> ClipModel:
 
 
 def gradients(
-    name: str, recipe: str, batch: Batch, ranks: Ranks, parts: int, dropout: float = 0.0, *, local: bool = False
+    name: str,
+    recipe: str,
+    batch: Batch,
+    ranks: Ranks,
+    parts: int,
+    dropout: float = 0.0,
+    *,
+    local: bool = False,
+    fsdp: bool = False,
 ) -> dict[str, Any]:
     """Gradients of one step, the loss, and what the loss remembers."""
     model, loss = make_model(name, dropout), build_loss(recipe).double()
-    objective = Objective(model, loss, ranks=ranks, grad_cache_chunks=parts, local_loss=local)
+    objective = Objective(model, loss, ranks=ranks, grad_cache_chunks=parts, local_loss=local, fsdp=fsdp)
     batch = batch if loss.needs_image_negatives else texts_only(batch)
     out = objective.loss(batch, 7)
     objective.backward(out.total)
-    found = {n: p.grad for n, p in model.network.named_parameters() if p.grad is not None}
+    found = {n: whole(p.grad) for n, p in model.network.named_parameters() if p.grad is not None}
     own = {f"of the loss: {n}": p.grad for n, p in loss.named_parameters() if p.grad is not None}
     return {**found, **own, "total": out.total.detach(), **loss.state_dict()}
 
@@ -95,6 +104,8 @@ def share_a_step(rank: int, count: int, name: str, port: int, folder: str) -> No
         for recipe, parts, local in CASES:
             found = gradients(name, recipe, make_batch().split(count)[rank], ranks, parts, local=local)
             torch.save(found, Path(folder) / f"{recipe}-{local}-{rank}.pt")
+            found = gradients(name, recipe, make_batch().split(count)[rank], ranks, parts, local=local, fsdp=True)
+            torch.save(found, Path(folder) / f"{recipe}-{local}-{rank}-in-parts.pt")
         rows = {(recipe, kind): of_own_rows(recipe, kind, ranks) for recipe in ROW_WISE for kind in TOLERANCES}
         torch.save(rows, Path(folder) / f"rows-{rank}.pt")
 
@@ -125,7 +136,8 @@ def test_ranks_have_the_gradient_of_the_joined_batch(micro: str, shared: tuple[i
         alone = gradients(micro, recipe, make_batch(), Ranks(), 1)
         assert alone["visual.conv1.weight"].abs().max() > 1e-4 and alone["token_embedding.weight"].abs().max() > 1e-4
         for rank in range(count):
-            assert_same(torch.load(folder / f"{recipe}-{local}-{rank}.pt"), alone, 1e-8)
+            for kept in ("", "-in-parts"):
+                assert_same(torch.load(folder / f"{recipe}-{local}-{rank}{kept}.pt"), alone, 1e-8)
 
 
 def test_own_rows_of_a_loss_are_the_whole_one(shared: tuple[int, Path]) -> None:

@@ -445,6 +445,24 @@ class TestResume:
             fit(configure(steps=1, **{option: value}))
         assert fit(config).resumed == 1
 
+    def test_a_run_is_made_longer(
+        self, configure: Callable[..., TrainConfig], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its first steps are those of the shorter run, and what follows has the longer run's learning rate."""
+        short = fit(configure(steps=2))
+        before = losses(str(short.checkpoint.parents[1]))
+        with pytest.raises(DamagedError, match=r"settings\.steps: 2 -> 1"):
+            fit(configure(steps=1))
+        capsys.readouterr()
+        longer = fit(configure(steps=None, epochs=1))  # of 4 steps
+        assert "begun with 2 steps and is made longer, to 4" in " ".join(capsys.readouterr().err.split())
+        assert (longer.resumed, longer.steps) == (2, 4)
+        run = longer.checkpoint.parents[1]
+        assert losses(str(run))[:2] == before
+        rates = [row["lr"] for row in read_metrics(run) if "lr" in row]
+        assert rates == [learning_rate(step, total, 0, 1e-3) for step, total in ((0, 2), (1, 2), (2, 4), (3, 4))]
+        assert fit(configure(steps=4)).resumed == 4  # the same length in other words
+
     def test_other_shards_are_refused(self, configure: Callable[..., TrainConfig], shards: Path) -> None:
         fit(configure(steps=1))
         with pytest.raises(DamagedError, match="shards"):
@@ -529,6 +547,16 @@ class TestTrouble:
         found = json.loads((Path(config.out) / "non_finite.json").read_text())
         assert len(found["keys"]) == 16
         assert set(found["parts"]) >= {"i2t", "t2i"}
+
+    def test_it_is_named_though_it_is_seen_later(self, configure: Callable[..., TrainConfig]) -> None:
+        found = []
+        for log_every in (1, 100):
+            config = configure(lr=1e30, warmup=0, clip_grad=0.0, steps=4, log_every=log_every, out=f"r{log_every}")
+            with pytest.raises(InputError, match="the loss of step 2 is not finite"):
+                fit(config)
+            found.append((Path(config.out) / "non_finite.json").read_text())
+            assert not list_checkpoints(Path(config.out))
+        assert found[0] == found[1]
 
     def test_a_recipe_without_its_negatives(
         self, configure: Callable[..., TrainConfig], few_shards: Callable[..., Path]

@@ -82,6 +82,7 @@ def _planned(plan: Plan) -> console.Summary:
         config.batch_size,
         parts=plan.ranks.count * config.grad_cache_chunks,
         rows=plan.loss_rows,
+        shards=plan.ranks.count if config.fsdp else 1,
         half=HALVES.get(plan.precision),
     )
     figures = {

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from negmine.base.options import Values
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from ahnpl.data.worklist import Worklist
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Batch:
         image_valid: ``[B, J]`` bool.
         positives: ``[B, P, L]`` tokens of true texts beside the caption; None where no recipe term asks for them.
         positive_valid: ``[B, P]`` bool.
+        worklists: what is to be encoded of the batch, or of each part that `split` will give; none where the model is
+            to find out, and wait for its device.
     """
 
     images: Tensor
@@ -82,9 +88,16 @@ class Batch:
     image_valid: Tensor | None = None
     positives: Tensor | None = None
     positive_valid: Tensor | None = None
+    worklists: list[Worklist] = field(default_factory=list)
 
     def to(self, device: torch.device) -> Batch:
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    @property
+    def text_counts(self) -> list[int]:
+        """How many captions there are, and slots of text negatives, of image negatives and of positives."""
+        slots = [0 if valid is None else valid.numel() for valid in (self.valid, self.image_valid, self.positive_valid)]
+        return [len(self.texts), *slots]
 
     def pin_memory(self) -> Batch:
         return self._map(Tensor.pin_memory)
@@ -93,10 +106,13 @@ class Batch:
         """The batch in at most `parts` batches of nearly equal size, in order; counts stay with the first."""
         size = len(self.keys)
         bounds = [size * part // parts for part in range(parts + 1)]
-        return [self._rows(slice(a, b)) for a, b in pairwise(bounds) if a < b]
+        found = [self._rows(slice(a, b)) for a, b in pairwise(bounds) if a < b]
+        if len(found) != len(self.worklists):
+            return found
+        return [replace(part, worklists=[worklist]) for part, worklist in zip(found, self.worklists, strict=True)]
 
     def _rows(self, rows: slice) -> Batch:
-        part = self._map(lambda tensor: tensor[rows])
+        part = replace(self, worklists=[])._map(lambda tensor: tensor[rows])
         first = rows.start == 0
         return replace(
             part, keys=self.keys[rows], bad=self.bad if first else [], legible=self.legible if first else Legible()
@@ -104,4 +120,4 @@ class Batch:
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         tensors: Values = {n: change(value) for n, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)
+        return replace(self, **tensors, worklists=[worklist.map(change) for worklist in self.worklists])

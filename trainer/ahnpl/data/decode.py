@@ -71,6 +71,7 @@ class Decoder(Dataset[Batch | NegmineError]):
         image_negatives: J slots; 0 decodes none.
         draw: how K negatives are drawn where a sample has more.
         positives: P slots of true texts beside the caption.
+        finish: what is done with a batch at last.
     """
 
     def __init__(
@@ -83,12 +84,14 @@ class Decoder(Dataset[Batch | NegmineError]):
         image_negatives: int = 0,
         draw: Draw = Draw(),
         positives: int = 0,
+        finish: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Callable[[list[str]], Tensor] | None = None
         self._tokens: dict[str, NDArray[np.int32]] = {}
         self.image_size, self.negatives, self.available, self.seed = image_size, negatives, available, seed
         self.image_negatives, self.draw, self.positives = image_negatives, draw, positives
+        self.finish = finish
 
     def __getitems__(self, tasks: list[Task]) -> Batch | NegmineError:
         """The hook that `DataLoader` calls with what the batch sampler gave. An error for the user is a value here, or
@@ -200,7 +203,8 @@ class Decoder(Dataset[Batch | NegmineError]):
             legible=sum((one.legible for one in good), Legible()),
         )
         batch = self._with_positives(batch, good) if self.positives else batch
-        return self._with_image_negatives(batch, good, tokens[own:]) if self.image_negatives else batch
+        whole = self._with_image_negatives(batch, good, tokens[own:]) if self.image_negatives else batch
+        return whole if self.finish is None else self.finish(whole)
 
     def _with_positives(self, batch: Batch, good: list[Decoded]) -> Batch:
         size, slots = len(good), self.positives

@@ -14,8 +14,9 @@ from negmine.base.errors import InputError
 from torch import Tensor
 
 from ahnpl.data.images import BadImage, Pixels, evaluation_pixels
+from ahnpl.data.worklist import text_numbers
 from ahnpl.evaluation.items import Box
-from ahnpl.model.clip import ClipModel, text_numbers
+from ahnpl.model.clip import ClipModel
 
 Thing = TypeVar("Thing")
 MISSING = "the file is missing"

@@ -22,9 +22,9 @@ def cluster(vectors: Tensor, count: int, steps: int = 10) -> Tensor:
     """
     if count >= len(vectors):
         return torch.arange(len(vectors), device=vectors.device)
-    chosen = [int((vectors @ vectors.mean(dim=0)).argmin())]
+    chosen = (vectors @ vectors.mean(dim=0)).argmin()[None]
     while len(chosen) < count:
-        chosen.append(int((vectors @ vectors[chosen].T).amax(dim=1).argmin()))
+        chosen = torch.cat([chosen, (vectors @ vectors[chosen].T).amax(dim=1).argmin()[None]])
     centres = vectors[chosen]
     for _ in range(steps):
         labels = (vectors @ centres.T).argmax(dim=1)
@@ -48,10 +48,11 @@ class ClusterProxies(nn.Module):
 
     def forward(self, view: View) -> View:
         labels = cluster(view.features.text.detach(), self.count)
-        count = int(labels.max()) + 1
-        size = torch.bincount(labels, minlength=count).to(view.target.dtype)
+        count = min(self.count, len(labels))
+        member = F.one_hot(labels, count).to(view.target.dtype)
+        size = member.sum(dim=0)
         sums = view.target.new_zeros(count, view.target.shape[1]).index_add(0, labels, view.target)
-        own = of_own_image(view.features).to(size.dtype) @ F.one_hot(labels, count).to(size.dtype)
+        own = of_own_image(view.features).to(size.dtype) @ member
         there = (size > 0) & (own == 0)
         weight = size.clamp_min(1).log().expand(len(labels), -1)
         proxies = Columns("proxy", F.normalize(sums, dim=1, eps=1e-6), there, log_weight=weight)

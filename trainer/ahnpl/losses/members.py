@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ahnpl.losses import sets
 from ahnpl.losses.features import Features, Part
-from ahnpl.losses.kernel import row
+from ahnpl.losses.kernel import mean, row_losses
 
 SCOPES = ("group", "block")
 
@@ -43,24 +43,25 @@ class Members(nn.Module):
         if captions is None:
             raise UsageError("members of groups need the captions of the image negatives, and the batch has none")
         there = torch.cat([valid.new_ones(len(valid), 1), valid], dim=1)
-        images = torch.cat([features.image[:, None], others], dim=1)[there]
-        texts = torch.cat([features.text[:, None], captions], dim=1)[there]
+        images = torch.cat([features.image[:, None], others], dim=1).flatten(0, 1)
+        texts = torch.cat([features.text[:, None], captions], dim=1).flatten(0, 1)
         anchors, targets = (images, texts) if self.direction == "i2t" else (texts, images)
         logits = features.logit_scale * anchors @ targets.T
-        return Part(row(logits.diagonal(), logits, mask=self._candidates(features, there)))
+        candidates = logits.masked_fill(~self._candidates(features, there), -torch.inf)
+        return Part(mean(row_losses(logits.diagonal(), candidates), there.flatten()))
 
     def _candidates(self, features: Features, there: Tensor) -> Tensor:
-        """``[N, N]`` bool for the N members that exist."""
-        group = torch.arange(len(there), device=there.device)[:, None].expand_as(there)[there]
-        mask = ~torch.eye(len(group), dtype=torch.bool, device=there.device)
+        """``[N, N]`` bool for all N members, False for those that do not exist: leaving them out would need a look at
+        the device."""
+        group = torch.arange(len(there), device=there.device).repeat_interleave(there.shape[1])
+        mask = ~torch.eye(len(group), dtype=torch.bool, device=there.device) & there.flatten()
         if self.scope == "group":
             mask &= group[:, None] == group[None, :]
-        sample = torch.zeros_like(there, dtype=torch.bool)
-        sample[:, 0] = True  # the others' images have no ids
-        own = sample[there]
-        same = sets.of_own_image(features)[group][:, group] & own[:, None] & own[None, :]
-        mask &= ~same
+        own = torch.zeros_like(there)
+        own[:, 0] = True  # the others' images have no ids
+        own = own.flatten()
+        mask &= ~(sets.of_own_image(features)[group][:, group] & own[:, None] & own[None, :])
         if self.drop_same_text and features.text_ids is not None:
-            texts = features.text_ids[there]
+            texts = features.text_ids.flatten()
             mask &= texts[:, None] != texts[None, :]
         return mask

@@ -80,13 +80,17 @@ class View:
         places = [one.mask.new_full((one.mask.shape[1],), one.name in names) for one in self.columns]
         return torch.cat([self._no_mask()[0], *places])
 
+    def has(self, name: str) -> bool:
+        """Whether there are columns of this set."""
+        return any(one.name == name and one.mask.shape[1] for one in self.columns)
+
     def of_batch(self, values: Tensor, elsewhere: float) -> Tensor:
         """``[B, M]``: detached `values` ``[B, B]`` on the columns of the batch, `elsewhere` on the others."""
         mask = self.mask()
         found = torch.full(mask.shape, elsewhere, dtype=values.dtype, device=values.device)
         for name in ("inbatch", "intra"):
-            if (places := self.named(name)).any():
-                found = found.masked_scatter(places.expand_as(found), values.detach())
+            if self.has(name):
+                found = found.masked_scatter(self.named(name).expand_as(found), values.detach())
         return found
 
     def take(self, place: Tensor) -> Tensor:

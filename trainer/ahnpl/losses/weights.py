@@ -122,8 +122,7 @@ class Quality(nn.Module):
         self.temperature, self.strength = temperature, strength
 
     def forward(self, view: View, logits: Tensor, mask: Tensor) -> Tensor:
-        places = view.named("own")
-        if not places.any():
+        if not view.has("own"):
             return torch.zeros_like(logits)
         features = view.features
         image = features.teacher("image")
@@ -133,7 +132,7 @@ class Quality(nn.Module):
         valid = negatives(features, "i2t")[1]
         mean = torch.where(valid, weight, 0).sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp_min(1)
         log_weight = torch.where(valid, (weight / mean.clamp_min(1e-6)).log(), 0).to(logits.dtype)
-        return torch.zeros_like(logits).masked_scatter(places.expand_as(logits), log_weight)
+        return torch.zeros_like(logits).masked_scatter(view.named("own").expand_as(logits), log_weight)
 
 
 WEIGHTS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(

@@ -44,10 +44,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from ahnpl.data.batch import Batch
+from ahnpl.data.packing import Packed, pack
+from ahnpl.data.worklist import EndOfText, worklist_of
 from ahnpl.losses import Features
 from ahnpl.model.checkpoint import STATE_NAME, as_json, find_checkpoint, model_name_of, place_of, verify, weights_in
 from ahnpl.model.lora import add_low_rank
-from ahnpl.model.packing import Packed, pack
 from ahnpl.model.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -210,19 +211,23 @@ class ClipModel(nn.Module):
         texts share too, and nothing after the end. Other towers read all positions.
         """
         distinct, place = torch.unique(tokens, dim=0, return_inverse=True)
-        ends = self.text_ends(distinct)
-        found = self.encode_whole(distinct) if ends is None else self.encode_packed(pack(distinct, ends + 1))
-        return found[place]
+        end = self.end_of_text
+        return self.encode_distinct(distinct, None if end is None else pack(distinct, end.positions(distinct) + 1))[
+            place
+        ]
 
-    def text_ends(self, tokens: Tensor) -> Tensor | None:
-        """``[N]`` positions whose features a causal tower takes for the text; None where that is not its end."""
+    def encode_distinct(self, texts: Tensor, packed: Packed | None) -> Tensor:
+        """Unit features ``[D, W]`` of distinct texts ``[D, L]``, packed where the tower is causal."""
+        return self.encode_whole(texts) if packed is None else self.encode_packed(packed)
+
+    @property
+    def end_of_text(self) -> EndOfText | None:
+        """Where a causal tower takes its features for a text; None where that is not its end."""
         if not isinstance(self.network, CLIP) or self.network.attn_mask is None:
             return None
         if self.network.text_pool_type == "argmax":
-            return tokens.argmax(dim=1)
-        if self.network.text_pool_type == "eos":
-            return tokens.eq(self.network.text_eos_id).int().argmax(dim=1)
-        return None
+            return EndOfText()
+        return EndOfText(self.network.text_eos_id) if self.network.text_pool_type == "eos" else None
 
     def encode_whole(self, tokens: Tensor) -> Tensor:
         """Unit features ``[N, D]`` of ``[N, L]`` tokens, each position of each."""
@@ -244,46 +249,41 @@ class ClipModel(nn.Module):
     def forward(self, batch: Batch) -> Features:
         """Features of a batch; its other texts are encoded together with the captions. Empty slots are not
         encoded: their features are 0."""
-        slots = batch.valid.shape[1]
-        parts = [batch.texts, batch.negatives[batch.valid]]
-        if batch.image_negative_texts is not None and batch.image_valid is not None:
-            parts.append(batch.image_negative_texts[batch.image_valid])
+        worklist = batch.worklists[0] if len(batch.worklists) == 1 else worklist_of(batch, self.end_of_text)
+        texts = self.encode_distinct(worklist.texts, worklist.packed)[worklist.places]
+        captions, negatives, others, positives = torch.split(texts, batch.text_counts)
         all_images = [batch.images]
-        if batch.image_negatives is not None and batch.image_valid is not None:
-            all_images.append(batch.image_negatives[batch.image_valid])
+        if batch.image_negatives is not None:
+            all_images.append(batch.image_negatives.flatten(0, 1)[worklist.images])
         images, *false_images = torch.split(self.encode_image(torch.cat(all_images)), [len(one) for one in all_images])
-        if batch.positives is not None and batch.positive_valid is not None:
-            parts.append(batch.positives[batch.positive_valid])
-        texts, negatives, *others = torch.split(self.encode_text(torch.cat(parts)), [len(part) for part in parts])
-        plain = Features(
+        slots = batch.valid.shape[1]
+        features = Features(
             image=images,
-            text=texts,
+            text=captions,
             logit_scale=self.logit_scale.exp().reshape(()),  # some models keep it as [1]
             logit_bias=None if self.logit_bias is None else self.logit_bias.reshape(()),
-            text_negatives=_spread(negatives, batch.valid) if slots else None,
+            text_negatives=_in_slots(negatives, batch.valid) if slots else None,
             text_valid=batch.valid if slots else None,
             kinds=batch.kinds if slots else None,
             image_ids=batch.image_ids,
-            text_ids=text_numbers(batch.texts[:, None]),
+            text_ids=worklist.text_ids,
         )
-        if batch.positives is not None and batch.positive_valid is not None:
-            plain = replace(
-                plain,
-                text_positives=_spread(others.pop(), batch.positive_valid),
+        if batch.positive_valid is not None:
+            features = replace(
+                features,
+                text_positives=_in_slots(positives, batch.positive_valid),
                 positive_valid=batch.positive_valid,
-                positive_ids=text_numbers(batch.positives),
+                positive_ids=worklist.positive_ids,
             )
-        if not others:
-            return plain
-        assert batch.image_negative_texts is not None
-        assert batch.image_valid is not None
-        return replace(
-            plain,
-            image_negatives=_spread(false_images[0], batch.image_valid),
-            image_valid=batch.image_valid,
-            image_negative_texts=_spread(others[0], batch.image_valid),
-            text_ids=text_numbers(torch.cat([batch.texts[:, None], batch.image_negative_texts], dim=1)),
-        )
+        if batch.image_valid is not None:
+            found = images.new_zeros(batch.image_valid.numel(), images.shape[1])
+            features = replace(
+                features,
+                image_negatives=_in_slots(found.index_put((worklist.images,), false_images[0]), batch.image_valid),
+                image_valid=batch.image_valid,
+                image_negative_texts=_in_slots(others, batch.image_valid),
+            )
+        return features
 
     # how it is trained
 
@@ -303,18 +303,9 @@ class ClipModel(nn.Module):
         (network.transformer if hasattr(network, "transformer") else network.text).compile(dynamic=True)
 
 
-def _spread(features: Tensor, valid: Tensor) -> Tensor:
-    """``[B, K, D]`` from the features ``[N, D]`` of the N valid slots; 0 in the others."""
-    whole = features.new_zeros(*valid.shape, features.shape[1])
-    whole[valid] = features
-    return whole
-
-
-def text_numbers(tokens: Tensor) -> Tensor:
-    """``[...]`` 64-bit numbers of texts ``[..., L]``, equal for equal texts, on every rank."""
-    chance = torch.Generator().manual_seed(0)
-    factors = torch.randint(1, 2**62, tokens.shape[-1:], generator=chance).to(tokens.device)
-    return (tokens.long() * factors).sum(dim=-1)  # overflow wraps; a clash of two captions is no likelier than 2^-60
+def _in_slots(features: Tensor, valid: Tensor) -> Tensor:
+    """``[B, K, D]`` of ``[B K, D]``; 0 in empty slots."""
+    return features.view(*valid.shape, -1).masked_fill(~valid[..., None], 0)
 
 
 def _comparable(model_cfg: Document, preprocess_cfg: Document) -> Document:

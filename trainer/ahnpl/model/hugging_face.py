@@ -22,9 +22,10 @@ from negmine.encoders.hugging_face import (
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from ahnpl.data.packing import Packed
+from ahnpl.data.worklist import EndOfText
 from ahnpl.model.checkpoint import STATE_NAME, verify
 from ahnpl.model.clip import ClipModel, ModelSpec
-from ahnpl.model.packing import Packed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,11 +95,12 @@ class HuggingFaceModel(ClipModel):
     def encode_whole(self, tokens: Tensor) -> Tensor:
         return nn.functional.normalize(self.network.get_text_features(tokens).pooler_output, dim=-1)
 
-    def text_ends(self, tokens: Tensor) -> Tensor | None:
+    @property
+    def end_of_text(self) -> EndOfText | None:
         if self.config["model_type"] != "clip":
             return None
         end = self.network.text_model.eos_token_id
-        return tokens.argmax(dim=1) if end == OLD_END else tokens.eq(end).int().argmax(dim=1)
+        return EndOfText(None if end == OLD_END else end)
 
     def encode_packed(self, texts: Packed) -> Tensor:
         tower = self.network.text_model

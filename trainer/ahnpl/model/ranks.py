@@ -9,7 +9,7 @@ weights are summed over ranks. Without a gradient through the gather it would la
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -151,6 +151,12 @@ class Ranks:
         if self.count > 1:
             for tensor in (*module.parameters(), *module.buffers()):
                 dist.broadcast(tensor.detach(), src=0)
+
+    def add(self, parameters: Iterable[Tensor]) -> None:
+        """Sum the gradients of weights that are whole on all ranks, and that no module sums."""
+        for parameter in parameters:
+            if self.count > 1 and parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
 
     def average(self, module: nn.Module) -> None:
         """Average the gradients of a module that is not in `DistributedDataParallel`, and sees all ranks' features."""

@@ -77,6 +77,9 @@ class TrainConfig:
     local_loss: Annotated[
         bool, Option("Each process computes its own rows of the loss; same gradient, memory by their number.")
     ] = False
+    fsdp: Annotated[
+        bool, Option("Each process keeps a part of weights, gradients and moments (FSDP2)."), MAY_CHANGE
+    ] = False
     loss_rows: Annotated[
         int | None, Option("Rows of the loss at a time; computed again on the way back.", least=1, unset="all")
     ] = None

@@ -14,14 +14,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ahnpl.model.clip import ClipModel
 from ahnpl.model.ranks import Ranks
+from ahnpl.model.sharded import shard
 from ahnpl.training.memory import trial_batch
 
 
-def distributed(model: ClipModel, ranks: Ranks, *, reads_bias: bool = False) -> nn.Module:
+def distributed(model: ClipModel, ranks: Ranks, *, reads_bias: bool = False, fsdp: bool = False) -> nn.Module:
     """The model as it is trained by several processes together: each backward pass sums their gradients.
 
     Args:
         reads_bias: whether the loss reads the model's logit bias.
+        fsdp: each process keeps a part of the weights; else all of them.
 
     Raises:
         UsageError: batch normalisation on a CPU, where no process sees the others' images.
@@ -36,6 +38,10 @@ def distributed(model: ClipModel, ranks: Ranks, *, reads_bias: bool = False) -> 
             )
         model.network = convert_sync_batchnorm(model.network)  # type: ignore[no-untyped-call]
     freeze_unreached(model, reads_bias=reads_bias)
+    if fsdp:
+        ranks.share(model)
+        shard(model, ranks.count, model.mean.device)
+        return model
     towers = DistributedDataParallel(model, gradient_as_bucket_view=True)
     towers.register_comm_hook(None, lambda _, bucket: _sum(bucket))
     return towers

@@ -12,6 +12,7 @@ from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, TeacherSpec
 from ahnpl.model.clip import ClipModel
 from ahnpl.model.lora import plain_copy, plain_state
+from ahnpl.model.sharded import whole
 
 
 class EmaModel:
@@ -28,7 +29,7 @@ class EmaModel:
         kept = self.decay if decay is None else decay
         own = self.model.network
         mine, theirs = dict(own.named_parameters()), plain_state(network)
-        torch._foreach_lerp_(list(mine.values()), [theirs[name] for name in mine], 1 - kept)
+        torch._foreach_lerp_(list(mine.values()), [whole(theirs[name]) for name in mine], 1 - kept)
         for name, buffer in own.named_buffers():
             if name in theirs:
                 buffer.copy_(theirs[name])

@@ -22,10 +22,13 @@ from ahnpl.data.workers import explained
 from ahnpl.evaluation.run import Report
 from ahnpl.losses import LossOut
 from ahnpl.model import checkpoint as ckpt
+from ahnpl.model.clip import load_checkpoint
+from ahnpl.model.sharded import is_sharded
 from ahnpl.training import evaluation
 from ahnpl.training.config import describe
 from ahnpl.training.curves import draw_curves
 from ahnpl.training.ema import EmaModel, Teacher
+from ahnpl.training.finite import Unseen, UnseenStep
 from ahnpl.training.meter import Meter, numbers_of
 from ahnpl.training.mfu import FlopMeter
 from ahnpl.training.objective import Objective
@@ -33,7 +36,7 @@ from ahnpl.training.optimise import clip_gradients, learning_rate, make_optimise
 from ahnpl.training.plan import Plan, make_model, make_stream
 from ahnpl.training.process import products_rounded, stop_on_signals, sums_in_one_order
 from ahnpl.training.resume import starting_point
-from ahnpl.training.state import TrainState, restore_state, save_state
+from ahnpl.training.state import TrainState, restore_state, snapshot
 from ahnpl.training.track import JsonLines, Terminal, Tracker, open_trackers
 
 MAX_LOG_SCALE = math.log(100)
@@ -143,7 +146,8 @@ class Trainer:
     def __init__(self, plan: Plan, stop: threading.Event) -> None:
         self.plan, self.folder, self.stop = plan, Path(plan.config.out), stop
         config, model, loss = plan.config, make_model(plan).train(), plan.loss.to(plan.device).train()
-        teacher = None if loss.teacher is None else Teacher(model, loss.teacher)
+        teacher = None if loss.teacher is None else Teacher(model, loss.teacher)  # copies are made of whole weights
+        average = EmaModel(model, config.ema) if config.ema else None
         self.objective = Objective(  # it fixes weights that no feature depends on: the optimiser comes after it
             model,
             loss,
@@ -151,6 +155,7 @@ class Trainer:
             ranks=plan.ranks,
             grad_cache_chunks=config.grad_cache_chunks,
             local_loss=config.local_loss,
+            fsdp=config.fsdp,
             loss_rows=config.loss_rows,
             precision=plan.precision,
             seed=config.seed,
@@ -167,7 +172,7 @@ class Trainer:
                 scales={"loss": config.loss_lr_scale},
             ),
             scaler=torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16"),
-            average=EmaModel(model, config.ema) if config.ema else None,
+            average=average,
             teacher=teacher,
         )
         self.stream = make_stream(plan, model)
@@ -175,7 +180,7 @@ class Trainer:
         self.trackers: list[Tracker] = []
         self.report: Report | None = None
         self.stopped = False
-        self._saved = 0
+        self._saved, self._unseen = 0, Unseen()
         self._buffers: list[dict[str, Tensor]] | None = None  # of the last step; None while weights move
 
     def fit(self) -> None:
@@ -190,6 +195,9 @@ class Trainer:
         try:
             self._fit()
         except Exception:
+            bad = self._unseen.look()
+            if bad is not None:  # which is why, perhaps; of this rank alone, as the others may be elsewhere
+                raise self._not_finite(bad, bad.keys) from None
             self._rescue()
             raise
 
@@ -203,6 +211,8 @@ class Trainer:
                 self.meter.count(batch, plan.ranks.count)
                 if state.step % plan.config.log_every == 0 or state.step == plan.steps:
                     self.log_step(out, norm)
+                elif self._unseen.full:
+                    self.check_finite()
                 if state.step == plan.steps:
                     break
                 if plan.config.save_every and state.step % plan.config.save_every == 0:
@@ -222,8 +232,7 @@ class Trainer:
     def train_step(self, batch: Batch) -> tuple[LossOut, Tensor]:
         """One optimiser step on this rank's share of a batch; the loss, and the norm of its gradient.
 
-        Raises:
-            InputError: the loss is not finite; no weight was changed.
+        Nothing is read from the device: `check_finite` says later whether the loss was finite.
         """
         plan, config, state = self.plan, self.plan.config, self.state
 
@@ -236,7 +245,6 @@ class Trainer:
 
         # the loss of the joined batch, the same on all ranks
         out = self.objective.loss(batch, state.step)
-        self._check_finite(out, batch)
 
         # its gradient, in fp16 of a multiple of it, clipped; and the step
         self.objective.backward(state.scaler.scale(out.total))
@@ -249,6 +257,7 @@ class Trainer:
         with torch.no_grad():
             state.model.logit_scale.clamp_(0, self.highest_scale)
         state.step += 1
+        self._unseen.add(state.step, batch.keys, out)
 
         # the copies of the model follow it
         if state.average is not None:
@@ -260,19 +269,25 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Score the model, or the average of its weights, on held-out shards if there are any. Rank 0 alone."""
+        self.check_finite()
         shards = self.plan.eval_shards
         if shards is not None:
-            self.plan.ranks.first_does(lambda: self._evaluate(shards))
+            saved = self.save() if is_sharded(self.state.model) else None  # no process has the model whole
+            self.plan.ranks.first_does(lambda: self._evaluate(shards, saved))
 
-    def _evaluate(self, shards: ShardSet) -> None:
-        model = self.state.average.model if self.state.average else self.state.model
+    def _evaluate(self, shards: ShardSet, saved: Path | None) -> None:
+        if saved is None:
+            model = self.state.average.model if self.state.average else self.state.model
+        else:
+            model = load_checkpoint(saved).to(self.plan.device)
         self.report = evaluation.score(model, shards, self.plan.config.max_bad)
         self._log(evaluation.numbers_of(self.report))
         if evaluation.is_best(self.folder, self.report):
-            evaluation.name_best(self.folder, save_state(self.state, self.plan), self.report)
+            evaluation.name_best(self.folder, saved or self._save(), self.report)
 
     def log_step(self, out: LossOut, norm: Tensor) -> None:
         """A row of what the last step gave, and of the rates since the row before."""
+        self.check_finite()
         self._warn_of_alike()
         self._log(
             {
@@ -291,19 +306,27 @@ class Trainer:
 
     def save(self) -> Path:
         """A checkpoint of the last step, written by rank 0; its folder."""
+        self.check_finite()
         self._saved = self.state.step
-        return self.plan.ranks.first_does(lambda: save_state(self.state, self.plan))
+        kept = snapshot(self.state, self.plan)
+        return self.plan.ranks.first_does(lambda: ckpt.save(self.folder, kept))
+
+    def _save(self) -> Path:
+        """The same by rank 0 alone, which has all weights."""
+        return ckpt.save(self.folder, snapshot(self.state, self.plan))
 
     def _rescue(self) -> None:
         """Save the last step after an error, unless it is saved or the next one has begun to move weights.
 
-        Rank 0 does it alone: who fails in the middle of a step cannot ask the others.
+        Rank 0 does it alone: who fails in the middle of a step cannot ask the others. With ``--fsdp`` nobody can.
         """
+        if is_sharded(self.state.model):
+            return
         if self._buffers is None or self._saved == self.state.step or not self.plan.ranks.first:
             return
         for module, buffers in zip((self.state.model.network, self.state.loss), self._buffers, strict=True):
             module.load_state_dict(buffers, strict=False)
-        save_state(self.state, self.plan)
+        self._save()
 
     def prune(self) -> None:
         """Remove checkpoints that are neither among the last nor the best."""
@@ -335,18 +358,24 @@ class Trainer:
                     return
                 yield batch
 
-    def _check_finite(self, out: LossOut, batch: Batch) -> None:
-        """Stop at a loss that is not a number; it is the same on all ranks, so all stop."""
-        if torch.isfinite(out.total):
-            return
-        self._buffers = None  # the weights may be what is wrong
-        path, step = self.folder / "non_finite.json", self.state.step
-        parts = {name: str(float(value.detach())) for name, value in out.parts.items()}
-        keys = self.plan.ranks.collect(batch.keys)
+    def check_finite(self) -> None:
+        """Look at the losses since the last look; they are the same on all ranks, so all stop.
+
+        Raises:
+            InputError: one is not finite; what was learnt since is lost.
+        """
+        found = self._unseen.look()
+        if found is not None:
+            self._buffers = None  # the weights are what is wrong now
+            raise self._not_finite(found, self.plan.ranks.collect(found.keys))
+
+    def _not_finite(self, found: UnseenStep, keys: list[str]) -> InputError:
+        path = self.folder / "non_finite.json"
+        parts = {name: str(float(value)) for name, value in found.parts.items()}
         if self.plan.ranks.first:
-            ckpt.write_json(path, {"step": step, "keys": keys, "parts": parts})
-        raise InputError(
-            f"the loss of step {step + 1} is not finite",
+            ckpt.write_json(path, {"step": found.number - 1, "keys": keys, "parts": parts})
+        return InputError(
+            f"the loss of step {found.number} is not finite",
             where=f"{path} holds the keys of its batch",
             why=", ".join(f"{name} {value}" for name, value in parts.items()),
             fix="lower --lr, use --precision fp32 or bf16, or look at these samples; the last checkpoint is good",

@@ -26,6 +26,7 @@ def estimate_memory(
     *,
     parts: int = 1,
     rows: int | None = None,
+    shards: int = 1,
     half: torch.dtype | None = None,
 ) -> dict[str, int]:
     """Bytes that one process takes: of weights, of gradients and AdamW's two moments, of what a step keeps for its
@@ -39,6 +40,7 @@ def estimate_memory(
         batch_size: B, over all processes.
         parts: in which the batch is encoded, processes times ``--grad-cache-chunks``.
         rows: of the loss that stand at one time; None for all.
+        shards: processes that share the weights.
         half: what towers compute in where that is 16 bits.
     """
     weights = sum(p.numel() * p.element_size() for p in model.network.parameters())
@@ -47,8 +49,8 @@ def estimate_memory(
     kept = [_saved_bytes(model, one, half) for one in (few, many)]
     each = (kept[1] - kept[0]) / (len(many.keys) - len(few.keys))
     return {
-        "weights": weights,
-        "gradients and moments": 3 * trained,
+        "weights": weights // shards,
+        "gradients and moments": 3 * trained // shards,
         "activations": round(max(kept[1] + each * (-(-batch_size // parts) - len(many.keys)), 0)),
         "loss": _LOGIT * min(rows or batch_size, batch_size) * batch_size * (1 + batch.valid.shape[1]),
     }

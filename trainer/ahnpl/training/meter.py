@@ -67,6 +67,6 @@ def numbers_of(out: LossOut) -> dict[str, float]:
     numbers = {"loss": float(out.total.detach())}
     numbers |= {f"loss/{name}": float(value.detach()) for name, value in out.parts.items()}
     for name, value in out.stats.items():
-        flat = value.flatten().tolist()
+        flat = value.flatten().cpu().tolist()
         numbers |= {name: flat[0]} if len(flat) == 1 else {f"{name}/{i}": number for i, number in enumerate(flat)}
     return numbers

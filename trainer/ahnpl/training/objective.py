@@ -8,7 +8,7 @@ and each chunk is encoded again to carry it into the weights. What layers draw a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from types import EllipsisType
 from typing import Final
@@ -18,12 +18,14 @@ from negmine.base.errors import UsageError
 from negmine.base.hashing import derived_seed
 from negmine.base.options import Values
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from ahnpl.data.batch import Batch
 from ahnpl.losses import Features, LossOut, RecipeLoss
 from ahnpl.model.clip import ClipModel
 from ahnpl.model.ranks import SCALARS, Ranks
+from ahnpl.model.sharded import in_parts, is_sharded
 from ahnpl.training.data_parallel import distributed, normalises_over_batch
 from ahnpl.training.ema import Teacher
 
@@ -50,6 +52,7 @@ class Objective:
 
     Args:
         grad_cache_chunks: in which a rank encodes its share of the batch, one after the other.
+        fsdp: each rank keeps a part of the weights, see `ahnpl.model.sharded`.
         local_loss: each rank computes the loss of its own rows against the candidates of all.
         loss_rows: rows of the loss whose logits stand at one time; None for all.
         precision: ``fp32``, ``bf16`` or ``fp16``, of the towers.
@@ -69,6 +72,7 @@ class Objective:
         ranks: Ranks = Ranks(),
         grad_cache_chunks: int = 1,
         local_loss: bool = False,
+        fsdp: bool = False,
         loss_rows: int | None = None,
         precision: str = "fp32",
         seed: int = 0,
@@ -82,7 +86,8 @@ class Objective:
         self.model, self.recipe_loss, self.teacher, self.ranks = model, loss, teacher, ranks
         self.chunks, self.seed = grad_cache_chunks, seed
         self.half = HALVES.get(precision)
-        self.towers = distributed(model, ranks, reads_bias=loss.reads_bias)
+        self.towers = distributed(model, ranks, reads_bias=loss.reads_bias, fsdp=fsdp)
+        self._scalars = in_parts(model.parameters())[1] if is_sharded(model) else []
         self._cached: _Cached | None = None
 
     def loss(self, batch: Batch, step: int) -> LossOut:
@@ -117,6 +122,7 @@ class Objective:
         cached, self._cached = self._cached, None
         if cached is not None:
             self._carry_into_weights(cached)
+        self.ranks.add(self._scalars)
         self.ranks.average(self.recipe_loss)
 
     def _encode_in_chunks(self, batch: Batch, step: int) -> Features:
@@ -132,11 +138,7 @@ class Objective:
         row = 0
         for number, chunk in enumerate(cached.chunks):
             last = number == len(cached.chunks) - 1
-            with (
-                self.towers.no_sync()
-                if isinstance(self.towers, DistributedDataParallel) and not last
-                else nullcontext()
-            ):
+            with _spoken(self.towers, last):
                 features = self._encode(self.towers, chunk, cached.step, number)
                 rows = slice(row, row + len(chunk.keys))
                 found = _with_gradients(features, cached.leaves, _LEARNT, rows)
@@ -157,6 +159,13 @@ class Objective:
             return features
         with torch.autocast(batch.images.device.type, dtype=self.half, enabled=self.half is not None):
             return self.teacher.teach(features, batch)
+
+
+def _spoken(towers: nn.Module, speak: bool) -> AbstractContextManager[None]:
+    """Whether ranks sum gradients in a backward pass within."""
+    if isinstance(towers, FSDPModule):
+        towers.set_requires_gradient_sync(speak)
+    return towers.no_sync() if isinstance(towers, DistributedDataParallel) and not speak else nullcontext()
 
 
 def _joined(chunks: list[Features]) -> Features:

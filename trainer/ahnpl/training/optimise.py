@@ -8,8 +8,10 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import AdamW
 
+from ahnpl.model.sharded import in_parts, is_part, part_of, whole
 from ahnpl.training.config import TrainConfig
 
 _NO_DECAY = ("bn", "ln", "bias", "logit_scale")
@@ -30,10 +32,11 @@ def make_optimiser(
     Args:
         scales: module to the part of the learning rate that its parameters get; 1 where it is not named.
     """
-    groups: dict[tuple[bool, float], dict[str, nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, bool], dict[str, nn.Parameter]] = {}
     for name, parameter in named_parameters(modules).items():
         plain = parameter.ndim < 2 or any(mark in name for mark in _NO_DECAY)
-        groups.setdefault((plain, scales.get(name.partition(".")[0], 1.0)), {})[name] = parameter
+        kind = plain, scales.get(name.partition(".")[0], 1.0), is_part(parameter)
+        groups.setdefault(kind, {})[name] = parameter
     listed = [
         {
             "params": list(group.values()),
@@ -41,7 +44,7 @@ def make_optimiser(
             "weight_decay": 0.0 if plain else weight_decay,
             "scale": scale,
         }
-        for (plain, scale), group in sorted(groups.items(), key=lambda one: one[0][0])
+        for (plain, scale, _), group in sorted(groups.items(), key=lambda one: one[0][0])
     ]
     return AdamW(listed, lr=0.0, betas=betas, eps=eps, fused=True)
 
@@ -86,7 +89,13 @@ def restore_optimiser(optimiser: AdamW, tensors: Mapping[str, Tensor]) -> None:
             flat.setdefault(name, {})[key] = value
     for name, parameter in _names(optimiser):
         if name in flat:
-            optimiser.state[parameter] = {k: v.to(parameter.device, copy=True) for k, v in flat[name].items()}
+            optimiser.state[parameter] = {k: _beside(parameter, v) for k, v in flat[name].items()}
+
+
+def _beside(parameter: Tensor, value: Tensor) -> Tensor:
+    """A moment lies as its parameter does; the number of steps is a scalar."""
+    here = value.to(parameter.device, copy=True)
+    return part_of(here, parameter) if value.ndim else here
 
 
 def _names(optimiser: AdamW) -> Iterable[tuple[str, Tensor]]:
@@ -96,5 +105,10 @@ def _names(optimiser: AdamW) -> Iterable[tuple[str, Tensor]]:
 
 def clip_gradients(optimiser: AdamW, largest: float) -> Tensor:
     """Norm of all gradients, which are scaled down to `largest` if they exceed it; 0 is no limit."""
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    return torch.nn.utils.clip_grad_norm_(parameters, largest or float("inf"))
+    parameters = [one for group in optimiser.param_groups for one in group["params"]]
+    kinds = [kind for kind in in_parts(parameters) if kind]
+    norms = [whole(get_total_norm([one.grad for one in kind if one.grad is not None])) for kind in kinds]
+    norm = norms[0] if len(norms) == 1 else torch.stack(norms).norm()
+    for kind in kinds:
+        clip_grads_with_norm_(kind, largest or float("inf"), norm)
+    return norm

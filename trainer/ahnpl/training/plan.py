@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from ahnpl.data.order import CanonicalRank
 from ahnpl.data.rows import Reading
 from ahnpl.data.shards import ShardSet, check_images, open_shards
 from ahnpl.data.stream import Stream
+from ahnpl.data.worklist import with_worklists
 from ahnpl.losses import RecipeLoss, build_loss
 from ahnpl.model.clip import ClipModel, ModelSpec, load_model, prepare
 from ahnpl.model.ranks import Ranks
@@ -68,6 +70,10 @@ class Plan:
     preprocess: Mapping[str, object] | None = None
     positives: int = 0
 
+    def steps_of(self, steps: int | None, epochs: int) -> int:
+        """Steps of a run on these shards that is told to have so many steps, or else epochs."""
+        return steps or epochs * (self.shards.samples // self.config.batch_size)
+
     @property
     def loss_rows(self) -> int:
         """Rows of the loss whose logits this process holds at one time."""
@@ -99,6 +105,7 @@ def make_plan(config: TrainConfig, rows: Path | None = None) -> Plan:
     canonical_ranks = _canonical_ranks(config, ranks)
     device = torch.device("cuda", ranks.local) if torch.cuda.is_available() else torch.device("cpu")
     precision = _auto_precision(device) if config.precision == "auto" else config.precision
+    _check_parts(config, precision)
     pixels = read_preprocess(Path(config.preprocess)) if config.preprocess else None
     per_epoch = shards.samples // config.batch_size
     facts = {
@@ -146,6 +153,20 @@ def _check_rows(config: TrainConfig, loss: RecipeLoss) -> None:
             why="they compare rows with each other, remember earlier batches, or draw",
             fix="leave out --local-loss and --loss-rows, or use another recipe such as clip, siglip, negclip or ahnpl",
         )
+
+
+def _check_parts(config: TrainConfig, precision: str) -> None:
+    """What was never tried together, or is known not to go together."""
+    if not config.fsdp:
+        return
+    if precision == "fp16":
+        raise UsageError(
+            "--fsdp does not go with --precision fp16",
+            why="each process would scale the loss by what its own part of the gradient allows",
+            fix="use --precision bf16 or fp32",
+        )
+    if config.compile:
+        raise UsageError("--fsdp does not go with --compile yet", fix="leave out one of them")
 
 
 def _auto_precision(device: torch.device) -> str:
@@ -252,6 +273,7 @@ def make_stream(plan: Plan, model: ClipModel) -> Stream:
         plan.image_negatives,
         make_draw(config, -(-plan.steps * config.batch_size // plan.shards.samples)),
         plan.positives,
+        partial(with_worklists, end=model.end_of_text, parts=config.grad_cache_chunks),
     )
     return Stream(
         plan.shards,

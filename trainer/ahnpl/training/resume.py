@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from negmine.base.console import note
 from negmine.base.errors import DamagedError, UsageError
 from negmine.store import differences
 
@@ -45,6 +46,22 @@ def starting_point(plan: Plan, folder: Path, overwrite: bool) -> Path | None:
     return start
 
 
+def _lengthened(begun: dict[str, object], plan: Plan) -> dict[str, object]:
+    """The settings that a run was begun with, but with the length that it has now if that is no shorter."""
+    steps, epochs = begun["steps"], begun["epochs"]
+    if not isinstance(epochs, int) or not isinstance(steps, int | None):
+        return begun  # damaged, which the comparison will say
+    before = plan.steps_of(steps, epochs)
+    if before > plan.steps:
+        return begun
+    if before < plan.steps and plan.ranks.first:
+        note(
+            f"this run was begun with {before:,} steps and is made longer, to {plan.steps:,}: from here on the "
+            "learning rate is that of the longer run"
+        )
+    return {**begun, **{name: plan.settings[name] for name in ("steps", "epochs")}}
+
+
 def _check_no_link(checkpoints: Path) -> None:
     """Old checkpoints are removed; a link would let whoever hands on a run choose whose."""
     if checkpoints.is_symlink():
@@ -72,7 +89,8 @@ def _check_settings(plan: Plan, start: Path) -> None:
             fix="finish it with that version, start again with --overwrite, or go on from its weights in another --out "
             "with --pretrained and this folder",
         )
-    changed = differences(begun_with(state["settings"]), plan.settings, "settings")
+    begun = _lengthened(begun_with(state["settings"]), plan)
+    changed = differences(begun, plan.settings, "settings")
     if changed:
         raise DamagedError(
             "this run was begun with other settings",

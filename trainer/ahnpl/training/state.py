@@ -15,6 +15,7 @@ from ahnpl.losses import RecipeLoss
 from ahnpl.model import checkpoint as ckpt
 from ahnpl.model.clip import ClipModel
 from ahnpl.model.lora import plain_state
+from ahnpl.model.sharded import gathered, load_whole
 from ahnpl.training.ema import EmaModel, Teacher
 from ahnpl.training.optimise import optimiser_tensors, restore_optimiser
 from ahnpl.training.plan import Plan
@@ -39,8 +40,8 @@ class TrainState:
     step: int = 0
 
 
-def save_state(state: TrainState, plan: Plan) -> Path:
-    """Write a checkpoint and return its folder.
+def snapshot(state: TrainState, plan: Plan) -> ckpt.Checkpoint:
+    """What a checkpoint keeps; with ``--fsdp`` all ranks have to ask together, and rank 0 alone gets it.
 
     With ``--ema`` the model's weights in it are the average, with ``--lora`` the merged ones; the run's own weights are
     then with the optimiser's state.
@@ -59,8 +60,8 @@ def save_state(state: TrainState, plan: Plan) -> Path:
         "scaler": state.scaler.state_dict(),
     }
     weights = plain_state(state.average.model.network if state.average else network)
-    kept = ckpt.Checkpoint(weights, training, told, state.model.weights_name, state.model.files)
-    return ckpt.save(Path(plan.config.out), kept)
+    weights, training = (gathered(tensors, plan.ranks.first) for tensors in (weights, training))
+    return ckpt.Checkpoint(weights, training, told, state.model.weights_name, state.model.files)
 
 
 def restore_state(state: TrainState, plan: Plan, folder: Path) -> None:
@@ -88,7 +89,7 @@ def _put_back(state: TrainState, plan: Plan, saved: ckpt.Checkpoint) -> None:
     network, teacher = state.model.network, state.teacher
     if state.average:
         state.average.model.network.load_state_dict(dict(saved.model))
-    network.load_state_dict(_without("network", saved.training) if _kept_apart(state, plan) else dict(saved.model))
+    load_whole(network, _without("network", saved.training) if _kept_apart(state, plan) else saved.model)
     if teacher and teacher.state:
         teacher.model.network.load_state_dict(_without("teacher", saved.training))
     state.loss.load_state_dict(_without("loss", saved.training))
