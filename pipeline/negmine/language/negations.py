@@ -18,7 +18,11 @@ RULE: Final = "negate"
 
 _WITH: Final = "with"
 _BE: Final = frozenset({"is", "are"})
-_PLACES: Final = frozenset({"in", "on", "near", "next", "while", "beside", "down", "during", "outside", "inside"})
+_PLACES: Final = frozenset({"in", "on", "near", "next", "while", "beside", "during", "outside", "inside"})
+"""What may follow a claim and be true without it: not "a kite [flying in the sky]", "a bat [at a ball]"."""
+
+_PEOPLE: Final = frozenset({"person", "people", "child", "kid", "baby", "adult", "couple", "family"})
+_OF_PEOPLE: Final = frozenset({"athlete", "catcher", "team_role", "trade", "uniformed", "umpire", "player", "parent"})
 _INDEFINITE: Final = frozenset({"a", "an"})
 _COUNTING: Final = frozenset({"several", "various", "many", "few", "other", "different", "multiple", "some", "couple"})
 _UNNAMED: Final = frozenset({"background", "distance", "foreground", "group", "view", "lot", "number"})
@@ -44,8 +48,8 @@ class Claim(NamedTuple):
 
 
 def claims(caption: Caption, vocabulary: Vocabulary) -> Iterator[Claim]:
-    """Claims of things that captions name where they are seen: no garments, parts of bodies, grounds or buildings, for
-    these are often there unsaid."""
+    """Claims of things that captions name where they are seen: no people, garments, parts of bodies, grounds or
+    buildings, for these are often there unsaid."""
     for relation in caption.relations:
         item = caption.phrases[relation.object]
         if relation.subject == NO or item.first != relation.last + 1 or not _may_be_denied(caption, item, vocabulary):
@@ -59,9 +63,6 @@ def claims(caption: Caption, vocabulary: Vocabulary) -> Iterator[Claim]:
         elif relation.verb and caption.tokens[relation.first].tag == "VBG":
             be, verb = before.text.lower(), caption.tokens[relation.first].text.lower()
             form = f"verb {be if be in _BE else ''}"
-            following = [token.text.lower() for token in caption.tokens[item.head + 1 : item.head + 2]]
-            if any(word[0].isalnum() and word not in _PLACES for word in following):
-                continue  # "swinging a bat [at a ball]"
             if be in _BE or caption.tokens[relation.first].dep == "acl":
                 yield Claim(form, owner.name, relation.first, item.head, item.name, f"not {verb} {told}")
     for item in caption.phrases:
@@ -73,14 +74,15 @@ def claims(caption: Caption, vocabulary: Vocabulary) -> Iterator[Claim]:
 def _may_be_denied(caption: Caption, item: Phrase, vocabulary: Vocabulary) -> bool:
     """Whether a phrase names a thing by itself, "a" or several of them, outside of what is denied already."""
     words, following = caption.span(item.first, item.head).split(" "), caption.tokens[item.head + 1 : item.head + 2]
-    is_listed = any(item.head in pair for pair in caption.conjuncts) or any(
-        token.tag == "CC" or token.text == "," for token in following
-    )
+    is_listed = any(item.head in pair for pair in caption.conjuncts)
+    goes_on = any(token.text.lower() not in _PLACES | {".", "!", ";"} for token in following)
     is_whole = item.whole == item.head and caption.is_loose(item.first, item.head)
-    if is_listed or not is_whole or not caption.scopes.isdisjoint(range(item.first, item.head + 1)):
+    if is_listed or goes_on or not is_whole or not caption.scopes.isdisjoint(range(item.first, item.head + 1)):
         return False
-    general = vocabulary.general | vocabulary.worn | _UNNAMED
-    is_general = not {item.name, item.name.rsplit(" ", 1)[-1]}.isdisjoint(general)
+    general = vocabulary.general | vocabulary.worn | vocabulary.sexes.keys() | _UNNAMED | _PEOPLE
+    names = {item.name, item.name.rsplit(" ", 1)[-1]}
+    groups = {place.group for name in names for place in vocabulary.nouns["count"].get(name, ())}
+    is_general = not names.isdisjoint(general) or not groups.isdisjoint(_OF_PEOPLE)
     is_one = words[0] in ("a", "an") or (item.determiner == NO and item.numeral == NO and item.plural)
     is_plain = is_one and _COUNTING.isdisjoint(words) and all(map(str.islower, words))
     return is_plain and not is_general and vocabulary.names_concept(item.name)

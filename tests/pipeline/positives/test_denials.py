@@ -39,6 +39,8 @@ def answers(rows: Sequence[Row], false: dict[str, list[str]], words: Words) -> t
         ("a plate filled with bananas", []),
         ("a man without a dog", []),
         ("a man swinging a bat at a ball", []),
+        ("a beach with a kite flying in the sky", []),
+        ("a dog with a tennis player", []),
     ],
 )
 def test_what_can_be_denied(words: Words, caption: str, denials: list[str]) -> None:
@@ -63,10 +65,14 @@ def test_the_same_words_are_true_of_another_image(words: Words) -> None:
 
 
 def test_no_image_that_may_show_it(words: Words) -> None:
-    """Not of one of whose captions names a kind of dog; of another class than the owner's only where there is none."""
+    """Not of one of whose captions names a kind of dog; of another class than the owner's where there is no other."""
     rows = [ROWS[0], *ROWS[2:]]
     found, counts = answers(rows, {"a": ["a man without a dog on a beach"]}, words)
     assert {key: [one.text for one in of] for key, of in found.items()} == {"e": ["a boy without a dog"]}
+    found, counts = answers(
+        [*rows[:-1], ("f", "5", "a table with a cake")], {"a": [rows[0][2].replace("with", "without")]}, words
+    )
+    assert {key: [one.text for one in of] for key, of in found.items()} == {"f": ["a table without a dog"]}
     found, counts = answers(rows[:-1], {"a": ["a man without a dog on a beach"]}, words)
     assert not found and counts == {"denied": 1, "unanswered": 1}
 

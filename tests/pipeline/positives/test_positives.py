@@ -119,6 +119,8 @@ def test_every_rule_has_an_example_and_a_kind() -> None:
         ("A small desk with several cups and plates.", "A small desk with several cups."),
         ("A woman raising her arms to serve a tennis ball.", "A tennis ball."),
         ("People cross country skiing on a path.", "People are crossing country skiing on a path."),
+        ("A piece of cake next to an orange slice.", "A piece of cake next to a slice."),
+        ("A small game controller sitting on a table.", "A small game controller sitting."),
         ("A couple of dogs are running.", "Two dogs are running."),
         ("A picture of a dog on a wall.", "A photo of a dog on a wall."),
     ],

@@ -50,8 +50,8 @@ def true_denials(
 ) -> tuple[dict[str, list[Denial]], Counts]:
     """By key, denials that are true of its image, one for each false one that finds an image.
 
-    Of the images of the part that are told of in the same form, of the same noun or else of one of its class, the first
-    by hash takes it that no caption says to show such a thing, or anything that often is beside it.
+    Of the images of the part that are told of in the same form, of the same noun, else of one of its class, else of
+    any, the first by hash takes it that no caption says to show such a thing, or anything that often is beside it.
 
     Args:
         captions: each distinct caption, parsed.
@@ -103,25 +103,32 @@ class _Places:
             self._seen[image_id] |= captions[text].words
         self._near: dict[str, Set[str]] = {}
         self._taken = Counter[int]()
+        self._used = set[_Place]()
         self._by_owner = defaultdict[tuple[str, str], list[_Place]](list)
         self._by_class = defaultdict[tuple[str, str], list[_Place]](list)
+        self._by_form = defaultdict[str, list[_Place]](list)
         order = sorted(range(len(rows)), key=lambda row: hash64(f"{seed}\0{rows[row][0]}\0denial"))
         for row in order:
             for claim in told[row]:
                 if self._may_give_way(captions[rows[row][2]], claim):
                     self._by_owner[claim.form, claim.owner].append(_Place(row, claim))
                     self._by_class[claim.form, self._class(claim.owner)].append(_Place(row, claim))
+                    self._by_form[claim.form].append(_Place(row, claim))
 
     def take(self, row: int, claim: Claim) -> _Place | None:
         """The first place for the denial of a row's claim, used by none before."""
-        several = (self._by_owner[claim.form, claim.owner], self._by_class[claim.form, self._class(claim.owner)])
-        for places in several:
+        same, alike = self._by_owner[claim.form, claim.owner], self._by_class[claim.form, self._class(claim.owner)]
+        for places in (same, alike, self._by_form[claim.form]):
             for number, place in enumerate(places):
-                if self._taken[place.row] < MOST and self._is_true(self._rows[row][1], place, claim):
+                if self._may_take(place) and self._is_true(self._rows[row][1], place, claim):
                     self._taken[place.row] += 1
+                    self._used.add(place)
                     del places[number]
                     return place
         return None
+
+    def _may_take(self, place: _Place) -> bool:
+        return self._taken[place.row] < MOST and place not in self._used
 
     def _class(self, noun: str) -> str:
         return self._words.lexicon.broad_class(noun) if noun else ""

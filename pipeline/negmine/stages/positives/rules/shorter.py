@@ -240,6 +240,7 @@ def drop_attribute(caption: Caption, words: Words) -> Iterator[Rewording]:
             told_apart = heads.count(caption.tokens[phrase.head].lemma) > 1
             after = caption.tokens[attribute + 1]
             is_free = after.pos in ("NOUN", "ADJ") and after.lemma not in _LOOKS and "very" not in near
+            is_free = is_free and not (value.name == "orange" and words.lexicon.broad_class(phrase.name) != "artifact")
             if is_plain and not is_bare and not told_apart and is_free:
                 yield Rewording(without(caption, attribute, attribute), range(attribute, attribute + 1))
 
@@ -359,8 +360,8 @@ def _is_measure(phrase: Phrase, words: Words) -> bool:
 def _does(caption: Caption, subject: int, verb: str, words: Words) -> bool:
     """Whether it says something that a subject does this, without where: a man sits, a train moves."""
     noun = caption.tokens[caption.phrases[subject].whole].lemma
-    classes = set(words.lexicon.entry(noun).classes)
-    is_alive = words.lexicon.broad_class(noun) in ("person", "animal") and "artifact" not in classes
+    is_alive = words.lexicon.broad_class(noun) in ("person", "animal")
+    is_alive = is_alive and words.vocabulary.kind_of.get(noun) in (None, "animal")  # no game controller
     return verb in _MOVING or noun in ("people", "person") or is_alive
 
 
