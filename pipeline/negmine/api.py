@@ -78,7 +78,7 @@ def parse(
     _ingest(pairs, folder, images, reading, engine, overwrite)
     made = parse_pairs(settings, folder, engine, overwrite=overwrite)
     if count := wanted(positives, settings.rules):
-        true = PositiveSettings(positives=count, seed=settings.seed, model=settings.model)
+        true = PositiveSettings(positives=count, seed=settings.seed, texts=settings.texts, model=settings.model)
         make_positives(true, folder, engine, overwrite=overwrite)
     return made
 

@@ -54,6 +54,6 @@ def parse(
         said = summary(made, how.work)
         count = wanted(positives, settings.rules)
         if count:
-            true = PositiveSettings(positives=count, seed=settings.seed, model=settings.model)
+            true = PositiveSettings(positives=count, seed=settings.seed, texts=settings.texts, model=settings.model)
             said = with_positives(said, make_positives(true, run.work, run.engine, overwrite=how.overwrite))
         run.show(said)

@@ -57,9 +57,9 @@ KINDS: Final = (
 )
 """How a negative differs from the truth; a `rewrite` in more than one thing, or in what cannot be told."""
 
-POSITIVE_KINDS: Final = ("shorter", "phrase", "order", "word", "number", "form", "voice", "negate")
+POSITIVE_KINDS: Final = ("shorter", "phrase", "order", "word", "number", "form", "voice", "negate", "offered")
 """How a positive says what a caption says: less of it, one phrase of it, in another order, by another word, ...;
-``negate`` says what is not there."""
+``negate`` says what is not there, ``offered`` is a text by others."""
 
 DIRECTIONS: Final = ("i2i", "i2t", "t2i", "t2t")
 """Retrieval directions, query first: ``t2i`` finds images for a caption."""

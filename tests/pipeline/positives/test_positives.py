@@ -9,7 +9,7 @@ import pytest
 from negmine.contract.records import POSITIVE_KINDS, apply_edits
 from negmine.language.analyse import load_model, parse
 from negmine.language.caption import Caption
-from negmine.stages.positives.choose import positives_of
+from negmine.stages.positives.choose import Candidate, positives_of
 from negmine.stages.positives.guards import refusal
 from negmine.stages.positives.rewording import Words
 from negmine.stages.positives.rules import RULES
@@ -93,7 +93,7 @@ def test_each_rule(made: Callable[..., set[str]], rule: str, caption: str, posit
 
 def test_every_rule_has_an_example_and_a_kind() -> None:
     assert {rule for rule, _, _ in MADE} == set(RULES)
-    assert {rule.kind for rule in RULES.values()} | {"negate"} == set(POSITIVE_KINDS)
+    assert {rule.kind for rule in RULES.values()} | {"negate", "offered"} == set(POSITIVE_KINDS)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +166,13 @@ def test_words_flow_back(parsed: Parsed, words: Words) -> None:
     found, _ = positives_of(rows, {text: parsed(text) for text in texts}, words, 4, 0)
     put_in = sum(one.rule == "same_noun" and "sofa" in one.positive for one in found)
     assert 4 <= put_in <= 24
+
+
+def test_what_others_offer_as_true_is_chosen_from_too(parsed: Parsed, words: Words) -> None:
+    text, other = "A dog is on a bed.", "a dog lies on a bed"
+    offered = {"k": [Candidate("offered", "theirs", other, ()), Candidate("offered", "theirs", "a dog on the bed", ())]}
+    rows = [("k", "i", text), ("l", "i", "A dog on the bed.")]
+    captions = {one: parsed(one) for _, _, one in rows}
+    found, counts = positives_of(rows, captions, words, 9, 0, offered=offered)
+    assert [(one.positive, one.rule) for one in found if one.kind == "offered"] == [(other, "theirs")]
+    assert (counts["proposed:theirs"], counts["accepted:theirs"], counts["rejected:theirs:said_already"]) == (2, 1, 1)

@@ -17,6 +17,8 @@ class PositiveSettings:
 
     positives: Annotated[int, Option("true texts of a caption beside it, at most; 0 makes none", least=0)] = 2
     seed: Seed = 0
+    texts: tuple[str, ...] = ()
+    """Sources of texts by others, of which the true ones are chosen from too."""
     model: str | None = None
     """spaCy model; None for `negmine.language.analyse.DEFAULT_MODELS`."""
 
