@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from negmine.base.counts import Counts
 from negmine.base.errors import UsageError
-from negmine.contract.records import Edit, NegativeRow, apply_edits
+from negmine.contract.records import KINDS, Edit, NegativeRow, apply_edits
 from negmine.engine.local import LocalEngine
 from negmine.language.caption import Caption
 from negmine.language.difference import edits_between
 from negmine.language.kinds import kind_between
+from negmine.stages.audit.read import open_source
 from negmine.stages.negatives.guards import case_of, evidence, together
 from negmine.stages.negatives.offered import offered_candidates
 from negmine.stages.negatives.presets import load_preset
@@ -121,3 +122,18 @@ def test_what_a_bag_of_words_would_tell_is_left_out(work: Path) -> None:
 def test_texts_that_are_not_there_are_named(work: Path) -> None:
     with pytest.raises(UsageError, match=r"(?s)no texts 'mon' here.*there are moon"):
         parse_pairs(ParseSettings(texts=("mon",)), work, LocalEngine(1))
+
+
+def test_texts_are_audited_as_they_came_and_several_side_by_side(work: Path) -> None:
+    """A kind is a source where there are several."""
+    import_texts(ImportSettings(str(work.parent / "table.jsonl"), name="again"), work, LocalEngine(1))
+    source = open_source(work, None, ("moon", "again"))
+    rows = list(source.rows())
+    assert len(rows) == 200
+    for row in rows:
+        by_source = [[text for text, kind in row.negatives if kind == name] for name in ("moon", "again")]
+        assert by_source[0] == by_source[1] == [f"{row.caption.rstrip('. ')} on the moon", f"Moon: {row.caption}"]
+    assert source.skipped == {"offered as true": 400}
+    assert {kind for row in open_source(work, None, ("moon",)).rows() for _, kind in row.negatives} <= {*KINDS}
+    with pytest.raises(UsageError, match="there are again, moon"):
+        open_source(work, None, ("mon",))

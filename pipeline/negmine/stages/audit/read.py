@@ -6,7 +6,7 @@ import ast
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,6 +17,7 @@ from negmine.base.seal import digest
 from negmine.base.whole_files import read_whole
 from negmine.sources.table import split
 from negmine.store.input_files import numbered_lines
+from negmine.store.texts import texts_stage, texts_there
 from negmine.store.work_folder import Stage, WorkFolder
 
 UNNAMED: Final = "unnamed"
@@ -64,14 +65,16 @@ class Source(Protocol):
     def rows(self) -> Iterator[Listed]: ...
 
 
-def open_source(work: Path, negatives: Path | None) -> Source:
-    """The negatives of a file or folder, or those in a work folder.
+def open_source(work: Path, negatives: Path | None, texts: Sequence[str] = ()) -> Source:
+    """The negatives of a file or folder, or those in a work folder, or texts by others that lie there.
 
     Raises:
         UsageError: no such file, or nothing here reads it.
         InputError: no row of the work folder's input could be used.
         DamagedError: the work folder has no finished ``pairs`` and ``negatives``.
     """
+    if texts:
+        return TextsSource(work, texts)
     if negatives is None:
         return WorkSource(work)
     if not negatives.exists():
@@ -112,6 +115,47 @@ class WorkSource:
                 for pair, rows in folder.with_negatives(part.index, _PAIR, ["negative", "kind"]):
                     negatives = tuple((row["negative"], row["kind"]) for row in rows)
                     yield Listed(pair["key"], pair["image_id"], pair["caption"], negatives)
+
+
+class TextsSource:
+    """False texts of ``work/texts``, as they came: before guards and choice.
+
+    Attributes:
+        skipped: texts that are offered as true.
+    """
+
+    def __init__(self, work: Path, names: Sequence[str]) -> None:
+        self.name, self.skipped = f"{readable(str(work))}: {', '.join(names)}", Counter[str]()
+        self._work, self._names, there = work, tuple(names), texts_there(work)
+        if missing := [name for name in names if name not in there]:
+            raise UsageError(
+                f"there are no texts {missing[0]!r} here",
+                where=str(work),
+                why=f"there are {', '.join(there) or 'none'}",
+                fix=f"make them first: negmine import TABLE --name {missing[0]}",
+            )
+        with WorkFolder.open(work, [texts_stage(name) for name in names]) as folder:
+            self._inputs = {str(name): manifest.digest for name, manifest in folder.stages.items()}
+
+    def inputs(self) -> dict[str, str]:
+        return self._inputs
+
+    def rows(self) -> Iterator[Listed]:
+        """The pairs with their texts; where there are several sources, a text's kind is its source."""
+        self.skipped = Counter()
+        stages = [texts_stage(name) for name in self._names]
+        with WorkFolder.open(self._work, stages) as folder:
+            for part in folder.pairs.parts:
+                found: dict[str, list[tuple[str, str]]] = {}
+                for name, stage in zip(self._names, stages, strict=True):
+                    for row in folder.rows(stage, part.index, ["key", "text", "is_true", "kind"]).to_pylist():
+                        if row["is_true"]:
+                            self.skipped["offered as true"] += 1
+                        else:
+                            kind = row["kind"] if len(stages) == 1 else name
+                            found.setdefault(row["key"], []).append((row["text"], kind))
+                for pair in folder.rows(Stage.PAIRS, part.index, _PAIR).to_pylist():
+                    yield Listed(pair["key"], pair["image_id"], pair["caption"], tuple(found.get(pair["key"], ())))
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

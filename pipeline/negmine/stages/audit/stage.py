@@ -37,7 +37,7 @@ def audit_negatives(settings: AuditSettings, out: Path, engine: Engine, *, overw
         DamagedError: the work folder is unfinished or damaged, or `out` holds an audit of something else.
     """
     attackers = _chosen(settings.attackers)
-    source = open_source(settings.work, settings.negatives)
+    source = open_source(settings.work, settings.negatives, settings.texts)
     inputs, sample = source.inputs(), draw(source, settings.sample, settings.seed)
     judges, notes = seated(sample.items, attackers)
     absent = [name for name in (*DETECTORS, *attackers) if name not in judges]
