@@ -46,10 +46,8 @@ OLD_BOUNDS: Final = (-2.0, 4.0)
 BOUNDS: Final = (-8.0, 8.0)
 
 FLOOR: Final = -1.2
-"""Plausibility below which a noun is never put in."""
+"""Plausibility below which a noun is no candidate."""
 
-PLAUSIBLE: Final = 1.0
-"""Plausibility from which on a noun is likely where it is put in; below it serves captions that lack others."""
 NOUN_BITS: Final = 13
 
 

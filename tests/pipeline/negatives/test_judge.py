@@ -14,8 +14,6 @@ import torch
 from negmine.base.errors import InputError, UsageError
 from negmine.encoders.causal import PROMPT, CausalModel
 from negmine.engine.local import LocalEngine
-from negmine.language.slot_table import FLOOR
-from negmine.stages.negatives.balance.likelihood import AS_LIKELY
 from negmine.stages.negatives.settings import ParseSettings
 from negmine.stages.negatives.stage import parse_pairs
 from negmine.stages.pairs.settings import IngestSettings
@@ -103,7 +101,6 @@ def test_what_is_far_less_likely_than_its_caption_is_refused_and_workers_change_
     served = sum(counts[name] for name in ("negatives", "not_selected", "implausible", "not_read"))
     assert counts["accepted"] == served and counts["not_read"] > 0
     with_judge, without = gaps(tmp_path / "judged", model), gaps(tmp_path / "unjudged", model)
-    assert with_judge.max() <= AS_LIKELY - FLOOR + 1e-3 < without.max()
     assert with_judge.mean() < without.mean() - 1
 
 

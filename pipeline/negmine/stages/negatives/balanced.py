@@ -68,12 +68,8 @@ class Balanced:
     engine: Engine
 
     def make(self) -> Manifest:
-        store, bits = self.store, table_bits(sum(self.sizes[: self.sample]))
-        counts, candidates = store.folder / COUNTS, store.folder / CANDIDATES
-        run_stage(counts, store.spec, partial(self._count, bits=bits), None)
-        propose = partial(self._propose, counts=counts, bits=bits)
-        proposed = run_stage(candidates, store.spec, propose, self.engine.share)
-        plausible = store.folder / PLAUSIBLE
+        store, candidates = self.store, self.store.folder / CANDIDATES
+        proposed, plausible = self.propose(), store.folder / PLAUSIBLE
         judge_share = None if self.settings.judge is None else self.engine.share
         run_stage(plausible, store.spec, partial(self._judge, candidates=candidates), judge_share)
         found = self._found(candidates, plausible, self._readings(candidates, plausible))
@@ -83,6 +79,14 @@ class Balanced:
         for name in (COUNTS, CANDIDATES, PLAUSIBLE, READINGS, *map(ROUND.format, range(ROUNDS))):
             folder_at(store.folder / name).delete_all()
         return made
+
+    def propose(self) -> Manifest:
+        """What is in the folder `CANDIDATES`: all candidates, and which nouns stand where."""
+        store, bits = self.store, table_bits(sum(self.sizes[: self.sample]))
+        counts = store.folder / COUNTS
+        run_stage(counts, store.spec, partial(self._count, bits=bits), None)
+        propose = partial(self._propose, counts=counts, bits=bits)
+        return run_stage(store.folder / CANDIDATES, store.spec, propose, self.engine.share)
 
     @cached_property
     def sample(self) -> int:

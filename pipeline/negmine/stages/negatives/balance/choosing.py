@@ -13,13 +13,16 @@ from negmine.base.arrays import Floats, Mask, Places, Scores
 from negmine.base.counts import Counts
 from negmine.contract.records import NEGATIVES
 from negmine.engine import PartFunction
-from negmine.language.slot_table import FLOOR, PLAUSIBLE, SlotTable
+from negmine.language.slot_table import SlotTable
 from negmine.stages.negatives.balance.fast_reader import FastReader
-from negmine.stages.negatives.balance.judging import judge, read_plausibility, read_slots
+from negmine.stages.negatives.balance.judging import read_plausibility, read_slots
+from negmine.stages.negatives.balance.oddness import judge
 from negmine.stages.negatives.balance.pool import ANSWERED, Pool, choose, first_of_each_kind
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
 from negmine.stages.negatives.balance.weights import (
+    FLOOR,
     PLAUSIBILITY,
+    PLAUSIBLE,
     STRICTNESS,
     Substitutions,
     acceptance,
@@ -69,7 +72,7 @@ class Chooser:
         """
         score, admitted = self._judged(pool, plausibility)
         if among is not None:
-            admitted = np.where(np.isin(np.arange(len(pool)), among), admitted, 0.0)
+            score = np.where(np.isin(np.arange(len(pool)), among), score, -np.inf)
         preferred, most = score + self._preference[pool.kind], self.settings.per_caption
         return choose(pool, preferred, admitted, most, complete=self.settings.complete), score
 
@@ -135,7 +138,9 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
     plausibility = read_plausibility(phase.plausible, index) if is_judged else judge(slots, pool)
     chosen, score = chooser.choose(pool, plausibility)
     not_read = int(np.isneginf(plausibility).sum())
-    implausible = int((plausible_share(pool, plausibility) == 0).sum()) - not_read
+    refused = plausible_share(pool, plausibility) == 0
+    refused[chosen] = False
+    implausible = int(refused.sum()) - not_read
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]
     kind = np.array(chooser.settings.kinds)[pool.kind[chosen]]
     columns = read_part(pairs, index, ["key", "image_id", "caption"]).take(captions).to_pydict()

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 from negmine.base.arrays import Scores
 from negmine.engine import PartFunction
-from negmine.language.slot_table import SlotCounts, SlotTable, packaged_slots, plausibility
-from negmine.stages.negatives.balance.pool import Pool
+from negmine.language.slot_table import SlotCounts, SlotTable, packaged_slots
+from negmine.stages.negatives.balance.oddness import judge
 from negmine.stages.negatives.balance.proposing import NOUNS, read_pool
 from negmine.store import PartRecord, part_name
 from negmine.store.arrays import read_array, read_arrays, write_array
@@ -33,15 +32,6 @@ class JudgePhase:
 def _judge_part(table: SlotTable, candidates: Path, sizes: tuple[int, ...], index: int, folder: Path) -> PartRecord:
     judged = write_array(folder, part_name(index, "npy"), judge(table, read_pool(candidates, index)))
     return PartRecord(index, (judged,), {"pairs": sizes[index]})
-
-
-def judge(table: SlotTable, pool: Pool) -> Scores:
-    """How plausible the noun is that each candidate puts in, [C] float32; 0 for all others."""
-    table.forget()
-    starts, filled = pool.filled_starts.tolist(), pool.filled.tolist()
-    slots = [tuple(filled[start:end]) for start, end in pairwise(starts)]
-    places = list(zip(slots, pool.place_fold.tolist(), strict=True))
-    return plausibility(table, places, pool.place, pool.noun[:, 0], pool.noun[:, 1])
 
 
 def read_slots(candidates: Path) -> SlotTable:

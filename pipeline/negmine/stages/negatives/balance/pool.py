@@ -318,15 +318,15 @@ def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int, *, c
     at most `MOST_PER_KIND` are of one kind while another kind is left, and at most `MOST_PER_WORD` edit the same word
     while another word is left that needs no third of a kind, `MOST_IF_NEEDED` after that. What is refused serves only a
     caption that it makes complete, or that has nothing else, the least one-sided substitutions first. What has no
-    acceptance at all never serves.
+    acceptance at all serves only a caption that has nothing else.
 
     Args:
-        score: [C], log weight.
+        score: [C], log weight; -inf for what never serves.
         acceptance: [C], 0 to 1, share of the candidates like this one that are not refused.
         complete: whether what is refused serves at all.
     """
     refused = pool.uniform > acceptance
-    possible = np.flatnonzero(acceptance > 0)
+    possible = np.flatnonzero((acceptance > 0) & (score > -np.inf))
     noisy = score + pool.gumbel + np.where(refused, ONE_SIDED * np.log(np.maximum(acceptance, TINY)), 0.0)
     used, chosen = _Used(pool), list[Places]()
     by_score = possible[_by_caption_and_score(pool.caption[possible], noisy[possible])]
@@ -349,6 +349,9 @@ def choose(pool: Pool, score: Floats, acceptance: Floats, per_caption: int, *, c
                 best = np.concatenate([leads, best[~np.isin(pool.caption[best], pool.caption[leads])]])
             used.take(best)
             chosen.append(best)
+    last = np.flatnonzero((used.number[pool.caption] == 0) & (acceptance == 0) & (score > -np.inf))
+    last = last[_by_caption_and_score(pool.caption[last], score[last])]
+    chosen.append(_first_of_each(last, pool.caption))
     found: Places = np.concatenate(chosen)
     found = found[np.argsort(pool.caption[found], kind="stable")]
     is_first = np.diff(pool.caption[found], prepend=-1) > 0

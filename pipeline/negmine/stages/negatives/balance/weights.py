@@ -44,11 +44,17 @@ LIKELIHOOD: Final = 0.2
 PMI: Final = 0.3
 """Weight of the words' association with the rest of the caption: of equals the one that fits in is preferred."""
 
-PLAUSIBILITY: Final = 1.0
-"""Weight of how plausible a noun is in its slots: of equals the one that stands there elsewhere is preferred."""
+PLAUSIBILITY: Final = 0.7
+"""Weight of the log odds that a candidate reads well: of equals the one that does is preferred."""
 
-STRICTNESS: Final = 1.0
+PLAUSIBLE: Final = 1.0
+"""Log odds of reading well from which on a candidate is as welcome as any."""
+
+STRICTNESS: Final = 2.0
 """Of what lies so far below `PLAUSIBLE`, in nats, the log share that is refused."""
+
+FLOOR: Final = 0.3
+"""Log odds of reading well below which a candidate serves only a caption that has no other."""
 
 UNKNOWN: Final = 1e-3
 """Share kept of a substitution that was not seen where they were counted."""

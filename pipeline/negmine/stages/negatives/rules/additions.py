@@ -20,7 +20,7 @@ from negmine.stages.negatives.rules.objects import ONLY_THE
 from negmine.stages.negatives.rules.spans import phrase_end
 from negmine.stages.negatives.rules.swaps import LOOKS
 
-PER_KIND = 3
+PER_KIND = 5
 """Proposals of each source of new phrases, and of new adjectives for one noun."""
 
 MOST_PLACES = 2

@@ -15,16 +15,16 @@ from negmine.stages.negatives.proposal import ALIKE, Filling, Proposal, Words, g
 from negmine.stages.negatives.rules.attributes import fits
 from negmine.stages.negatives.rules.quantities import MEASURED_BY
 
-PER_NOUN = 12
+PER_NOUN = 24
 """Draws for one noun."""
 
-PER_SLOT = 16
+PER_SLOT = 32
 """Draws for it from what other captions have in its place."""
 
 PER_CLASS = 4
 """Draws for it from other groups of its broad class, where these are alike enough or nothing is known of its place."""
 
-PER_NEIGHBOUR = 10
+PER_NEIGHBOUR = 16
 """Draws for a noun of no curated group."""
 
 TIED = 4.5
