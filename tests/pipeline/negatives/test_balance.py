@@ -38,7 +38,6 @@ from negmine.stages.negatives.balance.pool import (
 )
 from negmine.stages.negatives.balance.proposing import count_nouns
 from negmine.stages.negatives.balance.weights import (
-    FLOOR,
     PLAUSIBLE,
     RATE,
     Substitutions,
@@ -358,7 +357,10 @@ def test_nouns_of_captions_are_counted_once_for_each_place() -> None:
 def chooser(**options: Any) -> Chooser:
     nothing = Substitutions(np.zeros(0, dtype=np.uint64), np.zeros(0))
     weights = np.zeros((FOLDS, SLOTS), dtype=np.float32)
-    return Chooser(ParseSettings(rules=RULES_OF_POOL, **options), nothing, weights)
+    return Chooser(ParseSettings(rules=RULES_OF_POOL, plausible=0.6, **options), nothing, weights)
+
+
+FLOOR = float(np.log(0.6 / 0.4))
 
 
 def test_the_plausible_is_preferred_and_what_is_below_the_floor_serves_only_what_has_no_other() -> None:
@@ -375,7 +377,7 @@ def test_the_plausible_is_preferred_and_what_is_below_the_floor_serves_only_what
 
     as_likely = share_of_cats(0.0, 0.0)
     assert share_of_cats(-0.5, 1.0) > as_likely + 0.1
-    assert share_of_cats(FLOOR - 0.01, FLOOR) == 1.0
+    assert share_of_cats(FLOOR - 0.01, FLOOR + 0.01) == 1.0
     chosen, _ = chooser(per_caption=4).choose(pool, np.full(len(pool), FLOOR - 0.01))
     assert pool.caption[chosen].tolist() == list(range(400))
     chosen, _ = chooser(per_caption=4).choose(pool, np.full(len(pool), -np.inf))
@@ -388,7 +390,7 @@ def test_a_noun_that_is_not_quite_likely_serves_a_caption_that_has_too_few() -> 
     pool = pooled(rows, [[*one, *other] for one, other in zip(yaks, cats, strict=True)])
     pool = replace(pool, place=np.zeros(len(pool), dtype=np.int32))
     is_cat = np.arange(len(pool)) % 2 == 1
-    plausibility = np.where(is_cat, PLAUSIBLE, FLOOR)
+    plausibility = np.where(is_cat, PLAUSIBLE, FLOOR + 0.01)
     one, _ = chooser(per_caption=1).choose(pool, plausibility)
     assert is_cat[one].mean() > 0.85
     two, _ = chooser(per_caption=2).choose(pool, plausibility)

@@ -65,6 +65,16 @@ class ParseSettings:
         ),
     ] = 0.35
     """Exponent of the share that is kept of each substitution of closed-class words in a balanced choice."""
+    plausible: Annotated[
+        float,
+        Option(
+            "how likely it must be that a noun put in reads well: 0 any, 1 none unless a caption has nothing else",
+            least=0,
+            most=1,
+            unset="the preset's",
+        ),
+    ] = 0.575
+    """Chance, by the trees of `balance.oddness`, under which a noun serves only a caption that has nothing else."""
     complete: bool = True
     """Whether a caption that has candidates gets a negative though it may tell; else a balanced choice leaves out what
     would tell, and captions that have nothing else."""

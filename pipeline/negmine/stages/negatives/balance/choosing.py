@@ -20,7 +20,6 @@ from negmine.stages.negatives.balance.oddness import judge
 from negmine.stages.negatives.balance.pool import ANSWERED, Pool, choose, first_of_each_kind
 from negmine.stages.negatives.balance.proposing import SUBSTITUTIONS, read_pool
 from negmine.stages.negatives.balance.weights import (
-    FLOOR,
     PLAUSIBILITY,
     PLAUSIBLE,
     STRICTNESS,
@@ -106,14 +105,20 @@ class Chooser:
         kept = thinned(acceptance(pool, self.substitutions), self.settings.thinning, self._preference[pool.kind])
         if not self.settings.complete:
             kept = kept * untold_share(pool, self.weights, gap)
-        return score, kept * plausible_share(pool, plausibility)
+        return score, kept * plausible_share(pool, plausibility, self.settings.plausible)
 
 
-def plausible_share(pool: Pool, plausibility: Scores) -> Floats:
-    """Shares of the candidates like each one that are not refused for how plausible they are, [C], 0 to 1."""
+def plausible_share(pool: Pool, plausibility: Scores, least: float) -> Floats:
+    """Shares of the candidates like each one that are not refused for how plausible they are, [C], 0 to 1.
+
+    Args:
+        plausibility: [C], log odds of reading well.
+        least: chance of it under which all are refused.
+    """
     share = np.exp(STRICTNESS * np.minimum(plausibility - PLAUSIBLE, 0.0))
     is_unjudged = (pool.place < 0) & (plausibility == 0)
-    return np.where(is_unjudged, 1.0, np.where(plausibility < FLOOR, 0.0, share))
+    chance = 1 / (1 + np.exp(-plausibility))
+    return np.where(is_unjudged, 1.0, np.where(chance < least, 0.0, share))
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def _choose_part(phase: ChoosePhase, chooser: Chooser, slots: SlotTable, index: 
     plausibility = read_plausibility(phase.plausible, index) if is_judged else judge(slots, pool)
     chosen, score = chooser.choose(pool, plausibility)
     not_read = int(np.isneginf(plausibility).sum())
-    refused = plausible_share(pool, plausibility) == 0
+    refused = plausible_share(pool, plausibility, chooser.settings.plausible) == 0
     refused[chosen] = False
     implausible = int(refused.sum()) - not_read
     texts, captions = read_part(candidates, index).take(chosen), pool.caption[chosen]

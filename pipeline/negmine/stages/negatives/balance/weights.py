@@ -53,9 +53,6 @@ PLAUSIBLE: Final = 1.0
 STRICTNESS: Final = 2.0
 """Of what lies so far below `PLAUSIBLE`, in nats, the log share that is refused."""
 
-FLOOR: Final = 0.3
-"""Log odds of reading well below which a candidate serves only a caption that has no other."""
-
 UNKNOWN: Final = 1e-3
 """Share kept of a substitution that was not seen where they were counted."""
 

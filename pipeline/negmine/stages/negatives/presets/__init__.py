@@ -27,7 +27,7 @@ def load_preset(name: str) -> ParseSettings:
     table = load_document("preset", name, resources.files(__name__), ".toml")
     with of_document(name):
         for field in table:
-            pick("field of a preset", field, (*_NEEDED, "thinning", "complete", "reader", "weights"))
+            pick("field of a preset", field, (*_NEEDED, "thinning", "plausible", "complete", "reader", "weights"))
         for field in _NEEDED:
             if field not in table:
                 raise UsageError(f"this preset says nothing of {field}", fix=f"it needs {', '.join(_NEEDED)}")
