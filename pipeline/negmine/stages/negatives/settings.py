@@ -147,6 +147,7 @@ class ParseSettings:
         apart = ["wordnet", "judge"]
         apart += [] if self.texts else ["texts", "guards"]
         apart += ["complete"] if self.complete else []
+        apart += [] if self.balanced else ["plausible"]
         return {name: value for name, value in asdict(self).items() if name not in apart}
 
     @property
