@@ -62,6 +62,7 @@ def test_what_is_ridden_reads_better_than_what_is_eaten_and_what_puts_in_no_noun
     bicycle, pizza, nothing, pasta, bus = found.tolist()
     assert bicycle > pizza + 0.5 and pasta > bus + 0.5 and nothing == 0
     assert np.abs(found).max() <= MOST
+    assert judge(packaged_slots(), pool_of((-1, "", ""))).tolist() == [0]
     alone = judge(packaged_slots(), pool_of((1, "bus", "rice")))
     assert alone.tolist() == [bus]  # whatever else is judged
 

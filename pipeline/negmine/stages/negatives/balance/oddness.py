@@ -102,7 +102,7 @@ def features(table: SlotTable, pool: Pool) -> tuple[Places, Scores]:
         pool.pmi_gap[chosen],
         classes[:, 0] == classes[:, 1],
     )
-    one_hot = (classes[:, :, None] == np.arange(len(CLASSES))).reshape(len(chosen), -1)
+    one_hot = (classes[:, :, None] == np.arange(len(CLASSES))).reshape(len(chosen), 2 * len(CLASSES))
     return chosen, np.column_stack([of_slots, one_hot, *others]).astype(np.float32)
 
 
