@@ -49,7 +49,7 @@ OTHERS = {
     "ray": "head disable-usage-stats include-dashboard",
     "srun": "ntasks signal",
     "hf": "local-dir",
-    "open_clip": "accum-freq",
+    "open_clip": "accum-freq csv-caption-key csv-img-key csv-separator",
 }
 """Options of other programs that the docs name."""
 
