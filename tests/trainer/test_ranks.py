@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from ahnpl.data.batch import Batch
 from ahnpl.losses import build_loss, list_recipes
 from ahnpl.model.checkpoint import list_checkpoints
@@ -34,6 +33,7 @@ from torch import nn
 
 from tests.trainer.conftest import MICRO, make_batch, make_sample, texts_only, write_shards
 from tests.trainer.losses.batches import built, random_features
+from tests.trainer.team import in_processes, start_command
 
 CPU = torch.device("cpu")
 CASES = [("ahnpl", 1, False), ("ce_clip", 2, False), ("mmclip_both", 2, False), ("ahnpl", 2, True), ("siglip", 1, True)]
@@ -126,7 +126,7 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any], tolerance: float) 
 def shared(request: pytest.FixtureRequest, micro: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     """So many processes, and where each left what it found."""
     folder = tmp_path_factory.mktemp("shared")
-    mp.spawn(share_a_step, (request.param, micro, free_port(), str(folder)), nprocs=request.param)  # type: ignore[no-untyped-call]
+    in_processes(share_a_step, request.param, micro, free_port(), str(folder))
     return request.param, folder
 
 
@@ -209,7 +209,7 @@ def test_weights_that_the_loss_does_not_depend_on(
     """No gradient comes for them, and processes do not wait for it. SigLIP's bias is read by its own loss."""
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     name = f"local-dir:{tmp_path}"
-    mp.spawn(share_three_steps, (2, name, recipe, length, free_port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
+    in_processes(share_three_steps, 2, name, recipe, length, free_port(), str(tmp_path))
     model = load_model(ModelSpec(name, seed=3)).double().train()
     objective = Objective(model, build_loss(recipe).double())
     objective.backward(objective.loss(texts_only(make_batch(length=length)), 2).total)
@@ -292,7 +292,6 @@ class Team:
 
     def __init__(self, folder: Path, count: int, *arguments: Any) -> None:
         port = str(free_port())
-        command = [sys.executable, "-c", "from ahnpl.cli import train_main; train_main()", *map(str, arguments)]
         self.files = [folder / f"rank{rank}.txt" for rank in range(count)]
         self.processes = []
         for rank, file in enumerate(self.files):
@@ -304,17 +303,15 @@ class Team:
                 "MASTER_PORT": port,
                 "OMP_NUM_THREADS": "1",
             }
-            with file.open("wb") as output:
-                self.processes.append(
-                    subprocess.Popen(command, env={**os.environ, **variables}, stdout=output, stderr=output)
-                )
+            self.processes.append(start_command([str(word) for word in arguments], variables, file))
 
-    def wait(self, seconds: float = 60) -> list[int]:
-        try:
-            return [process.wait(seconds) for process in self.processes]
-        finally:
-            for process in self.processes:
-                process.kill()
+    def wait(self, seconds: float = 60) -> list[int | None]:
+        for process in self.processes:
+            process.join(seconds)
+        status = [process.exitcode for process in self.processes]
+        for process in self.processes:
+            process.kill()
+        return status
 
     @property
     def said(self) -> list[str]:
@@ -348,7 +345,7 @@ class TestTeam:
         assert len(losses(whole)) == 8
 
         team = Team(tmp_path, 2, *arguments(parts, epochs=2))
-        while len(list_checkpoints(parts)) < 1 and team.processes[0].poll() is None:
+        while len(list_checkpoints(parts)) < 1 and team.processes[0].is_alive():
             time.sleep(0.02)
         team.processes[1].kill()
         before = time.monotonic()
@@ -403,9 +400,9 @@ class TestTeam:
 
     def test_one_signal_stops_all_with_a_checkpoint(self, arguments: Callable[..., list[Any]], tmp_path: Path) -> None:
         team = Team(tmp_path, 2, *arguments(tmp_path / "run", epochs=200))
-        while not list_checkpoints(tmp_path / "run") and team.processes[0].poll() is None:
+        while not list_checkpoints(tmp_path / "run") and team.processes[0].is_alive():
             time.sleep(0.02)
-        team.processes[1].send_signal(signal.SIGTERM)
+        team.processes[1].terminate()
         assert team.wait() == [Exit.INTERRUPTED] * 2, team.said
         last = json.loads((list_checkpoints(tmp_path / "run")[-1] / "state.json").read_text())["step"]
         assert last == max(losses(tmp_path / "run"))
