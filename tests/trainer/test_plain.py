@@ -159,6 +159,20 @@ def test_another_file_has_another_index(table: Path, tmp_path: Path) -> None:
         open_shards([str(table)], reading=reading)
 
 
+def test_from_another_folder_images_are_those_of_that_folder(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    wrong = {}
+    for folder in ("elsewhere", "."):
+        monkeypatch.chdir(tmp_path / folder)
+        shard = open_shards([str(table)], reading=Reading(tmp_path / "rows")).shards[0]
+        assert shard.rows is not None
+        wrong[folder] = shard.rows.read(0)[1] is not None
+        monkeypatch.chdir(tmp_path)
+    assert wrong == {"elsewhere": True, ".": False}
+
+
 def test_a_dry_run_writes_nothing(theirs: Path, tmp_path: Path, micro: str) -> None:
     out = tmp_path / "run"
     arguments = ["--shards", f"{theirs}/*.tar", "--model", micro, "--recipe", "clip", "--batch-size", "8"]

@@ -127,7 +127,8 @@ def index_rows(url: str, reading: Reading) -> Indexed:
         DamagedError: the index is damaged.
     """
     system, path = file_system(url)
-    told = [url, request(lambda: system.ukey(path), url), asdict(reading.columns), reading.images]
+    root = image_root(reading.images or ".")
+    told = [url, request(lambda: system.ukey(path), url), asdict(reading.columns), root]
     name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     record = reading.folder / f"{name}.json"
     if not record.exists():
