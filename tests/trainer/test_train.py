@@ -568,6 +568,16 @@ class TestTrouble:
             assert not list_checkpoints(Path(config.out))
         assert found[0] == found[1]
 
+    def test_a_gradient_that_is_not_finite_is_never_saved(
+        self, configure: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        norms = iter([1.0, 1.0, float("nan")])
+        monkeypatch.setattr("ahnpl.training.loop.clip_gradients", lambda *_: torch.tensor(next(norms)))
+        config = configure(steps=4, save_every=1, keep=1, log_every=100)
+        with pytest.raises(InputError, match="the gradient of step 3 is not finite"):
+            fit(config)
+        assert [path.name for path in list_checkpoints(Path(config.out))] == ["step-00000002"]
+
     def test_a_recipe_without_its_negatives(
         self, configure: Callable[..., TrainConfig], few_shards: Callable[..., Path]
     ) -> None:

@@ -232,7 +232,7 @@ class Trainer:
     def train_step(self, batch: Batch) -> tuple[LossOut, Tensor]:
         """One optimiser step on this rank's share of a batch; the loss, and the norm of its gradient.
 
-        Nothing is read from the device: `check_finite` says later whether the loss was finite.
+        Nothing is read from the device: `check_finite` says later whether loss and gradient were finite.
         """
         plan, config, state = self.plan, self.plan.config, self.state
 
@@ -257,7 +257,7 @@ class Trainer:
         with torch.no_grad():
             state.model.logit_scale.clamp_(0, self.highest_scale)
         state.step += 1
-        self._unseen.add(state.step, batch.keys, out)
+        self._unseen.add(state.step, batch.keys, out, None if state.scaler.is_enabled() else norm)
 
         # the copies of the model follow it
         if state.average is not None:
@@ -359,7 +359,7 @@ class Trainer:
                 yield batch
 
     def check_finite(self) -> None:
-        """Look at the losses since the last look; they are the same on all ranks, so all stop.
+        """Look at the losses and gradients since the last look; they are the same on all ranks, so all stop.
 
         Raises:
             InputError: one is not finite; what was learnt since is lost.
@@ -374,8 +374,9 @@ class Trainer:
         parts = {name: str(float(value)) for name, value in found.parts.items()}
         if self.plan.ranks.first:
             ckpt.write_json(path, {"step": found.number - 1, "keys": keys, "parts": parts})
+        what = "gradient" if found.total.isfinite() else "loss"
         return InputError(
-            f"the loss of step {found.number} is not finite",
+            f"the {what} of step {found.number} is not finite",
             where=f"{path} holds the keys of its batch",
             why=", ".join(f"{name} {value}" for name, value in parts.items()),
             fix="lower --lr, use --precision fp32 or bf16, or look at these samples; the last checkpoint is good",
