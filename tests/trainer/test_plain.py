@@ -24,6 +24,7 @@ from ahnpl.training.plan import make_plan
 from negmine.base.errors import DamagedError, InputError, UsageError
 from negmine.base.hashing import generator
 from negmine.contract.shard_format import INDEX_NAME
+from negmine.sources import Columns
 from typer.testing import CliRunner
 
 from tests.trainer.conftest import make_sample
@@ -171,6 +172,16 @@ def test_from_another_folder_images_are_those_of_that_folder(
         wrong[folder] = shard.rows.read(0)[1] is not None
         monkeypatch.chdir(tmp_path)
     assert wrong == {"elsewhere": True, ".": False}
+
+
+def test_other_captions_of_the_same_table_are_another_set(table: Path, tmp_path: Path) -> None:
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{lines[0]}\tother", *(f"{line} again\t{line[-9:]}" for line in lines[1:])]))
+    read = [
+        Reading(tmp_path / "rows", Columns(name, delimiter="\t"), str(tmp_path)) for name in (None, "title", "other")
+    ]
+    found = [open_shards([str(table)], reading=one).fingerprint for one in read]
+    assert found[0] == found[1] != found[2]
 
 
 def test_a_dry_run_writes_nothing(theirs: Path, tmp_path: Path, micro: str) -> None:

@@ -70,7 +70,7 @@ class Indexed:
         root: what the paths of its images begin in.
         samples: usable rows.
         refused: other rows, by reason.
-        digest: of its content but for the images, see `negmine.sources.digest`.
+        digest: of its content but for the images, see `negmine.sources.digest`, and of the keys and captions read.
         holds_images: whether its images lie in itself, in the order of its rows.
     """
 
@@ -150,19 +150,21 @@ def index_rows(url: str, reading: Reading) -> Indexed:
 def _write(url: str, reading: Reading, name: str) -> None:
     source = sources.open_source(url, columns=reading.columns, images=reading.images)
     root = reading.images or sources.image_root(source, url) or "."
-    counts = Counts()
+    counts, told = Counts(), hashlib.sha256()
 
     def write(stream: IO[bytes]) -> int:
         rows = _usable(source, url, counts)
         with pa.ipc.new_file(stream, _ROW) as writer:
             while several := list(islice(rows, _BATCH)):
                 writer.write_batch(pa.RecordBatch.from_pylist(several, _ROW))
+                told.update(json.dumps([(row["key"], row["caption"]) for row in several]).encode())
         return counts["samples"]
 
     file = write_file(reading.folder, f"{name}.arrow", write)
     refused = {reason.removeprefix("rejected:"): n for reason, n in counts.items() if reason.startswith("rejected:")}
+    digest = f"{sources.digest(url)} {told.hexdigest()}"
     index = str((reading.folder / file.file).absolute())
-    found = Indexed(index, image_root(root), file.rows, refused, sources.digest(url), source.holds_images)
+    found = Indexed(index, image_root(root), file.rows, refused, digest, source.holds_images)
     write_text(reading.folder, f"{name}.json", json.dumps(asdict(found)))
 
 
