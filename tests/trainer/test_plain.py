@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,10 @@ def test_what_cannot_be_used_is_counted(theirs: Path, tmp_path: Path, table: Pat
     decoder = Decoder(partial(load_tokenizer, "tiny"), 32, 0, 0, seed=5)
     (batch,) = Stream(found, decoder, batch_size=26, seed=5, max_bad=0.2).batches(0)
     assert sorted(bad.kind for bad in batch.bad) == ["missing_image", "path_outside"]
+    (tmp_path / "rows").rename(tmp_path / "moved")
+    moved = open_shards([str(table)], reading=replace(read, folder=tmp_path / "moved"))
+    assert moved.fingerprint == found.fingerprint and moved.shards[0].rows is not None
+    assert moved.shards[0].rows.read(0)[1] is None
 
 
 def test_recipes_that_need_negatives_say_what_to_do(theirs: Path, tmp_path: Path, micro: str) -> None:

@@ -137,7 +137,8 @@ def index_rows(url: str, reading: Reading) -> Indexed:
             if not record.exists():
                 _write(url, reading, name)
     try:
-        found = Indexed(**json.loads(record.read_text()))
+        index = str(record.with_suffix(".arrow").absolute())  # a run's folder may have moved
+        found = Indexed(index, **json.loads(record.read_text()))
         with pa.memory_map(found.index) as file:
             pa.ipc.open_file(file)
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -163,9 +164,9 @@ def _write(url: str, reading: Reading, name: str) -> None:
     file = write_file(reading.folder, f"{name}.arrow", write)
     refused = {reason.removeprefix("rejected:"): n for reason, n in counts.items() if reason.startswith("rejected:")}
     digest = f"{sources.digest(url)} {told.hexdigest()}"
-    index = str((reading.folder / file.file).absolute())
-    found = Indexed(index, image_root(root), file.rows, refused, digest, source.holds_images)
-    write_text(reading.folder, f"{name}.json", json.dumps(asdict(found)))
+    found = Indexed(file.file, image_root(root), file.rows, refused, digest, source.holds_images)
+    told_of = {fact: value for fact, value in asdict(found).items() if fact != "index"}
+    write_text(reading.folder, f"{name}.json", json.dumps(told_of))
 
 
 def _usable(source: sources.Source, url: str, counts: Counts) -> Iterator[dict[str, object]]:
