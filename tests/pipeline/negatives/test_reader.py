@@ -172,7 +172,7 @@ def test_minilm_reads_along_where_it_is_installed_and_must_be_where_it_is_named(
 ) -> None:
     monkeypatch.setattr(of_settings, "find_spec", lambda name: object())
     assert ParseSettings().reader_here == "minilm" and not ParseSettings(balanced=False).reads
-    for module in (of_settings, "negmine.encoders.base"):
+    for module in (of_settings, "negmine.base.extras"):
         monkeypatch.setattr(f"{module}.find_spec" if isinstance(module, str) else f"{module.__name__}.find_spec", _none)
     assert ParseSettings().reader_here == "none" and not ParseSettings().reads
     ingest(IngestSettings(str(CAPTIONS)), tmp_path, LocalEngine(1))
