@@ -53,7 +53,7 @@ class WorkFolder:
         Raises:
             UsageError: there are no pairs yet.
             InputError: none of the pairs' input could be used.
-            DamagedError: a stage is unfinished or damaged, or was made from other pairs.
+            DamagedError: a stage is unfinished or damaged, or was made from other pairs or beside other negatives.
             ResourceError: another run is writing one of them.
         """
         folder_at(path / Stage.PAIRS).refresh()
@@ -62,6 +62,7 @@ class WorkFolder:
         with ExitStack() as stack:
             stages = {name: stack.enter_context(reading(path / name)) for name in (Stage.PAIRS, *names)}
             _check_same_pairs(path, stages)
+            _check_same_negatives(path, stages)
             yield cls(path, stages)
 
     @classmethod
@@ -214,3 +215,15 @@ def _check_same_pairs(path: Path, stages: Mapping[str, Manifest]) -> None:
                 where=str(path),
                 fix="run that stage again with --overwrite, or use another --work",
             )
+
+
+def _check_same_negatives(path: Path, stages: Mapping[str, Manifest]) -> None:
+    """Positives answer the denials among the negatives that they were made beside."""
+    positives, negatives = stages.get(Stage.POSITIVES), stages.get(Stage.NEGATIVES)
+    beside = positives and positives.spec.inputs.get(Stage.NEGATIVES)
+    if negatives and beside and beside != negatives.digest:
+        raise DamagedError(
+            "the positives were made beside other negatives",
+            where=str(path / Stage.POSITIVES),
+            fix="run negmine parse with --positives and --overwrite, or remove this folder",
+        )
