@@ -16,7 +16,6 @@ from typing import Any, Final
 from negmine.base.documents import Document, check_kind, find_document, load_document, packaged, read_settings
 from negmine.base.errors import UsageError
 from negmine.base.names import pick
-from negmine.contract.records import KINDS
 
 _FOLDER: Final = files("negmine.llm.prompts")
 _FIELDS: Final[Mapping[str, object]] = {"frame": str, "kind": str, "task": str}
@@ -106,6 +105,8 @@ def load_prompt(name: str, texts: int) -> Prompt:
         check_kind(field, body.get(field), kind)
     for unknown in sorted(body.keys() - _FIELDS.keys() - {"examples"}):
         pick("field of a prompt", unknown, [*_FIELDS, "examples"])
+    from negmine.contract.records import KINDS  # brings pyarrow, which ``--help`` need not wait for
+
     pick("kind", body["kind"], KINDS)
     frame = pick("frame", body["frame"], FRAMES)
     system = read_settings(_FOLDER / f"{frame}.txt").format(task=body["task"].strip(), texts=texts)
