@@ -134,6 +134,10 @@ def test_what_cannot_be_used_is_counted(theirs: Path, tmp_path: Path, table: Pat
     decoder = Decoder(partial(load_tokenizer, "tiny"), 32, 0, 0, seed=5)
     (batch,) = Stream(found, decoder, batch_size=26, seed=5, max_bad=0.2).batches(0)
     assert sorted(bad.kind for bad in batch.bad) == ["missing_image", "path_outside"]
+    heads = table.with_name("heads.csv")
+    heads.write_text(text[0] + "\n")
+    with pytest.raises(InputError, match=r"there are no rows(.|\n)*heads\.csv"):
+        open_shards([str(heads)], reading=Reading(tmp_path / "none"))
     (tmp_path / "rows").rename(tmp_path / "moved")
     moved = open_shards([str(table)], reading=replace(read, folder=tmp_path / "moved"))
     assert moved.fingerprint == found.fingerprint and moved.shards[0].rows is not None

@@ -203,7 +203,7 @@ def test_a_text_that_is_offered_as_true_and_as_false_is_neither(work: Path, tmp_
             {"caption": "x", "negative": "y"},
             {},
             InputError,
-            "(?s)for one of the pairs.*caption 1.*'x'.*'k",
+            "(?s)for one of the pairs.*caption 1.*for example: caption 'x'.*'k",
         ),
     ],
 )

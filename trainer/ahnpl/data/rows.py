@@ -193,10 +193,12 @@ def _usable(source: sources.Source, url: str, counts: Counts) -> Iterator[dict[s
 
 def _check_refused(url: str, found: Indexed, max_bad: float) -> None:
     bad = sum(found.refused.values())
+    if not bad and not found.samples:
+        raise InputError("there are no rows", where=url, fix="check the file")
     if bad > max_bad * (bad + found.samples) or not found.samples:
         raise InputError(
             f"{bad:,} of {bad + found.samples:,} rows cannot be used, more than --max-bad {max_bad:g}",
             where=url,
-            why=", ".join(f"{reason} {number:,}" for reason, number in sorted(found.refused.items())) or "it is empty",
+            why=", ".join(f"{reason} {number:,}" for reason, number in sorted(found.refused.items())),
             fix="mend it, name the columns (--caption-column, --image-column, --delimiter), or raise --max-bad",
         )

@@ -112,13 +112,10 @@ def _nothing_joined(settings: ImportSettings, folder: WorkFolder, example: Offer
     """None of the texts is for a pair: what the table says of one, and what a pair is."""
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in counts.under("rejected").items()) or "the table has no rows"
     pair = folder.rows(Stage.PAIRS, 0, ["key", "image", "image_id", "caption"]).slice(0, 1).to_pylist()[0]
-    told = (
-        ""
-        if example is None
-        else (
-            f"; the table says, for example: key {example.key!r}, image {example.image!r}, caption {example.caption!r}"
-        )
-    )
+    told = ""
+    if example is not None:
+        names = {"key": example.key, "image": example.image, "caption": example.caption}
+        told = "; the table says, for example: " + ", ".join(f"{n} {v!r}" for n, v in names.items() if v is not None)
     ours = f"; a pair: key {pair['key']!r}, image {pair['image'] or pair['image_id']!r}, caption {pair['caption']!r}"
     return InputError(
         "no text of this table is for one of the pairs",
