@@ -197,13 +197,7 @@ class _Names:
         """The column that the user names."""
         found = [own for own in self._names if own == name] or self._alike(name)
         if not found:
-            close = get_close_matches(name, self._names, n=1)
-            raise UsageError(
-                f"there is no column {name!r}" + (f"; did you mean {close[0]}?" if close else ""),
-                where=self._where,
-                why=f"the columns are: {_listed(self._names)}",
-                fix="name one of these",
-            )
+            raise no_such_column(name, self._names, self._where)
         return self._only(found)
 
     def known(self, names: Iterable[str]) -> str | None:
@@ -223,6 +217,17 @@ class _Names:
                 "--key-column",
             )
         return found[0]
+
+
+def no_such_column(name: str, names: Sequence[str], where: str) -> UsageError:
+    """That the user names a column which a file has not."""
+    close = get_close_matches(name, names, n=1)
+    return UsageError(
+        f"there is no column {name!r}" + (f"; did you mean {close[0]}?" if close else ""),
+        where=where,
+        why=f"the columns are: {_listed(names)}",
+        fix="name one of these",
+    )
 
 
 def _fold(name: str) -> str:

@@ -10,11 +10,13 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from negmine.store import input_files as files
+
+T = TypeVar("T")
 
 _BLOCK: Final = 64 * 1024
 _BLANKS: Final = " \t\r\n"
@@ -41,13 +43,7 @@ def all_entries(file: files.File) -> Iterator[tuple[str | None, object]]:
     Raises:
         InputError: the document stops half-way or is no JSON, or an entry is longer than a line may be.
     """
-    with file.open() as stream:
-        document = _Document(stream)
-        try:
-            yield from document.walk()
-            document.finish()
-        except _Malformed as problem:
-            raise files.damaged(f"{file.path}, at or before byte {stream.tell():,}", str(problem)) from None
+    yield from _read(file, _Document.walk)
 
 
 def objects(file: files.File) -> Iterator[object]:
@@ -56,10 +52,14 @@ def objects(file: files.File) -> Iterator[object]:
     Raises:
         InputError: as `all_entries`.
     """
+    yield from _read(file, _Document.objects)
+
+
+def _read(file: files.File, walk: Callable[[_Document], Iterator[T]]) -> Iterator[T]:
     with file.open() as stream:
         document = _Document(stream)
         try:
-            yield from document.objects()
+            yield from walk(document)
             document.finish()
         except _Malformed as problem:
             raise files.damaged(f"{file.path}, at or before byte {stream.tell():,}", str(problem)) from None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Final
 
-from negmine.base.errors import InputError, UsageError
+from negmine.base.errors import InputError
 from negmine.contract.records import Rejected
 from negmine.language.kinds import named_kind
 from negmine.sources.captions_in_value import captions_in
+from negmine.sources.columns import no_such_column
 from negmine.sources.records import Cell, Record
 from negmine.sources.row import Row, Unusable, make_row
 from negmine.stages.texts.settings import ImportSettings
@@ -274,13 +274,7 @@ class _Names:
             return name
         found = [own for own in self._names if _fold(own) == _fold(name)]
         if not found:
-            close = get_close_matches(name, self._names, n=1)
-            raise UsageError(
-                f"there is no column {name!r}" + (f"; did you mean {close[0]}?" if close else ""),
-                where=self._where,
-                why=f"the columns are: {_listed(self._names)}",
-                fix="name one of these",
-            )
+            raise no_such_column(name, self._names, self._where)
         return found[0]
 
     def known(self, names: Iterable[str]) -> tuple[str, ...]:

@@ -95,9 +95,15 @@ def preview(settings: WriteSettings, work: Path) -> Preview:
     """What the pairs of a work folder would ask; nobody is asked."""
     with WorkFolder.open(work) as folder:
         asking = Asking(work / Stage.PAIRS, len(folder.pairs.parts), writings(settings))
-        talks = [one.task.messages(one.caption, one.text) for batch in asking.batches() for one in batch]
-    read = sum(len(str(turn["content"]).encode()) for talk in talks for turn in talk) // _BYTES_A_TOKEN
-    return Preview(len(talks), read, len(talks) * settings.sampling.most_answer_tokens, talks[0])
+        questions, size = 0, 0
+        example: Sequence[Mapping[str, object]] = ()
+        for one in (question for batch in asking.batches() for question in batch):
+            talk = one.task.messages(one.caption, one.text)
+            questions += 1
+            size += sum(len(str(turn["content"]).encode()) for turn in talk)
+            example = example or talk
+    written = questions * settings.sampling.most_answer_tokens
+    return Preview(questions, size // _BYTES_A_TOKEN, written, example)
 
 
 def _chosen(settings: WriteSettings, asked_by: list[Writing]) -> dict[str, object]:
